@@ -1,0 +1,59 @@
+"""The error tree. It imports nothing, so that every room can raise from it.
+
+::
+
+    CnntoolError          1  some inputs failed (or anything without a code of its own)
+    ├── UsageError        2  an option, a kernel or a combination that makes no sense
+    ├── InputError        3  a picture or a matrix that cannot be read
+    └── OutputError       6  a result that cannot be written
+
+Each class carries its exit code. One boundary, in ``cnntool.cli.main``, turns an
+exception into the line ``cnntool: error: SOURCE: REASON``, a hint line and that code.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CnntoolError(Exception):
+    """Base of every error that the tool raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        The reason, one line, without the file's name.
+    source : str, optional
+        What the error is about: a file as given, ``<stdin>``, an option.
+    hint : str, optional
+        What to do about it, one line.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, source: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.source = source
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.message}" if self.source else self.message
+
+
+class UsageError(CnntoolError):
+    """An option, a kernel or a combination of them that makes no sense."""
+
+    exit_code = 2
+
+
+class InputError(CnntoolError):
+    """A picture or a matrix that cannot be read."""
+
+    exit_code = 3
+
+
+class OutputError(CnntoolError):
+    """A result that cannot be written."""
+
+    exit_code = 6
