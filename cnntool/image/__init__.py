@@ -1,0 +1,1 @@
+"""Pixels and files: what is read, how it is kept, how it is written."""

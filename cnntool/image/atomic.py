@@ -1,0 +1,151 @@
+"""Outputs that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from cnntool.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_REASONS = {
+    errno.ENOSPC: "no space left on the disk",
+    errno.EDQUOT: "the disk quota is exhausted",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the disk is read-only",
+    errno.ENOENT: "no such folder",
+    errno.ENOTDIR: "no such folder",
+    errno.EISDIR: "this is a folder",
+    errno.ENAMETOOLONG: "the file name is too long",
+    errno.EFBIG: "the file would be too large",
+    errno.ELOOP: "too many symbolic links",
+}
+_EXISTS = "it exists already"
+_HINT = "--overwrite replaces it"
+
+
+class Output:
+    """Where a result goes: a file that takes its place when complete, or a stream.
+
+    A file is written under a hidden name next to its target and renamed by `commit`. Symbolic
+    links are followed, the mode of a replaced file is kept. Devices and pipes are written directly.
+
+    Parameters
+    ----------
+    target : Path, str, bytes or binary stream
+    name : str
+        How errors call it.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    OutputError
+        When it cannot be written. A broken pipe stays a `BrokenPipeError`.
+    """
+
+    def __init__(
+        self, target: Path | str | bytes | BinaryIO, *, name: str, overwrite: bool
+    ) -> None:
+        self.name = name
+        self._overwrite = overwrite
+        self._temporary: Path | None = None
+        self._target: Path | None = None
+        if isinstance(target, (str, bytes, os.PathLike)):
+            with self._writing():
+                self._stream, self.seekable = self._open(os.fsdecode(target)), True
+        else:
+            self._stream, self.seekable = target, False
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append bytes."""
+        with self._writing():
+            self._stream.write(data)
+
+    def write_at(self, offset: int, data: bytes | memoryview) -> None:
+        """Write bytes at an offset; only where ``seekable``."""
+        with self._writing():
+            self._stream.seek(offset)
+            self._stream.write(data)
+
+    def commit(self) -> None:
+        """Complete the output: only now does the target change."""
+        with self._writing():
+            self._stream.flush()
+            if not self._target:
+                return
+            self._stream.close()
+            if not self._temporary:
+                return
+            if self._overwrite:
+                self._temporary.replace(self._target)
+            else:
+                self._place(self._temporary, self._target)
+            self._temporary = None
+
+    def discard(self) -> None:
+        """Leave nothing behind. After `commit` this does nothing."""
+        if self._target:
+            with suppress(OSError):
+                self._stream.close()
+        if self._temporary:
+            with suppress(OSError):
+                self._temporary.unlink()
+            self._temporary = None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except BrokenPipeError:
+            raise
+        except FileExistsError as error:
+            raise OutputError(_EXISTS, source=self.name, hint=_HINT) from error
+        except OSError as error:
+            code = error.errno or 0
+            reason = _REASONS.get(code) or os.strerror(code).lower()
+            raise OutputError(reason, source=self.name) from error
+        except ValueError as error:
+            raise OutputError("not a usable file name", source=self.name) from error
+
+    def _open(self, target: str) -> BinaryIO:
+        path = self._target = Path(os.path.realpath(target))
+        mode = 0
+        with suppress(FileNotFoundError):
+            mode = path.stat().st_mode
+        if stat.S_ISDIR(mode) or target.endswith(os.sep):
+            raise IsADirectoryError(errno.EISDIR, "")
+        if mode and not stat.S_ISREG(mode):
+            return path.open("wb")
+        if mode and not self._overwrite:
+            raise FileExistsError(errno.EEXIST, "")
+        if mode and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, "")
+        temporary = path.with_name(f".cnntool-{os.urandom(8).hex()}.tmp")
+        stream = temporary.open("xb", buffering=1 << 16)
+        self._temporary = temporary
+        if mode:
+            with suppress(OSError):
+                temporary.chmod(stat.S_IMODE(mode))
+        return stream
+
+    @staticmethod
+    def _place(temporary: Path, target: Path) -> None:
+        """Rename, unless the target has come into being meanwhile."""
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            raise
+        except OSError:
+            # Some file systems know no links: claim the name, then replace the claim.
+            os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+            temporary.replace(target)
+        else:
+            temporary.unlink()

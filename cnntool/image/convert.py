@@ -1,0 +1,131 @@
+"""Conversions of samples: luma, linear light, and back to whole numbers."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .types import PEAKS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of encoded red, green and blue in luma (ITU-R BT.601)."""
+
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Weights of linear red, green and blue in luminance (ITU-R BT.709)."""
+
+
+def luma(pixels: NDArray[Any], *, linear: bool = False) -> NDArray[Any]:
+    """Weigh red, green and blue into one channel.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3)
+        Encoded samples, or samples in linear light.
+    linear : bool
+        Take the weights of linear light.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 1)
+        On the scale of `pixels`; float64 for float64, float32 for all other types.
+    """
+    dtype = np.float64 if pixels.dtype == np.float64 else np.float32
+    weights: NDArray[Any] = np.array(LUMINANCE if linear else LUMA, dtype)
+    result: NDArray[Any] = pixels.astype(dtype, copy=False) @ weights
+    return result[..., np.newaxis]
+
+
+def to_linear(values: NDArray[Any]) -> NDArray[Any]:
+    """Turn encoded sRGB into linear light (IEC 61966-2-1).
+
+    Parameters
+    ----------
+    values : ndarray
+        uint8 or uint16 samples, or floats where 0 is black and 1 is white. Negative values are
+        mirrored, values above 1 follow the formula.
+
+    Returns
+    -------
+    ndarray of the same shape
+        0 is black, 1 is white; float32 for whole samples, else of the type of `values`.
+    """
+    result: NDArray[Any]
+    if values.dtype.kind == "u":
+        result = _linear_table(values.dtype.name)[values]
+        return result
+    size = np.abs(values)
+    linear = np.where(size <= 0.04045, size / 12.92, ((size + 0.055) / 1.055) ** 2.4)
+    result = np.copysign(linear, values, dtype=values.dtype)
+    return result
+
+
+def from_linear(values: NDArray[Any]) -> NDArray[Any]:
+    """Turn linear light into encoded sRGB (IEC 61966-2-1); the inverse of `to_linear`.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        0 is black, 1 is white. Negative values are mirrored, values above 1 follow the formula.
+
+    Returns
+    -------
+    ndarray of the same shape and type
+    """
+    size = np.abs(values)
+    encoded = np.where(size <= 0.0031308, size * 12.92, 1.055 * size ** (1 / 2.4) - 0.055)
+    result: NDArray[Any] = np.copysign(encoded, values, dtype=values.dtype)
+    return result
+
+
+@cache
+def _linear_table(dtype: str) -> NDArray[np.float32]:
+    """Return the linear light of every value of a sample type."""
+    peak = int(PEAKS[dtype])
+    table: NDArray[np.float32] = to_linear(np.arange(peak + 1) / peak).astype(np.float32)
+    return table
+
+
+def quantize(
+    values: NDArray[np.floating[Any]], dtype: str, out: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Round 0..1 to whole samples, halves to even. Nothing wraps: what lies outside is clipped.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        0 is black, 1 is white. NaN becomes black.
+    dtype : str
+        ``"uint8"`` or ``"uint16"``.
+    out : ndarray, optional
+        Where to put the result, of the shape of `values`.
+
+    Returns
+    -------
+    ndarray of `dtype`
+    """
+    scaled = np.clip(values, 0, 1)
+    scaled *= PEAKS[dtype]
+    np.rint(scaled, out=scaled)
+    result = np.empty(values.shape, dtype) if out is None else out
+    with np.errstate(invalid="ignore"):
+        np.copyto(result, scaled, casting="unsafe")
+    return result
+
+
+def count_clipped(values: NDArray[np.floating[Any]], dtype: str) -> int:
+    """Count the values that `quantize` changes by more than rounding does.
+
+    Parameters
+    ----------
+    values : ndarray of float
+        0 is black, 1 is white.
+    dtype : str
+        ``"uint8"`` or ``"uint16"``.
+    """
+    half = values.dtype.type(0.5 / PEAKS[dtype])
+    return int(np.count_nonzero(values < -half) + np.count_nonzero(values > 1 + half))

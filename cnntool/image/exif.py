@@ -1,0 +1,51 @@
+"""The orientation of a picture, as cameras note it (EXIF 2.3, tag 274)."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_ORIENTATION = 274
+
+
+def orientation(exif: bytes) -> int:
+    """Return the orientation, 1 to 8, from an EXIF block; 1 where it says nothing sensible.
+
+    Parameters
+    ----------
+    exif : bytes
+        A TIFF header and its first directory, with or without ``Exif`` and two zeros in front.
+    """
+    exif = exif.removeprefix(b"Exif\0\0")
+    order = {b"II": "<", b"MM": ">"}.get(exif[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "4xI", exif)
+        (count,) = struct.unpack_from(order + "H", exif, start)
+        for entry in range(count):
+            tag, _, _, value = struct.unpack_from(order + "HHIH", exif, start + 2 + 12 * entry)
+            if tag == _ORIENTATION:
+                return value if 1 <= value <= 8 else 1
+    except struct.error:
+        return 1
+    return 1
+
+
+def upright(pixels: NDArray[Any], code: int) -> NDArray[Any]:
+    """Return a view of (height, width, samples) turned as orientation `code` asks.
+
+    The codes name the sides that row 0 and column 0 of the file stand for: 1 top left,
+    2 top right, 3 bottom right, 4 bottom left, 5 left top, 6 right top, 7 right bottom,
+    8 left bottom.
+    """
+    if code >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    if code in {3, 4, 7, 8}:
+        pixels = pixels[::-1]
+    if code in {2, 3, 6, 7}:
+        pixels = pixels[:, ::-1]
+    return pixels

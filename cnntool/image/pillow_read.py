@@ -1,0 +1,190 @@
+"""Read JPEG, WebP, GIF and BMP through Pillow.
+
+The format's own class is called, not ``Image.open``: no other format can slip in, and nothing else
+is imported. Sizes are checked here; Pillow's own limit, which warns on stderr, is lifted.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from . import icc
+from .exif import orientation
+from .reader import Reader
+from .types import ImageInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from PIL.ImageFile import ImageFile
+
+    from .source import Source
+
+# Without a handler, what Pillow has to say about odd files would end up on stderr.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+_CHANNELS = {"L": (1, False), "LA": (1, True), "RGB": (3, False), "RGBA": (3, True)}
+"""Colour channels and alpha of the modes that pixels are handed out in."""
+
+
+def open_reader(source: Source, kind: str) -> Reader:
+    """Open a picture of a format that Pillow decodes in one piece.
+
+    Parameters
+    ----------
+    source : Source
+    kind : str
+        ``"jpeg"``, ``"webp"``, ``"gif"`` or ``"bmp"``.
+    """
+    if kind == "webp":
+        source.check_size(*_webp_size(source))
+    with decoding(source, kind):
+        image = _opened(source, kind)
+        frames = getattr(image, "n_frames", 1) if kind != "jpeg" else 1
+    source.check_size(image.height, image.width)
+    channels, alpha = _CHANNELS[final_mode(image)]
+    profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
+    info = ImageInfo(
+        image.height,
+        image.width,
+        channels=channels,
+        alpha=alpha,
+        format=kind,
+        frames=frames,
+        icc=icc.fitting(profile, colour=channels == 3),
+    )
+    return PillowReader(source, info, image, orientation(image.info.get("exif", b"")))
+
+
+def _opened(source: Source, kind: str) -> ImageFile:
+    file = source.file()
+    if kind == "jpeg":
+        from PIL.JpegImagePlugin import JpegImageFile
+
+        return JpegImageFile(file)
+    if kind == "webp":
+        from PIL.WebPImagePlugin import WebPImageFile
+
+        return WebPImageFile(file)
+    if kind == "gif":
+        from PIL.GifImagePlugin import GifImageFile
+
+        return GifImageFile(file)
+    from PIL.BmpImagePlugin import BmpImageFile
+
+    return BmpImageFile(file)
+
+
+def _webp_size(source: Source) -> tuple[int, int]:
+    """Return (height, width) from the first chunk: the decoder allocates them when it is made."""
+    head = source.head
+    kind = head[12:16]
+    try:
+        if kind == b"VP8X":
+            width, height = (int.from_bytes(head[i : i + 3], "little") + 1 for i in (24, 27))
+        elif kind == b"VP8L":
+            (bits,) = struct.unpack_from("<I", head, 21)
+            width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        elif kind == b"VP8 ":
+            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", head, 26))
+        else:
+            raise source.error("damaged WEBP")
+    except struct.error as error:
+        raise source.error("truncated WEBP") from error
+    return height, width
+
+
+@contextmanager
+def decoding(source: Source, kind: str) -> Iterator[None]:
+    """Turn whatever Pillow raises into one plain `InputError`, and let no warning out."""
+    from PIL import Image
+
+    Image.MAX_IMAGE_PIXELS = None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except MemoryError as error:
+        raise source.error("not enough memory for this picture") from error
+    except Exception as error:
+        cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
+        state = "truncated" if cut else "damaged or unsupported"
+        raise source.error(f"{state} {kind.upper()}") from error
+
+
+def final_mode(image: Image) -> str:
+    """Return the mode of `_CHANNELS` that holds an 8-bit image without loss.
+
+    It is asked before the image is loaded.
+    """
+    if image.mode in _CHANNELS:
+        mode = image.mode
+    elif image.mode == "1" or (image.mode == "P" and _is_grey(image)):
+        mode = "L"
+    elif image.mode in {"PA", "RGBa"}:
+        mode = "RGBA"
+    elif image.mode == "La":
+        mode = "LA"
+    else:
+        mode = "RGB"
+    if "transparency" in image.info and image.mode in {"1", "L", "P", "RGB"}:
+        mode = {"L": "LA", "RGB": "RGBA"}[mode]
+    return mode
+
+
+def _is_grey(image: Image) -> bool:
+    """Whether all colours of a palette are grey; the image must not be loaded for that yet."""
+    palette = image.palette
+    if palette is None:
+        return False
+    step = len(palette.rawmode or palette.mode)
+    red, green, blue = (bytes(palette.palette[i::step]) for i in range(3))
+    return red == green == blue
+
+
+def _converted(image: Image, mode: str) -> Image:
+    """Return a decoded image in the mode that `final_mode` announced."""
+    if image.mode == "CMYK" and image.format == "JPEG" and not image.info.get("adobe"):
+        # Pillow takes every CMYK JPEG for Adobe's, which stores inks inverted.
+        from PIL import ImageChops
+
+        return ImageChops.invert(image).convert(mode)
+    if image.mode == "LAB":
+        from PIL import ImageCms
+
+        return _from_lab(image, ImageCms)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _from_lab(image: Image, cms: Any) -> Image:
+    lab, srgb = cms.createProfile("LAB"), cms.createProfile("sRGB")
+    turned_rgb: Image = cms.profileToProfile(image, lab, srgb, outputMode="RGB")
+    return turned_rgb
+
+
+class PillowReader(Reader):
+    """Decodes the whole image when the first strip is wanted and crops strips from it."""
+
+    def __init__(self, source: Source, info: ImageInfo, image: ImageFile, turn: int = 1) -> None:
+        super().__init__(source, info, turn)
+        self._image = image
+        self._mode = next(m for m, c in _CHANNELS.items() if c == (info.channels, info.alpha))
+
+    def _decode(self, rows: int) -> Iterator[Image]:
+        info = self._stored
+        with decoding(self._source, info.format):
+            self._image.load()
+            image = _converted(self._image, self._mode)
+        for top in range(0, info.height, rows):
+            yield image.crop((0, top, info.width, min(top + rows, info.height)))
+
+    def _array(self, block: Image) -> NDArray[Any]:
+        import numpy as np
+
+        return np.asarray(block).reshape(block.height, *self._stored.shape[1:])

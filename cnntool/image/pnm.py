@@ -1,0 +1,153 @@
+"""Read and write PBM, PGM and PPM, plain and raw (Netpbm)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .reader import Reader
+from .types import ImageInfo
+from .writer import Encoded, Settings, Writer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import BinaryIO
+
+    from numpy.typing import NDArray
+
+    from .atomic import Output
+    from .source import Source
+
+_HEADER_LIMIT = 1 << 16
+
+
+def open_reader(source: Source) -> Reader:
+    """Open a PNM picture. See `cnntool.image.files.open_reader`."""
+    file = source.file()
+    with source.reading():
+        kind = file.read(2)[1:]
+        number = int(kind)
+        width, height = _token(source, file), _token(source, file)
+        maximum = 1 if number in {1, 4} else _token(source, file)
+    source.check_size(height, width)
+    if not 1 <= maximum <= 65535:
+        raise source.error(f"damaged PNM: a white of {maximum}")
+    info = ImageInfo(
+        height,
+        width,
+        channels=3 if number in {3, 6} else 1,
+        dtype="uint8" if maximum < 256 else "uint16",
+        format="pnm",
+    )
+    return _PnmReader(source, info, file, maximum, number)
+
+
+def _token(source: Source, file: BinaryIO) -> int:
+    """Read one number of the header; comments run from # to the end of the line."""
+    token = b""
+    for _ in range(_HEADER_LIMIT):
+        byte = file.read(1)
+        if byte == b"#":
+            while byte not in {b"\n", b"\r", b""}:
+                byte = file.read(1)
+        if byte.isdigit() and len(token) < 10:
+            token += byte
+        elif token and byte.isspace():
+            return int(token)
+        elif not byte.isspace():
+            break
+    raise source.error("damaged or truncated PNM: its header makes no sense")
+
+
+class _PnmReader(Reader):
+    """See `open_reader`. Blocks are the bytes of rows, or arrays where the numbers are text."""
+
+    def __init__(
+        self, source: Source, info: ImageInfo, file: BinaryIO, maximum: int, number: int
+    ) -> None:
+        super().__init__(source, info)
+        self._file = file
+        self._maximum = maximum
+        self._bits = number in {1, 4}
+        self._plain = number <= 3
+
+    def _decode(self, rows: int) -> Iterator[Any]:
+        info = self.info
+        if self._plain:
+            yield from self._numbers(rows)
+            return
+        row_bytes = -(-info.width // 8) if self._bits else info.row_bytes
+        for top in range(0, info.height, rows):
+            size = min(rows, info.height - top) * row_bytes
+            with self._source.reading():
+                body = self._file.read(size)
+            if len(body) < size:
+                raise self._source.error("truncated PNM: rows are missing")
+            yield body
+
+    def _numbers(self, rows: int) -> Iterator[NDArray[Any]]:
+        """Parse pixels that are written as text."""
+        info = self.info
+        count = info.height * info.width * info.channels
+        with self._source.reading():
+            text = self._file.read(min(32 * count + _HEADER_LIMIT, 1 << 30))
+        text = re.sub(rb"#[^\r\n]*", b"", text)
+        words = re.findall(rb"[01]", text) if self._bits else text.split(None, count)
+        try:
+            numbers = np.array([int(word) for word in words[:count]], np.int64)
+        except ValueError as error:
+            raise self._source.error("damaged PNM: not a number") from error
+        if len(numbers) < count:
+            raise self._source.error("truncated PNM: rows are missing")
+        if numbers.min() < 0 or numbers.max() > self._maximum:
+            raise self._source.error("damaged PNM: a number above its white")
+        pixels = numbers.astype(info.dtype).reshape(info.shape)
+        for top in range(0, info.height, rows):
+            yield pixels[top : top + rows]
+
+    def _array(self, block: Any) -> NDArray[Any]:
+        info = self.info
+        pixels: NDArray[Any]
+        if self._plain:
+            pixels = block
+        elif self._bits:
+            packed = np.frombuffer(block, np.uint8).reshape(-1, -(-info.width // 8))
+            pixels = np.unpackbits(packed, axis=1, count=info.width)
+        else:
+            stored = ">u2" if info.dtype == "uint16" else "u1"
+            pixels = np.frombuffer(block, stored).astype(info.dtype, copy=False)
+        return self._scaled(pixels.reshape(-1, *info.shape[1:]))
+
+    def _scaled(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Stretch 0..maximum to 0..peak; a PBM counts ink, not light."""
+        peak = int(self.info.peak)
+        if self._bits:
+            return (pixels ^ 1) * np.uint8(peak)
+        if self._maximum == peak:
+            return pixels
+        if pixels.max() > self._maximum:
+            raise self._source.error("damaged PNM: a number above its white")
+        wide = pixels.astype(np.uint64) * (2 * peak) + self._maximum
+        return (wide // (2 * self._maximum)).astype(pixels.dtype)
+
+
+class PnmWriter(Writer):
+    """Writes a raw PGM or PPM."""
+
+    def __init__(self, output: Output, info: ImageInfo, settings: Settings) -> None:
+        super().__init__(output, info, settings)
+        kind = "P6" if info.channels == 3 else "P5"
+        output.write(f"{kind}\n{info.width} {info.height}\n{int(info.peak)}\n".encode())
+        self._dtype = ">u2" if info.dtype == "uint16" else "u1"
+
+    def encode(self, strip: NDArray[Any]) -> Encoded:
+        """Lay the samples out as the file has them."""
+        return Encoded(len(strip), np.ascontiguousarray(strip, self._dtype).data.cast("B"))
+
+    def _append(self, encoded: Encoded) -> None:
+        self._output.write(encoded.data)
+
+    def _finish(self) -> None:
+        pass

@@ -1,0 +1,212 @@
+"""What every reader of pictures has in common."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from queue import Empty, Full, Queue
+from typing import TYPE_CHECKING, Any, Self
+
+from .exif import upright
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from .source import Source
+    from .types import ImageInfo
+
+
+class Reader(ABC):
+    """A picture or a matrix that is read once, from top to bottom, in strips.
+
+    Decoding has two halves: `_decode` turns the file into blocks of samples and needs no numpy,
+    so that `start` may run it in a thread while numpy is being imported; `_arrays` turns
+    those blocks into arrays.
+
+    Parameters
+    ----------
+    source : Source
+        Closed together with the reader.
+    info : ImageInfo
+        Of the picture as it is stored.
+    orientation : int
+        How to turn it (see `cnntool.image.exif`). Turning needs the whole picture in memory.
+
+    Attributes
+    ----------
+    info : ImageInfo
+        Of the picture as it is handed out, the right way up.
+    """
+
+    def __init__(self, source: Source, info: ImageInfo, orientation: int = 1) -> None:
+        swapped = replace(info, height=info.width, width=info.height)
+        self.info = swapped if orientation >= 5 else info
+        self._stored = info
+        self._orientation = orientation
+        self._source = source
+        self._ahead: _Ahead | None = None
+
+    @abstractmethod
+    def _decode(self, rows: int) -> Iterator[Any]:
+        """Yield decoded blocks, without numpy."""
+
+    @abstractmethod
+    def _array(self, block: Any) -> NDArray[Any]:
+        """Turn a decoded block into an array."""
+
+    def _arrays(self, blocks: Iterator[Any], rows: int) -> Iterator[NDArray[Any]]:  # noqa: ARG002
+        """Turn blocks into strips of `rows` rows; here each block is a strip already."""
+        return map(self._array, blocks)
+
+    def start(self, rows: int, *, ahead: int = 6) -> None:
+        """Begin to decode in a thread of its own.
+
+        Parameters
+        ----------
+        rows : int
+            Rows per strip; `strips` must then be called with the same number.
+        ahead : int
+            Strips that may wait to be fetched.
+        """
+        self._ahead = _Ahead(self._decode(self._stored_rows(rows)), ahead)
+
+    def strips(self, rows: int) -> Iterator[NDArray[Any]]:
+        """Hand out the picture in strips from the top. This can be done once.
+
+        Parameters
+        ----------
+        rows : int
+            Rows per strip, at least 1.
+
+        Yields
+        ------
+        ndarray of shape (h, width, samples)
+            h is `rows` but for the last strip; samples are the colour channels and, if
+            ``info.alpha``, alpha last. The type is ``info.dtype``. A strip may be read-only and
+            stays valid when the next one is fetched.
+
+        Raises
+        ------
+        InputError
+            When the file is damaged, or holds NaN or infinities that are not allowed.
+        """
+        stored_rows = self._stored_rows(rows)
+        blocks = iter(self._ahead) if self._ahead else self._decode(stored_rows)
+        strips = self._arrays(blocks, stored_rows)
+        if self._orientation > 1:
+            strips = self._turned(strips, rows)
+        check = self.info.dtype.startswith("float") and not self._source.allow_nan
+        row = 0
+        for strip in strips:
+            if check:
+                self._check_finite(strip, row)
+            yield strip
+            row += len(strip)
+
+    def read(self) -> NDArray[Any]:
+        """Return the whole picture: (height, width, samples). This can be done once."""
+        import numpy as np
+
+        info = self.info
+        whole = np.empty(info.shape, info.dtype)
+        row = 0
+        for strip in self.strips(info.strip_rows):
+            whole[row : row + len(strip)] = strip
+            row += len(strip)
+        return whole
+
+    def close(self) -> None:
+        """Stop reading and close the file."""
+        if self._ahead:
+            self._ahead.stop()
+        self._source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _stored_rows(self, rows: int) -> int:
+        """Rows to decode at a time for strips of `rows` rows."""
+        return rows if self._orientation == 1 else self._stored.strip_rows
+
+    def _turned(self, strips: Iterator[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
+        import numpy as np
+
+        whole = np.empty(self._stored.shape, self._stored.dtype)
+        row = 0
+        for strip in strips:
+            whole[row : row + len(strip)] = strip
+            row += len(strip)
+        pixels = upright(whole, self._orientation)
+        for top in range(0, self.info.height, rows):
+            yield np.ascontiguousarray(pixels[top : top + rows])
+
+    def _check_finite(self, strip: NDArray[Any], first_row: int) -> None:
+        """Refuse NaN and infinities, naming the first by row and column from 0."""
+        import numpy as np
+
+        finite = np.isfinite(strip)
+        if finite.all():
+            return
+        row, column, sample = (int(i) for i in np.argwhere(~finite)[0])
+        what = "NaN" if np.isnan(strip[row, column, sample]) else "infinity"
+        where = f"row {first_row + row}, column {column}"
+        if strip.shape[2] > 1:
+            where += f", channel {sample}"
+        raise self._source.error(
+            f"{what} at {where} (counted from 0)", hint="--allow-nan lets such numbers through"
+        )
+
+
+class _Ahead:
+    """An iterator that runs in a thread, a few items in front of whom it serves."""
+
+    def __init__(self, items: Iterator[Any], ahead: int) -> None:
+        self._items = items
+        self._queue: Queue[tuple[Any, BaseException | None, bool]] = Queue(ahead)
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                if not self._put((item, None, False)):
+                    return
+        except BaseException as error:  # noqa: BLE001  it is raised where the strip is wanted
+            self._put((None, error, True))
+        else:
+            self._put((None, None, True))
+
+    def _put(self, entry: tuple[Any, BaseException | None, bool]) -> bool:
+        while not self._stopped.is_set():
+            try:
+                self._queue.put(entry, timeout=0.1)
+            except Full:
+                continue
+            return True
+        return False
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            item, error, ended = self._queue.get()
+            if error:
+                raise error
+            if ended:
+                return
+            yield item
+            del item
+
+    def stop(self) -> None:
+        self._stopped.set()
+        while True:
+            try:
+                self._queue.get_nowait()
+            except Empty:
+                break
+        self._thread.join()

@@ -1,0 +1,137 @@
+"""Where a picture comes from: a file, or a stream that may not know how to go back."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
+
+from cnntool.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HEAD = 4096
+"""Bytes that are looked at to tell what a file is."""
+
+_REASONS = {
+    errno.ENOENT: "no such file",
+    errno.EISDIR: "this is a folder",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.ENAMETOOLONG: "the file name is too long",
+    errno.ENOTDIR: "no such file",
+    errno.ELOOP: "too many symbolic links",
+    errno.EMFILE: "too many open files",
+}
+
+
+class Source:
+    """A readable source with its first bytes already seen.
+
+    Parameters
+    ----------
+    target : Path, str, bytes or binary stream
+    name : str
+        How errors call it.
+    max_pixels : int
+        Larger pictures are refused.
+    allow_nan : bool
+        Whether NaN and infinities may be among the numbers.
+
+    Attributes
+    ----------
+    head : bytes
+        The first bytes, at most `HEAD`.
+
+    Raises
+    ------
+    InputError
+        When it cannot be opened or read.
+    """
+
+    def __init__(
+        self,
+        target: Path | str | bytes | BinaryIO,
+        *,
+        name: str,
+        max_pixels: int,
+        allow_nan: bool,
+    ) -> None:
+        self.name = name
+        self.max_pixels = max_pixels
+        self.allow_nan = allow_nan
+        self._owned = isinstance(target, (str, bytes, os.PathLike))
+        with self.reading():
+            if isinstance(target, (str, bytes, os.PathLike)):
+                self._stream = cast("BinaryIO", open(target, "rb"))  # noqa: SIM115, PTH123
+            else:
+                self._stream = target
+            self._seekable = self._stream.seekable() and self._stream.tell() == 0
+            self.head = _read_up_to(self._stream, HEAD)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Turn the system's errors into `InputError`."""
+        try:
+            yield
+        except OSError as error:
+            code = error.errno or 0
+            reason = _REASONS.get(code) or (os.strerror(code).lower() if code else "cannot be read")
+            raise self.error(reason) from error
+        except ValueError as error:
+            raise self.error("not a usable file name or stream") from error
+
+    def error(self, reason: str, *, hint: str = "") -> InputError:
+        """Return the error to raise for this source."""
+        return InputError(reason, source=self.name, hint=hint)
+
+    def check_size(self, height: int, width: int, samples: int = 1) -> None:
+        """Refuse empty and overlarge pictures, from what their header says.
+
+        A pixel may have up to four samples; every further four count as another pixel.
+        """
+        if height < 1 or width < 1 or samples < 1:
+            raise self.error(f"the picture is empty ({height} rows, {width} columns)")
+        if height * width * -(-samples // 4) > self.max_pixels:
+            size = f"{height}x{width}" + (f"x{samples}" if samples > 4 else "")
+            raise self.error(
+                f"{size} is over the limit of {self.max_pixels} pixels",
+                hint="--max-pixels raises the limit",
+            )
+
+    def file(self) -> BinaryIO:
+        """Return the source as a file that can seek, at its first byte.
+
+        A pipe is read into memory for that, at most 16 bytes for every allowed pixel.
+        """
+        if not self._seekable:
+            limit = 16 * self.max_pixels + (1 << 26)
+            with self.reading():
+                body = self.head + _read_up_to(self._stream, limit + 1 - len(self.head))
+            if len(body) > limit:
+                raise self.error("the stream is too long", hint="--max-pixels raises the limit")
+            self.close()
+            self._stream, self._seekable, self._owned = io.BytesIO(body), True, True
+        self._stream.seek(0)
+        return self._stream
+
+    def close(self) -> None:
+        """Close what was opened here; a stream that was handed in stays open."""
+        if self._owned:
+            self._stream.close()
+
+
+def _read_up_to(stream: IO[bytes], size: int) -> bytes:
+    """Read `size` bytes, fewer only at the end: raw pipes hand out what they have.
+
+    A reader allocates what it is asked for, so a header that lies must not ask for much at once.
+    """
+    pieces = []
+    while size and (piece := stream.read(min(size, 1 << 22))):
+        pieces.append(piece)
+        size -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,0 +1,212 @@
+"""Read TIFF: tifffile parses the directory, strips and tiles are decoded here (TIFF 6.0).
+
+What needs a codec that knows about pixels (JPEG, fax) or a conversion of colours is decoded
+by Pillow in one piece, in 8 bits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import icc
+from .pillow_read import PillowReader, decoding, final_mode
+from .reader import Reader
+from .tiff_codecs import NO_COMPRESSION, CodecError, decompress, silence_libtiff, undo_prediction
+from .tiff_page import ASSOCIATED, RGB, UNASSOCIATED, WHITE_IS_ZERO, Page, first_page
+from .types import ImageInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from .source import Source
+
+_NATIVE = {"u1", "u2", "f2", "f4", "f8"}
+
+
+def open_reader(source: Source) -> Reader:
+    """Open a TIFF file. See `cnntool.image.files.open_reader`."""
+    page = first_page(source)
+    source.check_size(page.height, page.width, page.samples)
+    if page.dtype is None or not page.plain:
+        return _by_pillow(source, page)
+    if page.dtype.str[1:] not in _NATIVE:
+        raise source.error(
+            f"TIFF with {page.dtype.name} samples is not supported",
+            hint="convert it to 8 or 16 bits or to float32",
+        )
+    channels = 3 if page.photometric == RGB else 1
+    if page.samples < channels:
+        raise source.error("damaged TIFF: too few samples for its colours")
+    source.check_size(*page.block, page.samples)
+    alpha = page.samples > channels and page.extra in {ASSOCIATED, UNASSOCIATED}
+    dropped = page.samples - channels - alpha
+    info = ImageInfo(
+        page.height,
+        page.width,
+        channels=channels,
+        dtype="float32" if page.dtype.str[1:] == "f2" else page.dtype.name,
+        alpha=alpha,
+        format="tiff",
+        frames=page.frames,
+        icc=icc.fitting(page.profile, colour=channels == 3),
+        notes=(f"samples beyond colour and alpha are left out: {dropped}",) if dropped else (),
+    )
+    return _TiffReader(source, info, page)
+
+
+def _by_pillow(source: Source, page: Page) -> Reader:
+    """Let Pillow decode what is not stored as plain samples. It turns the picture upright."""
+    silence_libtiff()
+    with decoding(source, "tiff"):
+        from PIL.TiffImagePlugin import TiffImageFile
+
+        image = TiffImageFile(source.file())
+        mode = final_mode(image)
+    if image.mode[0] in "IF":
+        raise source.error(
+            f"this kind of TIFF with {page.bits}-bit samples is not supported",
+            hint="convert it to 8 or 16 bits or to float32",
+        )
+    swapped = page.orientation >= 5
+    colour = mode in {"RGB", "RGBA"}
+    info = ImageInfo(
+        page.width if swapped else page.height,
+        page.height if swapped else page.width,
+        channels=3 if colour else 1,
+        alpha=mode in {"LA", "RGBA"},
+        format="tiff",
+        frames=page.frames,
+        icc=icc.fitting(page.profile, colour=colour),
+        notes=("this kind of TIFF is read with 8 bits per sample",) if page.bits > 8 else (),
+    )
+    return PillowReader(source, info, image)
+
+
+class _TiffReader(Reader):
+    """See `open_reader`. Blocks are rows of strips or tiles."""
+
+    def __init__(self, source: Source, info: ImageInfo, page: Page) -> None:
+        super().__init__(source, info, page.orientation)
+        self._page = page
+        self._dtype = page.dtype or np.dtype(np.uint8)
+        self._size = 0
+
+    def _decode(self, rows: int) -> Iterator[NDArray[Any]]:
+        file = self._source.file()
+        with self._source.reading():
+            self._size = file.seek(0, 2)
+        page = self._page
+        if _consecutive(page):
+            row_bytes = self._stored.width * page.samples * self._dtype.itemsize
+            for top in range(0, self._stored.height, rows):
+                count = min(rows, self._stored.height - top)
+                offset = page.offsets[0] + top * row_bytes
+                yield self._block(
+                    offset, count * row_bytes, (count, self._stored.width, page.samples)
+                )
+            return
+        for top in range(0, self._stored.height, page.block[0]):
+            yield self._block_row(top)
+
+    def _block_row(self, top: int) -> NDArray[Any]:
+        """Decode the strips or tiles side by side that begin at row `top`."""
+        page, info = self._page, self._stored
+        height, width = page.block
+        rows = min(height, info.height - top)
+        across, down = -(-info.width // width), -(-info.height // height)
+        planes = page.samples if page.planar else 1
+        samples = page.samples // planes
+        pixels = np.empty((rows, info.width, page.samples), self._dtype.newbyteorder("="))
+        for plane in range(planes):
+            for column in range(across):
+                index = (plane * down + top // height) * across + column
+                if index >= min(len(page.offsets), len(page.counts)):
+                    raise self._source.error("damaged TIFF: strips are missing")
+                shape = (height if page.tiled else rows, width, samples)
+                block = self._block(page.offsets[index], page.counts[index], shape)
+                left = column * width
+                part = pixels[:, left : left + width, plane : plane + samples]
+                part[:] = block[:rows, : part.shape[1]]
+        return pixels
+
+    def _block(self, offset: int, count: int, shape: tuple[int, int, int]) -> NDArray[Any]:
+        page = self._page
+        file = self._source.file()
+        with self._source.reading():
+            file.seek(min(offset, self._size))
+            body = file.read(min(count, self._size))
+        row_bytes = shape[1] * shape[2] * self._dtype.itemsize
+        try:
+            body = decompress(body, page.compression, shape[0], row_bytes)
+        except CodecError as error:
+            raise self._source.error("damaged or truncated TIFF") from error
+        return undo_prediction(body, page.predictor, self._dtype, shape)
+
+    def _arrays(self, blocks: Iterator[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
+        for strip in _rechunked(blocks, rows, self._stored.height):
+            yield self._array(strip)
+
+    def _array(self, block: NDArray[Any]) -> NDArray[Any]:
+        """Keep the wanted samples, black is 0, colours are not multiplied by alpha."""
+        page, info = self._page, self._stored
+        strip = block[..., : info.samples].astype(info.dtype, copy=False)
+        if page.photometric == WHITE_IS_ZERO and info.dtype.startswith("uint"):
+            strip = int(info.peak) - strip
+        if info.alpha and page.extra == ASSOCIATED:
+            strip = _divided(strip, info.peak)
+        return strip
+
+
+def _consecutive(page: Page) -> bool:
+    """Whether the rows of the picture simply follow each other in the file."""
+    if page.compression != NO_COMPRESSION or page.predictor != 1:
+        return False
+    if page.planar or page.tiled or len(page.offsets) != len(page.counts):
+        return False
+    ends = (o + c for o, c in zip(page.offsets, page.counts, strict=True))
+    return bool(page.offsets) and all(
+        start == end for start, end in zip(page.offsets[1:], ends, strict=False)
+    )
+
+
+def _rechunked(blocks: Iterator[NDArray[Any]], rows: int, height: int) -> Iterator[NDArray[Any]]:
+    """Cut blocks of any height into strips of `rows` rows."""
+    left = height
+    strip: NDArray[Any] | None = None
+    filled = 0
+    for block in blocks:
+        start = 0
+        while start < len(block):
+            wanted = min(rows, left)
+            if strip is None and len(block) - start >= wanted:
+                yield block[start : start + wanted]
+                start += wanted
+                left -= wanted
+                continue
+            if strip is None:
+                strip = np.empty((wanted, *block.shape[1:]), block.dtype)
+                filled = 0
+            take = min(len(strip) - filled, len(block) - start)
+            strip[filled : filled + take] = block[start : start + take]
+            start += take
+            filled += take
+            if filled == len(strip):
+                yield strip
+                left -= filled
+                strip = None
+
+
+def _divided(strip: NDArray[Any], peak: float) -> NDArray[Any]:
+    """Divide colours by alpha; where alpha is 0 they are black."""
+    alpha = strip[..., -1:].astype(np.float64)
+    scale = np.divide(peak, alpha, out=np.zeros_like(alpha), where=alpha > 0)
+    colours = strip[..., :-1] * scale
+    if strip.dtype.kind == "u":
+        colours = np.rint(np.minimum(colours, peak))
+    result = strip.copy()
+    result[..., :-1] = colours
+    return result

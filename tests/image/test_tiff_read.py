@@ -1,0 +1,242 @@
+"""TIFF files of many kinds, written by tifffile and Pillow, or laid out by hand."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from cnntool.errors import InputError
+from cnntool.image import tiff_codecs
+from cnntool.image.files import open_reader, read_image
+
+from .specimens import picture, saved, tiff
+
+
+def read(body: bytes, **options):
+    return read_image(io.BytesIO(body), name="test", **options)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "float64", "float16"])
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "zlib", "lzma"])
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 5}, {}, {"tile": (16, 32)}])
+def test_samples_as_stored(dtype, samples, byteorder, compression, layout):
+    pixels = picture(samples, dtype, 37, 45)
+    body = tiff(
+        pixels.squeeze(),
+        photometric="rgb" if samples == 3 else "minisblack",
+        byteorder=byteorder,
+        compression=compression,
+        predictor=compression == "zlib" and dtype.startswith("u"),
+        **layout,
+    )
+    with open_reader(io.BytesIO(body), name="test") as reader:
+        strips = list(reader.strips(8))
+    assert [len(strip) for strip in strips] == [8, 8, 8, 8, 5]
+    got = np.concatenate(strips)
+    assert got.dtype == ("float32" if dtype == "float16" else dtype)
+    assert got.dtype.isnative
+    np.testing.assert_array_equal(got, pixels)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("tile", [None, (16, 16)])
+def test_planes(dtype, tile):
+    planes = np.moveaxis(picture(3, dtype, 20, 33), 2, 0)
+    body = tiff(planes, photometric="rgb", planarconfig="separate", rowsperstrip=7, tile=tile)
+    np.testing.assert_array_equal(read(body)[0], np.moveaxis(planes, 0, 2))
+
+
+CODECS = ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate", "lzma", "zstd"]
+LIBTIFF = [
+    (mode, codec, predictor)
+    for mode in ("L", "RGB", "RGBA", "LA", "I;16", "F")
+    for codec in CODECS
+    for predictor in (1, 3 if mode == "F" else 2)
+    if predictor == 1 or codec not in ("raw", "packbits")
+]
+
+
+@pytest.mark.parametrize(("mode", "compression", "predictor"), LIBTIFF)
+def test_what_libtiff_writes(mode, compression, predictor):
+    if mode == "I;16":
+        image = Image.fromarray(picture(1, "uint16").squeeze())
+    elif mode == "F":
+        image = Image.fromarray(picture(1, "float32").squeeze())
+    else:
+        image = Image.fromarray(picture(4)).convert(mode)
+    body = saved(image, "tiff", compression=compression, tiffinfo={317: predictor})
+    pixels, info = read(body)
+    np.testing.assert_array_equal(pixels.squeeze(), np.asarray(image))
+    assert info.alpha == (mode in ("LA", "RGBA"))
+
+
+def handmade(tags: dict[int, tuple[int, list[int]]], data: bytes) -> bytes:
+    """Lay out a little-endian TIFF with its data at byte 8."""
+    start = 8 + len(data)
+    after = start + 2 + 12 * len(tags) + 4
+    entries, rest = b"", b""
+    for tag, (kind, values) in sorted(tags.items()):
+        body = struct.pack(f"<{len(values)}{ {3: 'H', 4: 'I'}[kind] }", *values)
+        if len(body) > 4:
+            place = struct.pack("<I", after + len(rest))
+            rest += body
+        else:
+            place = body.ljust(4, b"\0")
+        entries += struct.pack("<HHI", tag, kind, len(values)) + place
+    head = struct.pack("<2sHI", b"II", 42, start)
+    return head + data + struct.pack("<H", len(tags)) + entries + bytes(4) + rest
+
+
+def plain_tags(
+    height: int, width: int, samples: int, bits: int, **changes: tuple[int, list[int]]
+) -> dict[int, tuple[int, list[int]]]:
+    size = height * width * samples * bits // 8
+    tags = {
+        256: (4, [width]),
+        257: (4, [height]),
+        258: (3, [bits] * samples),
+        259: (3, [1]),
+        262: (3, [2 if samples >= 3 else 1]),
+        273: (4, [8]),
+        277: (3, [samples]),
+        278: (4, [height]),
+        279: (4, [size]),
+    }
+    return tags | {int(tag[1:]): value for tag, value in changes.items()}
+
+
+def test_white_is_zero():
+    for dtype, peak in (("uint8", 255), ("uint16", 65535)):
+        pixels = picture(1, dtype)
+        got, _ = read(tiff(pixels.squeeze(), photometric="miniswhite"))
+        np.testing.assert_array_equal(got, peak - pixels)
+
+
+def test_alpha_that_colours_were_multiplied_by():
+    data = bytes([100, 50, 0, 128, 9, 9, 9, 0, 200, 100, 50, 255])
+    body = handmade(plain_tags(1, 3, 4, 8, t338=(3, [1])), data)
+    got, info = read(body)
+    assert info.alpha
+    assert got.tolist() == [[[199, 100, 0, 128], [0, 0, 0, 0], [200, 100, 50, 255]]]
+
+
+def test_samples_nobody_asked_for():
+    data = bytes(range(12))
+    got, info = read(handmade(plain_tags(1, 3, 4, 8, t338=(3, [0])), data))
+    assert got.tolist() == [[[0, 1, 2], [4, 5, 6], [8, 9, 10]]]
+    assert not info.alpha
+    assert info.notes == ("samples beyond colour and alpha are left out: 1",)
+
+
+@pytest.mark.parametrize("code", range(1, 9))
+@pytest.mark.parametrize("compression", ["raw", "jpeg"])
+def test_orientation(code, compression):
+    image = Image.fromarray(picture(3, height=32, width=48))
+    body = saved(image, "tiff", compression=compression, quality=100, tiffinfo={274: code})
+    got, info = read(body)
+    view = np.asarray(image)
+    for step in {2: "h", 3: "hv", 4: "v", 5: "t", 6: "th", 7: "thv", 8: "tv"}.get(code, ""):
+        view = {"h": view[:, ::-1], "v": view[::-1], "t": view.swapaxes(0, 1)}[step]
+    assert info.shape == view.shape
+    assert got.shape == view.shape
+    assert np.abs(got.astype(int) - view).max() <= (0 if compression == "raw" else 40)
+    assert np.abs(got.astype(int) - view).mean() < 4
+
+
+def test_pages():
+    stack = np.random.default_rng(0).integers(0, 255, (3, 6, 7), np.uint8)
+    got, info = read(tiff(stack, photometric="minisblack"))
+    np.testing.assert_array_equal(got[..., 0], stack[0])
+    assert info.frames == 3
+    assert info.notes == ("only the first of 3 frames or pages is read",)
+
+
+def test_conversions_by_pillow():
+    image = Image.fromarray(picture(3, height=16, width=16))
+    for body, want in (
+        (saved(image.convert("P"), "tiff"), image.convert("P").convert("RGB")),
+        (saved(image.convert("1"), "tiff"), image.convert("1").convert("L")),
+        (saved(image.convert("1"), "tiff", compression="group4"), image.convert("1").convert("L")),
+        (saved(image.convert("CMYK"), "tiff"), image.convert("CMYK").convert("RGB")),
+        (saved(image.convert("YCbCr"), "tiff"), image.convert("YCbCr").convert("RGB")),
+    ):
+        np.testing.assert_array_equal(read(body)[0].squeeze(), np.asarray(want))
+
+
+def test_lab():
+    lab = Image.merge("LAB", [Image.new("L", (2, 1), v) for v in (255, 128, 128)])
+    got, info = read(saved(lab, "tiff"))
+    assert info.channels == 3
+    assert got.min() >= 254
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32", "complex64"])
+def test_samples_that_are_refused(dtype):
+    with pytest.raises(InputError, match="not supported") as caught:
+        read(tiff(np.zeros((3, 4), dtype), photometric="minisblack"))
+    assert caught.value.hint == "convert it to 8 or 16 bits or to float32"
+
+
+def test_nan_has_a_place():
+    pixels = np.zeros((40, 5, 3), np.float32)
+    pixels[33, 2, 1] = np.nan
+    body = tiff(pixels, photometric="rgb")
+    with pytest.raises(InputError, match="NaN at row 33, column 2, channel 1") as caught:
+        read(body)
+    assert "--allow-nan" in caught.value.hint
+    np.testing.assert_array_equal(read(body, allow_nan=True)[0], pixels)
+    pixels[33, 2, 1] = -np.inf
+    with pytest.raises(InputError, match="infinity at row 33"):
+        read(tiff(pixels, photometric="rgb"))
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        (plain_tags(2, 3, 1, 8, t257=(4, [10**9])), "over the limit"),
+        (plain_tags(2, 3, 1, 8, t277=(3, [60_000])), "damaged|over the limit"),
+        (plain_tags(2, 3, 1, 8, t273=(4, [9999])), "truncated"),
+        (plain_tags(2, 3, 1, 8, t256=(4, [0])), "empty"),
+        (plain_tags(2, 3, 1, 8, t262=(3, [2])), "too few samples"),
+        (plain_tags(2, 3, 1, 8, t259=(3, [8])), "truncated"),
+        (plain_tags(2, 3, 1, 8, t259=(3, [34892])), "damaged or unsupported"),
+        (
+            plain_tags(2, 3, 1, 8, t322=(4, [1 << 30]), t323=(4, [1 << 30]), t324=(4, [8]))
+            | {325: (4, [6])},
+            "over the limit|damaged",
+        ),
+    ],
+)
+def test_damage_has_a_name(tags, reason):
+    with pytest.raises(InputError, match=reason):
+        read(handmade(tags, bytes(6)))
+
+
+def test_a_bomb_is_not_inflated():
+    import tracemalloc
+    import zlib
+
+    data = zlib.compress(bytes(50_000_000))
+    body = handmade(plain_tags(2, 3, 1, 8, t259=(3, [8]), t279=(4, [len(data)])), data)
+    tracemalloc.start()
+    try:
+        got, _ = read(body)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+    assert got.tolist() == [[[0]] * 3] * 2
+
+
+def test_the_c_library_is_silent(capfd):
+    body = bytearray(saved(Image.fromarray(picture(3)), "tiff", compression="tiff_lzw"))
+    body[30:60] = bytes(30)
+    with pytest.raises(InputError):
+        read(bytes(body))
+    tiff_codecs.silence_libtiff()
+    assert capfd.readouterr() == ("", "")
