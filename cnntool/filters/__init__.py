@@ -1,0 +1,1 @@
+"""Classic kernels applied to arrays."""

@@ -1,0 +1,187 @@
+"""Filters that are no convolution: rank, morphology, bilateral, Canny, Otsu.
+
+All but the bookkeeping is scikit-image's and ``scipy.ndimage``'s, imported when one is asked
+for. Each works on one whole map (H, W) at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+
+from cnntool.errors import UsageError
+from cnntool.filters.registry import Size, register
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+Shape = Literal["square", "disk", "cross"]
+
+# Our words for borders (numpy's) in scipy's spelling.
+_NDIMAGE_BORDERS = {
+    "zero": "constant",
+    "reflect": "mirror",
+    "symmetric": "reflect",
+    "replicate": "nearest",
+    "wrap": "wrap",
+}
+
+
+class Operation(NamedTuple):
+    """A non-linear filter of one whole map.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line.
+    apply : callable
+        Takes the map (H, W) and a border's name; returns a map of the same shape, of the same
+        dtype or bool.
+    luma : bool
+        Whether colour pictures are reduced to luma first.
+    borders : bool
+        Whether a border means anything to it.
+    unit : bool
+        Whether it needs values on the scale 0..1 rather than the file's own integers.
+    """
+
+    name: str
+    apply: Callable[[NDArray[Any], str], NDArray[Any]]
+    luma: bool = False
+    borders: bool = True
+    unit: bool = False
+
+
+def _footprint(size: Size, shape: Shape) -> NDArray[np.bool_]:
+    rows, columns = size
+    if not (1 <= rows <= 255 and 1 <= columns <= 255):
+        raise UsageError(f"a window has 1 to 255 rows and columns, got {rows}x{columns}")
+    down = np.arange(rows)[:, None] - (rows - 1) / 2
+    right = np.arange(columns)[None, :] - (columns - 1) / 2
+    if shape == "disk":
+        inside = (down / (rows / 2)) ** 2 + (right / (columns / 2)) ** 2 <= 1
+    elif shape == "cross":
+        inside = (np.abs(down) < 1) | (np.abs(right) < 1)
+    else:
+        inside = np.ones((rows, columns), bool)
+    return inside
+
+
+def _ndimage(name: str, function: str, size: Size, shape: Shape) -> Operation:
+    """Wrap a filter of ``scipy.ndimage`` that takes a window and a border."""
+    footprint = _footprint(size, shape)
+
+    def apply(image: NDArray[Any], border: str) -> NDArray[Any]:
+        from scipy import ndimage
+
+        mode = _NDIMAGE_BORDERS[border]
+        result: NDArray[Any]
+        if footprint.all():
+            result = getattr(ndimage, function)(image, size=size, mode=mode)
+        else:
+            result = getattr(ndimage, function)(image, footprint=footprint, mode=mode)
+        return result
+
+    return Operation(name, apply)
+
+
+@register("median", "non-linear")
+def median(size: Size = (3, 3), shape: Shape = "square") -> Operation:
+    """Median of a window: removes specks, keeps edges."""
+    return _ndimage("median", "median_filter", size, shape)
+
+
+@register("min", "non-linear")
+def minimum(size: Size = (3, 3), shape: Shape = "square") -> Operation:
+    """Smallest value of a window."""
+    return _ndimage("min", "minimum_filter", size, shape)
+
+
+@register("max", "non-linear")
+def maximum(size: Size = (3, 3), shape: Shape = "square") -> Operation:
+    """Largest value of a window."""
+    return _ndimage("max", "maximum_filter", size, shape)
+
+
+@register("erode", "non-linear")
+def erode(size: Size = (3, 3), shape: Shape = "disk") -> Operation:
+    """Grey erosion: bright parts shrink."""
+    return _ndimage("erode", "minimum_filter", size, shape)
+
+
+@register("dilate", "non-linear")
+def dilate(size: Size = (3, 3), shape: Shape = "disk") -> Operation:
+    """Grey dilation: bright parts grow."""
+    return _ndimage("dilate", "maximum_filter", size, shape)
+
+
+def _morphology(name: str, first: Operation, second: Operation) -> Operation:
+    def apply(image: NDArray[Any], border: str) -> NDArray[Any]:
+        return second.apply(first.apply(image, border), border)
+
+    return Operation(name, apply)
+
+
+@register("open", "non-linear")
+def opening(size: Size = (3, 3), shape: Shape = "disk") -> Operation:
+    """Erosion, then dilation: removes bright specks smaller than the window."""
+    return _morphology("open", erode(size, shape), dilate(size, shape))
+
+
+@register("close", "non-linear")
+def closing(size: Size = (3, 3), shape: Shape = "disk") -> Operation:
+    """Dilation, then erosion: fills dark specks smaller than the window."""
+    return _morphology("close", dilate(size, shape), erode(size, shape))
+
+
+@register("bilateral", "non-linear")
+def bilateral(sigma: float = 3.0, color: float = 0.1) -> Operation:
+    """Blur of deviation ``sigma`` among pixels whose values differ by about ``color`` (0..1)."""
+    if sigma <= 0 or color <= 0:
+        raise UsageError("bilateral: sigma and color must be more than 0")
+
+    def apply(image: NDArray[Any], border: str) -> NDArray[Any]:
+        from skimage import restoration
+
+        if image.size and image.min() == image.max():
+            return image  # nothing to blur, and scikit-image divides by the range
+        modes = {"zero": "constant", "replicate": "edge"}
+        result: NDArray[Any] = restoration.denoise_bilateral(
+            image, sigma_color=color, sigma_spatial=sigma, mode=modes.get(border, border)
+        )
+        return result.astype(image.dtype)
+
+    return Operation("bilateral", apply, unit=True)
+
+
+@register("canny", "non-linear")
+def canny(sigma: float = 1.0, low: float = 0.1, high: float = 0.2) -> Operation:
+    """Canny's edges, one pixel wide, between two gradient thresholds (0..1)."""
+    if sigma < 0 or not 0 <= low <= high:
+        raise UsageError("canny: sigma is at least 0 and thresholds are 0 <= low <= high")
+
+    def apply(image: NDArray[Any], border: str) -> NDArray[Any]:  # noqa: ARG001
+        from skimage import feature
+
+        result: NDArray[Any] = feature.canny(image, sigma, low, high)
+        return result
+
+    return Operation("canny", apply, luma=True, borders=False, unit=True)
+
+
+@register("otsu", "non-linear")
+def otsu() -> Operation:
+    """Black and white at Otsu's threshold, which best splits the histogram in two."""
+
+    def apply(image: NDArray[Any], border: str) -> NDArray[Any]:  # noqa: ARG001
+        from skimage import filters
+
+        if image.size and image.min() == image.max():
+            return np.zeros(image.shape, bool)
+        result: NDArray[Any] = image > filters.threshold_otsu(image)
+        return result
+
+    return Operation("otsu", apply, luma=True, borders=False)

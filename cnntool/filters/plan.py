@@ -1,0 +1,293 @@
+"""The plan of a convolution: everything about it that can be known without touching a pixel.
+
+There is only one convolution, *valid*: ``same`` and ``full`` are valid after padding, a stride
+takes every s-th of its rows and columns, a dilation spreads the taps, and ``convolve`` is
+``correlate`` with the kernel turned by 180 degrees.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnntool.errors import UsageError
+from cnntool.filters.border import Border, source_index
+from cnntool.filters.cost import Question, choose, tile_shape
+from cnntool.filters.work import Method, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import DTypeLike, NDArray
+
+    from cnntool.filters.kernel import Filter
+
+__all__ = ["Border", "ConvPlan", "Method", "Mode", "Op", "make_plan"]
+
+LARGEST_EXTENT = 2047
+STRIP_VALUES = 2**19
+
+Pair = tuple[int, int]
+
+
+class Mode(StrEnum):
+    """Which outputs are wanted.
+
+    ``valid``: those whose window lies inside the picture; ``same``: one for each pixel, the extra
+    zero of even kernels after (bottom, right); ``full``: all whose window touches the picture.
+    """
+
+    VALID = "valid"
+    SAME = "same"
+    FULL = "full"
+
+
+class Op(StrEnum):
+    """Whether the kernel is laid on as it is (``correlate``) or turned first (``convolve``)."""
+
+    CORRELATE = "correlate"
+    CONVOLVE = "convolve"
+
+
+@dataclass(frozen=True, eq=False)
+class ConvPlan:
+    """What will be computed, and how.
+
+    Attributes
+    ----------
+    filter : Filter
+        As it was given.
+    input_shape, channels : (H, W), C
+        The picture.
+    mode, border, op, stride, dilation
+        The question; strides and dilations are (rows, columns).
+    extent : (eH, eW)
+        Rows and columns that the dilated kernel spans.
+    pads : (top, bottom, left, right)
+        Rows and columns added around the picture.
+    out_shape : (H_out, W_out)
+        Rows and columns of the result.
+    whole_data : bool
+        Whether the input is of whole numbers, so that it can hold neither NaN nor infinity.
+    dtype : np.dtype
+        Of the result: float64 for float64 input, else float32.
+    method : Method
+        The road taken, never ``auto``.
+    work : Work
+        The numbers computed with, and the kernels as the road wants them.
+    tile : (rows, columns)
+        Outputs computed at once, a piece that fits in the processor's cache.
+    block : (rows, columns)
+        A tile at the right or the bottom is computed up to a whole number of these.
+    strip_rows : int
+        Output rows worth asking for at once: a whole number of tiles.
+    """
+
+    filter: Filter
+    input_shape: Pair
+    channels: int
+    mode: Mode
+    border: Border
+    op: Op
+    stride: Pair
+    dilation: Pair
+    extent: Pair
+    pads: tuple[int, int, int, int]
+    out_shape: Pair
+    whole_data: bool
+    dtype: np.dtype[Any]
+    method: Method
+    work: Work
+    tile: Pair
+    block: Pair
+    strip_rows: int
+
+    @property
+    def rank(self) -> int:
+        """Number of column-times-row pairs of the filter's kernels, the largest."""
+        return max(kernel.rank for kernel in self.filter.kernels)
+
+    @property
+    def multiplies(self) -> float:
+        """Multiplications per output value and channel, as a textbook counts them."""
+        return sum(part.multiplies for part in self.work.parts)
+
+    def needs(self, start: int, stop: int) -> Pair:
+        """Return the input rows [lo, hi) on which output rows [start, stop) depend.
+
+        Roads whose rounding depends on a value's place in its tile compute whole tiles, so that
+        every partition into strips gives the same bytes: for them the rows are those of all
+        tiles touched.
+        """
+        if stop <= start:
+            return 0, 0
+        start, stop = self.whole_tiles(start, stop)
+        first = start * self.stride[0]
+        last = (stop - 1) * self.stride[0] + self.extent[0]
+        rows = source_index(first, last - first, self.pads[0], self.input_shape[0], self.border)
+        inside = rows[rows >= 0]
+        return (int(inside.min()), int(inside.max()) + 1) if inside.size else (0, 0)
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether each output is computed alike, from the values under non-zero taps alone."""
+        lone = all(len(part.factors) <= 1 for part in self.work.parts)
+        return self.method.by_element and lone
+
+    def whole_tiles(self, start: int, stop: int) -> Pair:
+        """Widen output rows [start, stop) to whole tiles, if the road computes only those."""
+        if self.elementwise:
+            return start, stop
+        rows = self.tile[0]
+        return start // rows * rows, min(-(-stop // rows) * rows, self.out_shape[0])
+
+    def anchors(
+        self, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Return the input row and column under the middle of the kernel for output ones.
+
+        Outside of the picture (``full``) it is the nearest row or column inside.
+        """
+        top, _, left, _ = self.pads
+        middles = (self.extent[0] - 1) // 2 - top, (self.extent[1] - 1) // 2 - left
+        found = (
+            np.clip(index * step + middle, 0, size - 1)
+            for index, step, middle, size in zip(
+                (rows, columns), self.stride, middles, self.input_shape, strict=True
+            )
+        )
+        under_rows, under_columns = found
+        return under_rows, under_columns
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as plain values with stable keys, for a table or JSON."""
+        return {
+            "filter": self.filter.name,
+            "kernels": len(self.filter.kernels),
+            "kernel": list(self.filter.shape),
+            "combine": self.filter.combine,
+            "input": [*self.input_shape, self.channels],
+            "mode": self.mode.value,
+            "op": self.op.value,
+            "border": self.border.value,
+            "stride": list(self.stride),
+            "dilation": list(self.dilation),
+            "padding": list(self.pads),
+            "output": [*self.out_shape, self.channels],
+            "rank": self.rank,
+            "separable": self.rank == 1,
+            "method": self.method.value,
+            "arithmetic": self.work.dtype.name,
+            "multiplies": self.multiplies,
+            "tile": list(self.tile),
+            "strip_rows": self.strip_rows,
+        }
+
+
+def make_plan(
+    shape: tuple[int, ...],
+    filter: Filter,  # noqa: A002
+    *,
+    mode: Mode | str = Mode.SAME,
+    border: Border | str = Border.ZERO,
+    op: Op | str = Op.CORRELATE,
+    stride: int | Pair = 1,
+    dilation: int | Pair = 1,
+    dtype: DTypeLike = np.float32,
+    channels: int = 1,
+    method: Method | str = Method.AUTO,
+) -> ConvPlan:
+    """Plan a convolution.
+
+    Parameters
+    ----------
+    shape : (H, W)
+        Of the picture.
+    filter : Filter
+        What to apply.
+    mode, border, op
+        See `Mode`, `Border`, `Op`.
+    stride, dilation : int or (rows, columns)
+        1 or more.
+    dtype : dtype
+        Of the picture: uint8, uint16, float32 or float64. The result is float64 for float64
+        and float32 otherwise.
+    channels : int
+        Values per pixel, each filtered on its own.
+    method : Method
+        A road, or ``auto`` for the one with the lowest expected cost.
+
+    Returns
+    -------
+    ConvPlan
+        Ready for `cnntool.filters.convolve.convolve_rows`.
+
+    Raises
+    ------
+    UsageError
+        A kernel larger than the picture in ``valid``, a stride or dilation below 1, a kernel
+        that a dilation spreads over more than 2047 rows or columns, an empty picture.
+    """
+    mode, border, op, method = Mode(mode), Border(border), Op(op), Method(method)
+    stride, dilation = _pair(stride, "stride"), _pair(dilation, "dilation")
+    height, width = shape[:2]
+    if height < 1 or width < 1 or channels < 1:
+        raise UsageError(f"there is nothing to filter in a picture of {height}x{width}")
+    extent = _along(lambda axis: (filter.shape[axis] - 1) * dilation[axis] + 1)
+    if max(extent) > LARGEST_EXTENT:
+        raise UsageError(
+            f"the dilated kernel spans {extent[0]}x{extent[1]}, more than {LARGEST_EXTENT} a side"
+        )
+    before, after = {
+        Mode.VALID: ((0, 0), (0, 0)),
+        Mode.SAME: (_along(lambda a: (extent[a] - 1) // 2), _along(lambda a: extent[a] // 2)),
+        Mode.FULL: (_along(lambda a: extent[a] - 1), _along(lambda a: extent[a] - 1)),
+    }[mode]
+    places = _along(lambda a: shape[a] + before[a] + after[a] - extent[a] + 1)
+    if min(places) < 1:
+        raise UsageError(
+            f"a kernel of {extent[0]}x{extent[1]} does not fit into {height}x{width} pixels",
+            hint="mode same or full pads the picture",
+        )
+    out_shape = _along(lambda a: -(-places[a] // stride[a]))
+    kernels = [kernel.flipped() if op is Op.CONVOLVE else kernel for kernel in filter.kernels]
+    question = Question(out_shape, extent, stride, dilation, channels)
+    method, work = choose(method, kernels, np.dtype(dtype), question)
+    tile, block = tile_shape(method, work, question)
+    strip = tile[0] * max(1, round(STRIP_VALUES / (tile[0] * out_shape[1] * channels)))
+    return ConvPlan(
+        filter=filter,
+        input_shape=(height, width),
+        channels=channels,
+        mode=mode,
+        border=border,
+        op=op,
+        stride=stride,
+        dilation=dilation,
+        extent=extent,
+        pads=(before[0], after[0], before[1], after[1]),
+        out_shape=out_shape,
+        whole_data=np.dtype(dtype).kind == "u",
+        dtype=np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32),
+        method=method,
+        work=work,
+        tile=tile,
+        block=block,
+        strip_rows=strip,
+    )
+
+
+def _pair(value: int | Pair, name: str) -> Pair:
+    """Read one number as two."""
+    down, across = (value, value) if isinstance(value, int) else value
+    if min(down, across) < 1:
+        raise UsageError(f"a {name} must be 1 or more, got {down}x{across}")
+    return down, across
+
+
+def _along(of: Callable[[int], int]) -> Pair:
+    """Evaluate for rows (axis 0) and columns (axis 1)."""
+    return of(0), of(1)

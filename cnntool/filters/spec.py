@@ -1,0 +1,187 @@
+"""From what the user writes after ``--kernel`` to a filter.
+
+======================================  =====================================================
+``gaussian``, ``box:9``                 a name, perhaps with parameters in order
+``gaussian:sigma=2,size=9``             parameters by name
+``1,0,-1;2,0,-2;1,0,-1``                a matrix: commas or spaces, rows by ``;``; fractions
+``3x3: 1,0,-1, 2,0,-2, 1,0,-1``         ImageMagick's form: columns x rows, then all weights
+``@kernel.csv``, ``@kernel.npy``,       a file: text in any form above, a NumPy array, or
+``@kernel.mat``                         libvips' matrix with its header ``W H [scale offset]``
+======================================  =====================================================
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnntool.errors import InputError, UsageError
+from cnntool.filters import library, nonlinear
+from cnntool.filters.kernel import Filter, Kernel
+from cnntool.filters.registry import ENTRIES, Entry, parse_arguments
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cnntool.filters.nonlinear import Operation
+
+_BUILDERS = (library, nonlinear)  # whose import fills the registry
+
+_MAGICK = re.compile(r"^(\d+)(?:x(\d+))?([+-]\d+[+-]\d+)?:\s*(?=[-+.\dn])", re.IGNORECASE)
+_TOO_LARGE = 16 * 1024 * 1024
+
+
+def entries() -> list[Entry]:
+    """Return every named filter."""
+    return list(ENTRIES.values())
+
+
+def parse(text: str) -> Filter | Operation:
+    """Read one kernel specification.
+
+    Parameters
+    ----------
+    text : str
+        Any of the forms in the module's table.
+
+    Returns
+    -------
+    Filter or Operation
+        What to apply.
+
+    Raises
+    ------
+    UsageError
+        An unknown name or parameter, or weights that make no kernel.
+    InputError
+        A kernel file that cannot be read.
+    """
+    text = text.strip()
+    if not text:
+        raise UsageError("an empty kernel", hint="see 'cnntool kernels' for the names")
+    if text.startswith("@"):
+        return _from_file(text[1:])
+    if text[0] in "+-.0123456789":
+        return Filter((Kernel(parse_matrix(text)),), "single", "custom")
+    name, _, arguments = text.partition(":")
+    entry = ENTRIES.get(name.strip().lower())
+    if entry is None:
+        raise UsageError(f"no kernel is called {name!r}", hint=_suggestion(name))
+    return entry.build(**parse_arguments(entry, arguments))
+
+
+def _suggestion(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), ENTRIES, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {', '.join(near)}? 'cnntool kernels' lists all"
+    return "'cnntool kernels' lists all; a file is written @FILE"
+
+
+def parse_matrix(text: str) -> NDArray[np.float64]:
+    """Read a matrix in text: plain, or ImageMagick's ``WxH:`` form.
+
+    Parameters
+    ----------
+    text : str
+        Weights by commas or spaces, rows by ``;`` or newlines.
+
+    Returns
+    -------
+    ndarray (rows, columns) of float64
+
+    Raises
+    ------
+    UsageError
+        Rows of different lengths, or something that is no number.
+    """
+    magick = _MAGICK.match(text)
+    if magick is None:
+        rows = [row for row in re.split(r"[;\n]", text) if row.strip()]
+        values = [_numbers(row) for row in rows]
+        if len({len(row) for row in values}) != 1:
+            raise UsageError(f"the kernel's rows differ in length: {[len(row) for row in values]}")
+        return np.array(values)
+    width, height = int(magick[1]), int(magick[2] or magick[1])
+    if magick[3] not in (None, f"+{(width - 1) // 2}+{(height - 1) // 2}"):
+        raise UsageError(
+            f"kernel origin {magick[3]} is not the middle",
+            hint="pad the kernel with zeros until its origin is the middle",
+        )
+    flat = _numbers(text[magick.end() :].replace(";", " "))
+    if len(flat) != width * height:
+        raise UsageError(f"a {width}x{height} kernel has {width * height} weights, got {len(flat)}")
+    return np.array(flat).reshape(height, width)
+
+
+def _numbers(row: str) -> list[float]:
+    return [_number(token) for token in re.split(r"[,\s]+", row.strip(" ,\t\r\n"))]
+
+
+def _number(token: str) -> float:
+    """Read a weight; ``1/9`` is a fraction, and ImageMagick's ``-`` and ``nan`` mean no tap."""
+    if token in {"-", "nan"}:
+        return 0.0
+    above, slash, below = token.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except (ValueError, ZeroDivisionError):
+        raise UsageError(f"{token!r} is not a kernel weight") from None
+
+
+def _from_file(name: str) -> Filter:
+    try:
+        with Path(name).open("rb") as file:
+            data = file.read(_TOO_LARGE + 1)
+    except OSError as error:
+        raise InputError(f"cannot read the kernel: {error.strerror}", source=name) from None
+    if len(data) > _TOO_LARGE:
+        raise InputError("too large for a kernel", source=name)
+    try:
+        if data.startswith(b"\x93NUMPY"):
+            weights = _from_npy(data)
+        else:
+            lines = data.decode("utf-8-sig").strip()
+            lines = re.sub(r"(?m)^\s*#.*$", "", lines).strip()
+            weights = _from_vips(lines) if name.endswith(".mat") else parse_matrix(lines)
+        return Filter((Kernel(weights),), "single", Path(name).stem)
+    except UnicodeDecodeError:
+        raise InputError(
+            "not a kernel", source=name, hint="a kernel file is text, .npy or libvips' .mat"
+        ) from None
+    except UsageError as error:
+        raise InputError(error.message, source=name, hint=error.hint) from None
+
+
+def _from_npy(data: bytes) -> NDArray[np.float64]:
+    from io import BytesIO
+
+    try:
+        return np.asarray(np.load(BytesIO(data), allow_pickle=False), np.float64)
+    except (ValueError, EOFError, TypeError):
+        raise UsageError("not an array of numbers") from None
+
+
+def _from_vips(text: str) -> NDArray[np.float64]:
+    """Read libvips' matrix: ``width height [scale offset]``, then the rows."""
+    header, _, body = text.partition("\n")
+    facts = _numbers(header)
+    if len(facts) not in {2, 4} or any(f != int(f) or f < 1 for f in facts[:2]):
+        raise UsageError("a .mat kernel begins with 'width height' or 'width height scale offset'")
+    scale, offset = facts[2:] or (1.0, 0.0)
+    if offset:
+        raise UsageError(
+            f"offset {offset:g} is no part of a convolution",
+            hint="set it to 0; --range center puts zero on mid-grey",
+        )
+    width, height = int(facts[0]), int(facts[1])
+    flat = _numbers(body.replace(";", " "))
+    if scale == 0 or len(flat) != width * height:
+        raise UsageError(
+            f"the header promises {width}x{height} weights and a scale, found {len(flat)} weights"
+        )
+    return np.array(flat).reshape(height, width) / scale

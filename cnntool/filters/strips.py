@@ -1,0 +1,157 @@
+"""Strips of rows through a pipeline, on several threads, in order and in bounded memory."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import chain, islice
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from cnntool.filters.pipeline import Pipeline
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class _Pool:
+    """Worker threads that answer each job in a queue of its own.
+
+    The standard library's pool takes a tenth of a small command's time to import.
+    """
+
+    def __init__(self, work: Callable[[T], R], threads: int) -> None:
+        self._work = work
+        self._inbox: SimpleQueue[tuple[Any, SimpleQueue[Any]] | None] = SimpleQueue()
+        self._workers = [Thread(target=self._serve, daemon=True) for _ in range(threads)]
+        for worker in self._workers:
+            worker.start()
+
+    def _serve(self) -> None:
+        while (item := self._inbox.get()) is not None:
+            job, outbox = item
+            try:
+                outbox.put((self._work(job), None))
+            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+                outbox.put((None, error))
+
+    def submit(self, job: object) -> SimpleQueue[Any]:
+        """Hand a job to the next free worker."""
+        outbox: SimpleQueue[Any] = SimpleQueue()
+        self._inbox.put((job, outbox))
+        return outbox
+
+    def close(self) -> None:
+        """Let the workers finish what they have and wait for them."""
+        for _ in self._workers:
+            self._inbox.put(None)
+        for worker in self._workers:
+            worker.join()
+
+
+def ordered_map(work: Callable[[T], R], jobs: Iterable[T], threads: int) -> Iterator[R]:
+    """Apply ``work`` to each job on ``threads`` threads and yield the results in order.
+
+    At most ``threads + 1`` jobs are under way, so memory stays bounded however many there are.
+    The first exception of a job is raised where its result was due. With one thread, or one
+    job, no thread is started.
+    """
+    jobs = iter(jobs)
+    first = list(islice(jobs, 2 if threads > 1 else 0))
+    jobs = chain(first, jobs)
+    if len(first) < 2:
+        yield from map(work, jobs)
+        return
+    pool = _Pool(work, threads)
+    waiting: deque[SimpleQueue[Any]] = deque()
+    try:
+        for job in jobs:
+            waiting.append(pool.submit(job))
+            if len(waiting) > threads:
+                yield _answer(waiting.popleft())
+        while waiting:
+            yield _answer(waiting.popleft())
+    finally:
+        pool.close()
+
+
+def _answer(outbox: SimpleQueue[Any]) -> Any:
+    result, error = outbox.get()
+    if error is not None:
+        raise error
+    return result
+
+
+def run(
+    pipeline: Pipeline,
+    strips: Iterable[NDArray[Any]],
+    finish: Callable[[NDArray[Any], NDArray[Any] | None], R],
+    *,
+    threads: int,
+) -> Iterator[R]:
+    """Pass an input, strip by strip, through a pipeline.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        What to compute.
+    strips : iterable of ndarray (n, W, C [+ 1])
+        Successive rows of the input.
+    finish : callable
+        Given rows of the result (n, W_out, maps) and of alpha (n, W_out) or None, in a worker
+        thread; what it returns is yielded.
+    threads : int
+        How many strips are computed at once. The results do not depend on it.
+
+    Yields
+    ------
+    object
+        What ``finish`` returned for successive strips of ``pipeline.strip_rows`` rows.
+    """
+
+    def work(job: tuple[int, int, int, NDArray[Any]]) -> R:
+        start, stop, lo, window = job
+        maps = pipeline.rows(window, lo, start, stop)
+        return finish(maps, pipeline.alpha(window, lo, start, stop))
+
+    yield from ordered_map(work, _windows(pipeline, strips), threads)
+
+
+def _windows(
+    pipeline: Pipeline, strips: Iterable[NDArray[Any]]
+) -> Iterator[tuple[int, int, int, NDArray[Any]]]:
+    """Cut the input into the windows that successive strips of the result need."""
+    height, rows = pipeline.out_shape[0], pipeline.strip_rows
+    spans = [(a, min(a + rows, height)) for a in range(0, height, rows)]
+    needs = [pipeline.needs(*span) for span in spans]
+    # A border may send a later strip back to earlier rows: keep all that is still to be asked for.
+    keep = np.minimum.accumulate([lo for lo, _ in needs][::-1])[::-1].tolist()
+    source = iter(strips)
+    held: deque[NDArray[Any]] = deque()
+    first = end = 0
+    for (start, stop), (lo, hi), oldest in zip(spans, needs, keep, strict=True):
+        while end < hi:
+            strip = next(source)
+            held.append(strip)
+            end += len(strip)
+        while held and first + len(held[0]) <= oldest:
+            first += len(held.popleft())
+        yield start, stop, lo, _cut(held, lo - first, hi - first)
+
+
+def _cut(strips: Iterable[NDArray[Any]], lo: int, hi: int) -> NDArray[Any]:
+    """Return rows [lo, hi) of the strips laid end to end, without a copy if one strip has them."""
+    parts, offset = [], 0
+    for strip in strips:
+        part = strip[max(lo - offset, 0) : max(hi - offset, 0)]
+        if len(part):
+            parts.append(part)
+        offset += len(strip)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -1,0 +1,186 @@
+"""One tile from pixels to results: the road, how the kernels combine, the scale."""
+
+from __future__ import annotations
+
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from cnntool.filters.roads import make_recorder
+from cnntool.filters.tape import Tape
+from cnntool.filters.work import Method
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from cnntool.filters.plan import ConvPlan
+    from cnntool.filters.roads import Recorder
+    from cnntool.filters.tape import Last
+
+    Pair = tuple[int, int]
+
+_MOST_TAPES = 32
+
+
+class Tiles:
+    """What computes the tiles of one plan; threads can share it.
+
+    Parameters
+    ----------
+    plan : ConvPlan
+    scale : float
+        The result is multiplied by it: through the weights, or at the end where sums of whole
+        numbers stay whole until then.
+    """
+
+    def __init__(self, plan: ConvPlan, scale: float) -> None:
+        work = plan.work
+        self._plan = plan
+        self._folded = 1.0 if work.whole else scale
+        self._factor = plan.dtype.type(work.scale * scale if work.whole else 1.0)
+        self._record = make_recorder(plan, plan.method, self._folded)
+        self._local = threading.local()
+
+    @cached_property
+    def _record_direct(self) -> Recorder:
+        return make_recorder(self._plan, Method.DIRECT, self._folded)
+
+    def of(self, rows: int, columns: int) -> Tile:
+        """Return what computes tiles of so many outputs on the current thread."""
+        try:
+            known: dict[tuple[int, int], Tile] = self._local.known
+        except AttributeError:
+            known = self._local.known = {}
+        found = known.get((rows, columns))
+        if found is None:
+            if len(known) >= _MOST_TAPES:
+                known.clear()
+            found = known[rows, columns] = self._make(rows, columns)
+        return found
+
+    def _make(self, rows: int, columns: int) -> Tile:
+        plan = self._plan
+        tape = Tape()
+        size = rows, columns
+        whole = [-(-n // block) * block for n, block in zip(size, plan.block, strict=True)]
+        height, width = (
+            (n - 1) * stride + extent
+            for n, stride, extent in zip(whole, plan.stride, plan.extent, strict=True)
+        )
+        pixels = tape.take((height, width, plan.channels), plan.work.dtype)
+        mark = tape.mark()
+        results = self._record(tape, pixels, (whole[0], whole[1], plan.channels))
+        finish = _combined(plan, tape, results, size, whole=tuple(whole) == size)
+
+        def careful() -> tuple[Tape, Last]:
+            tape = Tape()
+            tape.release(mark)
+            results = self._record_direct(tape, pixels, (rows, columns, plan.channels))
+            return tape, _combined(plan, tape, results, size, whole=True)
+
+        return Tile(
+            pixels,
+            tape,
+            finish,
+            self._factor,
+            None if plan.elementwise or plan.whole_data else careful,
+        )
+
+
+class Tile:
+    """Computes tiles of one size on one thread.
+
+    Attributes
+    ----------
+    pixels : (n, m, C)
+        To be filled with padded pixels, as numbers of the plan's working type.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[Any],
+        tape: Tape,
+        finish: Last,
+        factor: np.floating[Any],
+        careful: Callable[[], tuple[Tape, Last]] | None,
+    ) -> None:
+        self.pixels = pixels
+        self._tape, self._finish = tape, finish
+        self._factor = factor
+        self._scaled = factor != 1
+        self._careful = careful
+
+    def __call__(self, out: NDArray[Any]) -> None:
+        """Compute the results of the pixels.
+
+        Parameters
+        ----------
+        out : (n', m', C)
+            Overwritten; columns and channels are contiguous.
+        """
+        tape, finish = self._tape, self._finish
+        if self._careful is not None and not _all_finite(self.pixels):
+            tape, finish = self._careful()
+        tape.play()
+        finish(out)
+        if self._scaled:
+            np.multiply(out, self._factor, out)
+
+
+def _all_finite(pixels: NDArray[Any]) -> bool:
+    """Tell whether there is neither NaN nor infinity; the sum of squares is the fastest look."""
+    flat = pixels.reshape(-1)
+    return bool(np.isfinite(np.dot(flat, flat)) or np.isfinite([flat.min(), flat.max()]).all())
+
+
+def _combined(
+    plan: ConvPlan, tape: Tape, results: NDArray[Any] | Last, size: Pair, *, whole: bool
+) -> Last:
+    """Record making one of the kernels' results, all but the last step.
+
+    `whole` says that the road computes just the outputs wanted.
+    """
+    if not isinstance(results, np.ndarray):
+        if whole:
+            return results
+        shape = (-(-n // block) * block for n, block in zip(size, plan.block, strict=True))
+        array = tape.take((*shape, plan.channels), plan.work.dtype)
+        tape(results, array)
+        results = array[None]
+    results = results[:, : size[0], : size[1]]
+    if plan.filter.combine == "magnitude":
+        return _magnitude(plan, tape, results)
+    total = results[0]
+    for result in results[1:]:
+        tape(np.maximum, total, result, total)
+    return lambda out: np.copyto(out, total)
+
+
+def _magnitude(plan: ConvPlan, tape: Tape, results: NDArray[Any]) -> Last:
+    """Record the root of the sum of squares, also where a square overflows."""
+    squares = tape.take(results.shape, plan.dtype)
+    total = squares[0]
+    if plan.dtype == np.float64:
+        tape(np.abs, results, squares)
+        for square in squares[1:]:
+            tape(np.hypot, total, square, total)
+        return lambda out: np.copyto(out, total)
+    if results.dtype == plan.dtype:
+        tape(np.square, results, squares)
+    else:
+        tape(np.copyto, squares, results)
+        tape(np.square, squares, squares)
+    for square in squares[1:]:
+        tape(np.add, total, square, total)
+
+    def finish(out: NDArray[Any]) -> None:
+        np.sqrt(total, out)
+        if not (plan.whole_data or np.isfinite(out.max())):
+            over = np.isinf(out)
+            out[over] = np.hypot.reduce(results[:, over])
+
+    return finish

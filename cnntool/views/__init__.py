@@ -1,0 +1,1 @@
+"""Numbers to pictures: range and tiles. Knows arrays and nothing else."""

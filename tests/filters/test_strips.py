@@ -1,0 +1,103 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnntool.filters import strips
+from cnntool.filters.pipeline import Options, Source, make_pipeline
+from cnntool.filters.plan import Border
+from cnntool.filters.spec import parse
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_results_come_in_order(threads):
+    def work(n):
+        time.sleep(0.002 * (n % 3))
+        return n * n
+
+    assert list(strips.ordered_map(work, range(20), threads)) == [n * n for n in range(20)]
+
+
+def test_few_jobs_are_under_way_at_once():
+    begun = []
+    results = strips.ordered_map(lambda n: begun.append(n) or n, iter(range(100)), 3)
+    next(results)
+    time.sleep(0.05)
+    assert len(begun) <= 5
+    results.close()
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_an_error_arrives_where_its_result_was_due(threads):
+    def work(n):
+        if n == 2:
+            raise ValueError("two")
+        return n
+
+    results = strips.ordered_map(work, range(5), threads)
+    assert [next(results), next(results)] == [0, 1]
+    with pytest.raises(ValueError, match="two"):
+        next(results)
+
+
+def test_no_thread_outlives_the_results():
+    before = threading.active_count()
+    list(strips.ordered_map(abs, range(10), 4))
+    results = strips.ordered_map(abs, range(10), 4)
+    next(results)
+    results.close()
+    assert threading.active_count() == before
+
+
+def whole(image, kernels, options, threads=1, rows=None):
+    height, width, channels = image.shape
+    peak = {"u": 255.0}.get(image.dtype.kind, 1.0)
+    source = Source(height, width, channels, image.dtype, peak=peak)
+    pipeline = make_pipeline(source, [parse(k) for k in kernels], options)
+    rows = rows or height
+    pieces = (image[i : i + rows] for i in range(0, height, rows))
+    return np.concatenate(
+        list(strips.run(pipeline, pieces, lambda maps, alpha: maps, threads=threads))
+    )
+
+
+CHAINS = [
+    ["sobel"],
+    ["gaussian:2", "sobel"],
+    ["box:5", "laplacian", "gaussian:1"],
+    ["median:3", "sobel-x"],
+    ["gaussian:2", "otsu"],
+]
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("border", list(Border))
+def test_the_cutting_of_the_input_changes_no_bit(chain, border):
+    image = np.random.default_rng(0).integers(0, 256, (301, 37, 3), np.uint8)
+    options = Options(border=border)
+    if chain[-1] == "otsu":
+        options = Options()
+    expected = whole(image, chain, options)
+    for threads, rows in ((2, 7), (3, 64), (1, 300)):
+        np.testing.assert_array_equal(whole(image, chain, options, threads, rows), expected)
+
+
+@given(
+    st.lists(st.sampled_from(["box:3", "sobel-x", "gaussian:1", "1,2;3,4"]), min_size=1, max_size=3)
+)
+def test_a_chain_is_its_kernels_one_after_the_other(chain):
+    image = np.random.default_rng(1).random((23, 19, 1))
+    expected = image
+    for kernel in chain:
+        expected = whole(expected, [kernel], Options())
+    np.testing.assert_allclose(whole(image, chain, Options()), expected, atol=1e-12)
+
+
+def test_luma_before_a_linear_chain_is_luma_after_it():
+    image = np.random.default_rng(2).random((30, 20, 3))
+    ours = whole(image, ["gaussian:1", "sobel-x"], Options())
+    each = whole(image, ["gaussian:1", "sobel-x"], Options(channels="each"))
+    np.testing.assert_allclose(ours[:, :, 0], each @ [0.299, 0.587, 0.114], atol=1e-12)
