@@ -1,0 +1,1 @@
+"""The front door: commands, options, tables, JSON, progress, exit codes."""

@@ -1,0 +1,116 @@
+"""What people see beside results: notes, errors, progress. All of it goes to stderr."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from types import TracebackType
+
+
+class Talk:
+    """How much the user wants to hear."""
+
+    quiet = False
+    verbose = False
+    debug = False
+
+
+TALK = Talk()
+_said: set[str] = set()
+
+
+def printable(text: str) -> str:
+    """Escape what would break one line of a terminal: control codes and undecodable bytes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _say(kind: str, text: str) -> None:
+    click.echo(f"cnntool: {kind}: {printable(text)}", err=True)
+
+
+def note(text: str) -> None:
+    """Say something worth knowing, unless --quiet; the same note is said once."""
+    if not TALK.quiet and text not in _said:
+        _said.add(text)
+        _say("note", text)
+
+
+def detail(text: str) -> None:
+    """Say something that only --verbose asks for."""
+    if TALK.verbose:
+        _say("info", text)
+
+
+def error(text: str, hint: str = "") -> None:
+    """Print the one line of an error, and a hint line if there is one."""
+    _say("error", text)
+    if hint:
+        _say("hint", hint)
+
+
+def result(text: str) -> None:
+    """Print one line of result on stdout; file names that are not valid text keep their bytes."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(text) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+class Progress:
+    """A progress line on stderr: on a terminal only, and only after a second."""
+
+    DELAY = 1.0
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._born = time.monotonic()
+        self._wanted = sys.stderr is not None and sys.stderr.isatty() and not TALK.quiet
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def track(self, items: Iterable[Any], total: int | None = None) -> Iterator[Any]:
+        """Yield the items and show how many are done."""
+        task = None
+        for done, item in enumerate(items):
+            if self._wanted and time.monotonic() - self._born > self.DELAY:
+                if self._bar is None:
+                    self._bar = self._start()
+                    task = self._bar.add_task(self._what, total=total)
+                self._bar.update(task, completed=done)
+            yield item
+
+    @staticmethod
+    def _start() -> Any:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        bar.start()
+        return bar

@@ -1,0 +1,294 @@
+"""``cnntool filter``: classic kernels on pictures and matrices."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from cnntool.cli import console, options, report
+from cnntool.cli.paths import Naming, expand, inputs_or_stdin
+from cnntool.cli.reading import Ahead
+from cnntool.errors import CnntoolError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cnntool.cli.paths import Item
+    from cnntool.cli.reading import Opened
+    from cnntool.cli.render import Style
+    from cnntool.filters.kernel import Filter
+    from cnntool.filters.nonlinear import Operation
+    from cnntool.filters.pipeline import Options, Pipeline
+    from cnntool.image.types import ImageInfo
+
+
+@click.command("filter")
+@options.inputs
+@click.option(
+    "-k",
+    "--kernel",
+    "kernels",
+    multiple=True,
+    required=True,
+    metavar="SPEC",
+    help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
+    ' ("1,0,-1;2,0,-2;1,0,-1") or @FILE; repeat to apply several in order.'
+    "  'cnntool kernels' lists the names.",
+)
+@click.option("--bank", is_flag=True, help="Apply every kernel to the input; stack the maps.")
+@click.option(
+    "--mix",
+    metavar="MATRIX",
+    help="Mix the colour channels into maps first, a row of weights for each map.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["valid", "same", "full"]),
+    default="same",
+    show_default=True,
+    help="Where the kernel may lie: inside, centred on every pixel, or anywhere it touches.",
+)
+@click.option(
+    "--op",
+    type=click.Choice(["correlate", "convolve"]),
+    default="correlate",
+    show_default=True,
+    help="'correlate' takes the kernel as it is (deep learning), 'convolve' flips it.",
+)
+@click.option(
+    "--border",
+    type=click.Choice(["zero", "reflect", "symmetric", "replicate", "wrap"]),
+    help="What lies outside, in numpy's words.  [default: zero; symmetric for non-linear filters]",
+)
+@click.option("--stride", type=options.Pair(), default=(1, 1), help="Keep every Nth result.")
+@click.option("--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart.")
+@click.option(
+    "--channels",
+    type=click.Choice(["each", "luma"]),
+    help="Filter each colour or the luma.  [default: luma for derivatives, else each]",
+)
+@click.option("--linear", is_flag=True, help="Filter in linear light instead of sRGB values.")
+@click.option(
+    "--range",
+    "policy",
+    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "raw"]),
+    default="auto",
+    show_default=True,
+    help="How results become brightness; 'auto' centres zero-sum kernels on mid-grey and clips"
+    " the others.",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["auto", "direct", "separable", "banded", "banded-separable", "fft"]),
+    default="auto",
+    show_default=True,
+    help="How to compute it; all agree, 'auto' takes the fastest.",
+)
+@options.output
+@click.option("--format", "format_name", metavar="NAME", help="Format, whatever the suffix says.")
+@click.option(
+    "--depth",
+    type=click.Choice(["8", "16", "float"]),
+    help="Bits of the result.  [default: those of the input]",
+)
+@click.option(
+    "--compression",
+    type=click.IntRange(0, 9),
+    help="0 stores, 9 is smallest.  [default: the fastest that compresses well]",
+)
+@click.option(
+    "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG."
+)
+@click.option("--allow-nan", is_flag=True, help="Accept NaN and infinity in the input.")
+@click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=100_000_000,
+    show_default=True,
+    help="Refuse larger pictures, by their header.",
+)
+@click.option("--explain", is_flag=True, help="Print the plan and do nothing.")
+@options.json_lines
+@options.threads
+@options.talk
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    recursive: bool,
+    output: str | None,
+    threads: int | None,
+    **settings: Any,
+) -> int:
+    """Apply classic kernels to pictures and matrices.
+
+    INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in. A
+    result without --output is called INPUT.KERNEL.png and lies in the working directory; a
+    matrix is printed.
+    """
+    paths = inputs_or_stdin(inputs)
+    several = len(paths) > 1 or paths[0].is_dir()
+    if settings["as_json"] and output == "-":
+        raise UsageError("--json and '-o -' both want stdout")
+    naming = Naming(output, _label(settings), several=several)
+    # The first picture is being decoded while numpy is being imported.
+    with Ahead(
+        expand(paths, recursive=recursive),
+        max_pixels=settings["max_pixels"],
+        allow_nan=settings["allow_nan"],
+    ) as readers:
+        work = Work(
+            settings=settings,
+            filters=_parse(settings["kernels"]),
+            options=_options(settings),
+            naming=naming,
+            style=_style(settings, threads or options.usable_cpus()),
+        )
+        return work.run(readers, several=several)
+
+
+def _parse(kernels: Sequence[str]) -> tuple[Filter | Operation, ...]:
+    from cnntool.filters.spec import parse
+
+    return tuple(parse(text) for text in kernels)
+
+
+def _options(settings: dict[str, Any]) -> Options:
+    """Turn the arithmetic's options into the filters' own words."""
+    import numpy as np
+
+    from cnntool.filters import pipeline
+    from cnntool.filters.plan import Border, Method, Mode, Op
+    from cnntool.filters.spec import parse_matrix
+
+    border, mix = settings["border"], settings["mix"]
+    return pipeline.Options(
+        mode=Mode(settings["mode"]),
+        op=Op(settings["op"]),
+        border=None if border is None else Border(border),
+        stride=settings["stride"],
+        dilation=settings["dilation"],
+        method=Method(settings["method"]),
+        channels=settings["channels"],
+        mix=None if mix is None else np.asarray(parse_matrix(mix)),
+        linear=settings["linear"],
+        bank=settings["bank"],
+    )
+
+
+def _style(settings: dict[str, Any], threads: int) -> Style:
+    from cnntool.cli.render import Style
+
+    names = ("policy", "depth", "compression", "quality", "overwrite")
+    return Style(threads=threads, **{name: settings[name] for name in names})
+
+
+def _label(settings: dict[str, Any]) -> str:
+    """Return what goes into a result's name: ``sobel``, ``gaussian.sobel``, ``bank``."""
+    if settings["bank"] or settings["mix"]:
+        return "bank"
+    names = (spec.partition(":")[0].strip().lower() for spec in settings["kernels"])
+    return ".".join(n if n.replace("-", "").isalpha() else "custom" for n in names)
+
+
+class Work(NamedTuple):
+    """One command line, ready to be applied to any number of inputs."""
+
+    settings: dict[str, Any]
+    filters: tuple[Filter | Operation, ...]
+    options: Options
+    naming: Naming
+    style: Style
+
+    def run(self, readers: Ahead, *, several: bool) -> int:
+        """Filter every input; with several, a bad one is reported and the others go on."""
+        gc.freeze()
+        gc.enable()  # what is garbage from here on may be much: there may be 100,000 pictures
+        failed = 0
+        with console.Progress("filtering") as progress:
+            for opened in progress.track(readers):
+                try:
+                    self._one(opened)
+                except CnntoolError as error:
+                    if not several:
+                        raise
+                    console.error(str(error), error.hint)
+                    failed += 1
+        return 1 if failed else 0
+
+    def _one(self, opened: Opened) -> None:
+        """Apply the kernels to one input, write the result and say so."""
+        from cnntool.cli.render import choose_format, plan_rendering, render
+        from cnntool.image.files import FORMATS
+
+        start = time.perf_counter()
+        item = opened.item
+        with opened.reader() as reader:
+            info = reader.info
+            for text in info.notes:
+                console.note(f"{item.name}: {text}")
+            format_name = choose_format(info, self.settings["format_name"], self.naming.named)
+            rendering = plan_rendering(self._plan(item, info), info, format_name, self.style)
+            if self.settings["explain"]:
+                console.result("\n".join(report.explain(item.name, info, rendering)))
+                return
+            row = FORMATS[format_name]
+            target = self._target(item, row.suffixes[0], text=not row.binary)
+            clipped = render(
+                rendering,
+                opened.strips(),
+                target or sys.stdout.buffer,
+                name=str(target or "<stdout>"),
+                count=self.settings["as_json"] or console.TALK.verbose,
+            )
+        if clipped:
+            console.detail(f"{item.name}: {clipped:.2%} of the values were clipped")
+        if self.settings["as_json"]:
+            import json
+
+            record = report.record(
+                item.name,
+                info,
+                rendering,
+                kernels=self.settings["kernels"],
+                target=str(target),
+                clipped=clipped,
+                milliseconds=(time.perf_counter() - start) * 1e3,
+            )
+            console.result(json.dumps(record))
+        elif target is not None and self.naming.chosen:
+            console.result(str(target))
+
+    def _plan(self, item: Item, info: ImageInfo) -> Pipeline:
+        import numpy as np
+
+        from cnntool.filters.pipeline import Source, make_pipeline
+
+        source = Source(
+            info.height,
+            info.width,
+            info.channels,
+            np.dtype(info.dtype),
+            alpha=info.alpha,
+            peak=info.peak,
+            raw=info.matrix,
+        )
+        try:
+            return make_pipeline(source, self.filters, self.options)
+        except UsageError as error:
+            raise UsageError(error.message, source=item.name, hint=error.hint) from None
+
+    def _target(self, item: Item, suffix: str, *, text: bool) -> Path | None:
+        """Return the file to write, or None for stdout where that can take the result."""
+        target = self.naming.target(item, suffix, to_stdout=item.path is None or text)
+        if target is None and not text and sys.stdout.isatty():
+            raise UsageError(
+                "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
+            )
+        if target is None and self.settings["as_json"]:
+            raise UsageError("--json and the result both want stdout", hint="give --output FILE")
+        return target

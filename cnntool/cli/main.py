@@ -1,0 +1,146 @@
+"""The command group, and the one boundary that turns exceptions into lines and exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from cnntool import __version__
+from cnntool.cli import console
+from cnntool.errors import CnntoolError, UsageError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+COMMANDS = {
+    "filter": "Apply classic kernels to pictures and matrices.",
+    "kernels": "List the kernels, or show one.",
+}
+"""Every verb with its line of help; ``cnntool/cli/VERB.py`` holds its ``command``."""
+
+INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
+
+
+class PipeClosedError(Exception):
+    """A broken pipe, under a name that click does not turn into an exit of its own."""
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise PipeClosedError from None
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Return the verbs in the order of the help."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import one verb's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"cnntool.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the verbs' lines without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; an unknown one names the nearest."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=3, cutoff=0.5)
+            raise click.UsageError(
+                f"no command is called {args[0]!r}"
+                + (f" (did you mean {' or '.join(near)}?)" if near else ""),
+                ctx,
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", message="cnntool %(version)s")
+def cli() -> None:
+    """Filter images with classic kernels, from the shell.
+
+    Results go to stdout, everything else to stderr. Each command has its own --help.
+    """
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Without the program's name.
+
+    Returns
+    -------
+    int
+        As the table in README.md says.
+    """
+    _prepare()
+    try:
+        code = cli.main(arguments, prog_name="cnntool", standalone_mode=False)
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (BrokenPipeError, PipeClosedError):
+        # Python would complain once more when it flushes stdout at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one boundary
+        return _fail(*_explain(error))
+    return code if isinstance(code, int) else 0
+
+
+def _explain(error: BaseException) -> tuple[int, str, str]:
+    """Return the exit code, the line and the hint for an exception."""
+    code = CnntoolError.exit_code
+    if isinstance(error, CnntoolError):
+        return error.exit_code, str(error), error.hint
+    if isinstance(error, click.UsageError):
+        path = error.ctx.command_path if error.ctx else "cnntool"
+        return UsageError.exit_code, error.format_message(), f"see '{path} --help'"
+    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+        return INTERRUPTED, "interrupted", ""
+    if isinstance(error, MemoryError):
+        return code, "not enough memory", ""
+    text = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
+    return code, text, "this is a defect of cnntool; --debug shows where"
+
+
+def _prepare() -> None:
+    """Set what must be set before numpy is imported and before anything can be interrupted."""
+    # Threads are ours to share out (--threads); OpenBLAS's own collapse when cores are shared.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    signal.signal(signal.SIGTERM, _terminated)
+
+
+def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
+    """Leave by the exit that cleans up."""
+    raise SystemExit(TERMINATED)
+
+
+def _fail(code: int, text: str, hint: str) -> int:
+    if console.TALK.debug:
+        import traceback
+
+        traceback.print_exc()
+    console.error(text, hint)
+    return code

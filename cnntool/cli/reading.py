@@ -1,0 +1,92 @@
+"""Inputs opened one ahead of their use, so that decoding goes on beside computing."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self
+
+from cnntool.errors import CnntoolError
+from cnntool.image.files import open_reader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from cnntool.cli.paths import Item
+    from cnntool.image.reader import Reader
+
+STRIP_BYTES = 1 << 20
+STRIPS_AHEAD = 8  # as much as is decoded while numpy is being imported
+
+
+class Opened:
+    """An input whose decoding has begun, or the error with which that failed."""
+
+    def __init__(self, item: Item, *, max_pixels: int, allow_nan: bool) -> None:
+        self.item = item
+        self._reader: Reader | None = None
+        self._error: CnntoolError | None = None
+        source = sys.stdin.buffer if item.path is None else item.path
+        try:
+            reader = open_reader(source, name=item.name, max_pixels=max_pixels, allow_nan=allow_nan)
+        except CnntoolError as error:
+            self._error = error
+            return
+        self._rows = max(1, STRIP_BYTES // max(reader.info.row_bytes, 1))
+        reader.start(self._rows, ahead=STRIPS_AHEAD)
+        self._reader = reader
+
+    def reader(self) -> Reader:
+        """Return the reader; raise what kept it from being opened."""
+        if self._reader is None:
+            assert self._error is not None  # noqa: S101
+            raise self._error
+        return self._reader
+
+    def strips(self) -> Iterator[NDArray[Any]]:
+        """Yield the picture's strips, (h, W, C) each."""
+        return self.reader().strips(self._rows)
+
+    def close(self) -> None:
+        """Stop decoding."""
+        if self._reader is not None:
+            self._reader.close()
+
+
+class Ahead:
+    """Iterates over opened inputs and keeps the next one decoding.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        What to open.
+    max_pixels, allow_nan
+        See `open_reader`.
+    """
+
+    def __init__(self, items: Iterable[Item], *, max_pixels: int, allow_nan: bool) -> None:
+        self._items = iter(items)
+        self._limits: dict[str, Any] = {"max_pixels": max_pixels, "allow_nan": allow_nan}
+        self._open: deque[Opened] = deque()
+        self._fill()
+
+    def _fill(self) -> None:
+        item = next(self._items, None)
+        if item is not None:
+            self._open.append(Opened(item, **self._limits))
+
+    def __iter__(self) -> Iterator[Opened]:
+        while self._open:
+            self._fill()
+            opened = self._open.popleft()
+            yield opened
+            opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popleft().close()

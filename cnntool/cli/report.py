@@ -1,0 +1,118 @@
+"""What ``filter`` says of its work: the plan before, the record after."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnntool.cli.render import Rendering
+    from cnntool.image.types import ImageInfo
+
+
+def record(
+    name: str,
+    info: ImageInfo,
+    rendering: Rendering,
+    *,
+    kernels: Sequence[str],
+    target: str,
+    clipped: float | None,
+    milliseconds: float,
+) -> dict[str, Any]:
+    """Say what was done, in stable keys, ready for JSON.
+
+    Parameters
+    ----------
+    name : str
+        The input, as given.
+    info : ImageInfo
+        What was read.
+    rendering : Rendering
+        What was computed and written.
+    kernels : sequence of str
+        As given.
+    target : str
+        Where the result is.
+    clipped : float or None
+        Share of the values that were clipped; None where nothing can clip.
+    milliseconds : float
+        For this input, reading and writing included.
+    """
+    pipeline = rendering.pipeline
+    options = pipeline.options
+    return {
+        "input": name,
+        "read": _facts(info),
+        "kernels": list(kernels),
+        "bank": options.bank,
+        "mode": options.mode.value,
+        "op": options.op.value,
+        "border": options.border.value if options.border else None,
+        "stride": list(options.stride),
+        "dilation": list(options.dilation),
+        "methods": [
+            step.plan.method.value if step.plan else None
+            for branch in pipeline.branches
+            for step in branch
+        ],
+        "channels": "luma" if pipeline.luma else "each",
+        "linear": options.linear,
+        "range": list(rendering.policies),
+        "clipped": clipped,
+        "output": target,
+        "written": _facts(rendering.info),
+        "milliseconds": milliseconds,
+    }
+
+
+def _facts(info: ImageInfo) -> dict[str, Any]:
+    keys = ("format", "height", "width", "channels", "alpha", "dtype")
+    return {key: getattr(info, key) for key in keys}
+
+
+def explain(name: str, info: ImageInfo, rendering: Rendering) -> list[str]:
+    """Describe the plan: a line for the input, each kernel and the result."""
+    pipeline, written = rendering.pipeline, rendering.info
+    lines = [f"input   {name}: {_picture(info)}"]
+    if pipeline.luma:
+        lines.append("colour  reduced to luma")
+    for branch in pipeline.branches:
+        for step in branch:
+            if step.plan is None:
+                lines.append(f"filter  {step.filter.name}: non-linear, on whole maps")
+                continue
+            facts = step.plan.describe()
+            size = "x".join(map(str, facts["kernel"]))
+            rank = "separable" if facts["separable"] else f"rank {facts['rank']}"
+            count = f"{facts['kernels']} kernels" if facts["kernels"] > 1 else "kernel"
+            shapes = ["x".join(map(str, facts[key][:2])) for key in ("input", "output")]
+            pads = ",".join(map(str, facts["padding"]))
+            lines += [
+                f"filter  {step.filter.name}: {count} {size}, {rank}, {facts['combine']}",
+                (
+                    f"        {facts['op']}, {facts['mode']}, stride {_pair(facts['stride'])},"
+                    f" dilation {_pair(facts['dilation'])}: {shapes[0]} -> {shapes[1]}"
+                ),
+                f"        padding {pads} (top, bottom, left, right), {facts['border']}",
+                (
+                    f"        method {facts['method']} in {facts['arithmetic']},"
+                    f" {facts['multiplies']:g} multiplies a value,"
+                    f" {facts['strip_rows']} rows a strip"
+                ),
+            ]
+    lines.append(f"range   {', '.join(rendering.policies)}")
+    lines.append(f"result  {written.format}: {_picture(written)}")
+    return lines
+
+
+def _pair(values: Sequence[int]) -> str:
+    rows, columns = values
+    return str(rows) if rows == columns else f"{rows},{columns}"
+
+
+def _picture(info: ImageInfo) -> str:
+    alpha = " and alpha" if info.alpha else ""
+    channels = "1 channel" if info.channels == 1 else f"{info.channels} channels"
+    return f"{info.height} rows x {info.width} columns, {channels}{alpha}, {info.dtype}"

@@ -1,0 +1,95 @@
+"""What all tests share: the samples, and the tool as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+settings.register_profile("default", deadline=None)
+settings.load_profile("default")
+
+
+@dataclass
+class Done:
+    """A finished command."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        return self.out.decode()
+
+
+@pytest.fixture
+def samples() -> Path:
+    return SAMPLES
+
+
+@pytest.fixture
+def cnntool(tmp_path):
+    """Run the tool as a process of its own in an empty folder."""
+
+    def run(*arguments, stdin: bytes | None = None, check: bool = True, **kwargs) -> Done:
+        command = [sys.executable, "-m", "cnntool", *map(os.fspath, arguments)]
+        kwargs.setdefault("cwd", tmp_path)
+        done = subprocess.run(
+            command,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=120,
+            check=False,
+            **kwargs,
+        )
+        result = Done(done.returncode, done.stdout, done.stderr.decode(errors="replace"))
+        if check:
+            assert result.code == 0, result.err
+        return result
+
+    return run
+
+
+@pytest.fixture
+def fails(cnntool):
+    """Run the tool, which must fail in the one way in which it may."""
+
+    def run(code: int, *arguments, **kwargs) -> str:
+        done = cnntool(*arguments, check=False, **kwargs)
+        lines = done.err.splitlines()
+        assert done.code == code, done
+        assert done.out == b""
+        assert "Traceback" not in done.err
+        assert len(lines) in {1, 2}, done.err
+        assert lines[0].startswith("cnntool: error: ")
+        assert all(line.startswith("cnntool: hint: ") for line in lines[1:])
+        return done.err
+
+    return run
+
+
+@pytest.fixture
+def filtered(monkeypatch, capfdbinary):
+    """Filter text within this process: quick, for the many small matrices."""
+    import io
+
+    from cnntool.cli.main import run
+
+    def call(matrix: str, *arguments: str) -> list[list[float]]:
+        stdin = io.TextIOWrapper(io.BytesIO(matrix.encode()))
+        monkeypatch.setattr(sys, "stdin", stdin)
+        code = run(["filter", *arguments])
+        out, err = capfdbinary.readouterr()
+        assert (code, err) == (0, b"")
+        return [[float(v) for v in line.split(",")] for line in out.decode().splitlines()]
+
+    return call

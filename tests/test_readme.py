@@ -1,0 +1,51 @@
+"""README's commands, executed as they stand."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+COMMANDS = [
+    line
+    for block in BLOCKS
+    for line in block.splitlines()
+    if line and not line.startswith("#") and "pip install" not in line
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, tmp_path):
+    shutil.copytree(ROOT / "samples", tmp_path / "samples")
+    tool = tmp_path / "bin" / "cnntool"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cnntool "$@"\n')
+    tool.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-ec", command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr == b""
+    written = [
+        p for p in tmp_path.rglob("*") if p.is_file() and p.parent.name not in {"bin", "samples"}
+    ]
+    assert written or done.stdout
+
+
+def test_the_two_lines_are_there():
+    lines = [line for block in BLOCKS for line in block.splitlines() if "pip install" in line]
+    assert len(lines) == 2
+    assert "cnntool filter" in lines[0]
+    assert "pytest" in lines[1]

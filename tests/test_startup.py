@@ -1,0 +1,71 @@
+"""Start-up is a promise: what is loaded when."""
+
+import subprocess
+import sys
+
+import pytest
+
+OURS = {"cnntool", "click"}
+HEAVY = {"numpy", "PIL", "scipy", "skimage", "tifffile", "rich", "onnxruntime", "isal"}
+
+
+def loaded(code: str, cwd=None) -> set[str]:
+    """Run code in a fresh interpreter and return the top-level packages it loaded."""
+    probe = f"""
+import sys
+def done():
+    print("LOADED", *sorted({{m.partition(".")[0] for m in sys.modules}}), file=sys.stderr)
+import atexit
+atexit.register(done)
+{code}
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=cwd,
+        check=False,
+    )
+    line = next(line for line in done.stderr.splitlines() if line.startswith("LOADED"))
+    return set(line.split()[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["filter", "--help"], ["kernels", "show", "--help"]]
+)
+def test_help_loads_click_alone(arguments):
+    code = f"from cnntool.cli.main import run; run({arguments!r})"
+    assert not loaded(code) & HEAVY
+
+
+def test_a_convolution_loads_no_scipy(tmp_path, samples):
+    arguments = [
+        "filter",
+        "-k",
+        "gaussian:2",
+        "-k",
+        "sobel",
+        str(samples / "cat.png"),
+        "-o",
+        "o.png",
+    ]
+    found = loaded(f"from cnntool.cli.main import run; assert run({arguments!r}) == 0", tmp_path)
+    assert {"numpy", "PIL"} <= found
+    assert not found & {"scipy", "skimage", "tifffile", "rich", "onnxruntime"}
+    assert (tmp_path / "o.png").exists()
+
+
+def test_a_matrix_loads_no_pillow(samples):
+    arguments = ["filter", "-k", "box", str(samples / "matrix.csv")]
+    found = loaded(f"from cnntool.cli.main import run; assert run({arguments!r}) == 0")
+    assert not found & {"PIL", "scipy", "skimage", "tifffile", "rich"}
+
+
+def test_scipy_signal_is_never_imported():
+    from pathlib import Path
+
+    import cnntool
+
+    for path in Path(cnntool.__file__).parent.rglob("*.py"):
+        assert "scipy.signal" not in path.read_text(), path
