@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from cnntool.cli.outcome import Style
     from cnntool.cli.paths import Item
     from cnntool.cli.reading import Opened
-    from cnntool.cli.render import Style
     from cnntool.filters.kernel import Filter
     from cnntool.filters.nonlinear import Operation
     from cnntool.filters.pipeline import Options, Pipeline
@@ -181,7 +181,7 @@ def _options(settings: dict[str, Any]) -> Options:
 
 
 def _style(settings: dict[str, Any], threads: int) -> Style:
-    from cnntool.cli.render import Style
+    from cnntool.cli.outcome import Style
 
     names = ("policy", "depth", "compression", "quality", "overwrite")
     return Style(threads=threads, **{name: settings[name] for name in names})
@@ -222,7 +222,8 @@ class Work(NamedTuple):
 
     def _one(self, opened: Opened) -> None:
         """Apply the kernels to one input, write the result and say so."""
-        from cnntool.cli.render import choose_format, plan_rendering, render
+        from cnntool.cli.outcome import choose_format, plan_rendering
+        from cnntool.cli.render import render
         from cnntool.image.files import FORMATS
 
         start = time.perf_counter()
@@ -266,7 +267,8 @@ class Work(NamedTuple):
     def _plan(self, item: Item, info: ImageInfo) -> Pipeline:
         import numpy as np
 
-        from cnntool.filters.pipeline import Source, make_pipeline
+        from cnntool.filters.assemble import make_pipeline
+        from cnntool.filters.pipeline import Source
 
         source = Source(
             info.height,

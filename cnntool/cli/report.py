@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnntool.cli.render import Rendering
+    from cnntool.cli.outcome import Rendering
     from cnntool.image.types import ImageInfo
 
 

@@ -88,6 +88,14 @@ class Span:
     sources: Index
 
 
+_NONE: Index = np.zeros(0, dtype=np.intp)
+
+
+def inner_span(size: int, source: int) -> Span:
+    """Return the span of `size` rows that all lie in the picture, from `source` on."""
+    return Span(size, 0, size, source, _NONE, _NONE, _NONE)
+
+
 def make_span(index: Index, size: int, inside: int) -> Span:
     """Sort a map to the picture's rows by how they are copied.
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cnntool.errors import UsageError
-from cnntool.filters.border import fill, make_span, source_index
+from cnntool.filters.border import fill, inner_span, make_span, source_index
 from cnntool.filters.plan import Border, ConvPlan, Method, Mode, Op, make_plan
 from cnntool.filters.tiles import Tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import ArrayLike, NDArray
 
     from cnntool.filters.border import Span
     from cnntool.filters.kernel import Filter
+
+    Finish = Callable[[NDArray[Any], NDArray[Any]], None]
 
 Pair = tuple[int, int]
 
@@ -92,6 +96,7 @@ def convolve_rows(
     *,
     scale: float = 1.0,
     out: NDArray[Any] | None = None,
+    finish: Finish | None = None,
 ) -> NDArray[Any]:
     """Compute rows [start, stop) of a plan's result.
 
@@ -108,12 +113,15 @@ def convolve_rows(
     scale : float
         More than 0; the result is multiplied by it.
     out : (stop - start, W_out, C), optional
-        Contiguous, of the plan's dtype: where to put the result.
+        Contiguous, of the plan's dtype: where to put the result. With `finish`, of any kind.
+    finish : callable, optional
+        Given each tile of the result, while it is in the processor's cache, and the part of `out`
+        to fill from it; the tile may be changed.
 
     Returns
     -------
     (stop - start, W_out, C)
-        float64 if the plan's input is float64, else float32.
+        float64 if the plan's input is float64, else float32; `out` if it was given.
     """
     tiles = _tiles(plan, scale)
     if out is None:
@@ -125,14 +133,32 @@ def convolve_rows(
                 columns = _column_span(plan, 1, left, right)
                 tile = tiles.of(bottom - top, right - left)
                 fill(tile.pixels, window, lo, rows, columns)
-                if start <= top and bottom <= stop:
-                    tile(out[top - start : bottom - start, left:right])
-                    continue
-                whole = np.empty((bottom - top, right - left, plan.channels), dtype=plan.dtype)
-                tile(whole)
                 first, last = max(start, top), min(stop, bottom)
-                out[first - start : last - start, left:right] = whole[first - top : last - top]
+                place = out[first - start : last - start, left:right]
+                if finish is None and last - first == bottom - top:
+                    tile(place)
+                    continue
+                whole = _result((bottom - top, right - left, plan.channels), plan.dtype)
+                tile(whole)
+                (finish or _copy)(whole[first - top : last - top], place)
     return out
+
+
+def _copy(tile: NDArray[Any], place: NDArray[Any]) -> None:
+    np.copyto(place, tile)
+
+
+_results = threading.local()
+
+
+def _result(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Return memory of this thread for a tile's result, the same each time."""
+    size = prod(shape)
+    kept: NDArray[Any] | None = getattr(_results, dtype.name, None)
+    if kept is None or kept.size < size:
+        kept = np.empty(size, dtype)
+        setattr(_results, dtype.name, kept)
+    return kept[:size].reshape(shape)
 
 
 def _cuts(start: int, stop: int, step: int) -> Iterator[Pair]:
@@ -145,8 +171,10 @@ def _span(plan: ConvPlan, axis: int, begin: int, end: int) -> Span:
     stride, extent, block = plan.stride[axis], plan.extent[axis], plan.block[axis]
     pad, first = plan.pads[2 * axis], begin * stride
     count = (end - begin - 1) * stride + extent
-    index = source_index(first, count, pad, plan.input_shape[axis], plan.border)
     size = (-(-(end - begin) // block) * block - 1) * stride + extent
+    if pad <= first and first + size <= pad + plan.input_shape[axis] and count == size:
+        return inner_span(size, first - pad)
+    index = source_index(first, count, pad, plan.input_shape[axis], plan.border)
     return make_span(index, size, min(max(pad - first, 0), count))
 
 

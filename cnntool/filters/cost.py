@@ -15,7 +15,16 @@ import numpy as np
 from cnntool.errors import UsageError
 from cnntool.filters import banded, taps
 from cnntool.filters.fourier import fast_size
-from cnntool.filters.work import Method, Part, Work, factored, reach, whole_factored, whole_parts
+from cnntool.filters.work import (
+    Method,
+    Part,
+    Work,
+    factored,
+    reach,
+    scaled,
+    whole_factored,
+    whole_parts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,9 +40,9 @@ STRIDED = 3
 # ns for converting a value on the way in and out
 CONVERT = {"int16": 0.2, "uint16": 0.2, "float32": 0.1, "float64": 0.2}
 # ns for one multiply-add of a banded product
-MULTIPLY = {"float32": 0.02, "float64": 0.04}
+MULTIPLY = {"float32": 0.022, "float64": 0.045}
 # ns for the forward and backward transform of one value
-TRANSFORM = {"float32": 7.0, "float64": 10.0}
+TRANSFORM = {"float32": 6.2, "float64": 10.0}
 # values of a tile and of a stacked one: two threads hinder each other when operations are shorter
 TILE_VALUES = 2**18
 STACK_VALUES = 2**19
@@ -149,7 +158,8 @@ def _candidates(
     yield Method.FFT, Work(floating, plain)
     if method is Method.AUTO or method.by_factors:
         tol = 1e-14 if floating == np.float64 else 1e-7
-        split = tuple(factored(part, tol) for part in plain)
+        pairs = whole_factored(whole[0]) if whole else None
+        split = scaled(pairs, whole[1]) if pairs and whole else factored(plain, tol)
         yield Method.SEPARABLE, Work(floating, split)
         yield Method.BANDED_SEPARABLE, Work(floating, split)
 
@@ -170,7 +180,7 @@ def _fits(method: Method, work: Work, question: Question) -> bool:
     (down, across), (high, wide) = question.stride, question.extent
     if method is Method.BANDED:
         used, rows = work.parts[0].taps.shape[1], banded.DENSE_ROWS
-        return rows * ((rows - 1) * down + high) * used <= LARGEST_BAND
+        return bool(rows * ((rows - 1) * down + high) * used <= LARGEST_BAND)
     if method is Method.BANDED_SEPARABLE:
         columns = banded.COLUMNS
         length = (columns - 1) * across + wide
@@ -198,7 +208,8 @@ def _cost(method: Method, work: Work, question: Question) -> float:
 def _passes(method: Method, part: Part, question: Question) -> float:
     """Return how many operations on all values the element-wise roads take."""
     if method is Method.DIRECT:
-        return max(1, sum(each.passes for each in taps.group(part.taps)))
+        sizes = np.unique(np.abs(part.taps[part.taps != 0]))
+        return max(1.0, float(np.count_nonzero(part.taps) + np.count_nonzero(sizes != 1)))
     down, across = question.stride
     columns = sum(taps.make_line(column, stride=down).passes for column, _ in part.factors)
     rows = sum(taps.make_line(row, stride=across).passes for _, row in part.factors)

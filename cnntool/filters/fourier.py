@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
     from cnntool.filters.tape import Tape
+
+# With a factor in both directions numpy stays in single precision; a factor of 1 is a whole
+# number to it, which it multiplies in double precision, at half the speed.
+EVENLY: Literal["ortho"] = "ortho"
 
 # Lengths whose transforms are fast: 2, 3, 4, 5 or 6 times a power of two.
 SIZES = sorted({factor * 2**power for factor in (4, 5, 6) for power in range(2, 13)})
@@ -89,16 +93,16 @@ class Fourier:
 
 
 def _rows_forward(values: NDArray[Any], spectrum: NDArray[Any]) -> None:
-    np.fft.rfft(values, axis=1, out=spectrum)
+    np.fft.rfft(values, axis=1, norm=EVENLY, out=spectrum)
 
 
 def _columns_forward(rows: NDArray[Any], spectrum: NDArray[Any]) -> None:
-    np.fft.fft(rows, axis=0, out=spectrum)
+    np.fft.fft(rows, axis=0, norm=EVENLY, out=spectrum)
 
 
 def _columns_back(spectrum: NDArray[Any]) -> None:
-    np.fft.ifft(spectrum, axis=0, out=spectrum)
+    np.fft.ifft(spectrum, axis=0, norm=EVENLY, out=spectrum)
 
 
 def _rows_back(spectrum: NDArray[Any], values: NDArray[Any]) -> None:
-    np.fft.irfft(spectrum, values.shape[1], axis=1, out=values)
+    np.fft.irfft(spectrum, values.shape[1], axis=1, norm=EVENLY, out=values)

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
-from cnntool.errors import UsageError
 from cnntool.filters.convolve import convolve_rows
 from cnntool.filters.kernel import Filter, Sign
-from cnntool.filters.plan import Border, ConvPlan, Method, Mode, Op, make_plan
+from cnntool.filters.plan import Border, ConvPlan, Method, Mode, Op
 from cnntool.image import convert
 
 if TYPE_CHECKING:
@@ -22,7 +21,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.filters.convolve import Finish
     from cnntool.filters.nonlinear import Operation
+
+    Given = tuple[NDArray[Any], int, float]
+    """Rows, the number of the first, and the scale that is still to be applied."""
 
 Channels = Literal["each", "luma"]
 
@@ -58,13 +61,27 @@ class Source(NamedTuple):
     raw: bool = False
 
 
+class Window(NamedTuple):
+    """What a piece of the result is computed from.
+
+    ``pixels`` (n, W, C, alpha last if there is one) are rows [lo, lo + n) of the input;
+    [start, stop) are the rows of the result that they are for.
+    """
+
+    pixels: NDArray[Any]
+    lo: int
+    start: int
+    stop: int
+
+
 class Step(NamedTuple):
-    """One filter of a chain, and its plan unless it is non-linear."""
+    """One filter of a chain: the dtype it takes, and its plan unless it is non-linear."""
 
     filter: Filter | Operation
     height: int
     width: int
     channels: int
+    dtype: np.dtype[Any]
     plan: ConvPlan | None
 
     @property
@@ -128,43 +145,42 @@ class Pipeline(NamedTuple):
         spans = [_spans(branch, start, stop)[0] for branch in self.branches]
         return min(lo for lo, _ in spans), max(hi for _, hi in spans)
 
-    def rows(
-        self, window: NDArray[Any], lo: int, start: int, stop: int
-    ) -> NDArray[np.floating[Any]]:
-        """Compute rows [start, stop) of the result.
+    def rows(self, window: Window, out: NDArray[Any], finish: Finish) -> None:
+        """Compute the rows of the result that a window is for.
 
         Parameters
         ----------
-        window : ndarray (n, W, C) or (n, W, C + 1) with alpha
-            Rows [lo, lo + n) of the input, at least those that ``needs`` names.
-        lo, start, stop : int
-            Row numbers, see above.
-
-        Returns
-        -------
-        ndarray (stop - start, W_out, maps)
-            On the scale 0..1 for pictures, plain numbers otherwise.
+        window : Window
+            The input that ``needs`` names.
+        out : ndarray (stop - start, W_out, maps), of any dtype
+            Where the result goes.
+        finish : callable
+            Given a piece of the result, which it may change, and the part of ``out`` to fill from
+            it. Pieces are float, on the scale 0..1 for pictures, plain numbers otherwise; they
+            are small where they can be, so that they are still in the processor's cache.
         """
-        image, scale = self._prepare(window)
-        parts = [
-            self._branch(branch, (image, lo, scale), (start, stop)) for branch in self.branches
-        ]
-        return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
+        image, scale = self._prepare(window.pixels)
+        first = 0
+        for branch in self.branches:
+            channels = branch[-1].channels
+            part = out[:, :, first : first + channels]
+            self._branch(branch, (image, window.lo, scale), window, part, finish)
+            first += channels
 
-    def alpha(self, window: NDArray[Any], lo: int, start: int, stop: int) -> NDArray[Any] | None:
+    def alpha(self, window: Window) -> NDArray[Any] | None:
         """Carry the alpha channel: each output pixel has that of the input pixel at its anchor."""
         if not self.source.alpha or len(self.branches) > 1:
             return None
-        rows, columns = np.arange(start, stop), np.arange(self.out_shape[1])
+        rows, columns = np.arange(window.start, window.stop), np.arange(self.out_shape[1])
         for step in reversed(self.branches[0]):
             if step.plan is not None:
                 rows, columns = step.plan.anchors(rows, columns)
-        plane: NDArray[Any] = window[:, :, -1]
-        return plane[rows - lo][:, columns]
+        plane: NDArray[Any] = window.pixels[:, :, -1]
+        return plane[rows - window.lo][:, columns]
 
-    def _prepare(self, window: NDArray[Any]) -> tuple[NDArray[Any], float]:
+    def _prepare(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], float]:
         """Drop alpha, undo the transfer curve, reduce or mix colours; return the scale left."""
-        image = window[:, :, : self.source.channels]
+        image = pixels[:, :, : self.source.channels]
         scale = 1.0 if self.source.raw else 1.0 / self.source.peak
         if self.options.linear:
             image, scale = convert.to_linear(image), 1.0
@@ -177,47 +193,44 @@ class Pipeline(NamedTuple):
     def _branch(
         self,
         branch: Sequence[Step],
-        given: tuple[NDArray[Any], int, float],
-        wanted: tuple[int, int],
-    ) -> NDArray[np.floating[Any]]:
-        """Pass rows, the number of the first and the scale to apply through a branch's steps."""
-        image, lo, scale = given
-        spans = [*_spans(branch, *wanted), wanted]
-        for step, span in zip(branch, spans[1:], strict=True):
-            if step.plan is not None:
-                image = _convolve(step.plan, (image, lo, scale), span)
-                lo, scale = span[0], 1.0
-            else:
-                image, scale = self._whole(step, image, scale)
-        if scale != 1.0 or image.dtype != self.dtype:
-            image = np.multiply(image, self.dtype.type(scale), dtype=self.dtype)
-        return image
+        given: Given,
+        window: Window,
+        out: NDArray[Any],
+        finish: Finish,
+    ) -> None:
+        """Pass rows, the number of the first and the scale left through a branch's steps."""
+        wanted = window.start, window.stop
+        for step, span in zip(branch, [*_spans(branch, *wanted)[1:], wanted], strict=True):
+            if step.plan is None:
+                given = self._whole(step, given)
+                continue
+            if given[0].dtype != step.dtype:
+                given = self._scaled(given)
+            image, lo, scale = given
+            if step is branch[-1]:
+                convolve_rows(step.plan, image, lo, *span, scale=scale, out=out, finish=finish)
+                return
+            given = convolve_rows(step.plan, image, lo, *span, scale=scale), span[0], 1.0
+        finish(self._scaled(given)[0], out)
 
-    def _whole(self, step: Step, image: NDArray[Any], scale: float) -> tuple[NDArray[Any], float]:
+    def _scaled(self, given: Given) -> Given:
+        """Bring numbers to the scale and the dtype of the arithmetic."""
+        image, lo, scale = given
+        return np.multiply(image, self.dtype.type(scale), dtype=self.dtype), lo, 1.0
+
+    def _whole(self, step: Step, given: Given) -> Given:
         """Apply a non-linear step to each whole map."""
         operation = step.filter
         assert not isinstance(operation, Filter)  # noqa: S101
-        if operation.unit and (scale != 1.0 or image.dtype.kind != "f"):
-            image, scale = np.multiply(image, self.dtype.type(scale), dtype=self.dtype), 1.0
+        if operation.unit:
+            given = self._scaled(given)
+        image, lo, scale = given
         border = (self.options.border or Border.SYMMETRIC).value
         maps = [operation.apply(image[:, :, c], border) for c in range(image.shape[2])]
         result = np.stack(maps, axis=2)
         if result.dtype == np.bool_:
-            return result.astype(self.dtype), 1.0
-        return result, scale
-
-
-def _convolve(
-    plan: ConvPlan, given: tuple[NDArray[Any], int, float], span: tuple[int, int]
-) -> NDArray[Any]:
-    """Compute the rows of a span in pieces that stay in the processor's cache."""
-    image, lo, scale = given
-    out = np.empty((span[1] - span[0], plan.out_shape[1], plan.channels), plan.dtype)
-    for start in range(*span, plan.strip_rows):
-        stop = min(start + plan.strip_rows, span[1])
-        piece = out[start - span[0] : stop - span[0]]
-        convolve_rows(plan, image, lo, start, stop, scale=scale, out=piece)
-    return out
+            return result.astype(self.dtype), lo, 1.0
+        return result, lo, scale
 
 
 def _spans(branch: Sequence[Step], start: int, stop: int) -> list[tuple[int, int]]:
@@ -239,97 +252,3 @@ def _sign(branch: Sequence[Step]) -> Sign:
         elif not step.filter.borders:
             sign = "smooth"  # Canny and Otsu answer with black and white
     return sign
-
-
-def make_pipeline(
-    source: Source, filters: Sequence[Filter | Operation], options: Options
-) -> Pipeline:
-    """Plan filters over an input without touching its pixels.
-
-    Parameters
-    ----------
-    source : Source
-        The input's shape and meaning.
-    filters : sequence of Filter or Operation
-        Applied in order, or side by side for a bank.
-    options : Options
-        The arithmetic.
-
-    Returns
-    -------
-    Pipeline
-        Ready to compute rows.
-
-    Raises
-    ------
-    UsageError
-        A kernel that does not fit, or an option that makes no sense for one of the filters.
-    """
-    for item in filters:
-        if not isinstance(item, Filter):
-            _refuse_senseless(item, options)
-    colour = source.channels == 3 and not source.raw
-    if options.mix is not None and options.mix.shape[1] != source.channels:
-        raise UsageError(
-            f"--mix has {options.mix.shape[1]} columns, the input {source.channels} channels"
-        )
-    if options.linear and source.raw:
-        raise UsageError("--linear is for pictures, plain numbers have no transfer curve")
-    luma = colour and options.mix is None and _wants_luma(filters, options)
-    channels = 1 if luma else source.channels if options.mix is None else len(options.mix)
-    chains = [[item] for item in filters] if options.bank else [list(filters)]
-    branches = tuple(_plan_chain(source, chain, options, channels) for chain in chains)
-    sizes = {branch[-1].out_shape for branch in branches}
-    if len(sizes) > 1:
-        raise UsageError(
-            "the kernels of the bank give maps of different sizes: "
-            + ", ".join(f"{h}x{w}" for h, w in sorted(sizes)),
-            hint="--mode same gives all of them the input's size",
-        )
-    return Pipeline(source, options, luma, branches)
-
-
-def _wants_luma(filters: Sequence[Filter | Operation], options: Options) -> bool:
-    """Blurring works on each colour; a derivative, an edge or a bank on the luma."""
-    if options.channels is not None:
-        return options.channels == "luma"
-    derivative = (f.sign != "smooth" if isinstance(f, Filter) else f.luma for f in filters)
-    return options.bank or any(derivative)
-
-
-def _refuse_senseless(operation: Operation, options: Options) -> None:
-    """Refuse, rather than ignore, what means nothing to a non-linear filter."""
-    default = Options()
-    for option in ("mode", "op", "stride", "dilation", "method"):
-        if getattr(options, option) != getattr(default, option):
-            raise UsageError(f"--{option} makes no sense for {operation.name}")
-    if options.border is not None and not operation.borders:
-        raise UsageError(f"--border makes no sense for {operation.name}")
-
-
-def _plan_chain(
-    source: Source, chain: Sequence[Filter | Operation], options: Options, channels: int
-) -> tuple[Step, ...]:
-    height, width = source.height, source.width
-    dtype = source.dtype
-    steps: list[Step] = []
-    for item in chain:
-        plan = None
-        if isinstance(item, Filter):
-            plan = make_plan(
-                (height, width),
-                item,
-                mode=options.mode,
-                border=options.border or Border.ZERO,
-                op=options.op,
-                stride=options.stride,
-                dilation=options.dilation,
-                dtype=dtype,
-                channels=channels,
-                method=options.method,
-            )
-        step = Step(item, height, width, channels, plan)
-        steps.append(step)
-        height, width = step.out_shape
-        dtype = np.dtype(np.float64 if source.dtype == np.float64 else np.float32)
-    return tuple(steps)

@@ -42,8 +42,8 @@ def make_recorder(plan: ConvPlan, method: Method, scale: float) -> Recorder:
     callable
         Given a tape, a padded tile (n, m, C) in contiguous memory and the shape (n', m', C) of
         the result, it records the correlation with every kernel of the filter. It returns the
-        array (kernels, n', m', C) where the results will be; for a single kernel it may be a
-        function that writes the result into an array (n', m', C).
+        array (kernels, n', at least m', C) where the results will be, rubbish after column m';
+        for a single kernel it may be a function that writes the result into (n', m', C).
     """
     taps = [part.taps * scale for part in plan.work.parts]
     if method is Method.FFT:
@@ -82,7 +82,7 @@ def _by_element(plan: ConvPlan, kernels: list[list[Steps]]) -> Recorder:
                 if number:
                     tape(np.add, result, term, result)
             tape.release(mark)
-        return results[:, :, :columns]
+        return results
 
     return record
 

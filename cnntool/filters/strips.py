@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from cnntool.filters.pipeline import Window
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -92,41 +94,28 @@ def _answer(outbox: SimpleQueue[Any]) -> Any:
 def run(
     pipeline: Pipeline,
     strips: Iterable[NDArray[Any]],
-    finish: Callable[[NDArray[Any], NDArray[Any] | None], R],
+    work: Callable[[Window], R],
     *,
     threads: int,
 ) -> Iterator[R]:
-    """Pass an input, strip by strip, through a pipeline.
+    """Cut an input into windows and work on them, each on some thread, in order.
 
     Parameters
     ----------
     pipeline : Pipeline
-        What to compute.
+        What is to be computed.
     strips : iterable of ndarray (n, W, C [+ 1])
         Successive rows of the input.
-    finish : callable
-        Given rows of the result (n, W_out, maps) and of alpha (n, W_out) or None, in a worker
-        thread; what it returns is yielded.
+    work : callable
+        Given the window for ``pipeline.strip_rows`` rows of the result, fewer at the end; what it
+        returns is yielded. It calls ``pipeline.rows``.
     threads : int
-        How many strips are computed at once. The results do not depend on it.
-
-    Yields
-    ------
-    object
-        What ``finish`` returned for successive strips of ``pipeline.strip_rows`` rows.
+        How many windows are worked on at once. The results do not depend on it.
     """
-
-    def work(job: tuple[int, int, int, NDArray[Any]]) -> R:
-        start, stop, lo, window = job
-        maps = pipeline.rows(window, lo, start, stop)
-        return finish(maps, pipeline.alpha(window, lo, start, stop))
-
-    yield from ordered_map(work, _windows(pipeline, strips), threads)
+    yield from ordered_map(work, windows(pipeline, strips), threads)
 
 
-def _windows(
-    pipeline: Pipeline, strips: Iterable[NDArray[Any]]
-) -> Iterator[tuple[int, int, int, NDArray[Any]]]:
+def windows(pipeline: Pipeline, strips: Iterable[NDArray[Any]]) -> Iterator[Window]:
     """Cut the input into the windows that successive strips of the result need."""
     height, rows = pipeline.out_shape[0], pipeline.strip_rows
     spans = [(a, min(a + rows, height)) for a in range(0, height, rows)]
@@ -143,7 +132,7 @@ def _windows(
             end += len(strip)
         while held and first + len(held[0]) <= oldest:
             first += len(held.popleft())
-        yield start, stop, lo, _cut(held, lo - first, hi - first)
+        yield Window(_cut(held, lo - first, hi - first), lo, start, stop)
 
 
 def _cut(strips: Iterable[NDArray[Any]], lo: int, hi: int) -> NDArray[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -151,16 +151,18 @@ def _combined(
         array = tape.take((*shape, plan.channels), plan.work.dtype)
         tape(results, array)
         results = array[None]
-    results = results[:, : size[0], : size[1]]
+    inside = slice(size[0]), slice(size[1])
     if plan.filter.combine == "magnitude":
-        return _magnitude(plan, tape, results)
+        return _magnitude(plan, tape, results, inside)
     total = results[0]
     for result in results[1:]:
-        tape(np.maximum, total, result, total)
-    return lambda out: np.copyto(out, total)
+        tape(partial(np.maximum, out=total), total, result)
+    return lambda out: np.copyto(out, total[inside])
 
 
-def _magnitude(plan: ConvPlan, tape: Tape, results: NDArray[Any]) -> Last:
+def _magnitude(
+    plan: ConvPlan, tape: Tape, results: NDArray[Any], inside: tuple[slice, slice]
+) -> Last:
     """Record the root of the sum of squares, also where a square overflows."""
     squares = tape.take(results.shape, plan.dtype)
     total = squares[0]
@@ -168,7 +170,7 @@ def _magnitude(plan: ConvPlan, tape: Tape, results: NDArray[Any]) -> Last:
         tape(np.abs, results, squares)
         for square in squares[1:]:
             tape(np.hypot, total, square, total)
-        return lambda out: np.copyto(out, total)
+        return lambda out: np.copyto(out, total[inside])
     if results.dtype == plan.dtype:
         tape(np.square, results, squares)
     else:
@@ -176,11 +178,14 @@ def _magnitude(plan: ConvPlan, tape: Tape, results: NDArray[Any]) -> Last:
         tape(np.square, squares, squares)
     for square in squares[1:]:
         tape(np.add, total, square, total)
+    tape(np.sqrt, total, total)
+    if not plan.whole_data:
+        tape(_mend, results, total)
+    return lambda out: np.copyto(out, total[inside])
 
-    def finish(out: NDArray[Any]) -> None:
-        np.sqrt(total, out)
-        if not (plan.whole_data or np.isfinite(out.max())):
-            over = np.isinf(out)
-            out[over] = np.hypot.reduce(results[:, over])
 
-    return finish
+def _mend(results: NDArray[Any], total: NDArray[Any]) -> None:
+    """Compute magnitudes anew where a square has overflowed."""
+    if not np.isfinite(total.max()):
+        over = np.isinf(total)
+        total[over] = np.hypot.reduce(results[:, over])

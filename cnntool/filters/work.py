@@ -95,10 +95,24 @@ def whole_parts(kernels: Sequence[Kernel]) -> tuple[tuple[Part, ...], float] | N
     return tuple(Part(taps.astype(np.float64)) for taps, _ in found), found[0][1]
 
 
-def factored(part: Part, tol: float) -> Part:
-    """Return the part with its factors, their product off by `tol` of the sum of ``|taps|``."""
-    factors = tuple(balanced(*pair) for pair in low_rank(part.taps, tol))
-    return Part(part.taps, factors or ((part.taps[:, 0], part.taps[0]),))
+def factored(parts: Sequence[Part], tol: float) -> tuple[Part, ...]:
+    """Return the parts with factors, whose products are off by `tol` of the sum of ``|taps|``."""
+    return tuple(
+        Part(
+            part.taps,
+            tuple(balanced(*pair) for pair in low_rank(part.taps, tol))
+            or ((part.taps[:, 0], part.taps[0]),),
+        )
+        for part in parts
+    )
+
+
+def scaled(parts: Sequence[Part], scale: float) -> tuple[Part, ...]:
+    """Return the parts with all taps multiplied, and the columns of their factors."""
+    return tuple(
+        Part(part.taps * scale, tuple((column * scale, row) for column, row in part.factors))
+        for part in parts
+    )
 
 
 def whole_factored(parts: Sequence[Part]) -> tuple[Part, ...] | None:

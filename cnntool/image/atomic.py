@@ -45,6 +45,11 @@ class Output:
     overwrite : bool
         Whether an existing file may be replaced.
 
+    Attributes
+    ----------
+    seekable : bool
+        Whether `write_at` may be used.
+
     Raises
     ------
     OutputError
@@ -60,9 +65,10 @@ class Output:
         self._target: Path | None = None
         if isinstance(target, (str, bytes, os.PathLike)):
             with self._writing():
-                self._stream, self.seekable = self._open(os.fsdecode(target)), True
+                self._stream = self._open(os.fsdecode(target))
         else:
-            self._stream, self.seekable = target, False
+            self._stream = target
+        self.seekable = self._temporary is not None
 
     def write(self, data: bytes | memoryview) -> None:
         """Append bytes."""
@@ -119,11 +125,11 @@ class Output:
         path = self._target = Path(os.path.realpath(target))
         mode = 0
         with suppress(FileNotFoundError):
-            mode = path.stat().st_mode
+            mode = Path(target).stat().st_mode
         if stat.S_ISDIR(mode) or target.endswith(os.sep):
             raise IsADirectoryError(errno.EISDIR, "")
         if mode and not stat.S_ISREG(mode):
-            return path.open("wb")
+            return Path(target).open("wb")
         if mode and not self._overwrite:
             raise FileExistsError(errno.EEXIST, "")
         if mode and not os.access(path, os.W_OK):

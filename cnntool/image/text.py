@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .atomic import Output
     from .source import Source
 
-_LIMIT = 1 << 30
+_LIMIT = 1 << 28
 _BOM = b"\xef\xbb\xbf"
 
 

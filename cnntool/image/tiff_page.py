@@ -19,7 +19,7 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of extra samples: alpha that the colours are multiplied by, or not."""
 
-_ORIENTATION = 274
+_ORIENTATION, _PROFILE = 274, 34675
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def _page(page: Any, frames: int, byteorder: Any) -> Page:
     height, width = int(page.imagelength), int(page.imagewidth)
     dtype: np.dtype[Any] | None = page.dtype
     compression, predictor = int(page.compression), int(page.predictor)
-    tag = page.tags.get(_ORIENTATION)
+    turn, profile = (_value(page, tag) for tag in (_ORIENTATION, _PROFILE))
     tiled = bool(page.is_tiled)
     rows = min(int(page.rowsperstrip), height) or height
     plain = (
@@ -126,8 +126,13 @@ def _page(page: Any, frames: int, byteorder: Any) -> Page:
         offsets=tuple(int(n) for n in page.dataoffsets),
         counts=tuple(int(n) for n in page.databytecounts),
         extra=int((*page.extrasamples, 0)[0]),
-        orientation=tag.value if tag is not None and tag.value in range(1, 9) else 1,
-        profile=page.iccprofile if isinstance(page.iccprofile, bytes) else None,
+        orientation=turn if isinstance(turn, int) and 1 <= turn <= 8 else 1,
+        profile=profile if isinstance(profile, bytes) else None,
         plain=plain,
         frames=frames,
     )
+
+
+def _value(page: Any, tag: int) -> Any:
+    found = page.tags.get(tag)
+    return None if found is None else found.value

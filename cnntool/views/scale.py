@@ -58,8 +58,3 @@ def to_unit(
         maps -= maps.dtype.type(low)
         maps *= maps.dtype.type(1 / (high - low) if high > low else 0)
     return maps
-
-
-def count_outside(maps: NDArray[np.floating[Any]]) -> int:
-    """Count the values that clipping to 0..1 changes."""
-    return int(np.count_nonzero(maps < 0)) + int(np.count_nonzero(maps > 1))

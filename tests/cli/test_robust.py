@@ -140,6 +140,13 @@ def test_an_unknown_command_names_the_nearest(fails):
     assert "did you mean filter" in fails(2, "fliter")
 
 
+def test_the_bare_command_shows_the_help(cnntool):
+    done = cnntool(check=False)
+    assert (done.code, done.out) == (2, b"")
+    assert done.err.startswith("Usage: cnntool ")
+    assert "  filter   " in done.err
+
+
 def test_outputs_that_cannot_be(fails, picture, tmp_path):
     for target in ("no/such/folder/out.png", "picture.png/out.png"):
         assert target in fails(6, "filter", "-k", "box", "picture.png", "-o", target)

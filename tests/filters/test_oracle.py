@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.signal import correlate2d
 
 from cnntool.filters.convolve import convolve
 from cnntool.filters.kernel import Filter, Kernel
 from cnntool.filters.plan import Border, Method, Mode, Op
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 PAD_MODES = {
     Border.ZERO: "constant",
@@ -30,6 +33,7 @@ ROADS = [method for method in Method if method is not Method.AUTO]
 def oracle(
     image: NDArray[np.float64],
     weights: NDArray[np.float64],
+    *,
     mode: Mode,
     border: Border,
     op: Op,
@@ -72,16 +76,14 @@ def test_every_combination_of_the_arithmetic(dtype: type[np.generic]) -> None:
         item = Filter((Kernel(weights),))
         scale = np.abs(weights).sum() * 256 or 1.0
         for mode, border, op, stride, dilation in product(Mode, Border, Op, STEPS, SPREADS):
-            expected = oracle(image.astype(np.float64), weights, mode, border, op, stride, dilation)
+            options = {
+                "mode": mode, "border": border, "op": op, "stride": stride, "dilation": dilation,
+            }  # fmt: skip
+            expected = oracle(image.astype(np.float64), weights, **options)
             if expected is None:
                 continue
             road = ROADS[rng.integers(len(ROADS))]
-            result = convolve(
-                image, item, mode=mode, border=border, op=op, stride=stride, dilation=dilation,
-                method=road,
-            )  # fmt: skip
+            result = convolve(image, item, method=road, **options)
             counted += 1
-            assert close(result, expected, scale, tol), (
-                road, shape, size, mode, border, op, stride, dilation,
-            )  # fmt: skip
+            assert close(result, expected, scale, tol), (road, shape, size, options)
     assert counted > 10_000

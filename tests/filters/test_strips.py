@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.filters import strips
-from cnntool.filters.pipeline import Options, Source, make_pipeline
+from cnntool.filters.assemble import make_pipeline
+from cnntool.filters.pipeline import Options, Source
 from cnntool.filters.plan import Border
 from cnntool.filters.spec import parse
 
@@ -59,9 +60,13 @@ def whole(image, kernels, options, threads=1, rows=None):
     pipeline = make_pipeline(source, [parse(k) for k in kernels], options)
     rows = rows or height
     pieces = (image[i : i + rows] for i in range(0, height, rows))
-    return np.concatenate(
-        list(strips.run(pipeline, pieces, lambda maps, alpha: maps, threads=threads))
-    )
+
+    def work(window):
+        out = np.empty((window.stop - window.start, *pipeline.out_shape[1:]), pipeline.dtype)
+        pipeline.rows(window, out, lambda part, place: np.copyto(place, part))
+        return out
+
+    return np.concatenate(list(strips.run(pipeline, pieces, work, threads=threads)))
 
 
 CHAINS = [

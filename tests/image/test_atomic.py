@@ -226,10 +226,26 @@ def test_a_named_pipe(tmp_path):
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
         write(path, format="png")
-        assert os.read(reader, 8) == b"\x89PNG\r\n\x1a\n"
+        assert os.read(reader, 4096).startswith(b"\x89PNG\r\n\x1a\n")
+        for compression in (0, 5):
+            write(path, format="tiff", compression=compression)
+            body = os.read(reader, 4096)
+            np.testing.assert_array_equal(read_image(io.BytesIO(body), name="x")[0], PIXELS)
     finally:
         os.close(reader)
     assert stat.S_ISFIFO(path.stat().st_mode)
+
+
+@pytest.mark.skipif(not Path("/dev/stdout").exists(), reason="needs /dev/stdout")
+def test_the_device_of_standard_output(tmp_path):
+    code = """
+import numpy as np
+from cnntool.image.files import write_image
+from cnntool.image.types import ImageInfo
+write_image("/dev/stdout", np.zeros((2, 2, 1), np.uint8), ImageInfo(2, 2), name="x", format="png")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert read_image(io.BytesIO(done.stdout), name="x")[0].sum() == 0
 
 
 def test_a_broken_pipe_stays_one():

@@ -33,10 +33,6 @@ def test_extremes_look_past_what_is_no_number():
     assert scale.extremes(np.array([np.nan])) == (0, 1)
 
 
-def test_counting_what_clipping_changes():
-    assert scale.count_outside(np.array([-1e-6, 0, 0.5, 1, 1.001, 9], np.float64)) == 3
-
-
 @given(st.integers(1, 200))
 def test_a_grid_has_room_for_all_and_is_no_taller_than_wide(count):
     rows, columns = grid.grid_shape(count)

@@ -1,0 +1,119 @@
+"""Putting a pipeline together from an input's shape, filters and options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnntool.errors import UsageError
+from cnntool.filters.kernel import Filter
+from cnntool.filters.pipeline import Options, Pipeline, Step
+from cnntool.filters.plan import Border, make_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnntool.filters.nonlinear import Operation
+    from cnntool.filters.pipeline import Source
+
+
+def make_pipeline(
+    source: Source, filters: Sequence[Filter | Operation], options: Options
+) -> Pipeline:
+    """Plan filters over an input without touching its pixels.
+
+    Parameters
+    ----------
+    source : Source
+        The input's shape and meaning.
+    filters : sequence of Filter or Operation
+        Applied in order, or side by side for a bank.
+    options : Options
+        The arithmetic.
+
+    Returns
+    -------
+    Pipeline
+        Ready to compute rows.
+
+    Raises
+    ------
+    UsageError
+        A kernel that does not fit, or an option that makes no sense for one of the filters.
+    """
+    for item in filters:
+        if not isinstance(item, Filter):
+            _refuse_senseless(item, options)
+    colour = source.channels == 3 and not source.raw
+    if options.mix is not None and options.mix.shape[1] != source.channels:
+        raise UsageError(
+            f"--mix has {options.mix.shape[1]} columns, the input {source.channels} channels"
+        )
+    if options.linear and source.raw:
+        raise UsageError("--linear is for pictures, plain numbers have no transfer curve")
+    luma = colour and options.mix is None and _wants_luma(filters, options)
+    channels = 1 if luma else source.channels if options.mix is None else len(options.mix)
+    chains = [[item] for item in filters] if options.bank else [list(filters)]
+    branches = tuple(_plan_chain(source, chain, options, channels, luma=luma) for chain in chains)
+    sizes = {branch[-1].out_shape for branch in branches}
+    if len(sizes) > 1:
+        raise UsageError(
+            "the kernels of the bank give maps of different sizes: "
+            + ", ".join(f"{h}x{w}" for h, w in sorted(sizes)),
+            hint="--mode same gives all of them the input's size",
+        )
+    return Pipeline(source, options, luma, branches)
+
+
+def _wants_luma(filters: Sequence[Filter | Operation], options: Options) -> bool:
+    """Blurring works on each colour; a derivative, an edge or a bank on the luma."""
+    if options.channels is not None:
+        return options.channels == "luma"
+    derivative = (f.sign != "smooth" if isinstance(f, Filter) else f.luma for f in filters)
+    return options.bank or any(derivative)
+
+
+def _refuse_senseless(operation: Operation, options: Options) -> None:
+    """Refuse, rather than ignore, what means nothing to a non-linear filter."""
+    default = Options()
+    for option in ("mode", "op", "stride", "dilation", "method"):
+        if getattr(options, option) != getattr(default, option):
+            raise UsageError(f"--{option} makes no sense for {operation.name}")
+    if options.border is not None and not operation.borders:
+        raise UsageError(f"--border makes no sense for {operation.name}")
+
+
+def _plan_chain(
+    source: Source,
+    chain: Sequence[Filter | Operation],
+    options: Options,
+    channels: int,
+    *,
+    luma: bool,
+) -> tuple[Step, ...]:
+    height, width = source.height, source.width
+    arithmetic = np.dtype(np.float64 if source.dtype == np.float64 else np.float32)
+    plain = not luma and not options.linear and options.mix is None
+    dtype = source.dtype if plain else arithmetic
+    steps: list[Step] = []
+    for item in chain:
+        plan = None
+        if isinstance(item, Filter):
+            plan = make_plan(
+                (height, width),
+                item,
+                mode=options.mode,
+                border=options.border or Border.ZERO,
+                op=options.op,
+                stride=options.stride,
+                dilation=options.dilation,
+                dtype=dtype,
+                channels=channels,
+                method=options.method,
+            )
+        step = Step(item, height, width, channels, dtype, plan)
+        steps.append(step)
+        height, width = step.out_shape
+        dtype = arithmetic
+    return tuple(steps)
