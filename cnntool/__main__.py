@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import sys
 
 
@@ -12,7 +13,10 @@ def main() -> None:
     gc.disable()
     from cnntool.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    sys.stderr.flush()
+    # All is written and closed: taking the interpreter apart would only take time.
+    os._exit(code)
 
 
 if __name__ == "__main__":

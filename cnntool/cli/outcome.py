@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -107,8 +106,7 @@ def plan_rendering(
     )
     height, width, channels = pipeline.out_shape
     alpha = source.alpha and len(pipeline.branches) == 1 and pipeline.options.mix is None
-    info = replace(
-        source,
+    info = source._replace(
         height=height,
         width=width,
         channels=channels,
@@ -124,11 +122,10 @@ def plan_rendering(
     if not rendering.sheet:
         return rendering
     if format_name == ARRAY:
-        return rendering._replace(info=replace(info, layout="chw"))
+        return rendering._replace(info=info._replace(layout="chw"))
     tiles = tile_channels(pipeline)
     rows, columns = grid.grid_shape(len(tiles))
-    sheet = replace(
-        info,
+    sheet = info._replace(
         height=rows * (height + grid.GAP) - grid.GAP,
         width=columns * (width + grid.GAP) - grid.GAP,
         channels=max(tiles),

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from cnntool.image.reader import Reader
 
 STRIP_BYTES = 1 << 20
-STRIPS_AHEAD = 8  # as much as is decoded while numpy is being imported
 
 
 class Opened:
@@ -35,7 +34,8 @@ class Opened:
             self._error = error
             return
         self._rows = max(1, STRIP_BYTES // max(reader.info.row_bytes, 1))
-        reader.start(self._rows, ahead=STRIPS_AHEAD)
+        if reader.decodes:
+            reader.start(self._rows)
         self._reader = reader
 
     def reader(self) -> Reader:

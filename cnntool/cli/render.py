@@ -66,6 +66,7 @@ def render(
             for row in range(0, info.height, info.strip_rows):
                 writer.append(writer.encode(pixels[row : row + info.strip_rows]))
         else:
+            gain = info.peak if _scales_early(rendering) else 1.0
 
             def work(window: Window) -> Encoded:
                 shape = (window.stop - window.start, info.width, info.samples)
@@ -73,7 +74,8 @@ def render(
                 pipeline.rows(
                     window,
                     pixels[:, :, : info.channels],
-                    lambda maps, out: _to_pixels(rendering, maps, out, outside),
+                    lambda maps, out: _to_pixels(rendering, maps, out, outside, white=gain),
+                    gain=gain,
                 )
                 _set_alpha(rendering, pixels, pipeline.alpha(window))
                 return writer.encode(pixels)
@@ -84,6 +86,12 @@ def render(
         return None
     height, width, channels = pipeline.out_shape
     return sum(outside) / (height * width * channels)
+
+
+def _scales_early(rendering: Rendering) -> bool:
+    """Whether the filters can compute on the result's own scale, 0 to 255, which saves a pass."""
+    plain = rendering.policies == ("clip",) and not rendering.pipeline.options.linear
+    return plain and rendering.pipeline.streams and not rendering.exact
 
 
 def _whole(
@@ -142,18 +150,23 @@ def _to_pixels(
     *,
     policy: scale.Range | None = None,
     limits: tuple[float, float] = (0.0, 1.0),
+    white: float = 1.0,
 ) -> None:
-    """Bring numbers into range, in place, and write them at the result's depth."""
+    """Bring numbers into range, in place, and write them at the result's depth.
+
+    ``white`` is the value of white in ``maps``; other than 1 only where nothing but clipping
+    is to be done.
+    """
     policy = policy or rendering.policies[0]
     maps = scale.to_unit(maps, policy, limits)
     if rendering.exact:
         np.copyto(out, maps.clip(0, 1) if policy == "clip" else maps, casting="same_kind")
         return
     if outside is not None:
-        outside.append(convert.count_clipped(maps, rendering.info.dtype))
+        outside.append(convert.count_clipped(maps, rendering.info.dtype, white=white))
     if rendering.pipeline.options.linear and policy == "clip":
         maps = convert.from_linear(maps)
-    convert.quantize(maps, rendering.info.dtype, out)
+    convert.quantize(maps, rendering.info.dtype, out, white=white, scratch=maps)
 
 
 def _set_alpha(rendering: Rendering, pixels: NDArray[Any], alpha: NDArray[Any] | None) -> None:

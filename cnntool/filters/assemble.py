@@ -70,8 +70,7 @@ def _wants_luma(filters: Sequence[Filter | Operation], options: Options) -> bool
     """Blurring works on each colour; a derivative, an edge or a bank on the luma."""
     if options.channels is not None:
         return options.channels == "luma"
-    derivative = (f.sign != "smooth" if isinstance(f, Filter) else f.luma for f in filters)
-    return options.bank or any(derivative)
+    return options.bank or any(item.luma for item in filters)
 
 
 def _refuse_senseless(operation: Operation, options: Options) -> None:

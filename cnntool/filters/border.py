@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,8 +62,7 @@ def source_index(first: int, count: int, pad: int, size: int, border: Border) ->
     return index
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """Successive rows (or columns) of a padded tile, and where their values come from.
 
     Attributes

@@ -6,9 +6,8 @@ AVX-512; what matters for the choice is their ratio.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 Pair = tuple[int, int]
 
 # ns for one element-wise operation on one value, and for starting one on a tile
-PASS = {"int16": 0.06, "uint16": 0.06, "float32": 0.2, "float64": 0.5}
+PASS = {"int16": 0.06, "uint16": 0.06, "float32": 0.17, "float64": 0.5}
 CALL = 1000.0
 STRIDED = 3
 # ns for converting a value on the way in and out
@@ -46,14 +45,15 @@ TRANSFORM = {"float32": 6.2, "float64": 10.0}
 # values of a tile and of a stacked one: two threads hinder each other when operations are shorter
 TILE_VALUES = 2**18
 STACK_VALUES = 2**19
+# values of a row of tiles, which a strip holds at least
+STRIP_VALUES = 2**22
 # values of a band's matrix, at most
 LARGEST_BAND = 2**22
 # side of a tile that is transformed, unless the kernel asks for more
 SIDE = 256
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What the choice depends on besides the kernels: shapes as in the plan, (rows, columns)."""
 
     out_shape: Pair
@@ -208,8 +208,8 @@ def _cost(method: Method, work: Work, question: Question) -> float:
 def _passes(method: Method, part: Part, question: Question) -> float:
     """Return how many operations on all values the element-wise roads take."""
     if method is Method.DIRECT:
-        sizes = np.unique(np.abs(part.taps[part.taps != 0]))
-        return max(1.0, float(np.count_nonzero(part.taps) + np.count_nonzero(sizes != 1)))
+        sizes = set(np.abs(part.taps).ravel().tolist()) - {0.0, 1.0}
+        return max(1.0, float(np.count_nonzero(part.taps) + len(sizes)))
     down, across = question.stride
     columns = sum(taps.make_line(column, stride=down).passes for column, _ in part.factors)
     rows = sum(taps.make_line(row, stride=across).passes for _, row in part.factors)
@@ -253,7 +253,8 @@ def tile_shape(method: Method, work: Work, question: Question) -> tuple[Pair, Pa
         rows = 128
         columns = STACK_VALUES // (rows * down + high) // max(used, 1)
     else:
-        rows = min(512, max(256, ceil(2 * high / down)))
+        rows = min(256, max(64, STRIP_VALUES // (question.out_shape[1] * question.channels)))
+        rows = max(rows, min(512, ceil(2 * high / down)))
         columns = TILE_VALUES // rows
     columns = max(columns // question.channels, 16)
     tall, wide = question.out_shape

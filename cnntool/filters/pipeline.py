@@ -145,7 +145,7 @@ class Pipeline(NamedTuple):
         spans = [_spans(branch, start, stop)[0] for branch in self.branches]
         return min(lo for lo, _ in spans), max(hi for _, hi in spans)
 
-    def rows(self, window: Window, out: NDArray[Any], finish: Finish) -> None:
+    def rows(self, window: Window, out: NDArray[Any], finish: Finish, *, gain: float = 1.0) -> None:
         """Compute the rows of the result that a window is for.
 
         Parameters
@@ -158,8 +158,12 @@ class Pipeline(NamedTuple):
             Given a piece of the result, which it may change, and the part of ``out`` to fill from
             it. Pieces are float, on the scale 0..1 for pictures, plain numbers otherwise; they
             are small where they can be, so that they are still in the processor's cache.
+        gain : float
+            The result is multiplied by it, at no cost, if the pipeline ``streams``: convolutions,
+            magnitudes and maxima all pass a positive factor on. Otherwise it must be 1.
         """
         image, scale = self._prepare(window.pixels)
+        scale *= gain
         first = 0
         for branch in self.branches:
             channels = branch[-1].channels

@@ -7,8 +7,7 @@ taps are summed by doubling.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 Place = tuple[int, int]
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Taps of one size: where it is added and where it is subtracted."""
 
     weight: float
@@ -110,8 +108,7 @@ def _record_sum(
         tape(np.subtract, into, term, into)
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A column or a row of taps as a sequence of operations.
 
     Attributes

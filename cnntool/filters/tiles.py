@@ -41,7 +41,7 @@ class Tiles:
         work = plan.work
         self._plan = plan
         self._folded = 1.0 if work.whole else scale
-        self._factor = plan.dtype.type(work.scale * scale if work.whole else 1.0)
+        self._factor = work.scale * scale if work.whole else 1.0
         self._record = make_recorder(plan, plan.method, self._folded)
         self._local = threading.local()
 
@@ -74,19 +74,18 @@ class Tiles:
         pixels = tape.take((height, width, plan.channels), plan.work.dtype)
         mark = tape.mark()
         results = self._record(tape, pixels, (whole[0], whole[1], plan.channels))
-        finish = _combined(plan, tape, results, size, whole=tuple(whole) == size)
+        finish = _combined(plan, tape, results, size, self._factor)
 
         def careful() -> tuple[Tape, Last]:
             tape = Tape()
             tape.release(mark)
             results = self._record_direct(tape, pixels, (rows, columns, plan.channels))
-            return tape, _combined(plan, tape, results, size, whole=True)
+            return tape, _combined(plan, tape, results, size, self._factor)
 
         return Tile(
             pixels,
             tape,
             finish,
-            self._factor,
             None if plan.elementwise or plan.whole_data else careful,
         )
 
@@ -105,13 +104,10 @@ class Tile:
         pixels: NDArray[Any],
         tape: Tape,
         finish: Last,
-        factor: np.floating[Any],
         careful: Callable[[], tuple[Tape, Last]] | None,
     ) -> None:
         self.pixels = pixels
         self._tape, self._finish = tape, finish
-        self._factor = factor
-        self._scaled = factor != 1
         self._careful = careful
 
     def __call__(self, out: NDArray[Any]) -> None:
@@ -127,8 +123,6 @@ class Tile:
             tape, finish = self._careful()
         tape.play()
         finish(out)
-        if self._scaled:
-            np.multiply(out, self._factor, out)
 
 
 def _all_finite(pixels: NDArray[Any]) -> bool:
@@ -138,39 +132,68 @@ def _all_finite(pixels: NDArray[Any]) -> bool:
 
 
 def _combined(
-    plan: ConvPlan, tape: Tape, results: NDArray[Any] | Last, size: Pair, *, whole: bool
+    plan: ConvPlan, tape: Tape, results: NDArray[Any] | Last, size: Pair, factor: float
 ) -> Last:
-    """Record making one of the kernels' results, all but the last step.
-
-    `whole` says that the road computes just the outputs wanted.
-    """
+    """Record making one of the kernels' results and multiplying it, all but the last step."""
+    inside = slice(size[0]), slice(size[1])
     if not isinstance(results, np.ndarray):
-        if whole:
-            return results
-        shape = (-(-n // block) * block for n, block in zip(size, plan.block, strict=True))
+        shape = [-(-n // block) * block for n, block in zip(size, plan.block, strict=True)]
+        if shape == list(size) and plan.filter.combine != "magnitude":
+            return _multiplied(results, _multiplication(plan, factor))
         array = tape.take((*shape, plan.channels), plan.work.dtype)
         tape(results, array)
         results = array[None]
-    inside = slice(size[0]), slice(size[1])
     if plan.filter.combine == "magnitude":
-        return _magnitude(plan, tape, results, inside)
-    total = results[0]
-    for result in results[1:]:
-        tape(partial(np.maximum, out=total), total, result)
+        total = _record_magnitude(plan, tape, results)
+    else:
+        total = results[0]
+        for result in results[1:]:
+            tape(partial(np.maximum, out=total), total, result)
+    multiplication = _multiplication(plan, factor)
+    if multiplication:
+        if total.dtype != plan.dtype:
+            floating = tape.take(total.shape, plan.dtype)
+            tape(np.copyto, floating, total)
+            total = floating
+        operation, operand = multiplication
+        tape(operation, total, operand, total)
     return lambda out: np.copyto(out, total[inside])
 
 
-def _magnitude(
-    plan: ConvPlan, tape: Tape, results: NDArray[Any], inside: tuple[slice, slice]
-) -> Last:
+def _multiplication(plan: ConvPlan, factor: float) -> tuple[np.ufunc, np.floating[Any]] | None:
+    """Return how to multiply by the factor, if it is not 1.
+
+    A quotient of whole numbers is rounded once if it is divided, twice if it is multiplied.
+    """
+    divisor = round(1 / factor) if plan.dtype == np.float64 else 0
+    if factor == 1:
+        return None
+    if abs(divisor * factor - 1) < 1e-14:
+        return np.divide, plan.dtype.type(divisor)
+    return np.multiply, plan.dtype.type(factor)
+
+
+def _multiplied(write: Last, multiplication: tuple[np.ufunc, np.floating[Any]] | None) -> Last:
+    if multiplication is None:
+        return write
+    operation, operand = multiplication
+
+    def finish(out: NDArray[Any]) -> None:
+        write(out)
+        operation(out, operand, out)
+
+    return finish
+
+
+def _record_magnitude(plan: ConvPlan, tape: Tape, results: NDArray[Any]) -> NDArray[Any]:
     """Record the root of the sum of squares, also where a square overflows."""
     squares = tape.take(results.shape, plan.dtype)
-    total = squares[0]
+    total: NDArray[Any] = squares[0]
     if plan.dtype == np.float64:
         tape(np.abs, results, squares)
         for square in squares[1:]:
             tape(np.hypot, total, square, total)
-        return lambda out: np.copyto(out, total[inside])
+        return total
     if results.dtype == plan.dtype:
         tape(np.square, results, squares)
     else:
@@ -181,7 +204,7 @@ def _magnitude(
     tape(np.sqrt, total, total)
     if not plan.whole_data:
         tape(_mend, results, total)
-    return lambda out: np.copyto(out, total[inside])
+    return total
 
 
 def _mend(results: NDArray[Any], total: NDArray[Any]) -> None:

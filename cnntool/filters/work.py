@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.filters.kernel import Kernel
-
-Weights = "NDArray[np.float64]"
 
 
 class Method(StrEnum):
@@ -46,8 +43,7 @@ class Method(StrEnum):
         return self in {Method.SEPARABLE, Method.BANDED_SEPARABLE}
 
 
-@dataclass(frozen=True, eq=False)
-class Part:
+class Part(NamedTuple):
     """One kernel, ready for correlation: its taps, and its factors where a road uses them."""
 
     taps: NDArray[np.float64]
@@ -61,8 +57,7 @@ class Part:
         return self.taps.size
 
 
-@dataclass(frozen=True, eq=False)
-class Work:
+class Work(NamedTuple):
     """The arithmetic of a plan.
 
     Attributes

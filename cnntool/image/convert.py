@@ -91,25 +91,36 @@ def _linear_table(dtype: str) -> NDArray[np.float32]:
 
 
 def quantize(
-    values: NDArray[np.floating[Any]], dtype: str, out: NDArray[Any] | None = None
+    values: NDArray[np.floating[Any]],
+    dtype: str,
+    out: NDArray[Any] | None = None,
+    *,
+    white: float = 1.0,
+    scratch: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """Round 0..1 to whole samples, halves to even. Nothing wraps: what lies outside is clipped.
+    """Round to whole samples, halves to even. Nothing wraps: what lies outside is clipped.
 
     Parameters
     ----------
     values : ndarray of float
-        0 is black, 1 is white. NaN becomes black.
+        0 is black. NaN becomes black.
     dtype : str
         ``"uint8"`` or ``"uint16"``.
     out : ndarray, optional
         Where to put the result, of the shape of `values`.
+    white : float
+        The value that becomes the largest sample.
+    scratch : ndarray, optional
+        Room for what lies between; it may be `values` itself, whose numbers are then lost.
 
     Returns
     -------
     ndarray of `dtype`
     """
-    scaled = np.clip(values, 0, 1)
-    scaled *= PEAKS[dtype]
+    peak = PEAKS[dtype]
+    scaled = np.clip(values, 0, white, out=scratch)
+    if white != peak:
+        scaled *= values.dtype.type(peak / white)
     np.rint(scaled, out=scaled)
     result = np.empty(values.shape, dtype) if out is None else out
     with np.errstate(invalid="ignore"):
@@ -117,15 +128,17 @@ def quantize(
     return result
 
 
-def count_clipped(values: NDArray[np.floating[Any]], dtype: str) -> int:
+def count_clipped(values: NDArray[np.floating[Any]], dtype: str, *, white: float = 1.0) -> int:
     """Count the values that `quantize` changes by more than rounding does.
 
     Parameters
     ----------
     values : ndarray of float
-        0 is black, 1 is white.
+        0 is black.
     dtype : str
         ``"uint8"`` or ``"uint16"``.
+    white : float
+        The value that becomes the largest sample.
     """
-    half = values.dtype.type(0.5 / PEAKS[dtype])
-    return int(np.count_nonzero(values < -half) + np.count_nonzero(values > 1 + half))
+    half = values.dtype.type(0.5 * white / PEAKS[dtype])
+    return int(np.count_nonzero(values < -half) + np.count_nonzero(values > white + half))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -97,7 +96,7 @@ def open_reader(
         raise
     if reader.info.frames > 1:
         note = f"only the first of {reader.info.frames} frames or pages is read"
-        reader.info = replace(reader.info, notes=(*reader.info.notes, note))
+        reader.info = reader.info._replace(notes=(*reader.info.notes, note))
     return reader
 
 
@@ -184,7 +183,7 @@ def open_writer(
         raise UsageError("compression goes from 0 to 9", source="--compression")
     if not 1 <= quality <= 100:
         raise UsageError("quality goes from 1 to 100", source="--quality")
-    info = replace(info, format=format or info.format)
+    info = info._replace(format=format or info.format)
     row = FORMATS[info.format]
     _check_fits(row, info, name)
     output = Output(target, name=name, overwrite=overwrite)

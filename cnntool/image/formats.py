@@ -5,8 +5,7 @@ Nothing is imported before a format is used.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from cnntool.errors import CnntoolError
 
@@ -34,8 +33,7 @@ class OpenWriter(Protocol):
         """Return a writer, or raise `OutputError`."""
 
 
-@dataclass(frozen=True)
-class Format:
+class Format(NamedTuple):
     """What a file format can hold, and who reads and writes it.
 
     Parameters

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, Self
 
@@ -42,12 +41,15 @@ class Reader(ABC):
     """
 
     def __init__(self, source: Source, info: ImageInfo, orientation: int = 1) -> None:
-        swapped = replace(info, height=info.width, width=info.height)
+        swapped = info._replace(height=info.width, width=info.height)
         self.info = swapped if orientation >= 5 else info
         self._stored = info
         self._orientation = orientation
         self._source = source
         self._ahead: _Ahead | None = None
+
+    decodes = True
+    """Whether there is anything to decode, so that doing it ahead in a thread pays."""
 
     @abstractmethod
     def _decode(self, rows: int) -> Iterator[Any]:

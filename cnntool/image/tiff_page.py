@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,8 +21,7 @@ ASSOCIATED, UNASSOCIATED = 1, 2
 _ORIENTATION, _PROFILE = 274, 34675
 
 
-@dataclass(frozen=True)
-class Page:
+class Page(NamedTuple):
     """The first page of a TIFF.
 
     Parameters

@@ -93,6 +93,7 @@ class _TiffReader(Reader):
         super().__init__(source, info, page.orientation)
         self._page = page
         self._dtype = page.dtype or np.dtype(np.uint8)
+        self.decodes = not _consecutive(page)
         self._size = 0
 
     def _decode(self, rows: int) -> Iterator[NDArray[Any]]:

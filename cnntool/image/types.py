@@ -5,7 +5,7 @@ No numpy here: reading can start while numpy is still being imported.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 ITEM_SIZES = {"uint8": 1, "uint16": 2, "float32": 4, "float64": 8}
 """Bytes per sample of every type that a picture or a matrix may have."""
@@ -17,8 +17,7 @@ PEAKS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0}
 """The value that stands for white, by sample type."""
 
 
-@dataclass(frozen=True)
-class ImageInfo:
+class ImageInfo(NamedTuple):
     """Shape and nature of a picture or a matrix.
 
     Parameters
@@ -53,7 +52,7 @@ class ImageInfo:
     format: str = "png"
     matrix: bool = False
     frames: int = 1
-    icc: bytes | None = field(default=None, repr=False)
+    icc: bytes | None = None
     notes: tuple[str, ...] = ()
     layout: str = "hwc"
 

@@ -205,7 +205,7 @@ def test_a_full_disk_keeps_the_old_result(fails, picture, tmp_path, suffix):
 
     error = fails(
         6, "filter", "-k", "box", "picture.png", "-o", target.name, "--overwrite",
-        preexec_fn=little_room,
+        preexec_fn=little_room, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert target.name in error
     assert target.read_bytes() == b"precious"
