@@ -241,7 +241,7 @@ class Work(NamedTuple):
             target = self._target(item, row.suffixes[0], text=not row.binary)
             clipped = render(
                 rendering,
-                opened.strips(),
+                opened.rows(),
                 target or sys.stdout.buffer,
                 name=str(target or "<stdout>"),
                 count=self.settings["as_json"] or console.TALK.verbose,

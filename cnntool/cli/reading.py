@@ -10,7 +10,7 @@ from cnntool.errors import CnntoolError
 from cnntool.image.files import open_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -34,8 +34,8 @@ class Opened:
             self._error = error
             return
         self._rows = max(1, STRIP_BYTES // max(reader.info.row_bytes, 1))
-        if reader.decodes:
-            reader.start(self._rows)
+        if reader.window is None:
+            reader.start(self._rows, ahead=2)
         self._reader = reader
 
     def reader(self) -> Reader:
@@ -45,9 +45,10 @@ class Opened:
             raise self._error
         return self._reader
 
-    def strips(self) -> Iterator[NDArray[Any]]:
-        """Yield the picture's strips, (h, W, C) each."""
-        return self.reader().strips(self._rows)
+    def rows(self) -> Callable[[int, int], NDArray[Any]] | Iterator[NDArray[Any]]:
+        """Return the picture's rows as `strips.run` takes them: any at any time, or in strips."""
+        reader = self.reader()
+        return reader.window or reader.strips(self._rows)
 
     def close(self) -> None:
         """Stop decoding."""

@@ -13,7 +13,6 @@ from cnntool.image.files import open_writer
 from cnntool.views import grid, scale
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 def render(
     rendering: Rendering,
-    source: Iterable[NDArray[Any]],
+    source: strips.Rows,
     target: Path | BinaryIO,
     *,
     name: str,
@@ -37,8 +36,8 @@ def render(
     ----------
     rendering : Rendering
         The plan.
-    source : iterable of ndarray (n, W, C)
-        Strips of the input.
+    source : callable or iterable of ndarray (n, W, C)
+        Rows of the input, see `strips.run`.
     target : Path or binary stream
         Where to.
     name : str
@@ -94,9 +93,7 @@ def _scales_early(rendering: Rendering) -> bool:
     return plain and rendering.pipeline.streams and not rendering.exact
 
 
-def _whole(
-    rendering: Rendering, source: Iterable[NDArray[Any]], outside: list[int] | None
-) -> NDArray[Any]:
+def _whole(rendering: Rendering, source: strips.Rows, outside: list[int] | None) -> NDArray[Any]:
     """Compute all maps first: for a sheet of tiles, and for ranges that depend on the data."""
     pipeline, info = rendering.pipeline, rendering.info
     maps = np.empty(pipeline.out_shape, pipeline.dtype)

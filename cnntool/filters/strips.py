@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from cnntool.filters.pipeline import Pipeline
 
+    Rows = Callable[[int, int], NDArray[Any]] | Iterable[NDArray[Any]]
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -92,11 +94,7 @@ def _answer(outbox: SimpleQueue[Any]) -> Any:
 
 
 def run(
-    pipeline: Pipeline,
-    strips: Iterable[NDArray[Any]],
-    work: Callable[[Window], R],
-    *,
-    threads: int,
+    pipeline: Pipeline, source: Rows, work: Callable[[Window], R], *, threads: int
 ) -> Iterator[R]:
     """Cut an input into windows and work on them, each on some thread, in order.
 
@@ -104,21 +102,32 @@ def run(
     ----------
     pipeline : Pipeline
         What is to be computed.
-    strips : iterable of ndarray (n, W, C [+ 1])
-        Successive rows of the input.
+    source : callable or iterable
+        Given lo and hi, returns rows [lo, hi) of the input (n, W, C [+ 1]), in any order and on any
+        thread; or yields successive strips of it.
     work : callable
         Given the window for ``pipeline.strip_rows`` rows of the result, fewer at the end; what it
         returns is yielded. It calls ``pipeline.rows``.
     threads : int
         How many windows are worked on at once. The results do not depend on it.
     """
-    yield from ordered_map(work, windows(pipeline, strips), threads)
-
-
-def windows(pipeline: Pipeline, strips: Iterable[NDArray[Any]]) -> Iterator[Window]:
-    """Cut the input into the windows that successive strips of the result need."""
     height, rows = pipeline.out_shape[0], pipeline.strip_rows
-    spans = [(a, min(a + rows, height)) for a in range(0, height, rows)]
+    spans = [(start, min(start + rows, height)) for start in range(0, height, rows)]
+    if not callable(source):
+        yield from ordered_map(work, _windows(pipeline, spans, source), threads)
+        return
+
+    def fetch(span: tuple[int, int]) -> R:
+        lo, hi = pipeline.needs(*span)
+        return work(Window(source(lo, hi), lo, *span))
+
+    yield from ordered_map(fetch, spans, threads)
+
+
+def _windows(
+    pipeline: Pipeline, spans: list[tuple[int, int]], strips: Iterable[NDArray[Any]]
+) -> Iterator[Window]:
+    """Collect successive strips of the input into the windows that spans of the result need."""
     needs = [pipeline.needs(*span) for span in spans]
     # A border may send a later strip back to earlier rows: keep all that is still to be asked for.
     keep = np.minimum.accumulate([lo for lo, _ in needs][::-1])[::-1].tolist()

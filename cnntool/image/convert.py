@@ -18,6 +18,9 @@ LUMA = (0.299, 0.587, 0.114)
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """Weights of linear red, green and blue in luminance (ITU-R BT.709)."""
 
+_BLOCK = 1 << 16
+"""Pixels that are converted at a time."""
+
 
 def luma(pixels: NDArray[Any], *, linear: bool = False) -> NDArray[Any]:
     """Weigh red, green and blue into one channel.
@@ -36,8 +39,14 @@ def luma(pixels: NDArray[Any], *, linear: bool = False) -> NDArray[Any]:
     """
     dtype = np.float64 if pixels.dtype == np.float64 else np.float32
     weights: NDArray[Any] = np.array(LUMINANCE if linear else LUMA, dtype)
-    result: NDArray[Any] = pixels.astype(dtype, copy=False) @ weights
-    return result[..., np.newaxis]
+    height, width = pixels.shape[:2]
+    result = np.empty((height, width, 1), dtype)
+    # A few rows at a time: as floats they take four to twelve times the room.
+    step = max(1, _BLOCK // width)
+    for top in range(0, height, step):
+        block = pixels[top : top + step].astype(dtype, copy=False)
+        np.matmul(block, weights, out=result[top : top + step, :, 0])
+    return result
 
 
 def to_linear(values: NDArray[Any]) -> NDArray[Any]:

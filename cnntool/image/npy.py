@@ -95,8 +95,6 @@ def _axes(source: Source, shape: tuple[int, ...]) -> str:
 class _NpyReader(Reader):
     """See `open_reader`. Blocks are arrays."""
 
-    decodes = False
-
     def __init__(
         self,
         source: Source,

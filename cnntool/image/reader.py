@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from .exif import upright
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -38,6 +38,9 @@ class Reader(ABC):
     ----------
     info : ImageInfo
         Of the picture as it is handed out, the right way up.
+    window : callable or None
+        Where the rows simply lie in the file: returns rows [lo, hi), any number of times and from
+        any thread. There is nothing to decode then, and `start` would not pay.
     """
 
     def __init__(self, source: Source, info: ImageInfo, orientation: int = 1) -> None:
@@ -47,9 +50,7 @@ class Reader(ABC):
         self._orientation = orientation
         self._source = source
         self._ahead: _Ahead | None = None
-
-    decodes = True
-    """Whether there is anything to decode, so that doing it ahead in a thread pays."""
+        self.window: Callable[[int, int], NDArray[Any]] | None = None
 
     @abstractmethod
     def _decode(self, rows: int) -> Iterator[Any]:
@@ -100,11 +101,9 @@ class Reader(ABC):
         strips = self._arrays(blocks, stored_rows)
         if self._orientation > 1:
             strips = self._turned(strips, rows)
-        check = self.info.dtype.startswith("float") and not self._source.allow_nan
         row = 0
         for strip in strips:
-            if check:
-                self._check_finite(strip, row)
+            self._check_finite(strip, row)
             yield strip
             row += len(strip)
 
@@ -150,6 +149,8 @@ class Reader(ABC):
 
     def _check_finite(self, strip: NDArray[Any], first_row: int) -> None:
         """Refuse NaN and infinities, naming the first by row and column from 0."""
+        if self._source.allow_nan or not self.info.dtype.startswith("float"):
+            return
         import numpy as np
 
         finite = np.isfinite(strip)

@@ -6,6 +6,7 @@ by Pillow in one piece, in 8 bits.
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -93,25 +94,40 @@ class _TiffReader(Reader):
         super().__init__(source, info, page.orientation)
         self._page = page
         self._dtype = page.dtype or np.dtype(np.uint8)
-        self.decodes = not _consecutive(page)
-        self._size = 0
+        with source.reading():
+            self._size = source.file().seek(0, 2)
+        self._reading = Lock()
+        self._plain = _consecutive(page)
+        if self._plain and page.orientation == 1:
+            self.window = self._window
 
     def _decode(self, rows: int) -> Iterator[NDArray[Any]]:
-        file = self._source.file()
-        with self._source.reading():
-            self._size = file.seek(0, 2)
         page = self._page
-        if _consecutive(page):
-            row_bytes = self._stored.width * page.samples * self._dtype.itemsize
+        if self._plain:
             for top in range(0, self._stored.height, rows):
-                count = min(rows, self._stored.height - top)
-                offset = page.offsets[0] + top * row_bytes
-                yield self._block(
-                    offset, count * row_bytes, (count, self._stored.width, page.samples)
-                )
+                yield self._plain_rows(top, min(top + rows, self._stored.height))
             return
         for top in range(0, self._stored.height, page.block[0]):
             yield self._block_row(top)
+
+    def _plain_rows(self, lo: int, hi: int) -> NDArray[Any]:
+        """Read rows that simply follow each other in the file."""
+        pixels = np.empty((hi - lo, self._stored.width, self._page.samples), self._dtype)
+        body = pixels.reshape(-1).view(np.uint8)
+        row_bytes = body.size // (hi - lo)
+        start = self._page.offsets[0] + lo * row_bytes
+        if start + body.size > self._size:
+            raise self._source.error("damaged or truncated TIFF")
+        with self._reading, self._source.reading():
+            file = self._source.file()
+            file.seek(start)
+            file.readinto(body)  # type: ignore[attr-defined]
+        return pixels
+
+    def _window(self, lo: int, hi: int) -> NDArray[Any]:
+        rows = self._array(self._plain_rows(lo, hi))
+        self._check_finite(rows, lo)
+        return rows
 
     def _block_row(self, top: int) -> NDArray[Any]:
         """Decode the strips or tiles side by side that begin at row `top`."""

@@ -60,6 +60,8 @@ def whole(image, kernels, options, threads=1, rows=None):
     pipeline = make_pipeline(source, [parse(k) for k in kernels], options)
     rows = rows or height
     pieces = (image[i : i + rows] for i in range(0, height, rows))
+    if rows == height:
+        pieces = lambda lo, hi: image[lo:hi]  # noqa: E731
 
     def work(window):
         out = np.empty((window.stop - window.start, *pipeline.out_shape[1:]), pipeline.dtype)
