@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnntool.cli.paths import Item
     from cnntool.cli.reading import Opened
     from cnntool.filters.kernel import Filter
-    from cnntool.filters.nonlinear import Operation
+    from cnntool.filters.operation import Operation
     from cnntool.filters.pipeline import Options, Pipeline
     from cnntool.image.types import ImageInfo
 

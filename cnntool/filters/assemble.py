@@ -14,7 +14,7 @@ from cnntool.filters.plan import Border, make_plan
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnntool.filters.nonlinear import Operation
+    from cnntool.filters.operation import Operation
     from cnntool.filters.pipeline import Source
 
 

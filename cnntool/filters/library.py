@@ -212,7 +212,7 @@ def dog(low: float = 1.0, high: float | None = None) -> Filter:
 
 @register("gabor", "derivative")
 def gabor(
-    frequency: float = 0.2,
+    frequency: float = 0.1,
     angle: float = 0.0,
     bandwidth: float = 1.0,
     part: Literal["magnitude", "real", "imaginary"] = "magnitude",

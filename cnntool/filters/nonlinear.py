@@ -6,16 +6,15 @@ for. Each works on one whole map (H, W) at a time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from cnntool.errors import UsageError
+from cnntool.filters.operation import Operation
 from cnntool.filters.registry import Size, register
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
 Shape = Literal["square", "disk", "cross"]
@@ -28,31 +27,6 @@ _NDIMAGE_BORDERS = {
     "replicate": "nearest",
     "wrap": "wrap",
 }
-
-
-class Operation(NamedTuple):
-    """A non-linear filter of one whole map.
-
-    Attributes
-    ----------
-    name : str
-        As on the command line.
-    apply : callable
-        Takes the map (H, W) and a border's name; returns a map of the same shape, of the same
-        dtype or bool.
-    luma : bool
-        Whether colour pictures are reduced to luma first.
-    borders : bool
-        Whether a border means anything to it.
-    unit : bool
-        Whether it needs values on the scale 0..1 rather than the file's own integers.
-    """
-
-    name: str
-    apply: Callable[[NDArray[Any], str], NDArray[Any]]
-    luma: bool = False
-    borders: bool = True
-    unit: bool = False
 
 
 def _footprint(size: Size, shape: Shape) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.filters.convolve import Finish
-    from cnntool.filters.nonlinear import Operation
+    from cnntool.filters.operation import Operation
 
     Given = tuple[NDArray[Any], int, float]
     """Rows, the number of the first, and the scale that is still to be applied."""

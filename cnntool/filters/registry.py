@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnntool.filters.kernel import Filter
-    from cnntool.filters.nonlinear import Operation
+    from cnntool.filters.operation import Operation
 
 Size = tuple[int, int]
 """Rows and columns, written ``9`` (square) or ``3x5`` on the command line."""

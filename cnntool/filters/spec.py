@@ -26,7 +26,7 @@ from cnntool.filters.registry import ENTRIES, Entry, parse_arguments
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnntool.filters.nonlinear import Operation
+    from cnntool.filters.operation import Operation
 
 _BUILDERS = (library, nonlinear)  # whose import fills the registry
 

@@ -1,0 +1,35 @@
+"""What a filter that is no convolution is to the rest of the room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+
+class Operation(NamedTuple):
+    """A non-linear filter of one whole map.
+
+    Attributes
+    ----------
+    name : str
+        As on the command line.
+    apply : callable
+        Takes the map (H, W) and a border's name; returns a map of the same shape, of the same
+        dtype or bool.
+    luma : bool
+        Whether colour pictures are reduced to luma first.
+    borders : bool
+        Whether a border means anything to it.
+    unit : bool
+        Whether it needs values on the scale 0..1 rather than the file's own integers.
+    """
+
+    name: str
+    apply: Callable[[NDArray[Any], str], NDArray[Any]]
+    luma: bool = False
+    borders: bool = True
+    unit: bool = False
