@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from cnntool.filters.kernel import Kernel
 
 SHADES = " ░▒▓█"
+SHOWN = 15
+"""Rows, columns and list items of a large kernel that are printed; --json has them all."""
 
 
 @click.group("kernels", invoke_without_command=True)
@@ -100,7 +102,7 @@ def _facts(kernel: Kernel) -> dict[str, Any]:
     return {
         "shape": [height, width],
         "weights": kernel.weights.tolist(),
-        "sum": kernel.sum,
+        "sum": 0.0 if kernel.is_zero_sum else kernel.sum,
         "rank": kernel.rank,
         "singular_values": singular.tolist(),
         "factors": [{"column": c.tolist(), "row": r.tolist()} for c, r in pairs],
@@ -112,34 +114,40 @@ def _facts(kernel: Kernel) -> dict[str, Any]:
 def _describe(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
     height, width = fact["shape"]
     factors = fact["factors"]
-    singular = ", ".join(f"{value:.4g}" for value in fact["singular_values"][:8])
     lines = [
         *_matrix(kernel.weights.tolist()),
-        f"size       {height} rows x {width} columns",
+        f"size       {_count(height, 'row')} x {_count(width, 'column')}",
         f"sum        {_number(fact['sum'])}",
-        f"rank       {fact['rank']} (singular values {singular})",
+        f"rank       {fact['rank']} (singular values {_list(fact['singular_values'])})",
         (
             f"multiplies {fact['multiplies']} a pixel direct, "
-            f"{fact['multiplies_separable']} as {fact['rank']} row and column passes"
+            f"{fact['multiplies_separable']} as {fact['rank']} column and row "
+            f"{'pass' if fact['rank'] == 1 else 'passes'}"
         ),
     ]
     if fact["rank"] == 1:
-        lines.append("column     " + ", ".join(map(_number, factors[0]["column"])))
-        lines.append("row        " + ", ".join(map(_number, factors[0]["row"])))
+        lines += [f"{name:<10} {_list(factors[0][name])}" for name in ("column", "row")]
     return [*lines, *_picture(kernel.weights.tolist())]
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _number(value: float) -> str:
     return f"{value:.4g}"
 
 
+def _list(values: list[float]) -> str:
+    return ", ".join(map(_number, values[:SHOWN])) + (", ..." if len(values) > SHOWN else "")
+
+
 def _matrix(rows: list[list[float]]) -> list[str]:
     """Write the weights in columns; a large kernel shows its corner."""
-    limit = 15
-    shown = [[_number(value) for value in row[:limit]] for row in rows[:limit]]
+    shown = [[_number(value) for value in row[:SHOWN]] for row in rows[:SHOWN]]
     width = max(len(text) for row in shown for text in row)
     lines = ["  ".join(text.rjust(width) for text in row) for row in shown]
-    if len(rows) > limit or len(rows[0]) > limit:
+    if len(rows) > SHOWN or len(rows[0]) > SHOWN:
         lines.append(f"(the first {len(shown)} rows and {len(shown[0])} columns)")
     return lines
 

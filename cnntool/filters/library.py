@@ -191,13 +191,14 @@ def laplacian(neighbours: Literal[4, 8] = 4) -> Filter:
 def log(sigma: float = 1.0, size: Size | None = None) -> Filter:
     """Laplacian of a Gaussian; the window reaches 4 sigma unless ``size`` is given.
 
-    (r^2 - 2 sigma^2) / sigma^4 times the normalised Gaussian, shifted to sum exactly 0
-    (Marr and Hildreth, 1980).
+    (r^2 - 2 sigma^2) / sigma^4 times the normalised Gaussian (Marr and Hildreth, 1980), less as
+    much of the Gaussian as makes the sum 0.
     """
     size = _window(size, 4 * _positive("sigma", sigma))
     rows, columns = _grid(size)
-    weights = (rows**2 + columns**2 - 2 * sigma**2) / sigma**4 * _gaussian(sigma, size)
-    return _single("log", weights - weights.mean())
+    gaussian = _gaussian(sigma, size)
+    weights = (rows**2 + columns**2 - 2 * sigma**2) / sigma**4 * gaussian
+    return _single("log", weights - weights.sum() * gaussian)
 
 
 @register("dog", "derivative")
