@@ -196,9 +196,9 @@ def log(sigma: float = 1.0, size: Size | None = None) -> Filter:
     """
     size = _window(size, 4 * _positive("sigma", sigma))
     rows, columns = _grid(size)
-    gaussian = _gaussian(sigma, size)
-    weights = (rows**2 + columns**2 - 2 * sigma**2) / sigma**4 * gaussian
-    return _single("log", weights - weights.sum() * gaussian)
+    blur = _gaussian(sigma, size)
+    weights = (rows**2 + columns**2 - 2 * sigma**2) / sigma**4 * blur
+    return _single("log", weights - weights.sum() * blur)
 
 
 @register("dog", "derivative")
