@@ -1,3 +1,3 @@
-"""cnntool filters images and looks inside convolutional networks, from the shell."""
+"""cnntool filters images with classic kernels, from the shell."""
 
 __version__ = "0.1.0"

@@ -30,15 +30,18 @@ def sections(command: click.Command, context: click.Context) -> Iterator[str]:
         for name in command.list_commands(context):
             child = command.get_command(context, name)
             if child is not None:
-                under = click.Context(
-                    child, info_name=name, parent=context, terminal_width=100, max_content_width=100
-                )
+                under = child.make_context(
+                    name, [], parent=context, resilient_parsing=True,
+                    terminal_width=100, max_content_width=100,
+                )  # fmt: skip
                 yield from sections(child, under)
 
 
 def main() -> None:
     """Write the page, or fail if it is not current."""
-    context = click.Context(cli, info_name="cnntool", terminal_width=100, max_content_width=100)
+    context = cli.make_context(
+        "cnntool", [], resilient_parsing=True, terminal_width=100, max_content_width=100
+    )
     page = HEAD + "".join(sections(cli, context))
     if "--check" not in sys.argv:
         TARGET.write_text(page, encoding="utf-8")

@@ -51,15 +51,24 @@ def detail(text: str) -> None:
 
 
 def error(text: str, hint: str = "") -> None:
-    """Print the one line of an error, and a hint line if there is one."""
+    """Print the one line of an error, and a hint line if there is one; with --debug all of it."""
+    if TALK.debug:
+        import traceback
+
+        traceback.print_exc()
     _say("error", text)
     if hint:
         _say("hint", hint)
 
 
 def result(text: str) -> None:
-    """Print one line of result on stdout; file names that are not valid text keep their bytes."""
+    """Print lines of result on stdout.
+
+    File names that are not valid text keep their bytes; a terminal gets no control codes.
+    """
     sys.stdout.flush()
+    if sys.stdout.isatty():
+        text = "\n".join(map(printable, text.split("\n")))
     sys.stdout.buffer.write(os.fsencode(text) + b"\n")
     sys.stdout.buffer.flush()
 
@@ -72,7 +81,7 @@ class Progress:
     def __init__(self, what: str) -> None:
         self._what = what
         self._born = time.monotonic()
-        self._wanted = sys.stderr is not None and sys.stderr.isatty() and not TALK.quiet
+        self._wanted = sys.stderr.isatty() and not TALK.quiet
         self._bar: Any = None
 
     def __enter__(self) -> Self:
@@ -87,28 +96,27 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
-    def track(self, items: Iterable[Any], total: int | None = None) -> Iterator[Any]:
+    def track(self, items: Iterable[Any]) -> Iterator[Any]:
         """Yield the items and show how many are done."""
         task = None
         for done, item in enumerate(items):
             if self._wanted and time.monotonic() - self._born > self.DELAY:
                 if self._bar is None:
                     self._bar = self._start()
-                    task = self._bar.add_task(self._what, total=total)
+                    task = self._bar.add_task(self._what, total=None)
                 self._bar.update(task, completed=done)
             yield item
 
     @staticmethod
     def _start() -> Any:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
         bar = Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            SpinnerColumn(),
+            TextColumn("{task.description} {task.completed}"),
+            TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,
         )

@@ -12,10 +12,10 @@ import click
 from cnntool.cli import console, options, report
 from cnntool.cli.paths import Naming, expand, inputs_or_stdin
 from cnntool.cli.reading import Ahead
+from cnntool.cli.settings import arithmetic, label, parse_kernels, style
 from cnntool.errors import CnntoolError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from cnntool.cli.outcome import Style
@@ -132,67 +132,25 @@ def command(
     """
     paths = inputs_or_stdin(inputs)
     several = len(paths) > 1 or paths[0].is_dir()
-    if settings["as_json"] and output == "-":
-        raise UsageError("--json and '-o -' both want stdout")
-    naming = Naming(output, _label(settings), several=several)
+    if settings["as_json"] and (output == "-" or settings["explain"]):
+        raise UsageError(
+            f"--json and {'--explain' if settings['explain'] else '-o -'} both want stdout"
+        )
+    naming = Naming(output, label(settings), several=several)
     # The first picture is being decoded while numpy is being imported.
     with Ahead(
-        expand(paths, recursive=recursive),
+        expand(paths, recursive=recursive, results=naming.folder),
         max_pixels=settings["max_pixels"],
         allow_nan=settings["allow_nan"],
     ) as readers:
         work = Work(
             settings=settings,
-            filters=_parse(settings["kernels"]),
-            options=_options(settings),
+            filters=parse_kernels(settings["kernels"]),
+            options=arithmetic(settings),
             naming=naming,
-            style=_style(settings, threads or options.usable_cpus()),
+            style=style(settings, threads or options.usable_cpus()),
         )
-        return work.run(readers, several=several)
-
-
-def _parse(kernels: Sequence[str]) -> tuple[Filter | Operation, ...]:
-    from cnntool.filters.spec import parse
-
-    return tuple(parse(text) for text in kernels)
-
-
-def _options(settings: dict[str, Any]) -> Options:
-    """Turn the arithmetic's options into the filters' own words."""
-    import numpy as np
-
-    from cnntool.filters import pipeline
-    from cnntool.filters.plan import Border, Method, Mode, Op
-    from cnntool.filters.spec import parse_matrix
-
-    border, mix = settings["border"], settings["mix"]
-    return pipeline.Options(
-        mode=Mode(settings["mode"]),
-        op=Op(settings["op"]),
-        border=None if border is None else Border(border),
-        stride=settings["stride"],
-        dilation=settings["dilation"],
-        method=Method(settings["method"]),
-        channels=settings["channels"],
-        mix=None if mix is None else np.asarray(parse_matrix(mix)),
-        linear=settings["linear"],
-        bank=settings["bank"],
-    )
-
-
-def _style(settings: dict[str, Any], threads: int) -> Style:
-    from cnntool.cli.outcome import Style
-
-    names = ("policy", "depth", "compression", "quality", "overwrite")
-    return Style(threads=threads, **{name: settings[name] for name in names})
-
-
-def _label(settings: dict[str, Any]) -> str:
-    """Return what goes into a result's name: ``sobel``, ``gaussian.sobel``, ``bank``."""
-    if settings["bank"] or settings["mix"]:
-        return "bank"
-    names = (spec.partition(":")[0].strip().lower() for spec in settings["kernels"])
-    return ".".join(n if n.replace("-", "").isalpha() else "custom" for n in names)
+        return work.run(readers)
 
 
 class Work(NamedTuple):
@@ -204,21 +162,29 @@ class Work(NamedTuple):
     naming: Naming
     style: Style
 
-    def run(self, readers: Ahead, *, several: bool) -> int:
-        """Filter every input; with several, a bad one is reported and the others go on."""
+    def run(self, readers: Ahead) -> int:
+        """Filter every input; a bad one is reported and the others go on.
+
+        Returns
+        -------
+        int
+            0, the exit code of the error of an only input, or 1 if some of several failed.
+        """
         gc.freeze()
         gc.enable()  # what is garbage from here on may be much: there may be 100,000 pictures
-        failed = 0
+        codes = []
         with console.Progress("filtering") as progress:
             for opened in progress.track(readers):
                 try:
                     self._one(opened)
+                    codes.append(0)
                 except CnntoolError as error:
-                    if not several:
-                        raise
                     console.error(str(error), error.hint)
-                    failed += 1
-        return 1 if failed else 0
+                    codes.append(error.exit_code)
+                except MemoryError:
+                    console.error(f"{opened.item.name}: not enough memory")
+                    codes.append(CnntoolError.exit_code)
+        return codes[0] if len(codes) == 1 else int(any(codes))
 
     def _one(self, opened: Opened) -> None:
         """Apply the kernels to one input, write the result and say so."""
@@ -286,7 +252,7 @@ class Work(NamedTuple):
 
     def _target(self, item: Item, suffix: str, *, text: bool) -> Path | None:
         """Return the file to write, or None for stdout where that can take the result."""
-        target = self.naming.target(item, suffix, to_stdout=item.path is None or text)
+        target = self.naming.target(item, suffix, text=text)
         if target is None and not text and sys.stdout.isatty():
             raise UsageError(
                 "the result is no text for a terminal", hint="give --output FILE, or pipe it on"

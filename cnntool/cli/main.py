@@ -30,6 +30,10 @@ class PipeClosedError(Exception):
     """A broken pipe, under a name that click does not turn into an exit of its own."""
 
 
+class InterruptedByUserError(Exception):
+    """Ctrl-C, under a name that click does not answer with an empty line."""
+
+
 class Verbs(click.Group):
     """A group whose commands are imported when they are asked for."""
 
@@ -39,6 +43,8 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise PipeClosedError from None
+        except KeyboardInterrupt:
+            raise InterruptedByUserError from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the verbs in the order of the help."""
@@ -98,8 +104,6 @@ def run(arguments: list[str]) -> int:
     try:
         code = cli.main(arguments, prog_name="cnntool", standalone_mode=False)
         sys.stdout.flush()
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
     except click.exceptions.NoArgsIsHelpError as bare:
         click.echo(bare.format_message(), err=True)
         return UsageError.exit_code
@@ -120,7 +124,7 @@ def _explain(error: BaseException) -> tuple[int, str, str]:
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "cnntool"
         return UsageError.exit_code, error.format_message(), f"see '{path} --help'"
-    if isinstance(error, (KeyboardInterrupt, click.Abort)):
+    if isinstance(error, (KeyboardInterrupt, InterruptedByUserError, click.Abort)):
         return INTERRUPTED, "interrupted", ""
     if isinstance(error, MemoryError):
         return code, "not enough memory", ""
@@ -132,6 +136,11 @@ def _prepare() -> None:
     """Set what must be set before numpy is imported and before anything can be interrupted."""
     # Threads are ours to share out (--threads); OpenBLAS's own collapse when cores are shared.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by the caller
+            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+    for name in ("quiet", "verbose", "debug"):
+        setattr(console.TALK, name, False)
     signal.signal(signal.SIGTERM, _terminated)
 
 
@@ -141,9 +150,5 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG0
 
 
 def _fail(code: int, text: str, hint: str) -> int:
-    if console.TALK.debug:
-        import traceback
-
-        traceback.print_exc()
     console.error(text, hint)
     return code

@@ -18,7 +18,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
     def remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001
-        setattr(TALK, name, value)
+        setattr(TALK, name, value or getattr(TALK, name))  # the group's flag holds too
 
     return remember
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnntool.image.types import ImageInfo
 
 DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
-LOSSLESS_PICTURE, LOSSLESS_FLOAT, TEXT, ARRAY = "png", "tiff", ("csv", "txt"), "npy"
+LOSSLESS, TEXT, ARRAY = "png", ("csv", "txt"), "npy"
 
 
 class Style(NamedTuple):
@@ -42,6 +42,11 @@ class Rendering(NamedTuple):
     def sheet(self) -> bool:
         """Whether the result is a stack of maps rather than one picture."""
         return self.pipeline.options.bank or self.pipeline.options.mix is not None
+
+    @property
+    def clips(self) -> bool:
+        """Whether values outside of 0..1 are cut off."""
+        return not self.exact or "clip" in self.policies
 
     @property
     def exact(self) -> bool:
@@ -80,7 +85,7 @@ def choose_format(info: ImageInfo, wanted: str | None, output: str | None) -> st
     holds_alpha = row.alpha or not info.alpha
     if row.lossless and info.dtype in row.dtypes and holds_colours and holds_alpha:
         return info.format
-    return LOSSLESS_FLOAT if info.dtype.startswith("float") else LOSSLESS_PICTURE
+    return LOSSLESS
 
 
 def plan_rendering(
@@ -114,13 +119,13 @@ def plan_rendering(
         alpha=alpha,
         format=format_name,
         icc=source.icc if channels == source.channels else None,
-        frames=1,
-        notes=(),
         layout="hw" if channels == 1 and not alpha else source.layout if source.matrix else "hwc",
     )
     rendering = Rendering(pipeline, info, policies, style)
     if not rendering.sheet:
         return rendering
+    if format_name in TEXT:
+        raise UsageError("a stack of maps is no table", hint="--output FILE.npy holds it")
     if format_name == ARRAY:
         return rendering._replace(info=info._replace(layout="chw"))
     tiles = tile_channels(pipeline)
@@ -144,11 +149,9 @@ def _depth(source: ImageInfo, format_name: str, style: Style) -> str:
         return "float64" if source.dtype == "float64" else "float32"
     if source.dtype in held:
         return source.dtype
-    best = next(d for d in ("float32", "uint16", "uint8") if d in held)
-    if source.matrix and "uint8" in held:
+    if source.matrix:
         return "uint8"
-    if source.dtype == "uint8":
-        return best
+    best = "uint16" if "uint16" in held else "uint8"
     note(f"{format_name} holds {best} at most, the input has {source.dtype}")
     return best
 

@@ -17,11 +17,15 @@ STDIO = "-"
 
 
 class Item(NamedTuple):
-    """One input: its path (None for stdin), its name for messages, its place under a folder."""
+    """One input: its path (None for stdin), its name for messages, its place under a folder.
+
+    An input that could not even be listed carries the ``error`` to report in its place.
+    """
 
     path: Path | None
     name: str
     relative: Path
+    error: InputError | None = None
 
 
 def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
@@ -32,25 +36,23 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
     UsageError
         No inputs, and stdin is a terminal, on which nobody should wait; stdin named twice.
     """
-    if not inputs:
-        if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("no input", hint="name files or folders, or pipe a picture in")
-        return [Path(STDIO)]
-    if sum(str(path) == STDIO for path in inputs) > 1:
+    named = list(inputs) or [Path(STDIO)]
+    if Path(STDIO) in named and sys.stdin.isatty():
+        raise UsageError("no input", hint="name files or folders, or pipe a picture in")
+    if named.count(Path(STDIO)) > 1:
         raise UsageError("stdin can be read only once")
-    return list(inputs)
+    return named
 
 
-def expand(inputs: Sequence[Path], *, recursive: bool) -> Iterator[Item]:
+def expand(
+    inputs: Sequence[Path], *, recursive: bool, results: Path | None = None
+) -> Iterator[Item]:
     """Yield the files that the inputs stand for; folders give theirs in sorted order.
 
     Of a folder, the files with a known suffix are taken, hidden ones not; with ``recursive`` those
-    of its folders too. Links to folders are not followed.
-
-    Raises
-    ------
-    InputError
-        A folder with no picture in it, or one that cannot be read.
+    of its folders too, but not ``results``, where the command writes. Links to folders are not
+    followed. A folder with no picture in it, or one that cannot be read, gives an item with an
+    error.
     """
     for path in inputs:
         if str(path) == STDIO:
@@ -58,29 +60,35 @@ def expand(inputs: Sequence[Path], *, recursive: bool) -> Iterator[Item]:
         elif not path.is_dir():
             yield Item(path, str(path), Path(path.name))
         else:
-            yield from _walk(path, recursive=recursive)
+            yield from _walk(path, recursive=recursive, results=results)
 
 
-def _walk(folder: Path, *, recursive: bool) -> Iterator[Item]:
+def _walk(folder: Path, *, recursive: bool, results: Path | None) -> Iterator[Item]:
     suffixes = {suffix for row in FORMATS.values() for suffix in row.suffixes}
-
-    def unreadable(error: OSError) -> None:
-        raise InputError(error.strerror or "cannot be read", source=str(error.filename))
-
+    skipped = results.resolve() if results else None
+    unreadable: list[OSError] = []
     found = False
-    for root, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = sorted(name for name in folders if recursive and not name.startswith("."))
+    for root, folders, files in os.walk(folder, onerror=unreadable.append):
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive and not name.startswith(".") and Path(root, name).resolve() != skipped
+        )
         for name in sorted(files):
             if Path(name).suffix.lower() in suffixes and not name.startswith("."):
                 found = True
                 path = Path(root, name)
                 yield Item(path, str(path), path.relative_to(folder))
-    if not found:
-        raise InputError(
-            "no pictures or matrices in this folder",
-            source=str(folder),
-            hint="" if recursive else "--recursive looks into its folders too",
-        )
+    for error in unreadable:
+        yield _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
+    if not found and not unreadable:
+        hint = "" if recursive else "--recursive looks into its folders too"
+        yield _bad(folder, "no pictures or matrices in this folder", hint)
+
+
+def _bad(folder: Path, reason: str, hint: str = "") -> Item:
+    error = InputError(reason, source=str(folder), hint=hint)
+    return Item(None, str(folder), Path(folder.name), error)
 
 
 class Naming:
@@ -99,7 +107,7 @@ class Naming:
     def __init__(self, output: str | None, label: str, *, several: bool) -> None:
         self._output = output
         self._label = label
-        self._taken: dict[Path, str] = {}
+        self._taken: dict[Path, Item] = {}
         separators = tuple(filter(None, (os.sep, os.altsep)))
         self.folder = (
             Path(output)
@@ -107,15 +115,16 @@ class Naming:
             and (several or output.endswith(separators) or Path(output).is_dir())
             else None
         )
+        self._several = several
         if several and output == STDIO:
-            raise UsageError("several results cannot share stdout", hint="give --output a folder")
+            raise _crowded()
         if several and self.folder and not self.folder.is_dir() and self.folder.suffix:
             raise UsageError(
                 f"several inputs need a folder to go to, not {output!r}",
                 hint=f"write '{output}{os.sep}' if this is one",
             )
 
-    def target(self, item: Item, suffix: str, *, to_stdout: bool) -> Path | None:
+    def target(self, item: Item, suffix: str, *, text: bool) -> Path | None:
         """Return the file for a result, or None for stdout.
 
         Parameters
@@ -124,22 +133,34 @@ class Naming:
             The input.
         suffix : str
             Of the result's format, with its dot; for names that the tool chooses.
-        to_stdout : bool
-            Whether stdout is where this result belongs when no --output says otherwise.
+        text : bool
+            Whether the result is text: that goes to stdout when no --output says otherwise, as does
+            what came from stdin.
+
+        Raises
+        ------
+        UsageError
+            A picture among several results on stdout.
+        OutputError
+            A name that another result of this command has.
         """
-        if self._output == STDIO or (self._output is None and to_stdout):
+        if self._output == STDIO or (self._output is None and (text or item.path is None)):
+            if self._several and not text:
+                raise _crowded()
             return None
         if self.folder is not None:
             target = self.folder / item.relative.with_suffix(suffix)
+            if self._taken.get(target, item).relative != item.relative:  # x.jpg beside x.png
+                target = target.with_name(item.relative.name + suffix)
             _make_folder(target.parent)
         elif self._output is not None:
             target = Path(self._output)
         else:
             target = Path(f"{item.relative.stem}.{self._label}{suffix}")
-        before = self._taken.setdefault(target, item.name)
-        if before != item.name:
+        before = self._taken.setdefault(target, item)
+        if before is not item:
             raise OutputError(
-                f"already holds the result of {before}",
+                f"already holds the result of {before.name}",
                 source=str(target),
                 hint="give inputs of one name different folders",
             )
@@ -156,6 +177,10 @@ class Naming:
     def chosen(self) -> bool:
         """Whether the tool, not the user, chooses the results' names."""
         return self._output is None or self.folder is not None
+
+
+def _crowded() -> UsageError:
+    return UsageError("several results cannot share stdout", hint="give --output a folder")
 
 
 def _make_folder(folder: Path) -> None:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from cnntool.cli.paths import Item
     from cnntool.image.reader import Reader
 
-STRIP_BYTES = 1 << 20
-
 
 class Opened:
     """An input whose decoding has begun, or the error with which that failed."""
@@ -26,14 +24,16 @@ class Opened:
     def __init__(self, item: Item, *, max_pixels: int, allow_nan: bool) -> None:
         self.item = item
         self._reader: Reader | None = None
-        self._error: CnntoolError | None = None
+        self._error: CnntoolError | None = item.error
+        if item.error is not None:
+            return
         source = sys.stdin.buffer if item.path is None else item.path
         try:
             reader = open_reader(source, name=item.name, max_pixels=max_pixels, allow_nan=allow_nan)
         except CnntoolError as error:
             self._error = error
             return
-        self._rows = max(1, STRIP_BYTES // max(reader.info.row_bytes, 1))
+        self._rows = reader.info.strip_rows
         if reader.window is None:
             reader.start(self._rows, ahead=2)
         self._reader = reader

@@ -51,7 +51,7 @@ def render(
         The share of values that were clipped, if counted and if the result can clip.
     """
     style, pipeline, info = rendering.style, rendering.pipeline, rendering.info
-    outside: list[int] | None = [] if count and not rendering.exact else None
+    outside: list[int] | None = [] if count and rendering.clips else None
     with open_writer(
         target,
         info,
@@ -156,12 +156,12 @@ def _to_pixels(
     """
     policy = policy or rendering.policies[0]
     maps = scale.to_unit(maps, policy, limits)
+    if outside is not None:
+        outside.append(convert.count_clipped(maps, rendering.info.dtype, white=white))
     if rendering.exact:
         np.copyto(out, maps.clip(0, 1) if policy == "clip" else maps, casting="same_kind")
         return
-    if outside is not None:
-        outside.append(convert.count_clipped(maps, rendering.info.dtype, white=white))
-    if rendering.pipeline.options.linear and policy == "clip":
+    if rendering.pipeline.options.linear and policy != "center":
         maps = convert.from_linear(maps)
     convert.quantize(maps, rendering.info.dtype, out, white=white, scratch=maps)
 

@@ -50,6 +50,8 @@ def make_pipeline(
         raise UsageError(
             f"--mix has {options.mix.shape[1]} columns, the input {source.channels} channels"
         )
+    if options.channels == "luma" and (source.raw or options.mix is not None):
+        raise UsageError("--channels luma is for colour pictures, and not beside --mix")
     if options.linear and source.raw:
         raise UsageError("--linear is for pictures, plain numbers have no transfer curve")
     luma = colour and options.mix is None and _wants_luma(filters, options)

@@ -36,7 +36,8 @@ def _footprint(size: Size, shape: Shape) -> NDArray[np.bool_]:
     down = np.arange(rows)[:, None] - (rows - 1) / 2
     right = np.arange(columns)[None, :] - (columns - 1) / 2
     if shape == "disk":
-        inside = (down / (rows / 2)) ** 2 + (right / (columns / 2)) ** 2 <= 1
+        tall, wide = max((rows - 1) / 2, 0.5), max((columns - 1) / 2, 0.5)
+        inside = (down / tall) ** 2 + (right / wide) ** 2 <= 1
     elif shape == "cross":
         inside = (np.abs(down) < 1) | (np.abs(right) < 1)
     else:
@@ -155,7 +156,8 @@ def otsu() -> Operation:
 
         if image.size and image.min() == image.max():
             return np.zeros(image.shape, bool)
-        result: NDArray[Any] = image > filters.threshold_otsu(image)
+        known = image[np.isfinite(image)] if image.dtype.kind == "f" else image
+        result: NDArray[Any] = image > filters.threshold_otsu(known)
         return result
 
     return Operation("otsu", apply, luma=True, borders=False)

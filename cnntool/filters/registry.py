@@ -7,6 +7,7 @@ convolution) or ``nonlinear`` (anything else) and decorating it with ``register`
 from __future__ import annotations
 
 import inspect
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from cnntool.errors import UsageError
@@ -105,25 +106,29 @@ def parse_arguments(entry: Entry, text: str) -> dict[str, Any]:
 
 def _read(text: str, hint: Any) -> Any:
     """Read one value as its annotation says; ValueError names what was expected."""
-    options = [a for a in get_args(hint) if a is not type(None)]
+    choices = [a for a in get_args(hint) if a is not type(None)]
     if get_origin(hint) is Literal:
-        for option in options:
-            if str(option) == text:
-                return option
-        raise ValueError("one of " + ", ".join(map(str, options)))
+        for choice in choices:
+            if str(choice) == text:
+                return choice
+        raise ValueError("one of " + ", ".join(map(str, choices)))
     if type(None) in get_args(hint):
-        return None if text == "auto" else _read(text, options[0])
-    if hint == Size:
-        rows, cross, columns = text.lower().partition("x")
-        if not (rows.isdecimal() and (columns.isdecimal() if cross else True)):
-            raise ValueError("a size such as 9 or 3x5 (rows x columns)")
-        return int(rows), int(columns if cross else rows)
-    if hint is int:
-        try:
-            return int(text)
-        except ValueError:
-            raise ValueError("a whole number") from None
+        return None if text == "auto" else _read(text, choices[0])
+    return _read_size(text) if hint == Size else _read_number(text, hint)
+
+
+def _read_size(text: str) -> Size:
+    rows, cross, columns = text.lower().partition("x")
+    if not (rows.isdecimal() and (columns.isdecimal() if cross else True)):
+        raise ValueError("a size such as 9 or 3x5 (rows x columns)")
+    return int(rows), int(columns if cross else rows)
+
+
+def _read_number(text: str, kind: type[int | float]) -> float:
     try:
-        return float(text)
+        value = kind(text)
     except ValueError:
-        raise ValueError("a number") from None
+        raise ValueError("a whole number" if kind is int else "a number") from None
+    if not isfinite(value):
+        raise ValueError("a finite number")
+    return value

@@ -102,6 +102,8 @@ def parse_matrix(text: str) -> NDArray[np.float64]:
     magick = _MAGICK.match(text)
     if magick is None:
         rows = [row for row in re.split(r"[;\n]", text) if row.strip()]
+        if not rows:
+            raise UsageError("there are no numbers in it")
         values = [_numbers(row) for row in rows]
         if len({len(row) for row in values}) != 1:
             raise UsageError(f"the kernel's rows differ in length: {[len(row) for row in values]}")
@@ -126,7 +128,7 @@ def _number(token: str) -> float:
     """Read a weight; ``1/9`` is a fraction, and ImageMagick's ``-`` and ``nan`` mean no tap."""
     if token in {"-", "nan"}:
         return 0.0
-    above, slash, below = token.partition("/")
+    above, slash, below = token.replace("_", "?").partition("/")
     try:
         return float(above) / float(below) if slash else float(above)
     except (ValueError, ZeroDivisionError):

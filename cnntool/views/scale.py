@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 Range = Literal["clip", "abs", "center", "minmax", "raw"]
 
 RANGES: dict[Range, str] = {
-    "clip": "values below 0 become black, above 1 white",
-    "abs": "absolute values, then clip",
+    "clip": "values below 0 become 0, above 1 become 1",
+    "abs": "absolute values",
     "center": "0 becomes mid-grey, -1 black, 1 white",
     "minmax": "the smallest value becomes black, the largest white",
     "raw": "the numbers as they are",

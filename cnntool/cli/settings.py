@@ -1,0 +1,68 @@
+"""From the words of ``filter``'s command line to those of the rooms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnntool.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnntool.cli.outcome import Style
+    from cnntool.filters.kernel import Filter
+    from cnntool.filters.operation import Operation
+    from cnntool.filters.pipeline import Options
+
+
+def parse_kernels(kernels: Sequence[str]) -> tuple[Filter | Operation, ...]:
+    """Read every --kernel."""
+    from cnntool.filters.spec import parse
+
+    return tuple(parse(text) for text in kernels)
+
+
+def arithmetic(settings: dict[str, Any]) -> Options:
+    """Turn the arithmetic's options into the filters' own words."""
+    from cnntool.filters import pipeline
+    from cnntool.filters.plan import Border, Method, Mode, Op
+
+    border, mix = settings["border"], settings["mix"]
+    return pipeline.Options(
+        mode=Mode(settings["mode"]),
+        op=Op(settings["op"]),
+        border=None if border is None else Border(border),
+        stride=settings["stride"],
+        dilation=settings["dilation"],
+        method=Method(settings["method"]),
+        channels=settings["channels"],
+        mix=None if mix is None else _mix(mix),
+        linear=settings["linear"],
+        bank=settings["bank"],
+    )
+
+
+def _mix(text: str) -> Any:
+    from cnntool.filters.kernel import Kernel
+    from cnntool.filters.spec import parse_matrix
+
+    try:
+        return Kernel(parse_matrix(text)).weights
+    except UsageError as error:
+        raise UsageError(error.message, source="--mix", hint=error.hint) from None
+
+
+def style(settings: dict[str, Any], threads: int) -> Style:
+    """Collect what was asked of the result."""
+    from cnntool.cli.outcome import Style
+
+    names = ("policy", "depth", "compression", "quality", "overwrite")
+    return Style(threads=threads, **{name: settings[name] for name in names})
+
+
+def label(settings: dict[str, Any]) -> str:
+    """Return what goes into a result's name: ``sobel``, ``gaussian.sobel``, ``bank``."""
+    if settings["bank"] or settings["mix"]:
+        return "bank"
+    names = (spec.partition(":")[0].strip().lower() for spec in settings["kernels"])
+    return ".".join(n if n.replace("-", "").isalpha() else "custom" for n in names)
