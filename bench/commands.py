@@ -13,15 +13,13 @@ import argparse
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
-from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +67,35 @@ io.imsave(target, util.img_as_ubyte(result.clip(0, 1)), check_contrast=False)
 """
 
 
+# A process of its own: a child's peak memory is never counted below that of its parent.
+INPUTS = """
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+samples, folder = map(Path, sys.argv[1:])
+rng = np.random.default_rng(0)
+def photo(name, size, mode, target):
+    picture = Image.open(samples / name).convert(mode).resize(size, Image.Resampling.LANCZOS)
+    pixels = np.asarray(picture).astype(np.int16)
+    noise = rng.normal(0, 3, size[::-1]).astype(np.int16)
+    pixels += noise if pixels.ndim == 2 else noise[:, :, None]
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / target)
+photo("camera.png", (512, 512), "L", "small.png")
+photo("camera.png", (3840, 2160), "L", "grey.png")
+photo("cat.png", (3840, 2160), "RGB", "rgb.png")
+photo("cat.png", (3840, 2160), "RGB", "rgb.jpg")
+photo("camera.png", (10000, 10000), "L", "large.tif")
+"""
+TASKS = {
+    "512 grey png": "small.png",
+    "4K grey png": "grey.png",
+    "4K rgb png": "rgb.png",
+    "4K rgb jpeg": "rgb.jpg",
+    "100 Mpx grey tiff": "large.tif",
+}
+
+
 @dataclass
 class Program:
     name: str
@@ -76,32 +103,6 @@ class Program:
     walls: list[float] = field(default_factory=list)
     peak: float = 0.0
     size: int = 0
-
-
-def inputs(folder: Path) -> dict[str, Path]:
-    """Write the pictures: samples enlarged, with a little noise, so that they pack like photos."""
-    rng = np.random.default_rng(0)
-
-    def photo(name: str, size: tuple[int, int], mode: str) -> Image.Image:
-        picture = Image.open(SAMPLES / name).convert(mode).resize(size, Image.Resampling.LANCZOS)
-        pixels = np.asarray(picture).astype(np.int16)
-        pixels += rng.normal(0, 3, size[::-1]).astype(np.int16)[
-            (...,) + (None,) * (pixels.ndim - 2)
-        ]
-        return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-
-    wanted = {
-        "512 grey png": ("camera.png", (512, 512), "L", "small.png"),
-        "4K grey png": ("camera.png", (3840, 2160), "L", "grey.png"),
-        "4K rgb png": ("cat.png", (3840, 2160), "RGB", "rgb.png"),
-        "4K rgb jpeg": ("cat.png", (3840, 2160), "RGB", "rgb.jpg"),
-        "100 Mpx grey tiff": ("camera.png", (10000, 10000), "L", "large.tif"),
-    }
-    paths = {}
-    for task, (source, size, mode, name) in wanted.items():
-        paths[task] = folder / name
-        photo(source, size, mode).save(paths[task])
-    return paths
 
 
 def programs(source: Path, folder: Path, kernel: str) -> Iterator[Program]:
@@ -159,10 +160,12 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=7)
     parser.add_argument("--only", default="", help="tasks whose name has this text")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         print("| task | program | ms | ratio | peak MiB | MB written |\n|---|---|---|---|---|---|")
-        for task, source in inputs(folder).items():
+        subprocess.run([PYTHON, "-c", INPUTS, SAMPLES, folder], check=True)
+        for task, name in TASKS.items():
+            source = folder / name
             for kernel in ("sobel", "gaussian"):
                 if arguments.only not in f"{task} {kernel}":
                     continue

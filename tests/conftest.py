@@ -93,3 +93,25 @@ def filtered(monkeypatch, capfdbinary):
         return [[float(v) for v in line.split(",")] for line in out.decode().splitlines()]
 
     return call
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch, capfdbinary):
+    """Run the tool within this process in an empty folder: quick, where no process is needed."""
+    import io
+
+    from cnntool.cli import console
+    from cnntool.cli.main import run
+
+    def call(*arguments, stdin: bytes = b"", code: int = 0) -> Done:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(console, "_said", set())
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        capfdbinary.readouterr()
+        found = run([os.fspath(argument) for argument in arguments])
+        out, err = capfdbinary.readouterr()
+        done = Done(found, out, err.decode())
+        assert found == code, done
+        return done
+
+    return call

@@ -110,7 +110,7 @@ def plan_rendering(
         for sign in _signs(pipeline)
     )
     height, width, channels = pipeline.out_shape
-    alpha = source.alpha and len(pipeline.branches) == 1 and pipeline.options.mix is None
+    alpha = source.alpha and not pipeline.options.bank and pipeline.options.mix is None
     info = source._replace(
         height=height,
         width=width,

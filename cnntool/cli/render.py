@@ -100,9 +100,7 @@ def _whole(rendering: Rendering, source: strips.Rows, outside: list[int] | None)
     alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
 
     def work(window: Window) -> None:
-        pipeline.rows(
-            window, maps[window.start : window.stop], lambda part, out: np.copyto(out, part)
-        )
+        pipeline.rows(window, maps[window.start : window.stop], _keep)
         if alpha is not None:
             alpha[window.start : window.stop] = pipeline.alpha(window)
 
@@ -134,8 +132,6 @@ def _sheet(rendering: Rendering, maps: NDArray[Any], outside: list[int] | None) 
         first += count
     if rendering.info.format == ARRAY:
         return stack
-    widest = max(channels)
-    tiles = [tile if tile.shape[2] == widest else tile.repeat(widest, axis=2) for tile in tiles]
     return grid.tile(tiles, fill=rendering.info.peak)
 
 

@@ -2,13 +2,14 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageCms
 from scipy import ndimage
 
 from cnntool.cli.main import run as run_here
@@ -34,6 +35,25 @@ def colour(tmp_path):
 def opened(path):
     with Image.open(path) as picture:
         return np.asarray(picture)
+
+
+@pytest.fixture
+def clear(tmp_path):
+    pixels = RNG.integers(0, 256, (12, 17, 4), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "clear.png")
+    return pixels
+
+
+@pytest.fixture
+def record(here):
+    """Run the tool and return its record."""
+
+    def call(*arguments):
+        done = here("filter", "--json", *arguments)
+        assert done.err == ""
+        return json.loads(done.text)
+
+    return call
 
 
 # Where results go
@@ -72,6 +92,68 @@ def test_a_folder_keeps_its_tree(cnntool, grey, tmp_path):
     assert done.text.splitlines() == ["out/a.png", "out/deep/er/b.png"]
     done = cnntool("filter", "-k", "box", "in", "-o", "flat")
     assert done.text.splitlines() == ["flat/a.png"]
+
+
+def test_a_folder_is_read_in_order_and_its_hidden_folders_are_not(here, grey, tmp_path):
+    names = ["h", "b", "f", "a", "e", "c", "g", "d"]
+    for place in (*(f"in/{name}.png" for name in names), "in/.git/x.png", "in/z/y.png"):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_bytes((tmp_path / "grey.png").read_bytes())
+    done = here("filter", "-k", "box", "-r", "in", "-o", "out")
+    assert done.text.splitlines() == [*(f"out/{name}.png" for name in sorted(names)), "out/z/y.png"]
+
+
+def test_an_empty_folder_says_what_may_help(here, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "--recursive looks" in here("filter", "-k", "box", "empty", "-o", "o", code=3).err
+    assert "--recursive" not in here("filter", "-k", "box", "-r", "empty", "-o", "o", code=3).err
+
+
+def test_an_output_folder_among_the_inputs_is_not_read(here, grey, tmp_path):
+    for _ in range(2):
+        done = here("filter", "-k", "box", "-r", ".", "-o", "out", "--overwrite")
+        assert done.text.splitlines() == ["out/grey.png"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["grey.png", "grey.png", "out"]
+
+
+def test_two_formats_of_one_name_in_one_folder(here, colour, tmp_path):
+    (tmp_path / "in").mkdir()
+    Image.fromarray(colour).save(tmp_path / "in/y.jpg")
+    Image.fromarray(colour).save(tmp_path / "in/y.png")
+    done = here("filter", "-k", "identity", "in/y.png", "in/y.jpg", "-o", "out")
+    assert done.text.splitlines() == ["out/y.png", "out/y.jpg.png"]
+    np.testing.assert_array_equal(opened(tmp_path / "out/y.png"), colour)
+    assert here("filter", "-k", "box", "in", "-o", "sorted").text.splitlines() == [
+        "sorted/y.png",
+        "sorted/y.png.png",
+    ]
+
+
+def test_an_existing_folder_is_one_without_a_slash_too(here, grey, tmp_path):
+    (tmp_path / "there").mkdir()
+    assert here("filter", "-k", "box", "grey.png", "-o", "there").text == "there/grey.png\n"
+
+
+def test_a_name_that_was_given_is_not_repeated(here, grey):
+    assert here("filter", "-k", "box", "grey.png", "-o", "x.png").text == ""
+
+
+def test_several_results_cannot_share_stdout(here, grey, colour, tmp_path):
+    done = here("filter", "-k", "box", "grey.png", "colour.png", "-o", "-", code=2)
+    assert done.out == b""
+    assert "several results cannot share stdout" in done.err
+    piped = (tmp_path / "colour.png").read_bytes()
+    done = here("filter", "-k", "box", "grey.png", "-", stdin=piped, code=1)
+    assert done.text == "grey.box.png\n"
+    assert "several results cannot share stdout" in done.err
+
+
+def test_json_and_the_result_cannot_share_stdout(here, samples):
+    matrix = samples / "matrix.csv"
+    assert "stdout" in here("filter", "-k", "box", "--json", matrix, code=2).err
+    # That is seen before any input is.
+    assert "stdout" in here("filter", "-k", "box", "--json", "-o", "-", "none.png", code=2).err
+    assert "stdout" in here("filter", "-k", "box", "--json", "--explain", matrix, code=2).err
 
 
 def test_one_input_into_a_folder(cnntool, grey, tmp_path):
@@ -145,6 +227,10 @@ def test_a_terminal_is_never_waited_for_nor_written_to(cnntool, samples, tmp_pat
         assert done.returncode == 2
         assert b"no input" in done.stderr
         done = subprocess.run(
+            [*command, "-"], stdin=slave, capture_output=True, timeout=30, check=False
+        )
+        assert done.returncode == 2
+        done = subprocess.run(
             [*command, samples / "cat.png", "-o", "-"],
             stdout=slave,
             stderr=subprocess.PIPE,
@@ -158,7 +244,56 @@ def test_a_terminal_is_never_waited_for_nor_written_to(cnntool, samples, tmp_pat
         os.close(slave)
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
+def test_a_terminal_gets_no_control_codes_in_names(cnntool, grey, tmp_path):
+    (tmp_path / "grey.png").rename(tmp_path / "evil\x1b[31m.png")
+    arguments = ["filter", "-k", "box", "evil\x1b[31m.png"]
+    assert cnntool(*arguments).out == b"evil\x1b[31m.box.png\n"
+    master, slave = os.openpty()
+    try:
+        command = [sys.executable, "-m", "cnntool", *arguments, "--overwrite"]
+        subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=slave, timeout=30, cwd=tmp_path, check=True
+        )
+        assert os.read(master, 1000) == b"evil\\x1b[31m.box.png\r\n"
+    finally:
+        os.close(master)
+        os.close(slave)
+
+
 # Range, depth, colour
+
+
+@pytest.mark.parametrize(
+    ("kernels", "policy"),
+    [
+        (["box"], "clip"),
+        (["sobel"], "clip"),
+        (["kirsch"], "clip"),
+        (["sobel-x"], "center"),
+        (["sobel-x", "box"], "center"),
+        (["sobel-x", "otsu"], "clip"),
+        (["sobel-x", "median"], "center"),
+        (["sobel-x", "canny"], "clip"),
+    ],
+)
+def test_the_range_is_a_fact_of_the_kernels(record, grey, kernels, policy):
+    arguments = [word for kernel in kernels for word in ("-k", kernel)]
+    assert record(*arguments, "grey.png", "-o", "o.png")["range"] == [policy]
+
+
+def test_a_mix_that_cancels_out_is_signed(record, colour, tmp_path):
+    assert record("-k", "identity", "--mix", "1,-1,0", "colour.png", "-o", "x.png")["range"] == [
+        "center"
+    ]
+    difference = colour[:, :, 0] / 255 - colour[:, :, 1] / 255
+    expected = np.rint(255 * (0.5 + difference / 2))
+    assert np.abs(opened(tmp_path / "x.png") - expected).max() <= 1
+    mixes = ["--mix", "0.2,0.7,0.1;-1,2,-1"]
+    assert record("-k", "box", *mixes, "colour.png", "-o", "y.png")["range"] == ["clip", "center"]
+    assert record("-k", "sobel", "--mix", "1,-1,0", "colour.png", "-o", "z.png")["range"] == [
+        "clip"
+    ]
 
 
 def test_sobel_is_scipys(cnntool, grey, tmp_path):
@@ -220,6 +355,33 @@ def test_depth_can_be_chosen(cnntool, grey, tmp_path):
     assert values.min() < -1
 
 
+def test_a_format_that_holds_less_is_told(here, tmp_path):
+    tifffile.imwrite(tmp_path / "deep.tif", RNG.integers(0, 65536, (9, 9), np.uint16))
+    done = here("filter", "-k", "box", "deep.tif", "-o", "o.jpg")
+    assert done.err == "cnntool: note: jpeg holds uint8 at most, the input has uint16\n"
+    assert here("filter", "-k", "box", "deep.tif", "-o", "o.png").err == ""
+
+
+def test_clipped_tells_what_was_cut_off(record, grey, colour, tmp_path):
+    flat = np.zeros((10, 10, 3), np.uint8)
+    flat[:, :, 0] = 200  # twice as bright, one value of three leaves the range
+    Image.fromarray(flat).save(tmp_path / "flat.png")
+    twice = ("-k", "2", "flat.png")
+    assert record(*twice, "-o", "o.png")["clipped"] == pytest.approx(1 / 3)
+    assert record(*twice, "--depth", "float", "-o", "o.tif")["clipped"] is None
+    assert tifffile.imread(tmp_path / "o.tif").max() == pytest.approx(400 / 255)
+    options = ("--depth", "float", "--range", "clip", "--overwrite")
+    assert record(*twice, *options, "-o", "o.tif")["clipped"] == pytest.approx(1 / 3)
+    assert tifffile.imread(tmp_path / "o.tif").max() == 1
+
+
+def test_verbose_tells_the_share_that_was_clipped(here, tmp_path):
+    Image.fromarray(np.array([[200, 100, 100, 100]], np.uint8)).save(tmp_path / "row.png")
+    done = here("filter", "-k", "2", "row.png", "-o", "o.png", "-v")
+    assert done.err == "cnntool: info: row.png: 25.00% of the values were clipped\n"
+    assert here("filter", "-k", "2", "row.png", "-o", "o.png", "--overwrite").err == ""
+
+
 def test_colour_is_blurred_by_channel_and_derived_on_luma(cnntool, colour, tmp_path):
     cnntool("filter", "-k", "box:3", "--border", "wrap", "colour.png", "-o", "blur.png")
     expected = ndimage.uniform_filter(colour.astype(float), (3, 3, 1), mode="wrap")
@@ -256,6 +418,79 @@ def test_alpha_survives_strides_and_luma(cnntool, tmp_path):
     np.testing.assert_array_equal(opened(tmp_path / "out.png")[:, :, 1], pixels[::2, ::3, 3])
 
 
+@pytest.mark.parametrize(("depth", "white"), [("8", 255), ("16", 65535), ("float", 1)])
+def test_alpha_changes_its_depth_with_the_colours(here, clear, tmp_path, depth, white):
+    here("filter", "-k", "identity", "clear.png", "--depth", depth, "-o", "o.tif")
+    pixels = tifffile.imread(tmp_path / "o.tif")
+    np.testing.assert_allclose(pixels, clear / 255 * white, rtol=1e-6)
+
+
+def test_alpha_survives_a_range_of_the_data(here, clear, tmp_path):
+    here("filter", "-k", "identity", "clear.png", "--range", "minmax", "-o", "o.png")
+    result, low, high = opened(tmp_path / "o.png"), clear[:, :, :3].min(), clear[:, :, :3].max()
+    np.testing.assert_array_equal(result[:, :, 3], clear[:, :, 3])
+    expected = (clear[:, :, :3].astype(float) - low) / (high - low) * 255
+    assert np.abs(result[:, :, :3] - expected).max() <= 0.51
+
+
+@pytest.mark.parametrize("suffix", ["webp", "tif"])
+def test_a_format_that_holds_alpha_is_kept(here, clear, tmp_path, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    Image.fromarray(clear).save(tmp_path / f"c.{suffix}", **options)
+    assert here("filter", "-k", "identity", f"c.{suffix}").text == f"c.identity.{suffix}\n"
+    assert opened(tmp_path / f"c.identity.{suffix}").shape == clear.shape
+
+
+def test_a_format_that_cannot_hold_alpha_gives_way_to_png(here, clear, tmp_path):
+    height, width = clear.shape[:2]
+    body = clear[::-1, :, [2, 1, 0, 3]].tobytes()
+    header = struct.pack(
+        "<IiiHHI20xIIII52x", 108, width, height, 1, 32, 3, 0xFF0000, 0xFF00, 0xFF, 0xFF000000
+    )
+    start = struct.pack("<2sI4xI", b"BM", 122 + len(body), 122)
+    (tmp_path / "c.bmp").write_bytes(start + header + body)
+    assert here("filter", "-k", "identity", "c.bmp").text == "c.identity.png\n"
+    np.testing.assert_array_equal(opened(tmp_path / "c.identity.png"), clear)
+
+
+def test_a_profile_stays_as_long_as_its_colours_do(here, colour, tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    Image.fromarray(colour).save(tmp_path / "c.png", icc_profile=profile)
+    for kernel, expected in (("box", profile), ("sobel", None)):
+        here("filter", "-k", kernel, "c.png", "-o", f"{kernel}.png")
+        with Image.open(tmp_path / f"{kernel}.png") as picture:
+            assert picture.info.get("icc_profile") == expected, kernel
+
+
+def test_arrays_keep_their_axes(here, tmp_path):
+    array = RNG.random((20, 30, 3))
+    np.save(tmp_path / "hwc.npy", array)
+    np.save(tmp_path / "chw.npy", array.transpose(2, 0, 1))
+    here("filter", "-k", "identity", "hwc.npy", "-o", "o.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npy"), array)
+    here("filter", "-k", "identity", "chw.npy", "-o", "p.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "p.npy"), array.transpose(2, 0, 1))
+    np.save(tmp_path / "hw.npy", array[:, :, 0])
+    here("filter", "-k", "identity", "hw.npy", "-o", "q.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "q.npy"), array[:, :, 0])
+
+
+def test_numbers_are_no_colours(here, tmp_path):
+    np.save(tmp_path / "maps.npy", RNG.random((20, 30, 3)))
+    here("filter", "-k", "sobel-x", "maps.npy", "-o", "o.npy")
+    assert np.load(tmp_path / "o.npy").shape == (20, 30, 3)
+    for option, reason in ((["--linear"], "--linear"), (["--channels", "luma"], "luma")):
+        assert reason in here("filter", "-k", "box", *option, "maps.npy", code=2).err
+
+
+@pytest.mark.parametrize("policy", ["clip", "abs", "minmax"])
+def test_linear_light_is_encoded_again(here, colour, tmp_path, policy):
+    colour[0, 0], colour[1, 1] = 0, 255
+    Image.fromarray(colour).save(tmp_path / "full.png")
+    here("filter", "-k", "identity", "--linear", "--range", policy, "full.png", "-o", "o.png")
+    np.testing.assert_array_equal(opened(tmp_path / "o.png"), colour)
+
+
 def test_linear_light(cnntool, colour, tmp_path):
     cnntool("filter", "-k", "box:3", "--linear", "--border", "wrap", "colour.png", "-o", "o.png")
     light = ndimage.uniform_filter(to_linear(colour).astype(float), (3, 3, 1), mode="wrap")
@@ -276,6 +511,47 @@ def test_a_bank_is_tiled_or_stacked(cnntool, colour, tmp_path):
     assert sheet.shape == (2 * 30 + 2, 2 * 50 + 2)
     expected = np.rint(np.clip(0.5 + maps[1] / 2, 0, 1) * 255)
     np.testing.assert_array_equal(sheet[:30, 52:], expected)
+
+
+def test_a_bank_is_of_the_luma(here, colour, tmp_path):
+    here("filter", "--bank", "-k", "box:3", "-k", "box:5", "colour.png", "-o", "maps.npy")
+    assert np.load(tmp_path / "maps.npy").shape == (2, 30, 50)
+
+
+def test_a_bank_of_colours_has_white_gaps(here, colour, tmp_path):
+    kernels = ["box:3", "sobel", "sharpen"]
+    arguments = [word for kernel in kernels for word in ("-k", kernel)]
+    here("filter", "--bank", *arguments, "--channels", "each", "colour.png", "-o", "o.png")
+    sheet = opened(tmp_path / "o.png").copy()
+    assert sheet.shape == (62, 102, 3)
+    for index, kernel in enumerate(kernels):
+        name = f"{index}.png"
+        here("filter", "-k", kernel, "--channels", "each", "colour.png", "-o", name)
+        top, left = 32 * (index // 2), 52 * (index % 2)
+        tile = sheet[top : top + 30, left : left + 50]
+        assert np.abs(tile.astype(int) - opened(tmp_path / name)).max() <= 1  # one rounding more
+        tile[:] = 255
+    assert (sheet == 255).all()
+
+
+def test_a_bank_of_one_has_no_alpha(here, clear, tmp_path):
+    here("filter", "--bank", "-k", "identity", "clear.png", "-o", "o.npy")
+    assert np.load(tmp_path / "o.npy").shape == (1, 12, 17)
+    here("filter", "--bank", "-k", "identity", "--channels", "each", "clear.png", "-o", "o.png")
+    np.testing.assert_array_equal(opened(tmp_path / "o.png"), clear[:, :, :3])
+
+
+def test_each_tile_has_its_own_range(here, grey, tmp_path):
+    kernels = ["-k", "0.1", "-k", "-3", "-k", "box:9"]
+    here("filter", "--bank", *kernels, "--range", "minmax", "grey.png", "-o", "o.png")
+    sheet = opened(tmp_path / "o.png")
+    for tile in (sheet[:40, :60], sheet[:40, 62:], sheet[42:, :60]):
+        assert (tile.min(), tile.max()) == (0, 255)
+
+
+def test_a_stack_of_maps_is_no_table(here, samples):
+    bank = ["--bank", "-k", "box", "-k", "sobel"]
+    assert ".npy" in here("filter", *bank, samples / "matrix.csv", code=2).err
 
 
 def test_a_banks_maps_must_be_of_one_size(fails, grey):
@@ -337,6 +613,28 @@ def test_explain_does_nothing(cnntool, samples, tmp_path):
                  "range   clip"):  # fmt: skip
         assert text in done.text, text
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("kernel", "lines"),
+    [
+        ("median", ["filter  median: non-linear, on whole maps", "range   clip"]),
+        ("sobel", ["colour  reduced to luma"]),
+        ("canny", ["colour  reduced to luma", "filter  canny: non-linear, on whole maps"]),
+    ],
+)
+def test_explain_tells_the_road(here, colour, kernel, lines):
+    found = here("filter", "-k", kernel, "colour.png", "--explain").text.splitlines()
+    for line in lines:
+        assert [True for text in found if text.startswith(line)], (line, found)
+    assert ("colour  reduced to luma" in found) == (kernel in {"sobel", "canny"})
+
+
+@pytest.mark.parametrize(("kernel", "numbers"), [("box:9", "int16"), ("box:15", "uint16")])
+def test_bytes_are_added_up_as_whole_numbers(here, colour, kernel, numbers):
+    arguments = ["-k", kernel, "--method", "separable", "colour.png", "--explain"]
+    assert f" separable in {numbers}, " in here("filter", *arguments).text
+    assert " in float32, " in here("filter", *arguments, "--linear").text
 
 
 def test_threads_change_no_byte(cnntool, samples, tmp_path):

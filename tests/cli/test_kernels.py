@@ -73,3 +73,19 @@ def test_a_large_kernel_shows_its_corner(cnntool):
     assert "(the first 15 rows and 15 columns)" in text
     assert "99 rows x 99 columns" in text
     assert max(map(len, text.splitlines())) < 200
+
+
+def test_the_list_in_a_pipe_is_separated_by_tabs(here):
+    line = "sobel-x\tderivative\t\tSobel along columns: 1,0,-1;2,0,-2;1,0,-1."
+    assert line in here("kernels").text.splitlines()
+
+
+def test_a_weight_too_small_to_draw_has_no_sign(here):
+    assert here("kernels", "show", "1,-0.01,-1").text.splitlines()[-1] == "██  -█"
+
+
+def test_debug_may_stand_before_the_subcommand(here):
+    done = here("kernels", "--debug", "show", "bogus", code=2)
+    assert "Traceback" in done.err
+    assert "no kernel is called 'bogus'" in done.err
+    assert "Traceback" not in here("kernels", "show", "bogus", code=2).err

@@ -1,5 +1,6 @@
 """The contracts about what goes wrong: one line, the right code, nothing lost, nothing left."""
 
+import io
 import os
 import resource
 import signal
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnntool.cli import console
 from cnntool.cli.console import printable
 from cnntool.cli.main import run as run_here
 
@@ -81,6 +83,26 @@ def test_a_bad_input_among_good_ones(cnntool, picture, tmp_path):
     assert [line.split(": ")[2] for line in errors] == ["bad.png", "none.png"]
 
 
+def test_a_bad_folder_among_good_inputs(here, picture, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "locked").mkdir()
+    scandir = os.scandir
+
+    def locked(path):
+        if os.fspath(path) == "locked":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    done = here("filter", "-k", "box", "empty", "locked", "picture.png", "-o", "out", code=1)
+    assert done.text == "out/picture.png\n"
+    errors = [line for line in done.err.splitlines() if "error:" in line]
+    assert errors == [
+        "cnntool: error: empty: no pictures or matrices in this folder",
+        "cnntool: error: locked: permission denied",
+    ]
+
+
 def test_pictures_over_the_limit_are_refused_by_their_header(fails, cnntool, picture):
     error = fails(3, "filter", "-k", "box", "--max-pixels", "2999", "picture.png")
     assert "--max-pixels" in error
@@ -124,6 +146,10 @@ def test_a_kernel_larger_than_the_picture(fails, cnntool, picture):
         ["-k", "box", "--threads", "0"],
         ["-k", "box", "--mix", "1,0"],
         ["-k", "box", "--mix", "a"],
+        ["-k", "box", "--mix", ""],
+        ["-k", "box", "--mix", "inf"],
+        ["-k", "box", "--mix", "1", "--channels", "luma"],
+        ["-k", "box", "--json", "--explain"],
         ["-k", "bxo"],
         [],
         ["-k", "box", "--json", "-o", "-"],
@@ -220,7 +246,12 @@ def test_an_interrupted_command_leaves_nothing(tmp_path, number, code):
     before = names(tmp_path)
     command = [sys.executable, "-m", "cnntool", "filter", "-k", "kirsch", "-k", "box:31", "-k",
                "gaussian:40", "big.png", "-o", "out.tif", "--overwrite"]  # fmt: skip
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nohup
+    )
     until = time.monotonic() + 30
     while names(tmp_path) == before and time.monotonic() < until and process.poll() is None:
         time.sleep(0.005)
@@ -228,7 +259,7 @@ def test_an_interrupted_command_leaves_nothing(tmp_path, number, code):
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code
-    assert b"Traceback" not in err
+    assert err == (b"cnntool: error: interrupted\n" if number == signal.SIGINT else b"")
     assert names(tmp_path) == before
     assert (tmp_path / "out.tif").read_bytes() == b"precious"
 
@@ -250,6 +281,38 @@ def test_a_reader_that_goes_away(tmp_path):
     assert process.wait(30) == 141
     assert err == b""
     process.stderr.close()
+
+
+@pytest.mark.skipif(WINDOWS, reason="needs a shell")
+@pytest.mark.parametrize(
+    ("closed", "code"), [("<&-", 0), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0)]
+)
+def test_closed_streams(picture, tmp_path, closed, code):
+    line = f'exec "$0" -m cnntool filter -k box picture.png {closed}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, b"")
+    assert names(tmp_path) == ["picture.box.png", "picture.png"]
+
+
+@pytest.mark.skipif(WINDOWS, reason="needs a shell")
+def test_a_closed_stdin_brings_nothing(picture, tmp_path):
+    line = 'exec "$0" -m cnntool filter -k box <&-'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode in {2, 3}
+    assert done.stderr.startswith(b"cnntool: error: ")
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_pipe_that_brings_nothing(fails):
@@ -279,3 +342,74 @@ def test_notes_are_said_unless_quiet(cnntool, tmp_path):
     assert done.err.startswith("cnntool: note: two.gif: ")
     quiet = cnntool("filter", "-q", "-k", "identity", "two.gif", "-o", "one.png", "--overwrite")
     assert quiet.err == ""
+
+
+@pytest.mark.parametrize("place", ["cnntool.filters.spec.parse", "cnntool.cli.render.render"])
+def test_too_little_memory_is_one_line(here, picture, monkeypatch, place):
+    def greedy(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(place, greedy)
+    done = here("filter", "-k", "box", "picture.png", code=1)
+    assert done.err.startswith("cnntool: error: ")
+    assert done.err.endswith("not enough memory\n")
+    assert len(done.err.splitlines()) == 1
+
+
+def test_a_picture_too_large_for_memory_among_others(here, picture, monkeypatch):
+    from cnntool.cli import render
+
+    real, calls = render.render, []
+
+    def greedy_once(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 1:
+            raise MemoryError
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(render, "render", greedy_once)
+    (picture.parent / "other.png").write_bytes(picture.read_bytes())
+    done = here("filter", "-k", "box", "picture.png", "other.png", code=1)
+    assert done.err == "cnntool: error: picture.png: not enough memory\n"
+    assert done.text == "other.box.png\n"
+
+
+def test_openblas_gets_one_thread_unless_told_otherwise():
+    code = "import os; from cnntool.cli.main import run; run(['--version']);"
+    code += "print(os.environ['OPENBLAS_NUM_THREADS'])"
+    inherited = {k: v for k, v in os.environ.items() if k != "OPENBLAS_NUM_THREADS"}
+    for given, expected in (({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True, text=True, check=True, env={**inherited, **given}, timeout=30,
+        )  # fmt: skip
+        assert done.stdout.splitlines()[-1] == expected
+
+
+def test_a_note_is_said_once(capsys, monkeypatch):
+    monkeypatch.setattr(console, "_said", set())
+    monkeypatch.setattr(console.TALK, "quiet", False)
+    for text in ("one", "two", "one"):
+        console.note(text)
+    assert capsys.readouterr().err == "cnntool: note: one\ncnntool: note: two\n"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("delay", "quiet", "shown"), [(0, False, True), (9, False, False),
+                                                       (0, True, False)])  # fmt: skip
+def test_progress_is_shown_on_a_terminal_after_a_while(monkeypatch, delay, quiet, shown):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setattr(console.TALK, "quiet", quiet)
+    monkeypatch.setattr(console.Progress, "DELAY", delay)
+    with console.Progress("filtering") as progress:
+        assert list(progress.track(range(5))) == [0, 1, 2, 3, 4]
+    assert ("filtering" in terminal.getvalue()) == shown
+
+
+def test_progress_waits_for_about_a_second():
+    assert 0.2 <= console.Progress.DELAY <= 3

@@ -132,6 +132,14 @@ def test_a_box_of_bytes_is_exact() -> None:
     assert np.rint(mean).tolist() == np.full((12, 12), 255).tolist()
 
 
+def test_a_white_box_of_sixteen_bits_is_as_good_as_float32() -> None:
+    image = np.full((40, 40), 65535, np.uint16)
+    for size in (16, 17, 31):
+        result = convolve(image, single(np.ones((size, size))), mode="valid")
+        assert (result == np.float32(65535 * size * size)).all() or size > 16
+        assert result == pytest.approx(65535 * size * size, rel=1e-6)
+
+
 def test_means_of_whole_numbers_are_rounded_once() -> None:
     image = np.random.default_rng(12).integers(0, 1000, (30, 30)).astype(float)
     mean = convolve(image, single(np.full((7, 7), 1 / 49)), mode="valid")
@@ -322,6 +330,13 @@ def test_views_of_larger_arrays_can_be_filtered() -> None:
 def test_other_numbers_are_converted(dtype: type[np.generic]) -> None:
     image = np.array([[0, 1], [1, 1]], dtype)
     assert convolve(image, single([[1, 1]]), mode="valid").tolist() == [[1], [2]]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "result"), [(np.float16, np.float32), (np.int8, np.float64), (bool, np.float64)]
+)
+def test_half_floats_become_single_ones(dtype: type[np.generic], result: type[np.generic]) -> None:
+    assert convolve(np.ones((2, 2), dtype), single([[1]])).dtype == result
 
 
 @pytest.mark.parametrize("image", [np.zeros(3), np.zeros((2, 2), complex), np.array([["a"]])])

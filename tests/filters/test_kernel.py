@@ -76,6 +76,14 @@ def test_binomial_weights_are_found_as_whole_numbers() -> None:
     assert form[1] == 1 / 16
 
 
+@pytest.mark.parametrize("taps", [[5, 7, 52], [-64, 65, 0]])
+def test_the_smallest_weight_may_be_up_to_64_units(taps: list[int]) -> None:
+    form = Kernel(np.array([taps]) / 129).integer()
+    assert form is not None
+    assert form[0].tolist() == [taps]
+    assert form[1] == pytest.approx(1 / 129, rel=1e-15)
+
+
 @pytest.mark.parametrize("weights", [[[1.0, np.pi]], [[1e-9, 1.0]], [[1.0, 2.0**40]]])
 def test_other_weights_have_no_whole_form(weights: list[list[float]]) -> None:
     assert Kernel(weights).integer() is None

@@ -165,6 +165,12 @@ def test_whole_numbers_never_take_a_road_with_rounding() -> None:
     assert plan.method is not Method.FFT
 
 
+@pytest.mark.parametrize(("size", "exact"), [(16, True), (17, False), (31, False)])
+def test_sums_past_float32s_whole_numbers_are_not_called_exact(size: int, *, exact: bool) -> None:
+    work = make_plan((100, 100), ones(size, size), dtype=np.uint16).work  # 2**24 is 256 times white
+    assert work.exact == exact or work.dtype == np.float64
+
+
 def test_multiplies_are_counted_as_a_textbook_does() -> None:
     sobel = Filter((Kernel(np.outer([1, 2, 1], [1, 0, -1])),))
     assert make_plan((9, 9), sobel, method="direct").multiplies == 9

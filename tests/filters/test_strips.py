@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cnntool.filters import strips
 from cnntool.filters.assemble import make_pipeline
 from cnntool.filters.pipeline import Options, Source
-from cnntool.filters.plan import Border
+from cnntool.filters.plan import Border, Mode
 from cnntool.filters.spec import parse
 
 
@@ -108,3 +108,24 @@ def test_luma_before_a_linear_chain_is_luma_after_it():
     ours = whole(image, ["gaussian:1", "sobel-x"], Options())
     each = whole(image, ["gaussian:1", "sobel-x"], Options(channels="each"))
     np.testing.assert_allclose(ours[:, :, 0], each @ [0.299, 0.587, 0.114], atol=1e-12)
+
+
+def test_equal_windows_of_bytes_give_equal_bits():
+    image = np.random.default_rng(3).integers(0, 256, (60, 50, 1), np.uint8)
+    sums = np.lib.stride_tricks.sliding_window_view(image[:, :, 0], (9, 9)).sum((2, 3), np.int64)
+    means = whole(image, ["box:9"], Options(mode=Mode.VALID))[:, :, 0]
+    assert len(np.unique(means)) == len(np.unique(sums)) < sums.size
+    np.testing.assert_allclose(means, sums / (81 * 255), rtol=3e-7)
+
+
+@pytest.mark.parametrize("border", [Border.REFLECT, Border.SYMMETRIC])
+def test_a_border_may_send_a_later_strip_back(border):
+    image = np.random.default_rng(5).integers(0, 256, (1200, 1200, 1), np.uint8)
+    options = Options(mode=Mode.FULL, border=border, dilation=(1000, 1))
+    source = Source(1200, 1200, 1, image.dtype)
+    pipeline = make_pipeline(source, [parse("1;1")], options)
+    starts = range(0, pipeline.out_shape[0], pipeline.strip_rows)
+    firsts = [pipeline.needs(n, min(n + pipeline.strip_rows, 2200))[0] for n in starts]
+    assert firsts != sorted(firsts), "no strip goes back"
+    expected = whole(image, ["1;1"], options)
+    np.testing.assert_array_equal(whole(image, ["1;1"], options, rows=10), expected)

@@ -1,0 +1,1 @@
+"""Training of the built-in network: run the folder, ``python models/training``."""
