@@ -18,7 +18,7 @@ from cnntool.errors import CnntoolError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnntool.cli.outcome import Style
+    from cnntool.cli.outcome import Rendering, Style
     from cnntool.cli.paths import Item
     from cnntool.cli.reading import Opened
     from cnntool.filters.kernel import Filter
@@ -153,6 +153,10 @@ def command(
         return work.run(readers)
 
 
+LIGHT = 64
+"""Multiplications a value up to which decoding a picture takes longer than filtering it."""
+
+
 class Work(NamedTuple):
     """One command line, ready to be applied to any number of inputs."""
 
@@ -210,6 +214,7 @@ class Work(NamedTuple):
                 opened.rows(),
                 target or sys.stdout.buffer,
                 name=str(target or "<stdout>"),
+                threads=self._workers(opened, rendering),
                 count=self.settings["as_json"] or console.TALK.verbose,
             )
         if clipped:
@@ -229,6 +234,11 @@ class Work(NamedTuple):
             console.result(json.dumps(record))
         elif target is not None and self.naming.chosen:
             console.result(str(target))
+
+    def _workers(self, opened: Opened, rendering: Rendering) -> int:
+        """Leave one thread to the decoder where computing is the smaller part of the work."""
+        light = opened.decodes and rendering.pipeline.multiplies <= LIGHT
+        return max(1, self.style.threads - light)
 
     def _plan(self, item: Item, info: ImageInfo) -> Pipeline:
         import numpy as np

@@ -45,6 +45,11 @@ class Opened:
             raise self._error
         return self._reader
 
+    @property
+    def decodes(self) -> bool:
+        """Whether a thread of its own decodes the picture."""
+        return self.reader().window is None
+
     def rows(self) -> Callable[[int, int], NDArray[Any]] | Iterator[NDArray[Any]]:
         """Return the picture's rows as `strips.run` takes them: any at any time, or in strips."""
         reader = self.reader()

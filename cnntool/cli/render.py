@@ -28,6 +28,7 @@ def render(
     target: Path | BinaryIO,
     *,
     name: str,
+    threads: int,
     count: bool,
 ) -> float | None:
     """Compute a result and write it.
@@ -42,6 +43,8 @@ def render(
         Where to.
     name : str
         What errors call the target.
+    threads : int
+        How many strips are computed at once.
     count : bool
         Whether to count the clipped values.
 
@@ -61,7 +64,7 @@ def render(
         overwrite=style.overwrite,
     ) as writer:
         if rendering.sheet or "minmax" in rendering.policies:
-            pixels = _whole(rendering, source, outside)
+            pixels = _whole(rendering, source, outside, threads)
             for row in range(0, info.height, info.strip_rows):
                 writer.append(writer.encode(pixels[row : row + info.strip_rows]))
         else:
@@ -79,7 +82,7 @@ def render(
                 _set_alpha(rendering, pixels, pipeline.alpha(window))
                 return writer.encode(pixels)
 
-            for encoded in strips.run(pipeline, source, work, threads=style.threads):
+            for encoded in strips.run(pipeline, source, work, threads=threads):
                 writer.append(encoded)
     if outside is None:
         return None
@@ -93,7 +96,9 @@ def _scales_early(rendering: Rendering) -> bool:
     return plain and rendering.pipeline.streams and not rendering.exact
 
 
-def _whole(rendering: Rendering, source: strips.Rows, outside: list[int] | None) -> NDArray[Any]:
+def _whole(
+    rendering: Rendering, source: strips.Rows, outside: list[int] | None, threads: int
+) -> NDArray[Any]:
     """Compute all maps first: for a sheet of tiles, and for ranges that depend on the data."""
     pipeline, info = rendering.pipeline, rendering.info
     maps = np.empty(pipeline.out_shape, pipeline.dtype)
@@ -104,7 +109,7 @@ def _whole(rendering: Rendering, source: strips.Rows, outside: list[int] | None)
         if alpha is not None:
             alpha[window.start : window.stop] = pipeline.alpha(window)
 
-    for _ in strips.run(pipeline, source, work, threads=rendering.style.threads):
+    for _ in strips.run(pipeline, source, work, threads=threads):
         pass
     if rendering.sheet:
         return _sheet(rendering, maps, outside)

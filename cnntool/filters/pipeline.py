@@ -129,6 +129,12 @@ class Pipeline(NamedTuple):
         return None not in plans and not far
 
     @property
+    def multiplies(self) -> float:
+        """Multiplications per output value as a textbook counts them; infinite if non-linear."""
+        plans = [step.plan for branch in self.branches for step in branch]
+        return sum(plan.multiplies if plan is not None else float("inf") for plan in plans)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Of the arithmetic: float64 for float64 input, else float32."""
         return np.dtype(np.float64 if self.source.dtype == np.float64 else np.float32)
