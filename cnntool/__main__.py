@@ -6,9 +6,12 @@ import gc
 import os
 import sys
 
+from cnntool import stopping
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    stopping.install()
     # Nothing that start-up creates is garbage, and looking for it takes a tenth of a small command.
     gc.disable()
     from cnntool.cli.main import run

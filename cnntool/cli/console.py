@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from cnntool.stopping import on_stop
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from types import TracebackType
@@ -95,6 +97,7 @@ class Progress:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+            self._forget()
 
     def track(self, items: Iterable[Any]) -> Iterator[Any]:
         """Yield the items and show how many are done."""
@@ -107,8 +110,7 @@ class Progress:
                 self._bar.update(task, completed=done)
             yield item
 
-    @staticmethod
-    def _start() -> Any:
+    def _start(self) -> Any:
         from rich.console import Console
         from rich.progress import Progress as Bar
         from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -120,5 +122,8 @@ class Progress:
             console=Console(stderr=True),
             transient=True,
         )
+        self._forget = on_stop(
+            lambda: os.write(2, b"\r\x1b[K\x1b[?25h")
+        )  # the line away, the cursor back
         bar.start()
         return bar

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import click
 
@@ -14,24 +13,17 @@ from cnntool import __version__
 from cnntool.cli import console
 from cnntool.errors import CnntoolError, UsageError
 
-if TYPE_CHECKING:
-    from types import FrameType
-
 COMMANDS = {
     "filter": "Apply classic kernels to pictures and matrices.",
     "kernels": "List the kernels, or show one.",
 }
 """Every verb with its line of help; ``cnntool/cli/VERB.py`` holds its ``command``."""
 
-INTERRUPTED, TERMINATED, BROKEN_PIPE = 130, 143, 141
+BROKEN_PIPE = 141
 
 
 class PipeClosedError(Exception):
     """A broken pipe, under a name that click does not turn into an exit of its own."""
-
-
-class InterruptedByUserError(Exception):
-    """Ctrl-C, under a name that click does not answer with an empty line."""
 
 
 class Verbs(click.Group):
@@ -43,8 +35,6 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise PipeClosedError from None
-        except KeyboardInterrupt:
-            raise InterruptedByUserError from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the verbs in the order of the help."""
@@ -111,12 +101,12 @@ def run(arguments: list[str]) -> int:
         # Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the one boundary
+    except Exception as error:  # noqa: BLE001 - the one boundary
         return _fail(*_explain(error))
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: BaseException) -> tuple[int, str, str]:
+def _explain(error: Exception) -> tuple[int, str, str]:
     """Return the exit code, the line and the hint for an exception."""
     code = CnntoolError.exit_code
     if isinstance(error, CnntoolError):
@@ -124,8 +114,6 @@ def _explain(error: BaseException) -> tuple[int, str, str]:
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "cnntool"
         return UsageError.exit_code, error.format_message(), f"see '{path} --help'"
-    if isinstance(error, (KeyboardInterrupt, InterruptedByUserError, click.Abort)):
-        return INTERRUPTED, "interrupted", ""
     if isinstance(error, MemoryError):
         return code, "not enough memory", ""
     text = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
@@ -133,7 +121,7 @@ def _explain(error: BaseException) -> tuple[int, str, str]:
 
 
 def _prepare() -> None:
-    """Set what must be set before numpy is imported and before anything can be interrupted."""
+    """Set what must be set before numpy is imported and before anything is said."""
     # Threads are ours to share out (--threads); OpenBLAS's own collapse when cores are shared.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
@@ -141,12 +129,6 @@ def _prepare() -> None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
     for name in ("quiet", "verbose", "debug"):
         setattr(console.TALK, name, False)
-    signal.signal(signal.SIGTERM, _terminated)
-
-
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:  # noqa: ARG001
-    """Leave by the exit that cleans up."""
-    raise SystemExit(TERMINATED)
 
 
 def _fail(code: int, text: str, hint: str) -> int:

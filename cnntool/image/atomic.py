@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cnntool.errors import OutputError
+from cnntool.stopping import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,7 @@ class Output:
             else:
                 self._place(self._temporary, self._target)
             self._temporary = None
+            self._forget()
 
     def discard(self) -> None:
         """Leave nothing behind. After `commit` this does nothing."""
@@ -105,6 +107,7 @@ class Output:
             with suppress(OSError):
                 self._temporary.unlink()
             self._temporary = None
+            self._forget()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -135,7 +138,12 @@ class Output:
         if mode and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "")
         temporary = path.with_name(f".cnntool-{os.urandom(8).hex()}.tmp")
-        stream = temporary.open("xb", buffering=1 << 16)
+        self._forget = on_stop(temporary.unlink)
+        try:
+            stream = temporary.open("xb", buffering=1 << 16)
+        except OSError:
+            self._forget()
+            raise
         self._temporary = temporary
         if mode:
             with suppress(OSError):
