@@ -1,1 +1,1 @@
-"""Numbers to pictures: range and tiles. Knows arrays and nothing else."""
+"""Numbers to pictures: scale, style, grid. Knows arrays and nothing else."""
