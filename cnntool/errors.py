@@ -5,7 +5,11 @@
     CnntoolError          1  some inputs failed (or anything without a code of its own)
     ├── UsageError        2  an option, a kernel or a combination that makes no sense
     ├── InputError        3  a picture or a matrix that cannot be read
-    └── OutputError       6  a result that cannot be written
+    ├── ModelError        4  a network that cannot be used, or a layer that it does not have
+    ├── DeviceError       5  a device that cannot be had
+    ├── OutputError       6  a result that cannot be written
+    ├── FigureError       7  a figure that was demanded and missed
+    └── DownloadError     8  a file that cannot be fetched, or is not what it should be
 
 Each class carries its exit code. One boundary, in ``cnntool.cli.main``, turns an
 exception into the line ``cnntool: error: SOURCE: REASON``, a hint line and that code.
@@ -53,7 +57,31 @@ class InputError(CnntoolError):
     exit_code = 3
 
 
+class ModelError(CnntoolError):
+    """A network that cannot be used, or a layer that it does not have."""
+
+    exit_code = 4
+
+
+class DeviceError(CnntoolError):
+    """A device that cannot be had."""
+
+    exit_code = 5
+
+
 class OutputError(CnntoolError):
     """A result that cannot be written."""
 
     exit_code = 6
+
+
+class FigureError(CnntoolError):
+    """A figure that was demanded and missed."""
+
+    exit_code = 7
+
+
+class DownloadError(CnntoolError):
+    """A file that cannot be fetched, or is not what it should be."""
+
+    exit_code = 8

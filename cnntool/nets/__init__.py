@@ -1,0 +1,1 @@
+"""Networks: manifests, graphs, providers, sessions, layers."""
