@@ -1,0 +1,192 @@
+"""From what the user types to a manifest and a file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnntool.errors import ModelError
+from cnntool.nets.manifest import NAME, read_manifest
+from cnntool.nets.places import shipped_models, user_models
+
+if TYPE_CHECKING:
+    from cnntool.nets.spec import ModelSpec
+
+SUFFIX = ".onnx"
+
+
+class Found(NamedTuple):
+    """A network that is here.
+
+    Attributes
+    ----------
+    name : str
+        As typed, for messages.
+    spec : ModelSpec or None
+        None for a file without a manifest.
+    file : Path
+        An existing file.
+    """
+
+    name: str
+    spec: ModelSpec | None
+    file: Path
+
+
+class Entry(NamedTuple):
+    """A network that has a name, here or not.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    file : Path
+        Where its file is, or would be.
+    shipped : bool
+        Whether its manifest ships with the tool; else the user added it.
+    bundled : bool
+        Whether its file does too.
+    """
+
+    spec: ModelSpec
+    file: Path
+    shipped: bool
+    bundled: bool
+
+    @property
+    def present(self) -> bool:
+        """Whether its file is here."""
+        return self.file.is_file()
+
+
+def names() -> list[str]:
+    """Return all names: what ships with the tool and what the user added, sorted."""
+    return sorted(_manifests(shipped_models()) | _manifests(user_models()))
+
+
+def _manifests(folder: Path) -> set[str]:
+    try:
+        return {
+            name.removesuffix(".toml")
+            for name in os.listdir(folder)  # noqa: PTH208 - Path.iterdir makes a Path of each
+            if name.endswith(".toml") and not name.startswith(".")
+        }
+    except OSError:
+        return set()
+
+
+def entry(name: str) -> Entry:
+    """Return what is known under a name.
+
+    What ships with the tool comes before what the user added.
+
+    Raises
+    ------
+    ModelError
+        Nothing has this name; the three nearest names are in the hint. Or its manifest is bad.
+    """
+    if NAME.fullmatch(name):
+        shipped = shipped_models()
+        spec = _read(shipped, name)
+        if spec and (shipped / spec.file).is_file():
+            return Entry(spec, shipped / spec.file, shipped=True, bundled=True)
+        user = user_models()
+        found = spec or _read(user, name)
+        if found:
+            return Entry(found, user / f"{name}{SUFFIX}", shipped=bool(spec), bundled=False)
+    raise ModelError(f"no model is called {name!r}", hint=_nearest(name))
+
+
+def _read(folder: Path, name: str) -> ModelSpec | None:
+    manifest = folder / f"{name}.toml"
+    if not manifest.is_file():
+        return None
+    spec = read_manifest(manifest)
+    if spec.name != name:
+        raise ModelError(f"name is {spec.name!r}, not {name!r}", source=str(manifest))
+    return spec
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    if os.path.isfile(name):  # noqa: PTH113 - says no to any text, where a Path raises
+        return f"for the file write '.{os.sep}{name}'"
+    near = get_close_matches(name.lower(), names(), n=3, cutoff=0.4)
+    known = "'cnntool models' lists the names"
+    return f"the nearest: {', '.join(near)}; {known}" if near else known
+
+
+def is_path(name_or_path: str) -> bool:
+    """Return whether a text is a file's path rather than a model's name.
+
+    It is if it ends in ``.onnx`` or has a separator in it.
+    """
+    separators = tuple(filter(None, (os.sep, os.altsep)))
+    return name_or_path.lower().endswith(SUFFIX) or any(s in name_or_path for s in separators)
+
+
+def find(name_or_path: str) -> Found:
+    """Return the network that the user means.
+
+    A path (see `is_path`) is that file, with the manifest of the same stem beside it if there is
+    one. Anything else is a name.
+
+    Raises
+    ------
+    ModelError
+        No such name or file, a bad manifest, or a file that is not here yet or not what its
+        manifest says. Only the size is compared; ``cnntool models verify`` compares the hash.
+    """
+    if is_path(name_or_path):
+        return find_file(Path(name_or_path))
+    found = entry(name_or_path)
+    if not found.present:
+        raise absent(found)
+    _compare(found.file, found.spec, name_or_path, hint=_remedy(found))
+    return Found(name_or_path, found.spec, found.file.resolve())
+
+
+def absent(found: Entry) -> ModelError:
+    """Return the error that says that a network is not here."""
+    hint = _remedy(found)
+    return ModelError("is not here yet" if hint else "its file is gone", source=found.spec.name,
+                      hint=hint or f"it was {found.file}")  # fmt: skip
+
+
+def _remedy(found: Entry) -> str:
+    return f"cnntool models pull {found.spec.name}" if found.spec.urls else ""
+
+
+def find_file(path: Path) -> Found:
+    """Return a file as a network, with the manifest of the same stem beside it if there is one.
+
+    Raises
+    ------
+    ModelError
+        No regular file, a bad manifest, or one of another file.
+    """
+    name = str(path)
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise ModelError((error.strerror or "cannot be read").lower(), source=name) from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
+        raise ModelError(f"this is {kind}", source=name)
+    manifest = path.with_suffix(".toml")
+    if not manifest.is_file():
+        return Found(name, None, path)
+    spec = read_manifest(manifest)
+    if spec.file != path.name:
+        raise ModelError(f"file is {spec.file!r}, not {path.name!r}", source=str(manifest))
+    _compare(path, spec, name, hint=f"correct sha256 and size in {manifest}")
+    return Found(name, spec, path)
+
+
+def _compare(file: Path, spec: ModelSpec, name: str, *, hint: str) -> None:
+    size = file.stat().st_size
+    if spec.size is not None and size != spec.size:
+        reason = f"the file has {size:,} bytes, its manifest says {spec.size:,}"
+        raise ModelError(reason, source=name, hint=hint)

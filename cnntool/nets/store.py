@@ -1,0 +1,223 @@
+"""The user's networks: added, checked, removed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnntool.errors import DownloadError, ModelError, OutputError, UsageError
+from cnntool.image.atomic import Output
+from cnntool.nets import catalog
+from cnntool.nets.manifest import NAME, read_manifest
+from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.places import shipped_models, user_models
+from cnntool.stopping import on_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cnntool.nets.catalog import Entry
+    from cnntool.nets.spec import ModelSpec
+
+PIECE = 1 << 20
+
+
+class Digest(NamedTuple):
+    """A file's hash (SHA-256, hexadecimal) and length in bytes."""
+
+    sha256: str
+    size: int
+
+
+def digest(path: Path, *, each: Callable[[bytes], object] | None = None) -> Digest:
+    """Read a file once and return its hash and size; ``each`` gets the pieces.
+
+    Raises
+    ------
+    ModelError
+        It cannot be read.
+    """
+    sha256, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as stream:
+            while piece := stream.read(PIECE):
+                sha256.update(piece)
+                size += len(piece)
+                if each:
+                    each(piece)
+    except OSError as error:
+        raise ModelError((error.strerror or "cannot be read").lower(), source=str(path)) from None
+    return Digest(sha256.hexdigest(), size)
+
+
+def make_folder() -> Path:
+    """Make the folder of the user's networks.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made.
+    """
+    folder = user_models()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or "cannot be made").lower()
+        raise OutputError(reason, source=str(folder)) from None
+    return folder
+
+
+def check_name(name: str, *, source: str) -> None:
+    """See that a new network may have this name.
+
+    Raises
+    ------
+    UsageError
+        It is no name, or taken.
+    """
+    if not NAME.fullmatch(name) or catalog.is_path(name):
+        reason = f"{name!r} is no name: a-z, 0-9, '.', '_' and '-', and no .onnx at the end"
+        raise UsageError(reason, source=source, hint="--name gives it one")
+    if (shipped_models() / f"{name}.toml").exists():
+        raise UsageError(
+            f"{name!r} is the name of a model that the tool knows", source=source,
+            hint="--name gives it another",
+        )  # fmt: skip
+    if (user_models() / f"{name}.toml").exists():
+        raise UsageError(
+            f"there is a model called {name!r} already", source=source,
+            hint=f"'cnntool models remove {name}' removes it, --name gives the new one another",
+        )  # fmt: skip
+
+
+def add(path: Path, spec: ModelSpec, *, link: bool = False) -> Entry:
+    """Take a network into the user's folder.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    spec : ModelSpec
+        What is known of it; ``file``, ``sha256`` and ``size`` are filled in here.
+    link : bool
+        Leave the file where it is and make a symbolic link to it.
+
+    Raises
+    ------
+    UsageError
+        The name cannot be taken.
+    ModelError
+        The file cannot be read.
+    OutputError
+        The folder cannot be written.
+    """
+    check_name(spec.name, source=str(path))
+    folder = make_folder()
+    target = folder / f"{spec.name}{catalog.SUFFIX}"
+    if os.path.lexists(target):
+        raise OutputError("it exists already", source=str(target), hint="--name gives another name")
+    forget = on_stop(target.unlink)
+    try:
+        found = _link(path, target) if link else _copy(path, target)
+        spec = spec._replace(file=target.name, sha256=found.sha256, size=found.size)
+        manifest = folder / f"{spec.name}.toml"
+        try:
+            _write(manifest, manifest_text(spec).encode())
+            read_manifest(manifest)
+        except BaseException:
+            for one in (manifest, target):
+                one.unlink(missing_ok=True)
+            raise
+    finally:
+        forget()
+    return catalog.entry(spec.name)
+
+
+def _copy(path: Path, target: Path) -> Digest:
+    output = Output(target, name=str(target), overwrite=False)
+    try:
+        found = digest(path, each=output.write)
+        output.commit()
+    finally:
+        output.discard()
+    return found
+
+
+def _link(path: Path, target: Path) -> Digest:
+    found = digest(path)
+    try:
+        target.symlink_to(path.resolve())
+    except OSError as error:
+        reason = (error.strerror or "cannot be linked").lower()
+        raise OutputError(reason, source=str(target), hint="leave --link out to copy") from None
+    return found
+
+
+def _write(path: Path, content: bytes) -> None:
+    output = Output(path, name=str(path), overwrite=False)
+    try:
+        output.write(content)
+        output.commit()
+    finally:
+        output.discard()
+
+
+def verify(entry: Entry) -> str | None:
+    """Compare a network's file with its manifest.
+
+    Returns
+    -------
+    str or None
+        What is wrong with it.
+    """
+    spec = entry.spec
+    try:
+        found = digest(entry.file)
+    except ModelError as error:
+        return error.message
+    if spec.size is not None and found.size != spec.size:
+        return f"has {found.size:,} bytes, not {spec.size:,}"
+    if spec.sha256 is not None and found.sha256 != spec.sha256:
+        return f"has the sha256 {found.sha256}, not {spec.sha256}"
+    return None
+
+
+def remove(entry: Entry) -> list[Path]:
+    """Remove a network's file; of one that the user added, the manifest too.
+
+    Returns
+    -------
+    list of Path
+        What was removed.
+
+    Raises
+    ------
+    UsageError
+        It ships with the tool.
+    ModelError
+        It is not here.
+    OutputError
+        It cannot be removed.
+    """
+    if entry.bundled:
+        raise UsageError("ships with the tool and stays", source=entry.spec.name)
+    paths = [entry.file] if os.path.lexists(entry.file) else []
+    if not entry.shipped and entry.spec.manifest is not None:
+        paths.append(entry.spec.manifest)
+    if not paths:
+        raise ModelError("is not here", source=entry.spec.name)
+    for path in paths:
+        try:
+            path.unlink()
+        except OSError as error:
+            reason = (error.strerror or "cannot be removed").lower()
+            raise OutputError(reason, source=str(path)) from None
+    return paths
+
+
+def bad(entry: Entry, reason: str) -> DownloadError:
+    """Return the error for a file that is not what its manifest says."""
+    remedy = f"cnntool models pull {entry.spec.name}" if entry.spec.urls else ""
+    return DownloadError(reason, source=str(entry.file), hint=remedy)

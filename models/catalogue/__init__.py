@@ -1,0 +1,1 @@
+"""Writes the catalogue's manifests; run as ``python models/catalogue FACTS.json``."""
