@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,7 +12,7 @@ from cnntool.cli import console, options, report
 from cnntool.cli.paths import Naming, expand, inputs_or_stdin
 from cnntool.cli.reading import Ahead
 from cnntool.cli.settings import arithmetic, label, parse_kernels, style
-from cnntool.errors import CnntoolError, UsageError
+from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -90,28 +89,8 @@ if TYPE_CHECKING:
     help="How to compute it; all agree, 'auto' takes the fastest.",
 )
 @options.output
-@click.option("--format", "format_name", metavar="NAME", help="Format, whatever the suffix says.")
-@click.option(
-    "--depth",
-    type=click.Choice(["8", "16", "float"]),
-    help="Bits of the result.  [default: those of the input]",
-)
-@click.option(
-    "--compression",
-    type=click.IntRange(0, 9),
-    help="0 stores, 9 is smallest.  [default: the fastest that compresses well]",
-)
-@click.option(
-    "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG."
-)
-@click.option("--allow-nan", is_flag=True, help="Accept NaN and infinity in the input.")
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(min=1),
-    default=100_000_000,
-    show_default=True,
-    help="Refuse larger pictures, by their header.",
-)
+@options.encoding
+@options.limits
 @click.option("--explain", is_flag=True, help="Print the plan and do nothing.")
 @options.json_lines
 @options.threads
@@ -174,21 +153,7 @@ class Work(NamedTuple):
         int
             0, the exit code of the error of an only input, or 1 if some of several failed.
         """
-        gc.freeze()
-        gc.enable()  # what is garbage from here on may be much: there may be 100,000 pictures
-        codes = []
-        with console.Progress("filtering") as progress:
-            for opened in progress.track(readers):
-                try:
-                    self._one(opened)
-                    codes.append(0)
-                except CnntoolError as error:
-                    console.error(str(error), error.hint)
-                    codes.append(error.exit_code)
-                except MemoryError:
-                    console.error(f"{opened.item.name}: not enough memory")
-                    codes.append(CnntoolError.exit_code)
-        return codes[0] if len(codes) == 1 else int(any(codes))
+        return readers.each(self._one, "filtering")
 
     def _one(self, opened: Opened) -> None:
         """Apply the kernels to one input, write the result and say so."""
@@ -208,7 +173,9 @@ class Work(NamedTuple):
                 console.result("\n".join(report.explain(item.name, info, rendering)))
                 return
             row = FORMATS[format_name]
-            target = self._target(item, row.suffixes[0], text=not row.binary)
+            target = self.naming.place(
+                item, row.suffixes[0], text=not row.binary, as_json=self.settings["as_json"]
+            )
             clipped = render(
                 rendering,
                 opened.rows(),
@@ -259,14 +226,3 @@ class Work(NamedTuple):
             return make_pipeline(source, self.filters, self.options)
         except UsageError as error:
             raise UsageError(error.message, source=item.name, hint=error.hint) from None
-
-    def _target(self, item: Item, suffix: str, *, text: bool) -> Path | None:
-        """Return the file to write, or None for stdout where that can take the result."""
-        target = self.naming.target(item, suffix, text=text)
-        if target is None and not text and sys.stdout.isatty():
-            raise UsageError(
-                "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-            )
-        if target is None and self.settings["as_json"]:
-            raise UsageError("--json and the result both want stdout", hint="give --output FILE")
-        return target

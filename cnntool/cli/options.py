@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cnntool.cli import config
 from cnntool.cli.console import TALK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cnntool.filters.arithmetic import Padding
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -59,6 +62,49 @@ def output(command: F) -> F:
     )(command)
 
 
+def encoding(command: F) -> F:
+    """Add --format, --depth, --compression and --quality."""
+    for option in (
+        click.option(
+            "--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of JPEG."
+        ),
+        click.option(
+            "--compression",
+            type=click.IntRange(0, 9),
+            help="0 stores, 9 is smallest.  [default: the fastest that compresses well]",
+        ),
+        click.option(
+            "--depth",
+            type=click.Choice(["8", "16", "float"]),
+            help="Bits of the result.  [default: those of the input]",
+        ),
+        click.option(
+            "--format",
+            "format_name",
+            metavar="NAME",
+            help="Format, whatever the suffix says.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(min=1),
+    default=100_000_000,
+    show_default=True,
+    help="Refuse larger pictures, by their header.",
+)
+
+
+def limits(command: F) -> F:
+    """Add --allow-nan and --max-pixels."""
+    return click.option("--allow-nan", is_flag=True, help="Accept NaN and infinity in the input.")(
+        max_pixels(command)
+    )
+
+
 def json_lines(command: F) -> F:
     """Add --json."""
     return click.option(
@@ -78,14 +124,24 @@ threads = click.option(
     type=click.IntRange(min=1, max=1024),
     envvar="CNNTOOL_THREADS",
     show_envvar=True,
+    callback=config.fill,
     help="Threads to compute on; the result does not depend on it.  [default: usable CPUs]",
 )
 
 
 class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """One or two positive whole numbers, ``2`` or ``2,1`` (rows, columns)."""
+    """One or two whole numbers, ``2`` or ``2,1`` (rows, columns).
+
+    Parameters
+    ----------
+    least : int
+        The smallest that is allowed.
+    """
 
     name = "N|ROWS,COLUMNS"
+
+    def __init__(self, least: int = 1) -> None:
+        self._least = least
 
     def convert(
         self,
@@ -97,6 +153,29 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in some versio
         if isinstance(value, tuple):
             return value
         parts = str(value).split(",")
-        if len(parts) > 2 or not all(part.strip().isdecimal() and int(part) for part in parts):
-            self.fail(f"{value!r} is not a positive number or two (rows,columns)", param, ctx)
+        whole = all(part.strip().isdecimal() and int(part) >= self._least for part in parts)
+        if len(parts) > 2 or not whole:
+            what = "a positive number" if self._least else "a whole number"
+            self.fail(f"{value!r} is not {what} or two (rows,columns)", param, ctx)
         return int(parts[0]), int(parts[-1])
+
+
+class PaddingType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
+    """What `cnntool.filters.arithmetic.parse_padding` reads."""
+
+    name = "N|WORD"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Padding:
+        """Read the text."""
+        from cnntool.errors import UsageError
+        from cnntool.filters.arithmetic import parse_padding
+
+        try:
+            return value if isinstance(value, tuple) else parse_padding(str(value))
+        except UsageError as error:
+            self.fail(error.message, param, ctx)

@@ -98,7 +98,7 @@ def plan_rendering(
     UsageError
         A range that the depth cannot hold.
     """
-    dtype = _depth(source, format_name, style)
+    dtype = result_dtype(source, format_name, style.depth)
     exact = dtype.startswith("float")
     if style.policy == "raw" and not exact:
         raise UsageError(
@@ -138,12 +138,28 @@ def plan_rendering(
     return rendering._replace(info=sheet)
 
 
-def _depth(source: ImageInfo, format_name: str, style: Style) -> str:
+def result_dtype(source: ImageInfo, format_name: str, depth: str | None) -> str:
+    """Return the result's sample type: what was asked for, else what keeps the input's numbers.
+
+    Parameters
+    ----------
+    source : ImageInfo
+        The input.
+    format_name : str
+        A key of ``FORMATS``.
+    depth : str or None
+        A key of `DEPTHS`.
+
+    Raises
+    ------
+    UsageError
+        A depth that the format cannot hold.
+    """
     held = FORMATS[format_name].dtypes
-    if style.depth is not None:
-        dtype = DEPTHS[style.depth]
+    if depth is not None:
+        dtype = DEPTHS[depth]
         if dtype not in held:
-            raise UsageError(f"{format_name} cannot hold --depth {style.depth}")
+            raise UsageError(f"{format_name} cannot hold --depth {depth}")
         return dtype
     if format_name in (*TEXT, ARRAY):
         return "float64" if source.dtype == "float64" else "float32"

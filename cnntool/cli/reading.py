@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
 
+from cnntool.cli import console
 from cnntool.errors import CnntoolError
 from cnntool.image.files import open_reader
 
@@ -89,6 +91,36 @@ class Ahead:
             opened = self._open.popleft()
             yield opened
             opened.close()
+
+    def each(self, work: Callable[[Opened], None], doing: str) -> int:
+        """Do the work on every input; a bad one is reported and the others go on.
+
+        Parameters
+        ----------
+        work : callable
+        doing : str
+            What the progress line says.
+
+        Returns
+        -------
+        int
+            0, the exit code of the error of an only input, or 1 if some of several failed.
+        """
+        gc.freeze()
+        gc.enable()  # what is garbage from here on may be much: there may be 100,000 pictures
+        codes = []
+        with console.Progress(doing) as progress:
+            for opened in progress.track(self):
+                try:
+                    work(opened)
+                    codes.append(0)
+                except CnntoolError as error:
+                    console.error(str(error), error.hint)
+                    codes.append(error.exit_code)
+                except MemoryError:
+                    console.error(f"{opened.item.name}: not enough memory")
+                    codes.append(CnntoolError.exit_code)
+        return codes[0] if len(codes) == 1 else int(any(codes))
 
     def __enter__(self) -> Self:
         return self

@@ -44,7 +44,7 @@ def record(
     options = pipeline.options
     return {
         "input": name,
-        "read": _facts(info),
+        "read": facts(info),
         "kernels": list(kernels),
         "bank": options.bank,
         "mode": options.mode.value,
@@ -62,12 +62,13 @@ def record(
         "range": list(rendering.policies),
         "clipped": clipped,
         "output": target,
-        "written": _facts(rendering.info),
+        "written": facts(rendering.info),
         "milliseconds": milliseconds,
     }
 
 
-def _facts(info: ImageInfo) -> dict[str, Any]:
+def facts(info: ImageInfo) -> dict[str, Any]:
+    """Describe a picture or a matrix in stable keys, ready for JSON."""
     keys = ("format", "height", "width", "channels", "alpha", "dtype")
     return {key: getattr(info, key) for key in keys}
 
@@ -83,23 +84,23 @@ def explain(name: str, info: ImageInfo, rendering: Rendering) -> list[str]:
             if step.plan is None:
                 lines.append(f"filter  {step.filter.name}: non-linear, on whole maps")
                 continue
-            facts = step.plan.describe()
-            size = "x".join(map(str, facts["kernel"]))
-            rank = "separable" if facts["separable"] else f"rank {facts['rank']}"
-            count = f"{facts['kernels']} kernels" if facts["kernels"] > 1 else "kernel"
-            shapes = ["x".join(map(str, facts[key][:2])) for key in ("input", "output")]
-            pads = ",".join(map(str, facts["padding"]))
+            plan = step.plan.describe()
+            size = "x".join(map(str, plan["kernel"]))
+            rank = "separable" if plan["separable"] else f"rank {plan['rank']}"
+            count = f"{plan['kernels']} kernels" if plan["kernels"] > 1 else "kernel"
+            shapes = ["x".join(map(str, plan[key][:2])) for key in ("input", "output")]
+            pads = ",".join(map(str, plan["padding"]))
             lines += [
-                f"filter  {step.filter.name}: {count} {size}, {rank}, {facts['combine']}",
+                f"filter  {step.filter.name}: {count} {size}, {rank}, {plan['combine']}",
                 (
-                    f"        {facts['op']}, {facts['mode']}, stride {_pair(facts['stride'])},"
-                    f" dilation {_pair(facts['dilation'])}: {shapes[0]} -> {shapes[1]}"
+                    f"        {plan['op']}, {plan['mode']}, stride {_pair(plan['stride'])},"
+                    f" dilation {_pair(plan['dilation'])}: {shapes[0]} -> {shapes[1]}"
                 ),
-                f"        padding {pads} (top, bottom, left, right), {facts['border']}",
+                f"        padding {pads} (top, bottom, left, right), {plan['border']}",
                 (
-                    f"        method {facts['method']} in {facts['arithmetic']},"
-                    f" {facts['multiplies']:g} multiplies a value,"
-                    f" {facts['strip_rows']} rows a strip"
+                    f"        method {plan['method']} in {plan['arithmetic']},"
+                    f" {plan['multiplies']:g} multiplies a value,"
+                    f" {plan['strip_rows']} rows a strip"
                 ),
             ]
     lines.append(f"range   {', '.join(rendering.policies)}")

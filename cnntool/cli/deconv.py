@@ -1,0 +1,109 @@
+"""``cnntool deconv``: the transpose of a convolution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from cnntool.cli import arrays, options
+from cnntool.cli.results import Result
+
+if TYPE_CHECKING:
+    from cnntool.cli.arrays import Stack
+    from cnntool.filters.arithmetic import Padding, Pair
+    from cnntool.views.scale import Range
+
+
+@click.command("deconv")
+@click.option(
+    "-k",
+    "--kernel",
+    required=True,
+    metavar="SPEC",
+    help="One kernel, as 'cnntool filter' takes it: a name, a matrix or @FILE.",
+)
+@click.option("--stride", type=options.Pair(), default=(1, 1), help="Lay kernels down N apart.")
+@click.option(
+    "--padding",
+    type=options.PaddingType(),
+    default="valid",
+    show_default=True,
+    help="Of the convolution that is transposed, cut off here: N, ROWS,COLUMNS,"
+    " TOP,BOTTOM,LEFT,RIGHT, valid, same or full.",
+)
+@click.option(
+    "--output-padding",
+    type=options.Pair(least=0),
+    default=(0, 0),
+    help="Rows and columns to add at the bottom and at the right.",
+)
+@click.option("--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart.")
+@click.option(
+    "--op",
+    type=click.Choice(["correlate", "convolve"]),
+    default="correlate",
+    show_default=True,
+    help="Which one is transposed: 'correlate' takes the kernel as it is, 'convolve' flips it.",
+)
+@click.option(
+    "--range",
+    "policy",
+    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "raw"]),
+    default="auto",
+    show_default=True,
+    help="How results become brightness; 'auto' centres zero-sum kernels on mid-grey and clips"
+    " the others.",
+)
+@arrays.inputs_and_result
+def command(
+    *,
+    kernel: str,
+    stride: Pair,
+    padding: Padding,
+    output_padding: Pair,
+    dilation: Pair,
+    op: str,
+    policy: str,
+    **settings: Any,
+) -> int:
+    """Apply the transpose of a convolution: each value lays the kernel down.
+
+    It undoes the shape of 'cnntool filter --mode valid' with the same kernel, stride and dilation,
+    not its values. Networks enlarge maps with it ("deconvolution"). Each channel or map on its
+    own; alpha is left out.
+
+    INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in. A
+    result without --output is called INPUT.deconv.png and lies in the working directory; a
+    matrix is printed.
+
+    \b
+    echo '1,2;3,4' | cnntool deconv -k '1,1;1,1' --stride 2
+    """  # noqa: D301  click reads the escape
+    from cnntool.cli.settings import parse_kernels
+    from cnntool.filters.arithmetic import Window
+    from cnntool.filters.transpose import linear_kernel, transpose_convolve
+
+    (parsed,) = parse_kernels([kernel])
+    weights = linear_kernel(parsed)
+    window = Window(weights.shape, stride, dilation).padded(padding)
+
+    def work(stack: Stack) -> Result:
+        shape = window.transposed_shape((stack.info.height, stack.info.width), output_padding)
+        arrays.check_size(shape, settings["max_pixels"])
+        colours = stack.values[:, :, : stack.info.channels]
+        values = transpose_convolve(colours, weights, window, output_padding=output_padding, op=op)
+        return Result(values, sign="signed" if weights.is_zero_sum else "smooth")
+
+    facts = {
+        "kernel": kernel,
+        "op": op,
+        "stride": list(stride),
+        "padding": list(window.pads),
+        "output_padding": list(output_padding),
+        "dilation": list(dilation),
+    }
+    chosen = None if policy == "auto" else cast("Range", policy)
+    return arrays.run(
+        work, settings, label="deconv", doing="transposing", facts=facts, policy=chosen
+    )

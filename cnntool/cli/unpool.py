@@ -1,0 +1,59 @@
+"""``cnntool unpool``: put pooled values back to where they stood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import arrays, options, switches
+from cnntool.cli.results import Result
+
+if TYPE_CHECKING:
+    from cnntool.cli.arrays import Stack
+    from cnntool.filters.arithmetic import Pair
+
+
+@click.command("unpool")
+@click.option(
+    "--switches",
+    "switches_file",
+    metavar="FILE",
+    required=True,
+    help="Where each value stood, from 'cnntool pool --switches'.",
+)
+@click.option(
+    "--size",
+    type=options.Pair(),
+    required=True,
+    help="Rows and columns of what was pooled.",
+)
+@click.argument(
+    "source", required=False, metavar="[INPUT]", type=click.Path(path_type=Path, allow_dash=True)
+)
+@arrays.result
+def command(*, switches_file: str, size: Pair, source: Path | None, **settings: Any) -> int:
+    """Put pooled values back to where they stood, zeros elsewhere.
+
+    INPUT is a file, or '-' for stdin, which is also read when something is piped in. A result
+    without --output is called INPUT.unpool.png and lies in the working directory; a matrix is
+    printed.
+
+    \b
+    cnntool pool --max 2 --switches where.csv samples/matrix.csv |
+        cnntool unpool --switches where.csv --size 5
+    """  # noqa: D301  click reads the escape
+    inputs = (source,) if source else ()
+    arrays.only_input(inputs, "--switches")
+    settings |= {"inputs": inputs, "recursive": False}
+    arrays.check_size(size, settings["max_pixels"])
+
+    def work(stack: Stack) -> Result:
+        from cnntool.filters.pooling import unpool
+
+        places = switches.read(switches_file, stack.values.shape, max_pixels=settings["max_pixels"])
+        return Result(unpool(stack.values, places, size), alpha=stack.info.alpha)
+
+    facts = {"size": list(size), "switches": switches_file}
+    return arrays.run(work, settings, label="unpool", doing="unpooling", facts=facts)

@@ -1,0 +1,132 @@
+"""Other sizes: nearest, bilinear and bicubic, with half-pixel centres.
+
+Pixel i covers [i, i + 1), its centre is at i + 0.5, and both ends of the result lie where the ends
+of the input do: what PyTorch calls ``align_corners=False`` and ONNX ``half_pixel``. Each output is
+a weighted mean of the inputs near its centre; at the ends the weights of those that are missing
+are shared out among the others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from cnntool.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from cnntool.filters.arithmetic import Pair
+
+Method = Literal["nearest", "bilinear", "bicubic"]
+
+_CUBIC = -0.5
+"""Keys' parameter (1981), which reproduces parabolas: that of Pillow and Keras. PyTorch without
+antialiasing and OpenCV have -0.75."""
+
+
+def _triangle(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(0, 1 - distance)
+
+
+def _cubic(distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance**2 + 1
+    far = (((distance - 5) * distance + 8) * distance - 4) * _CUBIC
+    found: NDArray[np.float64] = np.where(distance < 1, near, np.where(distance < 2, far, 0))
+    return found
+
+
+_CURVES: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], int]] = {
+    "bilinear": (_triangle, 1),
+    "bicubic": (_cubic, 2),
+}
+"""Weight by distance, and the distance from which on it is 0."""
+
+
+def scaled_shape(shape: Pair, factors: tuple[float, float]) -> Pair:
+    """Return rows and columns times the factors, rounded, at least 1.
+
+    Raises
+    ------
+    UsageError
+        A factor that is not positive.
+    """
+    if min(factors) <= 0:
+        raise UsageError("a scale must be more than 0")
+    rows, columns = (
+        max(1, round(size * factor)) for size, factor in zip(shape, factors, strict=True)
+    )
+    return rows, columns
+
+
+def resize(
+    maps: NDArray[Any], shape: Pair, *, method: Method = "bilinear", antialias: bool = True
+) -> NDArray[Any]:
+    """Bring maps to another size.
+
+    Parameters
+    ----------
+    maps : (H, W, C)
+    shape : (rows, columns)
+        Of the result, 1 or more.
+    method : {'nearest', 'bilinear', 'bicubic'}
+        ``nearest`` takes the input under each output's centre; between two, the later one.
+    antialias : bool
+        When shrinking, widen the curve by the same factor, so that every input counts. ``nearest``
+        has none.
+
+    Returns
+    -------
+    (rows, columns, C)
+        Of the type of `maps` for ``nearest``; else float32 for uint8, uint16, float16 and
+        float32, and float64 for all others.
+
+    Raises
+    ------
+    UsageError
+        An empty shape.
+    """
+    if min(shape) < 1:
+        raise UsageError("a size must be 1 or more")
+    if method == "nearest":
+        rows, columns = (
+            (2 * np.arange(out) + 1) * size // (2 * out)
+            for size, out in zip(maps.shape, shape, strict=False)
+        )
+        nearest: NDArray[Any] = maps[rows[:, None], columns]
+        return nearest
+    if maps.dtype.name in {"uint8", "uint16", "float16", "float32"}:
+        maps = maps.astype(np.float32, copy=False)
+    else:
+        maps = maps.astype(np.float64, copy=False)
+    down = _along(maps, shape[0], method, antialias=antialias)
+    across = _along(down.swapaxes(0, 1), shape[1], method, antialias=antialias)
+    return np.ascontiguousarray(across.swapaxes(0, 1))
+
+
+def _along(values: NDArray[Any], out: int, method: str, *, antialias: bool) -> NDArray[Any]:
+    """Resize the first axis."""
+    places, weights = _weights(len(values), out, method, antialias=antialias)
+    found = np.zeros((out, *values.shape[1:]), values.dtype)
+    for place, weight in zip(places.T, weights.T.astype(values.dtype), strict=True):
+        found += weight[:, None, None] * values[place]
+    return found
+
+
+def _weights(
+    size: int, out: int, method: str, *, antialias: bool
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the inputs that make each output, and their weights: two arrays (out, taps)."""
+    curve, support = _CURVES[method]
+    spread = max(1.0, size / out) if antialias else 1.0
+    reach = support * spread
+    centres = (np.arange(out) + 0.5) * size / out
+    first = np.floor(centres - reach).astype(np.intp)
+    places = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 1)
+    weights = curve(np.abs(places + 0.5 - centres[:, None]) / spread)
+    weights[(places < 0) | (places >= size)] = 0
+    weights /= weights.sum(axis=1, keepdims=True)
+    return places.clip(0, size - 1), weights
