@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import options
+from cnntool.cli import options, sliding
 from cnntool.cli.console import result
+from cnntool.views.numerals import SHOWN, matrix, short
 
 if TYPE_CHECKING:
-    from cnntool.filters.kernel import Kernel
+    from cnntool.filters.kernel import Filter, Kernel, Weights
 
 SHADES = " ░▒▓█"
-SHOWN = 15
-"""Rows, columns and list items of a large kernel that are printed; --json has them all."""
+PAIRS = 3
+"""Columns and rows of a kernel of higher rank that are printed; --json has them all."""
+
+SIGHT = 17
+"""Frequencies a side of the response that is printed."""
 
 
 @click.group("kernels", invoke_without_command=True)
@@ -61,13 +65,21 @@ def list_(*, as_json: bool = False) -> None:
 
 @command.command("show")
 @click.argument("spec")
+@click.option(
+    "--response",
+    metavar="FILE.png",
+    help="Draw the frequency response, and print a small one.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @options.json_lines
 @options.talk
-def show(spec: str, *, as_json: bool) -> None:
+def show(spec: str, *, response: str | None, overwrite: bool, as_json: bool) -> None:
     """Show a kernel's weights, sum, rank, separable factors and cost.
 
     SPEC is anything that 'cnntool filter --kernel' takes: a name with or without parameters, a
-    matrix such as "1,0,-1;2,0,-2;1,0,-1", or @FILE.
+    matrix such as "1,0,-1;2,0,-2;1,0,-1", or @FILE. Of a kernel that is not separable, 'loss' says
+    how far the nearest kernels of rank 1, 2, ... are off: the root of the sum of squares of the
+    difference, relative to that of the weights.
     """
     from cnntool.errors import UsageError
     from cnntool.filters.kernel import Filter
@@ -76,7 +88,11 @@ def show(spec: str, *, as_json: bool) -> None:
     item = parse(spec)
     if not isinstance(item, Filter):
         raise UsageError(f"{item.name} is no convolution: it has no kernel to show")
+    if response == "-":
+        raise UsageError("the picture of the response needs a file", source="--response")
     facts = [_facts(kernel) for kernel in item.kernels]
+    if response is not None:
+        sliding.write_bytes(_draw(item), response, overwrite=overwrite)
     if as_json:
         import json
 
@@ -88,6 +104,8 @@ def show(spec: str, *, as_json: bool) -> None:
         if len(facts) > 1:
             lines.append(f"kernel {number} of {len(facts)}, combined by {item.combine}")
         lines += _describe(kernel, fact)
+        if response is not None:
+            lines += _sight(kernel, fact)
     result("\n".join(lines))
 
 
@@ -95,8 +113,10 @@ def _facts(kernel: Kernel) -> dict[str, Any]:
     """Collect what is known of a kernel, ready for JSON."""
     import numpy as np
 
+    from cnntool.filters.response import gains, rank_errors
+
     height, width = kernel.shape
-    pairs = kernel.separate()
+    pairs = kernel.separate() if kernel.rank < 2 else [_upright(p) for p in kernel.separate()]
     singular = np.linalg.svd(kernel.weights, compute_uv=False)
     singular[singular < singular.max() * 1e-12] = 0
     return {
@@ -108,16 +128,24 @@ def _facts(kernel: Kernel) -> dict[str, Any]:
         "factors": [{"column": c.tolist(), "row": r.tolist()} for c, r in pairs],
         "multiplies": height * width,
         "multiplies_separable": len(pairs) * (height + width),
+        "rank_errors": rank_errors(kernel),
+        "response": gains(kernel),
     }
+
+
+def _upright(pair: tuple[Weights, Weights]) -> tuple[Weights, Weights]:
+    """Make the largest of a row positive: the singular value decomposition leaves it open."""
+    column, row = pair
+    return (-column, -row) if row[abs(row).argmax()] < 0 else pair
 
 
 def _describe(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
     height, width = fact["shape"]
     factors = fact["factors"]
     lines = [
-        *_matrix(kernel.weights.tolist()),
+        *matrix(kernel.weights.tolist()),
         f"size       {_count(height, 'row')} x {_count(width, 'column')}",
-        f"sum        {_number(fact['sum'])}",
+        f"sum        {short(fact['sum'])}",
         f"rank       {fact['rank']} (singular values {_list(fact['singular_values'])})",
         (
             f"multiplies {fact['multiplies']} a pixel direct, "
@@ -125,31 +153,60 @@ def _describe(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
             f"{'pass' if fact['rank'] == 1 else 'passes'}"
         ),
     ]
-    if fact["rank"] == 1:
-        lines += [f"{name:<10} {_list(factors[0][name])}" for name in ("column", "row")]
+    if fact["rank"] > 1:
+        losses = [f"rank {r} {_percent(e)}" for r, e in enumerate(fact["rank_errors"], 1)]
+        lines.append(f"loss       {_some(losses)}")
+    for number, pair in enumerate(factors[:PAIRS], 1):
+        which = f" {number}" if fact["rank"] > 1 else ""
+        lines += [f"{name + which:<10} {_list(pair[name])}" for name in ("column", "row")]
+    if len(factors) > PAIRS:
+        lines.append(f"(the first {PAIRS} of {len(factors)} columns and rows)")
     return [*lines, *_picture(kernel.weights.tolist())]
+
+
+def _sight(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
+    """Describe the frequency response, with a small picture of it."""
+    from cnntool.filters.response import response
+
+    found = fact["response"]
+    size = response(kernel, SIGHT).tolist()
+    return [
+        (
+            f"response   {short(found['constant'])} of a constant,"
+            f" {short(found['rows'])} of alternating rows,"
+            f" {short(found['columns'])} of alternating columns,"
+            f" {short(found['checkerboard'])} of a checkerboard"
+        ),
+        *_picture(size),
+    ]
+
+
+def _draw(item: Filter) -> bytes:
+    from cnntool.filters.response import response
+    from cnntool.views.response_picture import SIDE, picture
+
+    names = [
+        f"{item.name}, kernel {number} of {len(item.kernels)}" if number else item.name
+        for number in (range(1, len(item.kernels) + 1) if len(item.kernels) > 1 else [0])
+    ]
+    sizes = [response(kernel, SIDE) for kernel in item.kernels]
+    return sliding.png(picture(list(zip(names, sizes, strict=True))))
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.3g} %" if share else "0"
 
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _number(value: float) -> str:
-    return f"{value:.4g}"
-
-
 def _list(values: list[float]) -> str:
-    return ", ".join(map(_number, values[:SHOWN])) + (", ..." if len(values) > SHOWN else "")
+    return _some([short(value) for value in values])
 
 
-def _matrix(rows: list[list[float]]) -> list[str]:
-    """Write the weights in columns; a large kernel shows its corner."""
-    shown = [[_number(value) for value in row[:SHOWN]] for row in rows[:SHOWN]]
-    width = max(len(text) for row in shown for text in row)
-    lines = ["  ".join(text.rjust(width) for text in row) for row in shown]
-    if len(rows) > SHOWN or len(rows[0]) > SHOWN:
-        lines.append(f"(the first {len(shown)} rows and {len(shown[0])} columns)")
-    return lines
+def _some(texts: list[str]) -> str:
+    return ", ".join(texts[:SHOWN]) + (", ..." if len(texts) > SHOWN else "")
 
 
 def _picture(rows: list[list[float]]) -> list[str]:

@@ -1,6 +1,8 @@
 import json
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from cnntool.filters.spec import entries
 
@@ -38,6 +40,8 @@ def test_show_a_custom_kernel_as_json(cnntool, tmp_path):
     (kernel,) = record["kernels"]
     assert kernel["factors"] == [{"column": [1, 2], "row": [1, 2]}]
     assert kernel["singular_values"] == pytest.approx([5, 0])
+    assert kernel.pop("rank_errors") == [0]
+    assert kernel.pop("response") == {"constant": 9, "rows": 3, "columns": 3, "checkerboard": 1}
     del kernel["factors"], kernel["singular_values"]
     assert kernel == {
         "shape": [2, 2],
@@ -89,3 +93,91 @@ def test_debug_may_stand_before_the_subcommand(here):
     assert "Traceback" in done.err
     assert "no kernel is called 'bogus'" in done.err
     assert "Traceback" not in here("kernels", "show", "bogus", code=2).err
+
+
+def test_n24_sobel_is_separable(here):
+    record = json.loads(here("kernels", "show", "sobel-x", "--json").text)
+    (kernel,) = record["kernels"]
+    np.testing.assert_allclose(kernel["singular_values"], [3.464, 0, 0], atol=5e-4)
+    assert kernel["rank"] == 1
+    assert kernel["factors"] == [{"column": [1, 2, 1], "row": [1, 0, -1]}]
+    assert (kernel["multiplies"], kernel["multiplies_separable"]) == (9, 6)
+    assert kernel["rank_errors"] == [0]
+
+
+def test_what_a_nearly_separable_kernel_loses(here):
+    # 3, 4 and 0 are the singular values: rank 1 keeps the 4 and loses 3 of 5.
+    text = here("kernels", "show", "0,4,0;3,0,0;0,0,0").text
+    assert text.splitlines()[3:] == [
+        "size       3 rows x 3 columns",
+        "sum        7",
+        "rank       2 (singular values 4, 3, 0)",
+        "multiplies 9 a pixel direct, 12 as 2 column and row passes",
+        "loss       rank 1 60 %, rank 2 0",
+        "column 1   2, 0, 0",
+        "row 1      0, 2, 0",
+        "column 2   0, 1.732, 0",
+        "row 2      1.732, 0, 0",
+        "  ██  ",
+        "▓▓    ",
+        "      ",
+    ]
+
+
+@pytest.mark.parametrize("spec", ["log:sigma=1.5", "laplacian", "1,2;3,4", "motion"])
+def test_pairs_add_up_and_losses_are_those_of_their_sums(here, spec):
+    (kernel,) = json.loads(here("kernels", "show", spec, "--json").text)["kernels"]
+    weights, near = np.array(kernel["weights"]), 0
+    assert len(kernel["rank_errors"]) == kernel["rank"]
+    for pair, error in zip(kernel["factors"], kernel["rank_errors"], strict=True):
+        near = near + np.outer(pair["column"], pair["row"])
+        found = np.linalg.norm(weights - near) / np.linalg.norm(weights)
+        assert found == pytest.approx(error, abs=1e-9)
+        if kernel["rank"] > 1:
+            assert max(pair["row"], key=abs) > 0
+
+
+def test_a_kernel_of_high_rank_shows_its_first_pairs(here):
+    rows = ";".join(",".join("1" if r == c else "0" for c in range(20)) for r in range(20))
+    text = here("kernels", "show", rows).text
+    assert "(the first 3 of 20 columns and rows)" in text
+    assert "rank 15 50 %, ..." in text
+    assert "column 4" not in text
+
+
+def test_a_kernel_of_zeros(here):
+    text = here("kernels", "show", "0,0;0,0").text
+    assert "rank       0" in text
+    assert "loss" not in text
+    (kernel,) = json.loads(here("kernels", "show", "0,0;0,0", "--json").text)["kernels"]
+    assert kernel["rank_errors"] == []
+
+
+def test_the_response_is_drawn_and_told(here, tmp_path):
+    plain = here("kernels", "show", "laplacian").text
+    text = here("kernels", "show", "laplacian", "--response", "r.png").text
+    assert text.startswith(plain)
+    more = text.removeprefix(plain).splitlines()
+    assert more[0] == (
+        "response   0 of a constant, 4 of alternating rows, 4 of alternating columns,"
+        " 8 of a checkerboard"
+    )
+    assert len(more) == 18
+    assert more[9][16:18] == "  "
+    assert more[1][:2] == "██"
+    with Image.open(tmp_path / "r.png") as picture:
+        one = picture.size
+    record = json.loads(
+        here("kernels", "show", "kirsch", "--response", "r.png", "--overwrite", "--json").text
+    )
+    assert len(record["kernels"]) == 8
+    with Image.open(tmp_path / "r.png") as picture:
+        assert picture.size == (4 * one[0], 2 * one[1])
+
+
+def test_a_response_needs_a_file_of_its_own(here, tmp_path):
+    (tmp_path / "r.png").write_text("precious")
+    done = here("kernels", "show", "box", "--response", "r.png", code=6)
+    assert "--overwrite replaces it" in done.err
+    assert (tmp_path / "r.png").read_text() == "precious"
+    assert "needs a file" in here("kernels", "show", "box", "--response", "-", code=2).err

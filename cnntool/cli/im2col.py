@@ -1,0 +1,194 @@
+"""``cnntool im2col``: every window as a column, so that a convolution is one matrix product."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from cnntool.cli import arrays, options, sliding
+from cnntool.cli.paths import inputs_or_stdin
+from cnntool.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cnntool.filters.sliding import Sliding
+
+
+@click.command("im2col")
+@click.argument(
+    "inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path, allow_dash=True)
+)
+@click.option(
+    "-k",
+    "--kernel",
+    "specs",
+    multiple=True,
+    metavar="SPEC",
+    help="As for 'cnntool filter', the same for all channels; repeat for several filters.",
+)
+@click.option(
+    "--kernel-size",
+    type=sliding.Size(),
+    metavar="N|ROWSxCOLUMNS",
+    help="Instead of a kernel: 3, or 3x5 (rows x columns).",
+)
+@click.option(
+    "--part",
+    type=click.Choice(["columns", "kernel", "product"]),
+    default="columns",
+    show_default=True,
+    help="The unrolled input, the kernels as rows, or their product.",
+)
+@sliding.window
+@click.option("--picture", metavar="FILE.png", help="Draw it; print it only with --output.")
+@arrays.layout
+@sliding.matrix_output
+@options.limits
+@options.json_lines
+@options.talk
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    specs: tuple[str, ...],
+    kernel_size: tuple[int, int] | None,
+    part: str,
+    picture: str | None,
+    output: str | None,
+    format_name: str | None,
+    overwrite: bool,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Lay every window of the input out as a column.
+
+    Down a column: channel, kernel row, kernel column. From column to column: input, result row,
+    result column. The kernels, one in each row and in the same order, times this matrix are the
+    convolution summed over channels, as networks compute it. Several INPUTs of one size are a
+    batch.
+    """
+    if bool(specs) == (kernel_size is not None):
+        raise UsageError("one of --kernel and --kernel-size is needed")
+    if part != "columns" and not specs:
+        raise UsageError(f"--part {part} needs --kernel")
+    if as_json and "-" in (output, picture):
+        raise UsageError("--json and a result on stdout both want it")
+    weights = _weights(specs, kernel_size, settings["op"])
+    names, batch = _batch(inputs, settings)
+    work = _unroll(batch, weights, settings)
+    chosen = {"columns": work.columns, "kernel": work.kernel, "product": work.product}[part]
+    if picture is not None:
+        sliding.write_bytes(_draw(work, chosen, part), picture, overwrite=overwrite)
+    if output is not None or not (picture or as_json):
+        sliding.write_matrix(chosen, output, format_name, overwrite=overwrite)
+    if as_json:
+        record = {
+            "inputs": names,
+            "kernels": list(specs),
+            "input": list(batch.shape),
+            "result": [len(batch), len(weights), *work.sliding.out_shape],
+            "shape": list(work.columns.shape),
+            "columns": work.columns.tolist(),
+            "kernel": work.kernel.tolist() if specs else None,
+            "product": work.product.tolist() if specs else None,
+            "picture": picture,
+            "output": output,
+        }
+        sliding.print_record(record)
+
+
+class Work(NamedTuple):
+    """The unrolled batch, and the kernels as rows."""
+
+    sliding: Sliding
+    columns: NDArray[Any]
+    kernel: NDArray[Any]
+    channels: int
+
+    @property
+    def product(self) -> NDArray[Any]:
+        """A row for each filter, a column for each place of each input."""
+        product: NDArray[Any] = self.kernel @ self.columns
+        return product
+
+
+def _weights(specs: tuple[str, ...], size: tuple[int, int] | None, op: str) -> NDArray[Any]:
+    """Return the filters (F, kH, kW) as they are laid on."""
+    import numpy as np
+
+    if size is not None:
+        return np.ones((1, *size))
+    filters = [sliding.laid_on(sliding.only_kernel(spec, "unroll"), op) for spec in specs]
+    sizes = {weights.shape for weights in filters}
+    if len(sizes) > 1:
+        raise UsageError(
+            "the kernels differ in size: " + ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
+        )
+    return np.stack(filters)
+
+
+def _batch(inputs: tuple[Path, ...], settings: dict[str, Any]) -> tuple[list[str], NDArray[Any]]:
+    """Read inputs of one shape as (N, C, H, W), on the scale that `filter` computes with."""
+    import numpy as np
+
+    names: list[str] = []
+    maps: list[NDArray[Any]] = []
+    for path in inputs_or_stdin(inputs):
+        stack = arrays.read(
+            path,
+            layout=settings["layout"],
+            max_pixels=settings["max_pixels"],
+            allow_nan=settings["allow_nan"],
+        )
+        values = stack.values[:, :, : stack.info.channels].astype(np.float64)
+        names.append(stack.item.name)
+        maps.append(np.moveaxis(values if stack.info.matrix else values / stack.info.peak, 2, 0))
+        if maps[-1].shape != maps[0].shape:
+            shapes = ["x".join(map(str, found.shape)) for found in (maps[-1], maps[0])]
+            raise UsageError(
+                f"{shapes[0]} (channels x rows x columns), but {names[0]} is {shapes[1]}",
+                source=names[-1],
+                hint="a batch has inputs of one size",
+            )
+    return names, np.stack(maps)
+
+
+def _unroll(batch: NDArray[Any], weights: NDArray[Any], settings: dict[str, Any]) -> Work:
+    import numpy as np
+
+    from cnntool.filters.kernel import Filter, Kernel
+    from cnntool.filters.plan import make_plan
+    from cnntool.filters.sliding import of_plan
+    from cnntool.filters.unroll import im2col
+
+    channels = batch.shape[1]
+    chosen = {name: settings[name] for name in ("mode", "border", "stride", "dilation")}
+    item = Filter((Kernel(weights[0]),))
+    slide = of_plan(make_plan(batch.shape[2:], item, dtype=np.float64, **chosen))
+    kernel = np.tile(weights.reshape(len(weights), -1), (1, channels))
+    return Work(slide, im2col(batch, slide), kernel, channels)
+
+
+def _draw(work: Work, matrix: NDArray[Any], part: str) -> bytes:
+    from math import prod
+
+    from cnntool.views.matrix_picture import Drawn
+    from cnntool.views.matrix_picture import picture as draw
+
+    sliding.check_drawable(matrix)
+    taps, places = prod(work.sliding.kernel_shape), prod(work.sliding.out_shape)
+    rows, columns = matrix.shape
+    titles = {
+        "columns": "im2col: every window is a column",
+        "kernel": "every kernel is a row",
+        "product": "kernels times columns: every result is a row",
+    }
+    sizes = ["x".join(map(str, pair)) for pair in work.sliding[:2]]
+    note = (
+        f"{rows} x {columns}: input {sizes[0]}, {work.channels} channel"
+        f"{'' if work.channels == 1 else 's'}, kernel {sizes[1]}"
+    )
+    blocks = {"columns": (taps, places), "kernel": (1, taps), "product": (1, places)}[part]
+    return sliding.png(draw(matrix, Drawn(titles[part], note, blocks)))

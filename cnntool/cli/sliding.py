@@ -1,0 +1,260 @@
+"""What the verbs that slide a window by hand share: their options, and matrices as results."""
+
+from __future__ import annotations
+
+import sys
+from math import isfinite
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cnntool.cli import console, options
+from cnntool.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from cnntool.filters.kernel import Filter, Kernel
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+MATRIX_FORMATS = ("csv", "txt", "npy")
+
+LONGEST = 2**20
+"""Rows or columns of a size that is given."""
+
+
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
+    """Rows and columns, ``3`` (square) or ``3x5``."""
+
+    name = "ROWSxCOLUMNS"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        """Read the text."""
+        parts = str(value).lower().split("x")
+        if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
+            self.fail(f"{value!r} is not a size such as 3 or 3x5 (rows x columns)", param, ctx)
+        rows, columns = int(parts[0]), int(parts[-1])
+        if max(rows, columns) > LONGEST:
+            self.fail(f"{value!r} is more than {LONGEST} a side", param, ctx)
+        return rows, columns
+
+
+def window(command: F) -> F:
+    """Add --mode, --op, --border, --stride and --dilation, which mean what they do in `filter`."""
+    for option in (
+        click.option(
+            "--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart."
+        ),
+        click.option(
+            "--stride", type=options.Pair(), default=(1, 1), help="Keep every Nth result."
+        ),
+        click.option(
+            "--border",
+            type=click.Choice(["zero", "reflect", "symmetric", "replicate", "wrap"]),
+            default="zero",
+            show_default=True,
+            help="What lies outside, in numpy's words.",
+        ),
+        click.option(
+            "--op",
+            type=click.Choice(["correlate", "convolve"]),
+            default="correlate",
+            show_default=True,
+            help="'correlate' takes the kernel as it is (deep learning), 'convolve' flips it.",
+        ),
+        click.option(
+            "--mode",
+            type=click.Choice(["valid", "same", "full"]),
+            default="same",
+            show_default=True,
+            help="Where the kernel may lie: inside, centred on every pixel, or anywhere it"
+            " touches.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def matrix_output(command: F) -> F:
+    """Add --output, --overwrite and --format for a matrix."""
+    command = click.option(
+        "--format",
+        "format_name",
+        type=click.Choice(MATRIX_FORMATS),
+        help="Format, whatever the suffix says.  [default: csv]",
+    )(command)
+    command = click.option("--overwrite", is_flag=True, help="Replace existing files.")(command)
+    return click.option(
+        "-o",
+        "--output",
+        metavar="FILE|-",
+        help="Where the matrix goes (.csv, .txt or .npy); '-' is stdout.",
+    )(command)
+
+
+def convolution(spec: str, verb: str) -> Filter:
+    """Read a --kernel that must be a convolution.
+
+    Raises
+    ------
+    UsageError
+        A non-linear filter, and what `cnntool.filters.spec.parse` refuses.
+    """
+    from cnntool.filters.kernel import Filter
+    from cnntool.filters.spec import parse
+
+    item = parse(spec)
+    if not isinstance(item, Filter):
+        raise UsageError(f"{item.name} is no convolution: there is nothing to {verb}")
+    return item
+
+
+def only_kernel(spec: str, verb: str) -> Kernel:
+    """Read a --kernel that must be one kernel.
+
+    Raises
+    ------
+    UsageError
+        A pair such as Sobel's, and what `convolution` refuses.
+    """
+    item = convolution(spec, verb)
+    if len(item.kernels) > 1:
+        raise UsageError(
+            f"{item.name} is {len(item.kernels)} kernels, one is needed",
+            hint="take one of them, such as sobel-x; 'cnntool kernels show' prints them",
+        )
+    return item.kernels[0]
+
+
+def laid_on(kernel: Kernel, op: str) -> NDArray[Any]:
+    """Return the weights as they are laid on the input: flipped for a true convolution."""
+    return (kernel.flipped() if op == "convolve" else kernel).weights
+
+
+def write_matrix(
+    matrix: NDArray[Any], output: str | None, format_name: str | None, *, overwrite: bool
+) -> None:
+    """Write a matrix to a file or to stdout.
+
+    Parameters
+    ----------
+    matrix : ndarray (rows, columns) of float64
+    output : str or None
+        A file; None and ``-`` are stdout.
+    format_name : str or None
+        One of `MATRIX_FORMATS`; by default what the suffix says, csv on stdout.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    UsageError
+        Binary numbers for a terminal.
+    OutputError
+        A suffix that stands for no format of numbers, and what cannot be written.
+    """
+    from cnntool.image.files import format_of, write_image
+    from cnntool.image.types import ImageInfo
+
+    stdout = output in (None, "-")
+    if format_name is None:
+        format_name = "csv" if stdout else format_of(str(output)).name
+    if format_name not in MATRIX_FORMATS:
+        raise OutputError(
+            "a matrix is written as .csv, .txt or .npy",
+            source=str(output),
+            hint="--picture draws it",
+        )
+    if stdout and format_name == "npy" and sys.stdout.isatty():
+        raise UsageError(
+            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
+        )
+    rows, columns = matrix.shape
+    info = ImageInfo(rows, columns, dtype="float64", format=format_name, matrix=True, layout="hw")
+    write_image(
+        sys.stdout.buffer if stdout else str(output),
+        matrix[:, :, None],
+        info,
+        name="<stdout>" if stdout else str(output),
+        overwrite=overwrite,
+    )
+
+
+def write_bytes(data: bytes, output: str, *, overwrite: bool) -> None:
+    """Write a finished file; it appears whole or not at all.
+
+    Parameters
+    ----------
+    data : bytes
+    output : str
+        A file, or ``-`` for stdout.
+    overwrite : bool
+        Whether an existing file may be replaced.
+
+    Raises
+    ------
+    UsageError
+        Binary data for a terminal.
+    OutputError
+        What cannot be written.
+    """
+    from cnntool.image.atomic import Output
+
+    if output == "-" and sys.stdout.isatty():
+        raise UsageError(
+            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
+        )
+    target = sys.stdout.buffer if output == "-" else output
+    place = Output(target, name="<stdout>" if output == "-" else output, overwrite=overwrite)
+    try:
+        place.write(data)
+        place.commit()
+    finally:
+        place.discard()
+
+
+def check_drawable(values: NDArray[Any]) -> None:
+    """Refuse numbers that have no shade.
+
+    Raises
+    ------
+    UsageError
+        NaN or infinity among them.
+    """
+    import numpy as np
+
+    if not np.isfinite(values).all():
+        raise UsageError("NaN and infinity cannot be drawn")
+
+
+def print_record(record: dict[str, Any]) -> None:
+    """Print a record as a line of JSON; NaN and infinity become null."""
+    import json
+
+    try:
+        text = json.dumps(record, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_with_nulls(record))
+    console.result(text)
+
+
+def _with_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_nulls(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_with_nulls(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
+
+
+def png(picture: Any) -> bytes:
+    """Return a drawn picture as a PNG file."""
+    from io import BytesIO
+
+    body = BytesIO()
+    picture.save(body, "PNG", optimize=True)
+    return body.getvalue()

@@ -1,0 +1,238 @@
+"""``cnntool trace``: where an output value comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import arrays, options, sliding, stepping
+from cnntool.cli.console import result
+from cnntool.cli.paths import inputs_or_stdin
+from cnntool.cli.values import Work
+from cnntool.errors import UsageError
+from cnntool.views import numerals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cnntool.cli.arrays import Stack
+    from cnntool.filters.kernel import Filter
+    from cnntool.views.animation import Scene
+
+Pair = tuple[int, int]
+
+
+class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
+    """A row and a column, ``2,3``, counted from 0."""
+
+    name = "ROW,COLUMN"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
+        """Read the text."""
+        parts = str(value).split(",")
+        if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+            self.fail(f"{value!r} is not a place such as 0,0 (row,column)", param, ctx)
+        return int(parts[0]), int(parts[1])
+
+
+@click.command("trace")
+@click.argument("path", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "-k",
+    "--kernel",
+    "spec",
+    required=True,
+    metavar="SPEC",
+    help="As for 'cnntool filter': a name, a matrix, or @FILE.",
+)
+@click.option("--at", type=Place(), help="The value of the result to take apart, from 0,0.")
+@click.option("--all", "every", is_flag=True, help="Take every value apart, one after the other.")
+@sliding.window
+@click.option(
+    "--channels",
+    type=click.Choice(["each", "luma"]),
+    help="Of colour pictures: each colour or the luma.  [default: luma for derivatives, else each]",
+)
+@arrays.layout
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE|-",
+    help="Draw it instead: FILE.gif is the animation of all values, FILE.png the frame --at one.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@click.option(
+    "--delay",
+    type=click.FloatRange(0.02, 60),
+    metavar="SECONDS",
+    help="How long each step stays.  [default: 0.6 in an animation; in the terminal, a key]",
+)
+@options.limits
+@options.json_lines
+@options.talk
+def command(
+    path: Path | None,
+    *,
+    spec: str,
+    at: Pair | None,
+    every: bool,
+    output: str | None,
+    overwrite: bool,
+    delay: float | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Show where a value of the result comes from: window, kernel, products and sum.
+
+    The numbers are those that 'cnntool filter' computes with: plain ones of matrices and arrays,
+    0 to 1 of pictures. With --all, a key brings the next value on a terminal; elsewhere all are
+    printed.
+    """
+    drawing = _drawing(output, at, every=every)
+    if as_json and output == "-":
+        raise UsageError("--json and -o - both want stdout")
+    inputs = inputs_or_stdin([path] if path else [])
+    item = sliding.convolution(spec, "trace")
+    stack = arrays.read(
+        inputs[0],
+        layout=settings["layout"],
+        max_pixels=settings["max_pixels"],
+        allow_nan=settings["allow_nan"],
+    )
+    try:
+        work = _prepare(stack, item, settings)
+        if drawing:
+            sliding.write_bytes(
+                _draw(work, settings["mode"], at, delay), str(output), overwrite=overwrite
+            )
+        if as_json:
+            for record in work.records(at):
+                about = {"input": stack.item.name, "kernel": spec}
+                sliding.print_record({**about, **record, "output": output})
+        elif not drawing:
+            _print(work, at, delay)
+    except UsageError as error:
+        source = error.source or stack.item.name
+        raise UsageError(error.message, source=source, hint=error.hint) from None
+
+
+def _drawing(output: str | None, at: Pair | None, *, every: bool) -> bool:
+    """Check that what was asked for goes together; tell whether a figure is to be drawn."""
+    if at is not None and every:
+        raise UsageError("--at is one value, --all are all of them")
+    if output is None and at is None and not every:
+        raise UsageError(
+            "no value to trace", hint="--at ROW,COLUMN takes one apart, --all steps through all"
+        )
+    suffix = Path(output or "").suffix.lower()
+    if output is None or output == "-" or suffix == (".gif" if at is None else ".png"):
+        return output is not None
+    if suffix == ".gif":
+        raise UsageError("an animation shows all values", hint="--at with -o FILE.png draws one")
+    if suffix == ".png":
+        raise UsageError("a picture shows one value", hint="say --at ROW,COLUMN, or -o FILE.gif")
+    raise UsageError("a trace is drawn as FILE.gif, or with --at as FILE.png", source=str(output))
+
+
+def _prepare(stack: Stack, item: Filter, settings: dict[str, Any]) -> Work:
+    """Plan as `filter` does, and bring the input to the numbers that it computes with."""
+    import numpy as np
+
+    from cnntool.filters.assemble import make_pipeline
+    from cnntool.filters.pipeline import Options, Source
+    from cnntool.filters.plan import Border, Mode, Op
+    from cnntool.filters.sliding import of_plan
+    from cnntool.image.convert import luma
+
+    info = stack.info
+    source = Source(
+        info.height, info.width, info.channels, np.dtype(info.dtype), peak=info.peak,
+        raw=info.matrix,
+    )  # fmt: skip
+    chosen = Options(
+        mode=Mode(settings["mode"]),
+        op=Op(settings["op"]),
+        border=Border(settings["border"]),
+        stride=settings["stride"],
+        dilation=settings["dilation"],
+        channels=settings["channels"],
+    )
+    pipeline = make_pipeline(source, [item], chosen)
+    plan = pipeline.branches[0][0].plan
+    assert plan is not None  # noqa: S101 - a convolution has one
+    values = stack.values[:, :, : info.channels]
+    if pipeline.luma:
+        values = luma(values)
+    maps = np.moveaxis(values, 2, 0).astype(np.float64)
+    if not info.matrix:
+        maps /= info.peak
+    weights = tuple(sliding.laid_on(kernel, settings["op"]) for kernel in item.kernels)
+    return Work(maps, item, weights, of_plan(plan), settings["op"] == "convolve")
+
+
+def _print(work: Work, at: Pair | None, delay: float | None) -> None:
+    places = work.places(at)
+    if not (len(places) > 1 and stepping.interactive()):
+        result("\n\n".join("\n".join(work.text(place)) for place in places))
+        return
+    stepping.show(_steps(work, places), delay)
+
+
+def _steps(work: Work, places: list[Pair]) -> Iterator[str]:
+    """Yield a text for each place, with the results so far."""
+    rows, columns = work.sliding.out_shape
+    small = len(work.maps) == 1 and max(rows, columns) <= numerals.SHOWN
+    values = {}
+    for number, place in enumerate(places, 1):
+        lines = [f"step {number} of {len(places)}", "", *work.text(place)]
+        if small:
+            values[place] = numerals.short(work.value(work.traces(place)[0]))
+            so_far = [[values.get((r, c), ".") for c in range(columns)] for r in range(rows)]
+            lines += ["", "result so far", *numerals.aligned(so_far)]
+        yield "\n".join(lines)
+
+
+def _draw(work: Work, mode: str, at: Pair | None, delay: float | None) -> bytes:
+    """Return the animation, or the frame of one place as a PNG file."""
+    from cnntool.views import animation
+
+    scene = _scene(work, mode)
+    if at is None:
+        return animation.gif(scene, delay or 0.6)
+    work.traces(at)  # refuses a place outside
+    return sliding.png(animation.frame(scene, at))
+
+
+def _scene(work: Work, mode: str) -> Scene:
+    import numpy as np
+
+    from cnntool.filters.unroll import im2col
+    from cnntool.views import animation
+
+    if len(work.maps) > 1 or len(work.weights) > 1:
+        raise UsageError(
+            "a drawing shows one channel and one kernel",
+            hint="take --channels luma, one map of an array, or a kernel such as sobel-x",
+        )
+    slide = work.sliding
+    sliding.check_drawable(work.maps)
+    animation.check_size(slide.padded_shape, slide.out_shape)
+    steps = [
+        f"{name} {'x'.join(map(str, pair)) if pair[0] != pair[1] else pair[0]}"
+        for name, pair in (("stride", slide.stride), ("dilation", slide.dilation))
+        if pair != (1, 1)
+    ]
+    border = [f"{slide.border.value} border"] if any(slide.pads) else []
+    how = "convolution, kernel flipped" if work.flipped else "correlation"
+    product = work.weights[0].reshape(1, -1) @ im2col(work.maps[None], slide)
+    return animation.Scene(
+        padded=slide.pad(work.maps[0]),
+        pads=slide.pads,
+        weights=np.asarray(work.weights[0]),
+        result=product.reshape(slide.out_shape),
+        stride=slide.stride,
+        dilation=slide.dilation,
+        note=", ".join([how, mode, *border, *steps]),
+    )
