@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
+import threading
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 # Without a handler, what Pillow has to say about odd files would end up on stderr.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
+
+_TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
+"""``Image.Transpose`` by EXIF orientation."""
 
 _CHANNELS = {"L": (1, False), "LA": (1, True), "RGB": (3, False), "RGBA": (3, True)}
 """Colour channels and alpha of the modes that pixels are handed out in."""
@@ -100,6 +104,32 @@ def _webp_size(source: Source) -> tuple[int, int]:
     return height, width
 
 
+class _Hush:
+    """Keeps warnings in for as long as some thread decodes: filters belong to the process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._depth = 0
+        self._before: Any = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._depth == 0:
+                self._before = warnings.catch_warnings()
+                self._before.__enter__()
+                warnings.simplefilter("ignore")
+            self._depth += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._before.__exit__()
+
+
+_hush = _Hush()
+
+
 @contextmanager
 def decoding(source: Source, kind: str) -> Iterator[None]:
     """Turn whatever Pillow raises into one plain `InputError`, and let no warning out."""
@@ -107,8 +137,7 @@ def decoding(source: Source, kind: str) -> Iterator[None]:
 
     Image.MAX_IMAGE_PIXELS = None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _hush:
             yield
     except MemoryError as error:
         raise source.error("not enough memory for this picture") from error
@@ -178,11 +207,28 @@ class PillowReader(Reader):
 
     def _decode(self, rows: int) -> Iterator[Image]:
         info = self._stored
-        with decoding(self._source, info.format):
-            self._image.load()
-            image = _converted(self._image, self._mode)
+        image = self._loaded()
+        if rows >= info.height:  # a crop would be a copy
+            yield image
+            return
         for top in range(0, info.height, rows):
             yield image.crop((0, top, info.width, min(top + rows, info.height)))
+
+    def _loaded(self) -> Image:
+        with decoding(self._source, self._stored.format):
+            self._image.load()
+            return _converted(self._image, self._mode)
+
+    def picture(self) -> NDArray[Any] | Image:
+        """Return the picture as Pillow has it, the right way up, unless it has alpha."""
+        if self._mode not in {"L", "RGB"}:
+            return self.read()
+        image = self._loaded()
+        if self._orientation == 1:
+            return image
+        from PIL.Image import Transpose
+
+        return image.transpose(Transpose(_TURNS[self._orientation]))
 
     def _array(self, block: Image) -> NDArray[Any]:
         import numpy as np

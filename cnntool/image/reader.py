@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from .source import Source
     from .types import ImageInfo
@@ -118,6 +119,16 @@ class Reader(ABC):
             whole[row : row + len(strip)] = strip
             row += len(strip)
         return whole
+
+    def picture(self) -> NDArray[Any] | Image:
+        """Return the whole picture in the cheapest form. This can be done once.
+
+        Returns
+        -------
+        Pillow image or ndarray of shape (height, width, samples)
+            An image where Pillow decoded it, has it in mode L or RGB and so need not hand it over.
+        """
+        return self.read()
 
     def close(self) -> None:
         """Stop reading and close the file."""
