@@ -1,0 +1,178 @@
+"""The words of ``--device`` and the onnxruntime providers that they stand for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnntool.errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+INSTALL = "pip install 'cnntool[cpu]' or, for NVIDIA cards, 'cnntool[gpu]'"
+CPU = "CPUExecutionProvider"
+
+
+class Row(NamedTuple):
+    """One device that a network may run on.
+
+    Attributes
+    ----------
+    provider : str
+        What onnxruntime calls it.
+    hint : str
+        What to do where it cannot be had.
+    numbered : bool
+        Whether ``:N`` may choose one of several.
+    automatic : bool
+        Whether ``auto`` tries it. Not those that compile the network first, for up to minutes.
+    beneath : tuple of str
+        Words of the devices that take what it leaves, before the CPU does.
+    """
+
+    provider: str
+    hint: str
+    numbered: bool = False
+    automatic: bool = False
+    beneath: tuple[str, ...] = ()
+
+
+_NVIDIA = (
+    "it takes an NVIDIA card, its driver and: pip uninstall onnxruntime; "
+    "pip install 'cnntool[gpu]' 'onnxruntime-gpu[cuda,cudnn]'"
+)
+_AMD = "it takes an AMD card, ROCm, and the onnxruntime wheel that AMD publishes for it"
+
+PROVIDERS = {
+    "cuda": Row("CUDAExecutionProvider", _NVIDIA, numbered=True, automatic=True),
+    "tensorrt": Row(
+        "TensorrtExecutionProvider",
+        "it takes what cuda takes and: pip install tensorrt",
+        numbered=True,
+        beneath=("cuda",),
+    ),
+    "rocm": Row("ROCMExecutionProvider", _AMD, numbered=True, automatic=True),
+    "migraphx": Row("MIGraphXExecutionProvider", _AMD, numbered=True, automatic=True),
+    "directml": Row(
+        "DmlExecutionProvider",
+        "it takes Windows and: pip uninstall onnxruntime; pip install onnxruntime-directml",
+        numbered=True,
+        automatic=True,
+    ),
+    "openvino": Row(
+        "OpenVINOExecutionProvider",
+        "it takes an Intel chip and: pip uninstall onnxruntime; pip install onnxruntime-openvino",
+        automatic=True,
+    ),
+    "coreml": Row("CoreMLExecutionProvider", "it takes macOS and: pip install 'cnntool[cpu]'"),
+    "cpu": Row(CPU, "pip install 'cnntool[cpu]'"),
+}
+"""Each word of --device, in the order in which ``auto`` tries them."""
+
+AUTO = "auto"
+
+_WHEELS = tuple(
+    f"onnxruntime{flavour}"
+    for flavour in ("", "-gpu", "-directml", "-openvino", "-rocm", "-migraphx")
+)
+
+Providers = list[tuple[str, dict[str, str]]]
+
+
+class Attempt(NamedTuple):
+    """One way to open a network.
+
+    Attributes
+    ----------
+    device : str
+        ``cpu``, ``cuda:0``.
+    providers : list of (str, dict)
+        For onnxruntime, the wanted one first, with their options.
+    """
+
+    device: str
+    providers: Providers
+
+
+def attempts(device: str) -> list[Attempt]:
+    """Return what to try for a --device, in order.
+
+    Parameters
+    ----------
+    device : str
+        ``auto``, or a word of `PROVIDERS` with or without ``:N``.
+
+    Raises
+    ------
+    UsageError
+        An unknown device, or a number where there is nothing to choose.
+    """
+    word, colon, number = device.strip().lower().partition(":")
+    if word == AUTO and not colon:
+        return [_attempt(w, 0) for w, row in PROVIDERS.items() if row.automatic or w == "cpu"]
+    row = PROVIDERS.get(word)
+    if row is None:
+        raise UsageError(f"no device is called {device!r}", hint=nearest(word, [AUTO, *PROVIDERS]))
+    if colon and not row.numbered:
+        raise UsageError(f"{word} takes no number", hint=f"--device {word}")
+    if colon and not (number.isascii() and number.isdecimal() and len(number) < 4):
+        raise UsageError(f"{device!r} has no device number after the colon", hint=f"{word}:0")
+    return [_attempt(word, int(number or 0))]
+
+
+def _attempt(word: str, number: int) -> Attempt:
+    row = PROVIDERS[word]
+    chain: Providers = []
+    for each in (row, *(PROVIDERS[beneath] for beneath in row.beneath)):
+        chain.append((each.provider, {"device_id": str(number)} if each.numbered else {}))
+    if word != "cpu":
+        chain.append((CPU, {}))
+    return Attempt(f"{word}:{number}" if row.numbered else word, chain)
+
+
+def word_of(device: str) -> str:
+    """Return a device without its number."""
+    return device.strip().lower().partition(":")[0]
+
+
+def device_error(message: str, device: str) -> DeviceError:
+    """Make the error for a device that cannot be had, with the remedy as its hint."""
+    several = wheels()
+    hint = PROVIDERS[word_of(device)].hint
+    if len(several) > 1:
+        hint = f"{overwritten(several)}: pip uninstall {' '.join(several)}, then install one"
+    return DeviceError(message, source=device, hint=hint)
+
+
+def absent(device: str) -> str:
+    """Say that the installed onnxruntime was built without a device."""
+    return f"not in the installed onnxruntime (no {PROVIDERS[word_of(device)].provider})"
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint that names the three known words which are most like an unknown one."""
+    from difflib import SequenceMatcher
+
+    def likeness(name: str) -> float:
+        return SequenceMatcher(None, name, word).ratio()
+
+    return "nearest: " + ", ".join(sorted(known, key=likeness, reverse=True)[:3])
+
+
+def wheels() -> list[str]:
+    """Return the installed wheels that bring onnxruntime; there should be one."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    found = []
+    for name in _WHEELS:
+        try:
+            distribution(name)
+        except PackageNotFoundError:
+            continue
+        found.append(name)
+    return found
+
+
+def overwritten(several: Sequence[str]) -> str:
+    """Say what is wrong with several wheels."""
+    return f"{' and '.join(several)} are installed and overwrite each other"
