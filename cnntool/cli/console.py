@@ -99,25 +99,26 @@ class Progress:
             self._bar.stop()
             self._forget()
 
-    def track(self, items: Iterable[Any]) -> Iterator[Any]:
-        """Yield the items and show how many are done."""
+    def track(self, items: Iterable[Any], total: int | None = None) -> Iterator[Any]:
+        """Yield the items and show how many are done, and how many there are if that is known."""
         task = None
         for done, item in enumerate(items):
             if self._wanted and time.monotonic() - self._born > self.DELAY:
                 if self._bar is None:
-                    self._bar = self._start()
-                    task = self._bar.add_task(self._what, total=None)
+                    self._bar = self._start(counted=total is not None)
+                    task = self._bar.add_task(self._what, total=total)
                 self._bar.update(task, completed=done)
             yield item
 
-    def _start(self) -> Any:
+    def _start(self, *, counted: bool) -> Any:
         from rich.console import Console
+        from rich.progress import BarColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as Bar
-        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
         bar = Bar(
             SpinnerColumn(),
             TextColumn("{task.description} {task.completed}"),
+            *([BarColumn(), TextColumn("{task.total}")] if counted else []),
             TimeElapsedColumn(),
             console=Console(stderr=True),
             transient=True,

@@ -16,6 +16,19 @@ from cnntool.errors import CnntoolError, UsageError
 COMMANDS = {
     "filter": "Apply classic kernels to pictures and matrices.",
     "kernels": "List the kernels, or show one.",
+    "pool": "Pool pictures, matrices and stacks of maps.",
+    "unpool": "Put pooled values back to where they stood, zeros elsewhere.",
+    "deconv": "Apply the transpose of a convolution: each value lays the kernel down.",
+    "resize": "Bring pictures, matrices and stacks of maps to another size.",
+    "trace": "Show where a value of the result comes from: window, kernel, products and sum.",
+    "im2col": "Lay every window of the input out as a column.",
+    "matrix": "Write a convolution of one map as a matrix.",
+    "conv": "Compute shapes and costs of a chain of layers.",
+    "classify": "Say what is in pictures.",
+    "evaluate": "Measure how often a network is right.",
+    "run": "Make pictures of pictures, by a network.",
+    "models": "List, fetch, check and describe networks.",
+    "devices": "Run a tiny network on every device, and say which work.",
 }
 """Every verb with its line of help; ``cnntool/cli/VERB.py`` holds its ``command``."""
 
@@ -71,7 +84,7 @@ class Verbs(click.Group):
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "--version", message="cnntool %(version)s")
 def cli() -> None:
-    """Filter images with classic kernels, from the shell.
+    """Filter images and look inside convolutional networks, from the shell.
 
     Results go to stdout, everything else to stderr. Each command has its own --help.
     """

@@ -45,14 +45,18 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
 
 
 def expand(
-    inputs: Sequence[Path], *, recursive: bool, results: Path | None = None
+    inputs: Sequence[Path],
+    *,
+    recursive: bool,
+    results: Path | None = None,
+    matrices: bool = True,
 ) -> Iterator[Item]:
     """Yield the files that the inputs stand for; folders give theirs in sorted order.
 
     Of a folder, the files with a known suffix are taken, hidden ones not; with ``recursive`` those
-    of its folders too, but not ``results``, where the command writes. Links to folders are not
-    followed. A folder with no picture in it, or one that cannot be read, gives an item with an
-    error.
+    of its folders too, but not ``results``, where the command writes; matrices only if wanted.
+    Links to folders are not followed. A folder with no picture in it, or one that cannot be read,
+    gives an item with an error.
     """
     for path in inputs:
         if str(path) == STDIO:
@@ -60,11 +64,12 @@ def expand(
         elif not path.is_dir():
             yield Item(path, str(path), Path(path.name))
         else:
-            yield from _walk(path, recursive=recursive, results=results)
+            yield from _walk(path, recursive=recursive, results=results, matrices=matrices)
 
 
-def _walk(folder: Path, *, recursive: bool, results: Path | None) -> Iterator[Item]:
-    suffixes = {suffix for row in FORMATS.values() for suffix in row.suffixes}
+def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool) -> Iterator[Item]:
+    rows = [row for row in FORMATS.values() if matrices or not row.matrix]
+    suffixes = {suffix for row in rows for suffix in row.suffixes}
     skipped = results.resolve() if results else None
     unreadable: list[OSError] = []
     found = False
@@ -83,7 +88,8 @@ def _walk(folder: Path, *, recursive: bool, results: Path | None) -> Iterator[It
         yield _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
     if not found and not unreadable:
         hint = "" if recursive else "--recursive looks into its folders too"
-        yield _bad(folder, "no pictures or matrices in this folder", hint)
+        what = "pictures or matrices" if matrices else "pictures"
+        yield _bad(folder, f"no {what} in this folder", hint)
 
 
 def _bad(folder: Path, reason: str, hint: str = "") -> Item:
@@ -152,7 +158,7 @@ class Naming:
             target = self.folder / item.relative.with_suffix(suffix)
             if self._taken.get(target, item).relative != item.relative:  # x.jpg beside x.png
                 target = target.with_name(item.relative.name + suffix)
-            _make_folder(target.parent)
+            make_folder(target.parent)
         elif self._output is not None:
             target = Path(self._output)
         else:
@@ -164,6 +170,25 @@ class Naming:
                 source=str(target),
                 hint="give inputs of one name different folders",
             )
+        return target
+
+    def place(self, item: Item, suffix: str, *, text: bool, as_json: bool) -> Path | None:
+        """Return the file for a result, or None for stdout where that can take it.
+
+        As `target`; ``as_json`` says that records go to stdout.
+
+        Raises
+        ------
+        UsageError
+            Numbers that would upset a terminal, or stdout wanted twice.
+        """
+        target = self.target(item, suffix, text=text)
+        if target is None and not text and sys.stdout.isatty():
+            raise UsageError(
+                "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
+            )
+        if target is None and as_json:
+            raise UsageError("--json and the result both want stdout", hint="give --output FILE")
         return target
 
     @property
@@ -183,7 +208,8 @@ def _crowded() -> UsageError:
     return UsageError("several results cannot share stdout", hint="give --output a folder")
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless they are there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -15,9 +15,18 @@ def shipped_models() -> Path:
 
     It lies in the installed package; in a checkout, beside it.
     """
+    return _shipped("models")
+
+
+def shipped_sample() -> Path:
+    """Return the photo that ships with the tool, to be looked at when no other is given."""
+    return _shipped("samples") / "cat.png"
+
+
+def _shipped(folder: str) -> Path:
     package = Path(__file__).parents[1]
-    installed = package / "models"
-    return installed if installed.is_dir() else package.parent / "models"
+    installed = package / folder
+    return installed if installed.is_dir() else package.parent / folder
 
 
 def user_models() -> Path:

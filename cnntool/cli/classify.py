@@ -1,0 +1,212 @@
+"""``cnntool classify``: what is in a picture, says a network."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import console, options
+from cnntool.cli.choosing import model as model_option
+from cnntool.cli.paths import expand, inputs_or_stdin
+from cnntool.cli.preprocessing import labels as labels_option
+from cnntool.cli.preprocessing import preprocessing, wishes
+from cnntool.cli.running import running, session_settings
+from cnntool.errors import ModelError
+from cnntool.nets.places import BUILT_IN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cnntool.cli.network import Network
+    from cnntool.cli.pictures import Loaded, Pictures
+    from cnntool.nets.assume import Plan
+    from cnntool.nets.classify import Prediction, Scores
+
+FORMATS = ("table", "tsv", "csv", "json", "jsonl")
+
+
+@click.command("classify")
+@options.inputs
+@model_option
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name."
+)
+@labels_option
+@preprocessing
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="Pictures that go through the network at once.",
+)
+@click.option("--fail-fast", is_flag=True, help="Stop at the first bad picture.")
+@options.max_pixels
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(FORMATS),
+    help="[default: table on a terminal, tsv in a pipe]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format jsonl.")
+@running
+@options.talk
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    recursive: bool,
+    model: str,
+    top: int,
+    batch: int,
+    fail_fast: bool,
+    max_pixels: int,
+    format_name: str | None,
+    as_json: bool,
+    **settings: Any,
+) -> int:
+    """Say what is in pictures.
+
+    INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in.
+    The built-in network tells twelve classes apart; 'cnntool models' lists others.
+
+    Tab-separated lines hold the input, the rank, the probability, the label, the class's index and
+    its WordNet id.
+    """
+    paths = inputs_or_stdin(inputs)
+    form = "jsonl" if as_json else format_name or ("table" if sys.stdout.isatty() else "tsv")
+    from cnntool.cli.network import Network
+    from cnntool.cli.pictures import Pictures
+    from cnntool.nets.preprocess import prepare
+
+    with Network(
+        model,
+        wishes(settings),
+        session_settings(settings),
+        many=len(paths) > 1 or paths[0].is_dir(),
+        accepts=needs_classes,
+    ) as network:
+        _introduce(network)
+        pictures = Pictures(
+            expand(paths, recursive=recursive, matrices=False),
+            partial(prepare, spec=network.plan.input),
+            threads=options.usable_cpus(),
+            max_pixels=max_pixels,
+            fail_fast=fail_fast,
+        )
+        _write(network, answers(network, pictures, batch=batch), form, top)
+        return pictures.code
+
+
+def _introduce(network: Network) -> None:
+    """Say on a terminal what the built-in network knows, and how to get more."""
+    if network.found.name == BUILT_IN and network.plan.labels and sys.stderr.isatty():
+        names = ", ".join(network.plan.labels.names)
+        console.note(
+            f"{BUILT_IN} knows {network.plan.labels.classes} classes: {names};"
+            " 'cnntool models pull mobilenetv2' gets a network of 1,000"
+        )
+
+
+def needs_classes(plan: Plan) -> None:
+    """Refuse a network that gives no class scores."""
+    if plan.output.kind not in {"probabilities", "logits"}:
+        what = {"image": "a picture", "map": "a map of classes"}[plan.output.kind]
+        raise ModelError(
+            f"it gives {what}, no class scores", source=plan.name, hint="try 'cnntool run'"
+        )
+
+
+def answers(network: Network, pictures: Pictures, *, batch: int) -> Iterator[tuple[Loaded, Scores]]:
+    """Ask the network about every picture, and show how many are done."""
+    from cnntool.nets.classify import stream
+
+    tensors = ((loaded._replace(made=None), loaded.made) for loaded in pictures)
+    with console.Progress("classifying") as progress:
+        for loaded, scores in progress.track(
+            stream(network.session, network.plan, tensors, batch=batch)
+        ):
+            network.placement  # noqa: B018 - says once where it runs
+            yield loaded, scores
+
+
+def _write(network: Network, found: Iterator[tuple[Loaded, Scores]], form: str, count: int) -> None:
+    from cnntool.nets.classify import top
+
+    if form == "csv":
+        console.result("input,rank,probability,label,index,wordnet")
+    first = True
+    for loaded, scores in found:
+        best = top(scores, network.plan, count)
+        if form in {"json", "jsonl"}:
+            import json
+
+            text = json.dumps(_record(network, loaded, scores, best))
+            console.result(text if form == "jsonl" else ("[" if first else ",") + text)
+        elif form == "table":
+            console.result(_table(loaded.item.name, best, first=first))
+        else:
+            console.result(_lines(loaded.item.name, best, form))
+        first = False
+    if form == "json":
+        console.result("[]" if first else "]")
+
+
+def _record(
+    network: Network, loaded: Loaded, scores: Scores, best: list[Prediction]
+) -> dict[str, Any]:
+    info = loaded.info
+    return {
+        "input": loaded.item.name,
+        "read": {"format": info.format, "height": info.height, "width": info.width},
+        **network.facts,
+        "predictions": [
+            {
+                "rank": rank,
+                "index": one.number,
+                "wordnet": one.wordnet or None,
+                "label": one.label,
+                "probability": _number(one.probability),
+                "logit": _number(one.logit),
+            }
+            for rank, one in enumerate(best, 1)
+        ],
+        "milliseconds": scores.seconds * 1e3,
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """JSON knows no NaN."""
+    return value if value is not None and abs(value) < float("inf") else None
+
+
+def _table(name: str, best: list[Prediction], *, first: bool) -> str:
+    """Lay out one picture's classes for people, with bars."""
+    lines = [] if first else [""]
+    lines.append(name)
+    for one in best:
+        bar = "█" * round(one.probability * 20) if one.probability == one.probability else ""
+        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {one.label}")
+    return "\n".join(lines)
+
+
+def _lines(name: str, best: list[Prediction], form: str) -> str:
+    rows = [
+        (name, rank, f"{one.probability:.6g}", one.label, one.number, one.wordnet)
+        for rank, one in enumerate(best, 1)
+    ]
+    if form == "tsv":
+        clean = [
+            ["".join(" " if c in "\t\n\r" else c for c in str(cell)) for cell in row]
+            for row in rows
+        ]
+        return "\n".join("\t".join(row) for row in clean)
+    import csv
+    import io
+
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue().rstrip("\n")

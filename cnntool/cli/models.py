@@ -1,0 +1,275 @@
+"""``cnntool models``: list, fetch, check and describe networks."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import config, console, options
+from cnntool.cli.preprocessing import labels, preprocessing, wishes
+from cnntool.errors import CnntoolError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnntool.nets.catalog import Entry
+
+HOUR = 3600
+
+
+def names(*, required: bool) -> Callable[[options.F], options.F]:
+    """Add the positional names."""
+    return click.argument("names", nargs=-1, required=required, metavar="NAME...")
+
+
+@click.group("models", invoke_without_command=True)
+@options.talk
+@click.pass_context
+def command(ctx: click.Context) -> int:
+    """List, fetch, check and describe networks.
+
+    Without a subcommand the networks are listed. CNNTOOL_MODELS_DIR names the folder that fetched
+    and added ones are kept in.
+    """
+    return 0 if ctx.invoked_subcommand else ctx.invoke(list_)
+
+
+@command.command("list")
+@options.json_lines
+@options.talk
+def list_(*, as_json: bool = False) -> int:
+    """List every network with its size, its classes, how well it does, and whether it is here.
+
+    Lines in a pipe hold the name, bytes, classes, top-1 in percent, 'built-in', 'here', 'added',
+    'damaged' or 'absent', and the title.
+    """
+    from cnntool.cli.model_card import summary
+    from cnntool.nets import catalog
+
+    rows: list[dict[str, Any]] = []
+    code = each(catalog.names(), lambda name: rows.append(summary(catalog.entry(name))))
+    if as_json:
+        for row in rows:
+            console.result(json.dumps(row))
+    elif sys.stdout.isatty():
+        _table(rows)
+    else:
+        for row in rows:
+            console.result("\t".join(_cells(row)))
+    return code
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    top1 = "" if row["top1"] is None else f"{100 * row['top1']:.2f}"
+    numbers = ["" if row[key] is None else str(row[key]) for key in ("size", "classes")]
+    return [row["name"], *numbers, top1, row["state"], row["title"]]
+
+
+def _table(rows: list[dict[str, Any]]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from cnntool.cli.model_card import megabytes
+
+    shown = []
+    for row in rows:
+        name, _, classes, top1, state, title = map(console.printable, _cells(row))
+        here = "" if state == "absent" else state
+        shown.append((name, megabytes(row["size"]), classes, top1, here, title))
+    table = Table(box=box.SIMPLE)
+    for place, heading in enumerate(("network", "size", "classes", "top-1 %", "file")):
+        right = heading not in {"network", "file"}
+        # What a narrow terminal cannot show is taken from the title alone.
+        least = max(len(heading), *(len(cells[place]) for cells in shown))
+        table.add_column(heading, justify="right" if right else "left", min_width=least)
+    table.add_column("what it is", no_wrap=True, max_width=60)
+    for cells in shown:
+        table.add_row(*map(Text, cells))
+    Console().print(table)
+
+
+@command.command("info")
+@click.argument("name", metavar="NAME|FILE")
+@options.json_lines
+@options.talk
+def info(name: str, *, as_json: bool) -> None:
+    """Show what is known of a network: all of its manifest.
+
+    Of a FILE, the manifest of the same stem beside it is shown.
+    """
+    from cnntool.cli import model_card
+
+    entry = _entry(name)
+    if as_json:
+        console.result(json.dumps(model_card.record(entry)))
+    else:
+        console.result("\n".join(model_card.lines(entry)))
+
+
+def _entry(name: str) -> Entry:
+    from cnntool.nets import catalog
+
+    if not catalog.is_path(name):
+        return catalog.entry(name)
+    found = catalog.find(name)
+    if found.spec is None:
+        raise ModelError(
+            "there is no manifest beside it",
+            source=name,
+            hint=f"'cnntool models add {name}' writes one",
+        )
+    return catalog.Entry(found.spec, found.file, shipped=False, bundled=False)
+
+
+@command.command("pull")
+@names(required=True)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    default=HOUR,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long one network may take, all its mirrors together.",
+)
+@click.option(
+    "--offline",
+    is_flag=True,
+    envvar="CNNTOOL_OFFLINE",
+    show_envvar=True,
+    callback=config.fill,
+    help="Fetch nothing; fail if that would be needed.",
+)
+@options.json_lines
+@options.talk
+def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool) -> int:
+    """Fetch networks of the catalogue, and print where they are.
+
+    What is here already is compared with its hash, and fetched only if it is damaged. No other
+    command goes to the network.
+    """
+    from cnntool.cli.pulling import Bar
+    from cnntool.nets.download import Limits
+    from cnntool.nets.download import pull as fetch
+
+    def one(entry: Entry) -> None:
+        with Bar(entry.spec.name) as bar:
+            fetched = fetch(entry, limits=Limits(timeout), listener=bar, offline=offline)
+        if as_json:
+            fact = {"name": entry.spec.name, "file": str(entry.file), "fetched": fetched,
+                    "size": entry.spec.size, "sha256": entry.spec.sha256}  # fmt: skip
+            console.result(json.dumps(fact))
+        else:
+            console.result(str(entry.file))
+
+    return each(_entries(names), one)
+
+
+@command.command("add")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="What to call it.  [default: the file's stem]")
+@click.option("--link", is_flag=True, help="Leave the file where it is; keep a link to it.")
+@labels
+@preprocessing
+@options.talk
+def add(file: Path, *, name: str | None, link: bool, **settings: Any) -> None:
+    """Keep a network of your own under a name, with a manifest.
+
+    The manifest of the same stem beside FILE is taken over. Without one, what the graph does not
+    tell and no option says is assumed; the manifest, whose path is printed, can be edited.
+    """
+    from cnntool.nets import catalog, store
+    from cnntool.nets.adopt import describe
+
+    beside = catalog.find_file(file).spec
+    draft = describe(file, name=name, beside=beside, wishes=wishes(settings), alone=not link)
+    entry = store.add(file, draft.spec, link=link)
+    if draft.assumed:
+        console.note(f"{entry.spec.name}: assumed {', '.join(draft.assumed)}")
+    console.result(str(entry.spec.manifest))
+
+
+@command.command("verify")
+@names(required=False)
+@options.json_lines
+@options.talk
+def verify(names: tuple[str, ...], *, as_json: bool) -> int:
+    """Compare networks with their hashes; without NAME all that are here."""
+    from cnntool.nets import catalog, store
+
+    def one(entry: Entry) -> None:
+        if not entry.present:
+            raise catalog.absent(entry)
+        reason = store.verify(entry)
+        name = entry.spec.name
+        if as_json:
+            fact = {"name": name, "file": str(entry.file), "good": reason is None, "reason": reason}
+            console.result(json.dumps(fact))
+        elif reason is None:
+            console.result(f"{name}\tgood")
+        if reason is not None:
+            raise store.bad(entry, reason)
+
+    if names:
+        return each(_entries(names), one)
+
+    def present(name: str) -> None:
+        entry = catalog.entry(name)
+        if entry.present:
+            one(entry)
+
+    return each(catalog.names(), present)
+
+
+@command.command("remove")
+@names(required=True)
+@options.talk
+def remove(names: tuple[str, ...]) -> int:
+    """Remove networks that were fetched or added, and print what was removed."""
+    from cnntool.nets import store
+
+    def one(entry: Entry) -> None:
+        for path in store.remove(entry):
+            console.result(str(path))
+
+    return each(_entries(names), one)
+
+
+@command.command("path")
+@click.argument("name")
+@options.talk
+def path(name: str) -> None:
+    """Print where a network's file is."""
+    from cnntool.nets import catalog
+
+    console.result(str(catalog.find(name).file))
+
+
+def _entries(names: Sequence[str]) -> list[Entry]:
+    """Look all the names up before anything is done."""
+    from cnntool.nets import catalog
+
+    return [catalog.entry(name) for name in dict.fromkeys(names)]
+
+
+def each(items: Sequence[Any], do: Callable[[Any], object]) -> int:
+    """Do something for every item; a failure is reported and the others go on.
+
+    Returns
+    -------
+    int
+        0, or the exit code of the first failure.
+    """
+    code = 0
+    for item in items:
+        try:
+            do(item)
+        except CnntoolError as error:
+            console.error(str(error), error.hint)
+            code = code or error.exit_code
+    return code

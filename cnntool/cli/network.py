@@ -1,0 +1,131 @@
+"""A network as a command line names it, opened while the pictures are being read."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from cnntool.cli import console, options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnntool.nets.assume import Plan
+    from cnntool.nets.catalog import Found
+    from cnntool.nets.graph import Graph
+    from cnntool.nets.recipes import Wishes
+    from cnntool.nets.session import Placement, Session, Settings
+
+
+MOST_LANES = 4
+"""Pictures that are in a network at once: each takes memory for all maps of its largest layers."""
+
+
+class Network:
+    """A network, which is opened in a process of its own as its context is entered.
+
+    Parameters
+    ----------
+    model : str
+        A name or a file.
+    wishes : Wishes
+        What the user says of it.
+    settings : Settings
+        Where and how to run it.
+    many : bool
+        Whether there may be many pictures: each then gets a core, where a single one gets all.
+    accepts : callable
+        Looks at the plan and raises `ModelError` if the command has no use for such a network.
+
+    Attributes
+    ----------
+    found : Found
+        The file, and the manifest if there is one.
+    graph : Graph
+        What is in the file.
+    plan : Plan
+        What goes in and comes out.
+    taps : tuple of str
+        The tensors to ask for: the plan's, unless they are replaced before entering.
+    settings : Settings
+        May be replaced before entering, too.
+    session : Session
+        Where it runs; there from entering on.
+    """
+
+    session: Session
+
+    def __init__(
+        self,
+        model: str,
+        wishes: Wishes,
+        settings: Settings,
+        *,
+        many: bool = False,
+        accepts: Callable[[Plan], None],
+    ) -> None:
+        from cnntool.nets.assume import plan_for
+        from cnntool.nets.catalog import find
+        from cnntool.nets.graph import read_graph
+
+        self.found: Found = find(model)
+        self.graph: Graph = read_graph(self.found.file, name=model)
+        self.plan: Plan = plan_for(model, self.graph, self.found.spec, wishes)
+        accepts(self.plan)
+        self.taps: tuple[str, ...] = self.plan.taps
+        self.settings = settings
+        if many:
+            lanes = min(settings.threads or options.usable_cpus(), MOST_LANES)
+            self.settings = settings._replace(lanes=lanes)
+
+    def __enter__(self) -> Self:
+        from cnntool.nets.session import Session
+        from cnntool.nets.skeleton import skeleton
+
+        part = skeleton(self.graph, self.taps)
+        self.session = Session(part, self.settings, name=self.plan.name)
+        if self.plan.assumed:
+            console.note(f"{self.plan.name}: assumed {', '.join(self.plan.assumed)}")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if console.TALK.verbose and self.session.chatter:
+            console.detail(self.session.chatter)
+        self.session.close()
+
+    @cached_property
+    def placement(self) -> Placement:
+        """Where it runs; what is to be said of that is said."""
+        placement = self.session.placement
+        if placement.note:
+            console.note(placement.note)
+        console.detail(f"{self.plan.name} runs on {placement.granted} ({placement.provider})")
+        return placement
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file, as it is."""
+        import hashlib
+
+        with self.found.file.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What records say of the network and of what was done to the pictures."""
+        entry = self.plan.input
+        return {
+            "model": {
+                "name": self.found.spec.name if self.found.spec else self.plan.name,
+                "file": str(self.found.file),
+                "sha256": self.sha256,
+            },
+            "preprocessing": {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in entry._asdict().items()
+                if key not in {"name", "minimum", "batch"}
+            },
+            "assumed": list(self.plan.assumed),
+            "device": self.placement.granted,
+            "provider": self.placement.provider,
+        }

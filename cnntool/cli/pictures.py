@@ -1,0 +1,110 @@
+"""Pictures decoded and prepared ahead on threads of their own, in order; bad ones are reported."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnntool.cli import console
+from cnntool.errors import CnntoolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from cnntool.cli.paths import Item
+    from cnntool.image.types import ImageInfo
+
+    Prepare = Callable[[Any, ImageInfo], Any]
+
+
+class Loaded(NamedTuple):
+    """A picture that was read: which one it is, what it is, and what was made of it."""
+
+    item: Item
+    info: ImageInfo
+    made: Any
+
+
+class Pictures:
+    """The pictures of a command line, ready to be fed to a network.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        What to read.
+    prepare : callable
+        Makes what is wanted of a picture, see `cnntool.image.reader.Reader.picture`, and of what is
+        known of it.
+    threads : int
+        How many are decoded at once; memory holds a few more than that.
+    max_pixels : int
+        Larger pictures are refused.
+    fail_fast : bool
+        Whether a bad one ends the command; else it is reported and the others go on.
+
+    Attributes
+    ----------
+    code : int
+        The exit code so far: 0, that of the error of an only picture, or 1 if some failed.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        prepare: Prepare,
+        *,
+        threads: int,
+        max_pixels: int,
+        fail_fast: bool = False,
+    ) -> None:
+        self._items = items
+        self._prepare = prepare
+        self._threads = threads
+        self._max_pixels = max_pixels
+        self._fail_fast = fail_fast
+        self._seen = 0
+        self._failed = 0
+        self._last = 0
+
+    @property
+    def code(self) -> int:
+        """The exit code that the pictures deserve so far."""
+        return self._last if self._seen == 1 else int(self._failed > 0)
+
+    def __iter__(self) -> Iterator[Loaded]:
+        from cnntool.filters.strips import ordered_map
+
+        gc.freeze()
+        gc.enable()  # there may be 100,000 pictures
+        for result in ordered_map(self._load, self._items, self._threads):
+            self._seen += 1
+            if isinstance(result, Loaded):
+                for text in result.info.notes:
+                    console.note(f"{result.item.name}: {text}")
+                yield result
+            else:
+                self.fail(result)
+
+    def fail(self, error: CnntoolError) -> None:
+        """Report a bad picture; with ``fail_fast`` end the command with its exit code."""
+        if self._fail_fast:
+            raise error
+        self._failed += 1
+        self._last = error.exit_code
+        console.error(str(error), error.hint)
+
+    def _load(self, item: Item) -> Loaded | CnntoolError:
+        from cnntool.image.files import open_reader
+
+        if item.error is not None:
+            return item.error
+        source = sys.stdin.buffer if item.path is None else item.path
+        try:
+            with open_reader(source, name=item.name, max_pixels=self._max_pixels) as reader:
+                return Loaded(item, reader.info, self._prepare(reader.picture(), reader.info))
+        except CnntoolError as error:
+            error.source = error.source or item.name
+            return error
+        except MemoryError:
+            return CnntoolError("not enough memory", source=item.name)

@@ -1,0 +1,100 @@
+"""The options that say how pictures become what a network wants."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from cnntool.cli.options import Pair
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnntool.nets.recipes import Wishes
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+RECIPES = ("imagenet", "torch", "caffe", "tf", "unit", "raw")
+
+
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
+    """One number, or one for each channel: ``0.5`` or ``0.485,0.456,0.406``."""
+
+    name = "N[,N,N]"
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[float, ...]:
+        """Read the text."""
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) not in {1, 3} or not all(abs(number) < 1e9 for number in numbers):
+            self.fail(f"{value!r} is not one number or three", param, ctx)
+        if param is not None and param.name == "deviation" and min(numbers) <= 0:
+            self.fail("a deviation is above 0", param, ctx)
+        return numbers
+
+
+def preprocessing(command: F) -> F:
+    """Add --preprocess and its single overrides."""
+    for option in (
+        click.option(
+            "--crop",
+            type=Pair(),
+            help="Cut this size from the centre.",
+        ),
+        click.option(
+            "--resize",
+            type=click.IntRange(1, 16384),
+            help="Resize the shorter side to this first.",
+        ),
+        click.option(
+            "--channel-order",
+            type=click.Choice(["rgb", "bgr"], case_sensitive=False),
+            help="Order of the colours; mean and deviation go with their colours.",
+        ),
+        click.option(
+            "--std", "deviation", type=Numbers(), help="Divide by this (for each channel)."
+        ),
+        click.option("--mean", type=Numbers(), help="Subtract this (for each channel)."),
+        click.option(
+            "--preprocess",
+            type=click.Choice(RECIPES),
+            help="How colours become numbers: 0..1 less ImageNet's mean (imagenet, torch), BGR"
+            " 0..255 less the mean (caffe), -1..1 (tf), 0..1 (unit), 0..255 (raw).",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+labels = click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    help="Names of the classes: a line each, or TSV, or JSON.",
+)
+
+
+def wishes(settings: dict[str, Any]) -> Wishes:
+    """Collect what the user said of the pictures."""
+    from cnntool.nets.recipes import Wishes
+
+    order = settings["channel_order"]
+    return Wishes(
+        preprocess=settings["preprocess"],
+        channel_order=order.upper() if order else None,
+        mean=settings["mean"],
+        deviation=settings["deviation"],
+        resize=settings["resize"],
+        crop=settings["crop"],
+        labels=settings.get("labels"),
+    )

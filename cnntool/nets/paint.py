@@ -1,0 +1,141 @@
+"""What image-to-image networks give, as pictures: colours, enlarged luma, maps of classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cnntool.errors import ModelError
+from cnntool.nets.preprocess import resize
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cnntool.nets.assume import Plan
+
+COLOURS = 256
+"""Classes that can be told apart by colour."""
+
+
+class Painting(NamedTuple):
+    """A network's answer to one picture.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3) or (height, width, 1) of uint8
+        The picture, or the map in its classes' colours.
+    clipped : float
+        The share of values that lay outside of what a picture holds.
+    classes : ndarray of shape (height, width) of int64, or None
+        Of a map: the class of every pixel, from 0.
+    """
+
+    pixels: NDArray[np.uint8]
+    clipped: float = 0.0
+    classes: NDArray[np.int64] | None = None
+
+
+def paint(answer: NDArray[Any], plan: Plan) -> Painting:
+    """Turn a network's output into a picture.
+
+    Parameters
+    ----------
+    answer : ndarray
+        The output for one picture, with a batch axis of 1: (1, C, H, W), (1, H, W, C), or of a map
+        also (1, H, W).
+    plan : Plan
+        What it means.
+
+    Raises
+    ------
+    ModelError
+        When it has no shape of a picture.
+    """
+    if answer.ndim not in {3, 4} or len(answer) != 1 or answer.dtype.kind not in "fiu":
+        raise ModelError(f"its answer of shape {answer.shape} is no picture", source=plan.name)
+    values = answer[0]
+    return _map(values, plan) if plan.output.kind == "map" else _picture(values, plan)
+
+
+def _picture(values: NDArray[Any], plan: Plan) -> Painting:
+    if values.ndim == 2:
+        values = values[None]
+    if values.shape[0] in {1, 3}:
+        values = np.moveaxis(values, 0, -1)
+    if values.shape[-1] not in {1, 3}:
+        raise ModelError(f"its answer of shape {values.shape} is no picture", source=plan.name)
+    if plan.input.channel_order == "BGR":
+        values = values[..., ::-1]
+    scale, zero = plan.quantised
+    levels = (values.astype(np.float32) - zero) * np.float32(scale * 255 / plan.output.white)
+    outside = float(np.mean(~((levels > -0.5) & (levels < 255.5))))
+    return Painting(np.rint(np.clip(np.nan_to_num(levels), 0, 255)).astype(np.uint8), outside)
+
+
+def _map(values: NDArray[Any], plan: Plan) -> Painting:
+    """Colour the class of every pixel: the number itself, or the one with the largest score."""
+    if values.ndim == 3:
+        axis = 0 if plan.input.layout == "NCHW" else 2
+        values = values.argmax(axis) if values.shape[axis] > 1 else values.squeeze(axis)
+    classes = values.astype(np.int64)
+    colours = np.array(
+        plan.labels.colours if plan.labels and plan.labels.colours else palette(), np.uint8
+    )
+    return Painting(colours[classes % len(colours)], classes=classes)
+
+
+def palette() -> list[tuple[int, int, int]]:
+    """Return the colours of Pascal VOC's classes, which most class maps are painted with.
+
+    Bit b of a colour's channel c, from the highest, is bit ``3 b + c`` of the class's number
+    (VOC development kit, ``VOClabelcolormap``).
+    """
+    return [
+        tuple(  # type: ignore[misc]  # three of them
+            sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(8))
+            for channel in range(3)
+        )
+        for number in range(COLOURS)
+    ]
+
+
+def back(painting: Painting, shape: tuple[int, int]) -> Painting:
+    """Bring a picture back to the proportions of its input: smoothly, classes to the nearest.
+
+    Parameters
+    ----------
+    painting : Painting
+        At the network's own size.
+    shape : tuple of int
+        Rows and columns wanted.
+    """
+    if painting.classes is None:
+        pixels = np.asarray(resize(painting.pixels, shape, "bicubic"))
+        return painting._replace(pixels=pixels.reshape(*shape, -1))
+    height, width = painting.classes.shape
+    rows = (np.arange(shape[0]) * 2 + 1) * height // (2 * shape[0])
+    columns = (np.arange(shape[1]) * 2 + 1) * width // (2 * shape[1])
+    place = np.ix_(rows, columns)
+    return painting._replace(pixels=painting.pixels[place], classes=painting.classes[place])
+
+
+def with_chroma(painting: Painting, picture: NDArray[np.uint8]) -> Painting:
+    """Give an enlarged luma the colours of the picture that it was made of.
+
+    Parameters
+    ----------
+    painting : Painting
+        One channel.
+    picture : ndarray of shape (height, width, 3) of uint8
+        What went in; its chroma is enlarged bicubically.
+    """
+    from PIL import Image
+
+    shape = painting.pixels.shape[1::-1]
+    _, blue, red = Image.fromarray(picture).convert("YCbCr").split()
+    chroma = [plane.resize(shape, Image.Resampling.BICUBIC) for plane in (blue, red)]
+    luma = Image.fromarray(painting.pixels[..., 0])
+    return painting._replace(
+        pixels=np.asarray(Image.merge("YCbCr", [luma, *chroma]).convert("RGB"))
+    )

@@ -1,0 +1,114 @@
+"""``evaluate`` through the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from small import colours, map_net
+
+pytest.importorskip("onnxruntime")
+
+COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two red, two green and one blue picture; one of the red ones is filed under green."""
+    colours(tmp_path / "net.onnx")
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
+    for path, colour in (
+        ("red/1.png", "red"),
+        ("green/1.png", "green"),
+        ("green/2.png", "green"),
+        ("green/deep/3.png", "red"),
+        ("2/1.png", "blue"),
+    ):
+        file = tmp_path / "photos" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), COLOURS[colour]).save(file)
+    return ("-q", "-m", "net.onnx", "--labels", "names.txt", "--preprocess", "unit")
+
+
+def test_a_line_for_each_class(cnntool, photos):
+    done = cnntool("evaluate", *photos, "photos")
+    assert [line.split("\t") for line in done.text.splitlines()] == [
+        ["red", "1", "1", "1", "0", "0"],
+        ["green", "3", "0.666667", "1", "0.333333", "0"],
+        ["blue", "1", "1", "1", "0", "0"],
+        ["all", "5", "0.8", "1", "0.2", "0"],
+    ]
+
+
+def test_a_record(here, photos):
+    record = json.loads(here("evaluate", *photos, "photos", "--json").out)
+    assert (record["pictures"], record["top1"], record["top5"]) == (5, 0.8, 1.0)
+    assert record["top1_error"] == pytest.approx(0.2)
+    assert [c["label"] for c in record["classes"]] == ["red", "green", "blue"]
+    assert record["provider"] == "CPUExecutionProvider"
+
+
+def test_a_table_of_pictures(here, photos, tmp_path):
+    (tmp_path / "list.csv").write_text(
+        "path,class\nphotos/red/1.png,red\nphotos/green/1.png,1\nphotos/2/1.png,red\n"
+    )
+    record = json.loads(here("evaluate", *photos, "list.csv", "--json").out)
+    assert (record["pictures"], record["top1"]) == (3, pytest.approx(2 / 3))
+
+
+def test_the_confusion_matrix(here, photos, tmp_path):
+    here("evaluate", *photos, "photos", "--confusion", "c.csv")
+    rows = list(csv.reader((tmp_path / "c.csv").read_text().splitlines()))
+    assert rows == [
+        ["true \\ answered", "red", "green", "blue"],
+        ["red", "1", "0", "0"],
+        ["green", "1", "2", "0"],
+        ["blue", "0", "0", "1"],
+    ]
+    here("evaluate", *photos, "photos", "--confusion", "c.png")
+    picture = np.asarray(Image.open(tmp_path / "c.png"))
+    assert picture.ndim == 3
+    assert (
+        "it exists already"
+        in here("evaluate", *photos, "photos", "--confusion", "c.png", code=6).err
+    )
+
+
+def test_a_demanded_figure(here, photos):
+    here("evaluate", *photos, "photos", "--min-top1", "80%")
+    done = here("evaluate", *photos, "photos", "--min-top1", "0.81", code=7)
+    assert done.err == "cnntool: error: top-1 accuracy is 80.00%, and 81.00% was demanded\n"
+    assert done.out  # the figures are printed all the same
+
+
+def test_a_bad_picture_does_not_count(here, photos, tmp_path):
+    (tmp_path / "photos" / "red" / "bad.png").write_bytes(b"nothing")
+    done = here("evaluate", *photos, "photos", code=1)
+    assert done.text.splitlines()[-1].split("\t")[1] == "5"
+
+
+@pytest.mark.parametrize(
+    ("code", "reason", "arguments"),
+    [
+        (3, "no folders in it", ["empty"]),
+        (3, "nowhere: no such file", ["nowhere"]),
+        (3, "row 1 has 3 cells", ["bad.csv"]),
+        (2, "named twice, with different classes", ["twice.csv"]),
+        (4, "no class is called 'purple'", ["purple.csv"]),
+        (4, "no class scores", ["photos", "-m", "map.onnx"]),
+        (2, "no share", ["photos", "--min-top1", "93"]),
+        (2, "a .csv or a .png", ["photos", "--confusion", "c.txt"]),
+    ],
+)
+def test_errors(here, photos, tmp_path, code, reason, arguments):  # noqa: PLR0917
+    (tmp_path / "empty").mkdir()
+    map_net(tmp_path / "map.onnx")
+    (tmp_path / "bad.csv").write_text("a,b,c\n")
+    (tmp_path / "twice.csv").write_text("photos/red/1.png,red\nphotos/red/1.png,blue\n")
+    (tmp_path / "purple.csv").write_text("photos/red/1.png,purple\n")
+    done = here("evaluate", *photos, *arguments, code=code)
+    assert reason in done.err
+    assert done.out == b""

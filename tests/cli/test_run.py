@@ -1,0 +1,116 @@
+"""``run`` through the command line: networks that make pictures."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+from small import colours, map_net, picture_net, save
+
+pytest.importorskip("onnxruntime")
+
+
+@pytest.fixture
+def photo(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 120, (8, 8, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    return pixels
+
+
+def test_a_picture_comes_out(cnntool, photo, tmp_path):
+    picture_net(tmp_path / "net.onnx", factor=2.0)
+    done = cnntool("run", "-m", "net.onnx", "--preprocess", "raw", "photo.png")
+    assert done.text == "photo.run.png\n"
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "photo.run.png")), photo * 2)
+
+
+def test_colours_go_in_and_come_out_in_one_order(here, photo, tmp_path):
+    picture_net(tmp_path / "net.onnx")
+    here("run", "-q", "-m", "net.onnx", "--preprocess", "raw", "--channel-order", "bgr",
+         "photo.png", "-o", "out.png")  # fmt: skip
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), photo)
+
+
+def test_the_result_has_the_proportions_of_the_picture(here, tmp_path):
+    picture_net(tmp_path / "net.onnx")
+    Image.new("RGB", (30, 20), (9, 99, 199)).save(tmp_path / "photo.png")
+    usual = ("run", "-q", "-m", "net.onnx", "--preprocess", "raw", "photo.png", "--overwrite", "-o")
+    here(*usual, "out.png")
+    assert np.asarray(Image.open(tmp_path / "out.png")).shape == (20, 30, 3)
+    here(*usual, "out.png", "--native")
+    assert np.asarray(Image.open(tmp_path / "out.png")).shape == (8, 8, 3)
+
+
+def test_clipping_is_told(here, photo, tmp_path):
+    picture_net(tmp_path / "net.onnx", factor=-1.0)
+    done = here(
+        "run", "-m", "net.onnx", "--preprocess", "raw", "photo.png", "-o", "out.png", "--json"
+    )
+    record = json.loads(done.out)
+    assert record["clipped"] == pytest.approx((photo > 0).mean())
+    assert (record["height"], record["width"], record["classes"]) == (8, 8, None)
+
+
+def test_a_map_is_painted(here, tmp_path):
+    map_net(tmp_path / "net.onnx")
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:, :2, 0] = pixels[:, 2:, 2] = 255
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    done = here("run", "-q", "-m", "net.onnx", "photo.png", "-o", "out.png", "--json")
+    assert json.loads(done.out)["classes"] == [
+        {"index": 2, "label": "2", "share": 0.75},
+        {"index": 0, "label": "0", "share": 0.25},
+    ]
+    painted = np.asarray(Image.open(tmp_path / "out.png"))
+    assert painted[0, 0].tolist() == [0, 0, 0]
+    assert painted[0, 2].tolist() == [0, 128, 0]
+
+
+def test_enlarged_luma_gets_its_colours_back(here, tmp_path):
+    save(
+        tmp_path / "net.onnx",
+        [helper.make_node("Resize", ["input", "", "scales"], ["output"], mode="nearest")],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 1, 8, 8])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 24, 24])],
+        [("scales", np.array([1, 1, 3, 3], np.float32))],
+    )
+    (tmp_path / "net.toml").write_text(
+        'schema = 1\nname = "net"\ntitle = "enlarge"\nfile = "net.onnx"\nlicence = "MIT"\n'
+        'source = "here"\n[input]\nname = "input"\nlayout = "NCHW"\ndtype = "float32"\n'
+        'channel_order = "Y"\nsize = [8, 8]\nfit = "shorter"\nresize = 8\ncrop = [8, 8]\n'
+        'white = 1.0\nmean = [0.0]\ndeviation = [1.0]\n[output]\nname = "output"\nkind = "image"\n'
+        "white = 1.0\n"
+    )
+    Image.new("RGB", (8, 8), (200, 40, 90)).save(tmp_path / "photo.png")
+    here("run", "-m", "net.onnx", "photo.png", "-o", "out.png")
+    large = np.asarray(Image.open(tmp_path / "out.png"))
+    assert large.shape == (24, 24, 3)
+    assert np.abs(large.astype(int) - (200, 40, 90)).max() <= 2
+
+
+def test_pipes_and_folders(cnntool, photo, tmp_path):
+    picture_net(tmp_path / "net.onnx")
+    usual = ("run", "-q", "-m", "net.onnx", "--preprocess", "raw")
+    done = cnntool(*usual, "-o", "-", stdin=(tmp_path / "photo.png").read_bytes())
+    assert done.out.startswith(b"\x89PNG")
+    (tmp_path / "in").mkdir()
+    for name in "ab":
+        (tmp_path / "in" / f"{name}.png").write_bytes((tmp_path / "photo.png").read_bytes())
+    (tmp_path / "in" / "c.png").write_bytes(b"nothing")
+    done = cnntool(*usual, "in", "-o", "out", check=False)
+    assert done.code == 1
+    assert done.text.splitlines() == ["out/a.png", "out/b.png"]
+
+
+def test_errors(fails, photo, tmp_path):
+    colours(tmp_path / "net.onnx")
+    assert "it gives class scores, no picture" in fails(4, "run", "-m", "net.onnx", "photo.png")
+    picture_net(tmp_path / "net.onnx")
+    (tmp_path / "out.png").write_bytes(b"precious")
+    assert "it exists already" in fails(
+        6, "run", "-q", "-m", "net.onnx", "photo.png", "-o", "out.png"
+    )
+    assert (tmp_path / "out.png").read_bytes() == b"precious"
