@@ -1,0 +1,243 @@
+"""``cnntool summary``: the layers of a network with their shapes, parameters and costs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import console, options
+from cnntool.cli.layers import one_line, record, shape_text
+from cnntool.cli.opening import Opened, model, open_layers, shapes_of
+from cnntool.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnntool.nets.summary import Line, Summary
+
+_LARGEST = 1 << 31
+
+
+class InputSize(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
+    """Rows and columns, ``224x224``, or a whole shape, ``1x3x224x224``."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """Read the text."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).lower().replace(",", "x").split("x")
+        whole = all(p.isascii() and p.isdecimal() and 0 < len(p) < 11 for p in parts)
+        if not whole or not all(0 < int(p) < _LARGEST for p in parts):
+            self.fail(f"{value!r} is no size, such as 224x224 or 1x3x224x224", param, ctx)
+        numbers = tuple(map(int, parts))
+        return numbers * 2 if len(numbers) == 1 else numbers
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _by(values: Sequence[float] | None) -> str:
+    """Write one number where all are the same."""
+    if not values:
+        return "-"
+    return "x".join(map(str, values)) if len(set(values)) > 1 else str(values[0])
+
+
+def _field(line: Line) -> str:
+    return "all" if line.whole else _by(line.receptive_field)
+
+
+COLUMNS: dict[str, Callable[[Line], str]] = {
+    "number": lambda line: str(line.layer.number),
+    "layer": lambda line: line.layer.alias or f"{line.layer.kind}:{line.layer.ordinal}",
+    "tensor": lambda line: line.layer.pre,
+    "type": lambda line: line.layer.op,
+    "shape": lambda line: shape_text(line.info),
+    "parameters": lambda line: _number(line.parameters),
+    "multiply-adds": lambda line: _number(line.multiply_adds),
+    "receptive-field": _field,
+    "stride": lambda line: _by(line.stride),
+    "memory": lambda line: _number(line.memory),
+}
+"""What can be told of a layer, by the names of the columns."""
+
+_TEXT = {"layer", "tensor", "type", "shape"}
+
+
+class ColumnList(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
+    """Names of columns with commas between."""
+
+    name = "list"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Read the text."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(name.strip().lower() for name in str(value).split(",")))
+        for name in names:
+            if name not in COLUMNS:
+                known = ", ".join(COLUMNS)
+                self.fail(f"{name!r} is no column (they are {known})", param, ctx)
+        return names
+
+
+@click.command("summary")
+@model
+@click.option(
+    "--input-size",
+    "size",
+    type=InputSize(),
+    metavar="HxW",
+    default=(),
+    help="Rows and columns of the picture, or the whole shape, such as 1x3x224x224; shapes and"
+    " costs follow it.  [default: what the network or its manifest says]",
+)
+@click.option(
+    "--columns",
+    type=ColumnList(),
+    default=(),
+    help=f"What to tell, in this order: {', '.join(COLUMNS)}.  [default: all]",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated lines with a heading.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON record on stdout.")
+@options.talk
+def command(
+    *, model: str, size: tuple[int, ...], columns: tuple[str, ...], as_csv: bool, as_json: bool
+) -> None:
+    """Describe a network layer by layer.
+
+    MODEL is a name ('cnntool models' lists them) or an .onnx file; without it the built-in network
+    is meant.
+
+    Parameters are weights, biases, scales and statistics; what layers share is counted once in the
+    total. Multiply-adds are those of convolutions and matrix products. The receptive field and the
+    stride are in pixels of the input ('all' sees the whole of it), the memory is what the
+    layer's output takes, in bytes. A dash is what is not known. On a narrow terminal some columns
+    are left out; --columns chooses.
+    """
+    if as_json and (as_csv or columns):
+        raise UsageError("--json tells all there is: --csv and --columns are for lines")
+    opened = open_layers(model)
+    from cnntool.nets.summary import summarise
+
+    summary = summarise(opened.graph, opened.layers, shapes_of(opened, size))
+    if not size and any(None in _lengths(info.shape) for info in summary.inputs):
+        console.note(f"{model} takes more than one size: --input-size HxW settles it")
+    told = columns or tuple(COLUMNS)
+    if as_json:
+        import json
+
+        console.result(json.dumps(_record(opened, summary)))
+    elif as_csv:
+        _print_csv(summary, told)
+    elif sys.stdout.isatty():
+        _print_table(summary, told, chosen=bool(columns))
+    else:
+        lines = [[COLUMNS[name](line) for name in told] for line in summary.lines]
+        for cells in [*lines, _total(summary, told)]:
+            console.result("\t".join(map(one_line, cells)))
+
+
+def _lengths(shape: tuple[int | str | None, ...] | None) -> list[int | None]:
+    return [n if isinstance(n, int) else None for n in shape or (None,)]
+
+
+def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
+    sums = {
+        "layer": "total",
+        "parameters": _number(summary.parameters),
+        "multiply-adds": _number(summary.multiply_adds),
+        "memory": _number(summary.memory),
+    }
+    return [sums.get(name, "") for name in columns]
+
+
+def _print_csv(summary: Summary, columns: Sequence[str]) -> None:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for line in summary.lines:
+        cells = (COLUMNS[name](line) for name in columns)
+        writer.writerow("" if cell == "-" else cell for cell in cells)
+    console.result(text.getvalue().rstrip("\n"))
+
+
+def _print_table(summary: Summary, columns: Sequence[str], *, chosen: bool) -> None:
+    from cnntool.cli.tables import print_table
+
+    rows = [[_grouped(name, COLUMNS[name](line)) for name in columns] for line in summary.lines]
+    print_table(
+        columns,
+        rows,
+        right=set(columns) - _TEXT,
+        elastic=("tensor", "layer"),
+        spare=() if chosen else ("tensor", "number", "memory", "type"),
+    )
+    console.result("\n".join(_totals(summary)))
+
+
+def _grouped(column: str, cell: str) -> str:
+    """Set commas between thousands, for people."""
+    counts = column in {"parameters", "multiply-adds", "memory"} and cell.isdecimal()
+    return f"{int(cell):,}" if counts else cell
+
+
+def _totals(summary: Summary) -> list[str]:
+    def count(number: int | None) -> str:
+        return "-" if number is None else f"{number:,}"
+
+    learned = summary.parameters
+    if summary.statistics and learned is not None:
+        learned -= summary.statistics
+    statistics = (
+        f" ({count(learned)} learned, {count(summary.statistics)} running statistics)"
+        if summary.statistics
+        else ""
+    )
+    inputs = ", ".join(f"{info.name} {shape_text(info)} {info.dtype}" for info in summary.inputs)
+    return [
+        f"input          {inputs}",
+        f"layers         {len(summary.lines)}",
+        f"parameters     {count(summary.parameters)}{statistics}",
+        f"multiply-adds  {count(summary.multiply_adds)}",
+        f"memory         {count(summary.memory)} bytes for all outputs",
+    ]
+
+
+def _record(opened: Opened, summary: Summary) -> dict[str, Any]:
+    return {
+        "model": opened.found.name,
+        "file": str(opened.found.file),
+        "inputs": [
+            {"name": info.name, "dtype": info.dtype or None, "shape": _lengths(info.shape)}
+            for info in summary.inputs
+        ],
+        "layers": [
+            {
+                **record(line.layer, {line.layer.pre: line.info} if line.info else {}),
+                "parameters": line.parameters,
+                "multiply_adds": line.multiply_adds,
+                "receptive_field": line.receptive_field,
+                "sees_all": line.whole,
+                "stride": line.stride,
+                "memory": line.memory,
+            }
+            for line in summary.lines
+        ],
+        "parameters": summary.parameters,
+        "statistics": summary.statistics,
+        "multiply_adds": summary.multiply_adds,
+        "memory": summary.memory,
+    }
