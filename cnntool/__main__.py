@@ -14,10 +14,17 @@ def main() -> None:
     stopping.install()
     # Nothing that start-up creates is garbage, and looking for it takes a tenth of a small command.
     gc.disable()
+    import warnings
+
+    # What libraries warn of is for who writes programs, and would stand between results and notes.
+    warnings.simplefilter("ignore")
     from cnntool.cli.main import run
 
     code = run(sys.argv[1:])
-    sys.stderr.flush()
+    try:  # noqa: SIM105 - contextlib would be imported before signals are answered
+        sys.stderr.flush()
+    except OSError:
+        pass
     # All is written and closed: taking the interpreter apart would only take time.
     os._exit(code)
 

@@ -10,11 +10,11 @@ import click
 
 from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
-from cnntool.cli.paths import expand, inputs_or_stdin
+from cnntool.cli.paths import expand, inputs_or_stdin, several
 from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import preprocessing, wishes
 from cnntool.cli.running import running, session_settings
-from cnntool.errors import ModelError
+from cnntool.errors import ModelError, UsageError
 from cnntool.nets.places import BUILT_IN
 
 if TYPE_CHECKING:
@@ -76,20 +76,24 @@ def command(
     Tab-separated lines hold the input, the rank, the probability, the label, the class's index and
     its WordNet id.
     """
+    if as_json and format_name not in {None, "jsonl"}:
+        raise UsageError(f"--json and --format {format_name} contradict each other")
     paths = inputs_or_stdin(inputs)
     form = "jsonl" if as_json else format_name or ("table" if sys.stdout.isatty() else "tsv")
     from cnntool.cli.network import Network
-    from cnntool.cli.pictures import Pictures
-    from cnntool.nets.preprocess import prepare
 
     with Network(
         model,
         wishes(settings),
         session_settings(settings),
-        many=len(paths) > 1 or paths[0].is_dir(),
+        many=several(paths),
         accepts=needs_classes,
     ) as network:
+        network.open()
         _introduce(network)
+        from cnntool.cli.pictures import Pictures
+        from cnntool.nets.preprocess import prepare
+
         pictures = Pictures(
             expand(paths, recursive=recursive, matrices=False),
             partial(prepare, spec=network.plan.input),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -36,7 +37,13 @@ def printable(text: str) -> str:
 
 
 def _say(kind: str, text: str) -> None:
-    click.echo(f"cnntool: {kind}: {printable(text)}", err=True)
+    tell(f"cnntool: {kind}: {printable(text)}")
+
+
+def tell(text: str) -> None:
+    """Write on stderr; where that cannot be written, the work goes on and the exit code tells."""
+    with suppress(OSError):
+        click.echo(text, err=True)
 
 
 def note(text: str) -> None:
@@ -57,7 +64,7 @@ def error(text: str, hint: str = "") -> None:
     if TALK.debug:
         import traceback
 
-        traceback.print_exc()
+        tell(traceback.format_exc())
     _say("error", text)
     if hint:
         _say("hint", hint)
@@ -71,7 +78,11 @@ def result(text: str) -> None:
     sys.stdout.flush()
     if sys.stdout.isatty():
         text = "\n".join(map(printable, text.split("\n")))
-    sys.stdout.buffer.write(os.fsencode(text) + b"\n")
+    try:
+        data = os.fsencode(text)
+    except UnicodeEncodeError:  # a locale of few letters
+        data = text.encode(sys.getfilesystemencoding(), "backslashreplace")
+    sys.stdout.buffer.write(data + b"\n")
     sys.stdout.buffer.flush()
 
 

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
-from cnntool.cli.paths import Item, expand
 from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import preprocessing, wishes
 from cnntool.cli.running import running, session_settings
+from cnntool.cli.truths import read_truths
 from cnntool.errors import FigureError, InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from cnntool.cli.network import Network
     from cnntool.nets.assume import Plan
+    from cnntool.nets.classify import Scores
     from cnntool.nets.evaluate import Share, Tally
-
-
-HEADINGS = {"path", "file", "filename", "image", "picture", "photo", "name"}
-"""First cells by which the heading of a table is told from its first picture."""
 
 
 class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
@@ -49,12 +45,12 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic in some v
 
 
 @click.command("evaluate")
-@click.argument("photos", metavar="DIR|CSV", type=click.Path(path_type=Path))
+@click.argument("photos", metavar="DIR|CSV", type=options.FileName())
 @model_option
 @click.option("--min-top1", type=ShareType(), help="Exit with 7 if the top-1 accuracy is lower.")
 @click.option(
     "--confusion",
-    type=click.Path(path_type=Path),
+    type=options.FileName(),
     metavar="FILE",
     help="Write what was taken for what: a table (.csv) or a picture (.png).",
 )
@@ -86,18 +82,19 @@ def command(
     DIR has a folder for each class, named by its label, its index or its WordNet id. CSV has a
     picture and its class in each line; paths are relative to the file.
     """
-    if confusion and confusion.suffix.lower() not in {".csv", ".png"}:
-        raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
     from cnntool.cli.classify import answers, needs_classes
     from cnntool.cli.network import Network
     from cnntool.cli.pictures import Pictures
-    from cnntool.nets.evaluate import Tally
     from cnntool.nets.preprocess import prepare
 
-    with Network(
-        model, wishes(settings), session_settings(settings), many=True, accepts=needs_classes
-    ) as network:
-        truths = _truths(photos, network.plan)
+    with (
+        _Confusion(confusion, overwrite=overwrite) as matrix,
+        Network(
+            model, wishes(settings), session_settings(settings), many=True, accepts=needs_classes
+        ) as network,
+    ):
+        network.open()
+        truths = read_truths(photos, network.plan)
         pictures = Pictures(
             truths,
             partial(prepare, spec=network.plan.input),
@@ -107,77 +104,30 @@ def command(
         )
         tally: Tally | None = None
         for loaded, scores in answers(network, pictures, batch=batch):
-            tally = tally or Tally(len(scores.probabilities))
+            tally = tally or _tally(network.plan, scores, max(truths.values()), str(photos))
+            if scores.probabilities.max() != scores.probabilities.max():
+                raise ModelError(f"its answer to {loaded.item.name} is NaN", source=model)
             tally.add(truths[loaded.item] + network.plan.output.background, scores.probabilities)
         if tally is None:
             raise InputError("no picture could be read", source=str(photos))
-        if confusion:
-            _write_confusion(tally, network.plan, confusion, overwrite=overwrite)
         _report(network, tally, as_json=as_json)
+        matrix.write(tally, network.plan)
         found = tally.total.accuracy1
         if min_top1 is not None and found < min_top1:
             raise FigureError(f"top-1 accuracy is {found:.2%}, and {min_top1:.2%} was demanded")
         return pictures.code
 
 
-def _truths(photos: Path, plan: Plan) -> dict[Item, int]:
-    """Return every picture with the index of its class."""
-    named = list(_folders(photos) if photos.is_dir() else _table(photos))
-    classes: dict[str, int] = {}
-    truths: dict[Item, int] = {}
-    for item, text, source in named:
-        if text not in classes:
-            classes[text] = _class(text, plan, source)
-        if truths.setdefault(item, classes[text]) != classes[text]:
-            raise UsageError(f"{item.name} is named twice, with different classes", source=source)
-    return truths
+def _tally(plan: Plan, scores: Scores, highest: int, source: str) -> Tally:
+    """Begin to count; where no labels are known, the first answer tells how many classes are."""
+    from cnntool.nets.evaluate import Tally
 
-
-def _class(text: str, plan: Plan, source: str) -> int:
-    if plan.labels is None:
-        if text.isdecimal():
-            return int(text)
+    classes = len(scores.probabilities)
+    if highest + plan.output.background >= classes:
         raise ModelError(
-            f"nothing tells which class {text!r} is", source=source, hint="give --labels FILE"
+            f"there is no class {highest}: the network tells {classes} apart, from 0", source=source
         )
-    try:
-        return plan.labels.find(text)
-    except ModelError as error:
-        raise ModelError(error.message, source=source, hint=error.hint) from None
-
-
-def _folders(photos: Path) -> Iterator[tuple[Item, str, str]]:
-    folders = sorted(p for p in photos.iterdir() if p.is_dir() and not p.name.startswith("."))
-    if not folders:
-        raise InputError(
-            "no folders in it", source=str(photos), hint="each class has a folder of its name"
-        )
-    for folder in folders:
-        for item in expand([folder], recursive=True, matrices=False):
-            yield item, folder.name, str(folder)
-
-
-def _table(photos: Path) -> Iterator[tuple[Item, str, str]]:
-    import csv
-
-    try:
-        with photos.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(reason.lower(), source=str(photos)) from None
-    if rows and rows[0][0].strip().lower() in HEADINGS:
-        del rows[0]
-    if not rows:
-        raise InputError("no pictures are named in it", source=str(photos))
-    for number, row in enumerate(rows, 1):
-        if len(row) != 2:
-            raise InputError(
-                f"row {number} has {len(row)} cells; a picture and its class are wanted",
-                source=str(photos),
-            )
-        path = photos.parent / row[0].strip()
-        yield Item(path, str(path), Path(path.name)), row[1].strip(), str(photos)
+    return Tally(classes)
 
 
 def _report(network: Network, tally: Tally, *, as_json: bool) -> None:
@@ -235,29 +185,52 @@ def _facts(share: Share) -> dict[str, Any]:
     }
 
 
-def _write_confusion(tally: Tally, plan: Plan, path: Path, *, overwrite: bool) -> None:
-    from cnntool.image.atomic import Output
-    from cnntool.nets.classify import name_of
+class _Confusion:
+    """The file of the confusion matrix, if one is wanted; begun before the long work.
 
-    places = tally.present
-    labels = [name_of(plan, place - plan.output.background)[0] for place in places]
-    counts = tally.confusion[places][:, places]
-    if path.suffix.lower() == ".csv":
-        import csv
-        import io
+    A context manager: leaving it without `write` leaves nothing behind.
+    """
 
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["true \\ answered", *labels])
-        writer.writerows([label, *row] for label, row in zip(labels, counts.tolist(), strict=True))
-        data = text.getvalue().encode()
-    else:
-        from cnntool.views.confusion import draw
+    def __init__(self, path: Path | None, *, overwrite: bool) -> None:
+        from cnntool.image.atomic import Output
 
-        data = draw(counts, labels)
-    output = Output(path, name=str(path), overwrite=overwrite)
-    try:
-        output.write(data)
-        output.commit()
-    finally:
-        output.discard()
+        self._suffix = path.suffix.lower() if path else ""
+        if path and self._suffix not in {".csv", ".png"}:
+            raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
+        self._output = Output(path, name=str(path), overwrite=overwrite) if path else None
+
+    def write(self, tally: Tally, plan: Plan) -> None:
+        """Write and complete it."""
+        if self._output is None:
+            return
+        from cnntool.nets.classify import name_of
+
+        places = tally.present
+        labels = [name_of(plan, place - plan.output.background)[0] for place in places]
+        counts = tally.confusion[places][:, places]
+        if self._suffix == ".csv":
+            data = _csv(counts.tolist(), labels)
+        else:
+            from cnntool.views.confusion import draw
+
+            data = draw(counts, labels)
+        self._output.write(data)
+        self._output.commit()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._output is not None:
+            self._output.discard()
+
+
+def _csv(counts: list[list[int]], labels: list[str]) -> bytes:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["true \\ answered", *labels])
+    writer.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
+    return text.getvalue().encode()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cnntool.cli import console, options, report
-from cnntool.cli.paths import Naming, expand, inputs_or_stdin
+from cnntool.cli.paths import Naming, expand, inputs_or_stdin, several
 from cnntool.cli.reading import Ahead
 from cnntool.cli.settings import arithmetic, label, parse_kernels, style
 from cnntool.errors import UsageError
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     required=True,
     metavar="SPEC",
     help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
-    ' ("1,0,-1;2,0,-2;1,0,-1") or @FILE; repeat to apply several in order.'
+    ' ("1,0,-1;2,0,-2;1,0,-1"), @FILE, or what a network has learned'
+    " (vgg16-mini:block1_conv1[12]); repeat to apply several in order."
     "  'cnntool kernels' lists the names.",
 )
 @click.option("--bank", is_flag=True, help="Apply every kernel to the input; stack the maps.")
@@ -110,12 +111,11 @@ def command(
     matrix is printed.
     """
     paths = inputs_or_stdin(inputs)
-    several = len(paths) > 1 or paths[0].is_dir()
     if settings["as_json"] and (output == "-" or settings["explain"]):
         raise UsageError(
             f"--json and {'--explain' if settings['explain'] else '-o -'} both want stdout"
         )
-    naming = Naming(output, label(settings), several=several)
+    naming = Naming(output, label(settings), several=several(paths))
     # The first picture is being decoded while numpy is being imported.
     with Ahead(
         expand(paths, recursive=recursive, results=naming.folder),

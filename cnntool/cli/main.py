@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -11,7 +12,7 @@ import click
 
 from cnntool import __version__
 from cnntool.cli import console
-from cnntool.errors import CnntoolError, UsageError
+from cnntool.errors import CnntoolError, OutputError, UsageError
 
 COMMANDS = {
     "filter": "Apply classic kernels to pictures and matrices.",
@@ -27,12 +28,21 @@ COMMANDS = {
     "classify": "Say what is in pictures.",
     "evaluate": "Measure how often a network is right.",
     "run": "Make pictures of pictures, by a network.",
+    "activations": "Show what every layer of a network makes of a picture.",
+    "weights": "Show what layers of a network have learned.",
+    "layers": "List the layers of a network by the names that can be asked for.",
+    "summary": "Describe a network layer by layer.",
     "models": "List, fetch, check and describe networks.",
     "devices": "Run a tiny network on every device, and say which work.",
 }
 """Every verb with its line of help; ``cnntool/cli/VERB.py`` holds its ``command``."""
 
 BROKEN_PIPE = 141
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
+"""What the system says of a stdout that takes nothing."""
+
+SHORT = {errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
+"""What it says when it has no more files, processes or memory to give."""
 
 
 class PipeClosedError(Exception):
@@ -41,6 +51,13 @@ class PipeClosedError(Exception):
 
 class Verbs(click.Group):
     """A group whose commands are imported when they are asked for."""
+
+    def make_context(self, *arguments: Any, **settings: Any) -> click.Context:
+        """Read the command line; --help and --version answer here."""
+        try:
+            return super().make_context(*arguments, **settings)
+        except BrokenPipeError:
+            raise PipeClosedError from None
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb."""
@@ -108,7 +125,7 @@ def run(arguments: list[str]) -> int:
         code = cli.main(arguments, prog_name="cnntool", standalone_mode=False)
         sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as bare:
-        click.echo(bare.format_message(), err=True)
+        console.tell(bare.format_message())
         return UsageError.exit_code
     except (BrokenPipeError, PipeClosedError):
         # Python would complain once more when it flushes stdout at exit.
@@ -127,10 +144,27 @@ def _explain(error: Exception) -> tuple[int, str, str]:
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "cnntool"
         return UsageError.exit_code, error.format_message(), f"see '{path} --help'"
-    if isinstance(error, MemoryError):
-        return code, "not enough memory", ""
+    if found := _of_the_machine(error):
+        return found
     text = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
     return code, text, "this is a defect of cnntool; --debug shows where"
+
+
+def _of_the_machine(error: Exception) -> tuple[int, str, str] | None:
+    """Return the same for what is wrong with the machine rather than with cnntool."""
+    code = CnntoolError.exit_code
+    if isinstance(error, MemoryError):
+        return code, "not enough memory", ""
+    if isinstance(error, OSError) and error.errno in UNWRITABLE:
+        # Files say so themselves, with their names.
+        return OutputError.exit_code, f"<stdout>: {os.strerror(error.errno).lower()}", ""
+    if isinstance(error, OSError) and error.errno in SHORT:
+        return code, os.strerror(error.errno).lower(), "'ulimit -a' shows the limits"
+    if isinstance(error, ImportError):
+        text = str(error).partition("\n")[0] or "it does not say why"
+        hint = "the installation may be damaged, or the memory too small"
+        return code, f"a library cannot be loaded: {text}", hint
+    return None
 
 
 def _prepare() -> None:

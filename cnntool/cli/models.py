@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +14,7 @@ from cnntool.errors import CnntoolError, ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from cnntool.nets.catalog import Entry
 
@@ -171,7 +171,7 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
 
 
 @command.command("add")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.FileName())
 @click.option("--name", help="What to call it.  [default: the file's stem]")
 @click.option("--link", is_flag=True, help="Leave the file where it is; keep a link to it.")
 @labels

@@ -22,7 +22,9 @@ MOST_LANES = 4
 
 
 class Network:
-    """A network, which is opened in a process of its own as its context is entered.
+    """A network, opened in a process of its own while the first picture is being decoded.
+
+    The process is started first of all, and ended with the context.
 
     Parameters
     ----------
@@ -46,11 +48,11 @@ class Network:
     plan : Plan
         What goes in and comes out.
     taps : tuple of str
-        The tensors to ask for: the plan's, unless they are replaced before entering.
+        The tensors to ask for: the plan's, unless they are replaced before `open`.
     settings : Settings
-        May be replaced before entering, too.
+        May be replaced before `open`, too.
     session : Session
-        Where it runs; there from entering on.
+        Where it runs; there from `open` on.
     """
 
     session: Session
@@ -64,34 +66,45 @@ class Network:
         many: bool = False,
         accepts: Callable[[Plan], None],
     ) -> None:
-        from cnntool.nets.assume import plan_for
-        from cnntool.nets.catalog import find
-        from cnntool.nets.graph import read_graph
+        from cnntool.nets.session import start
 
-        self.found: Found = find(model)
-        self.graph: Graph = read_graph(self.found.file, name=model)
-        self.plan: Plan = plan_for(model, self.graph, self.found.spec, wishes)
-        accepts(self.plan)
+        self._child = start()
+        try:
+            from cnntool.nets.assume import plan_for
+            from cnntool.nets.catalog import find
+            from cnntool.nets.graph import read_graph
+
+            self.found: Found = find(model)
+            self.graph: Graph = read_graph(self.found.file, name=model)
+            self.plan: Plan = plan_for(model, self.graph, self.found.spec, wishes)
+            accepts(self.plan)
+        except BaseException:
+            self._child.close()
+            raise
         self.taps: tuple[str, ...] = self.plan.taps
         self.settings = settings
         if many:
             lanes = min(settings.threads or options.usable_cpus(), MOST_LANES)
             self.settings = settings._replace(lanes=lanes)
 
-    def __enter__(self) -> Self:
+    def open(self) -> None:
+        """Have the network opened; what had to be assumed is said."""
         from cnntool.nets.session import Session
         from cnntool.nets.skeleton import skeleton
 
         part = skeleton(self.graph, self.taps)
-        self.session = Session(part, self.settings, name=self.plan.name)
+        self.session = Session(part, self.settings, name=self.plan.name, child=self._child)
         if self.plan.assumed:
             console.note(f"{self.plan.name}: assumed {', '.join(self.plan.assumed)}")
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if console.TALK.verbose and self.session.chatter:
-            console.detail(self.session.chatter)
-        self.session.close()
+        chatter = "".join(self._child.chatter()) if console.TALK.verbose else ""
+        if chatter:
+            console.detail(chatter)
+        self._child.close()
 
     @cached_property
     def placement(self) -> Placement:

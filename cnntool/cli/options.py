@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
+class FileName(click.Path):
+    """A file or a folder, whose reader says what is wrong with it; the empty text is none."""
+
+    def __init__(self, *, allow_dash: bool = False) -> None:
+        super().__init__(readable=False, allow_dash=allow_dash, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Check the text."""
+        if value == "":
+            self.fail("an empty file name", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
     def remember(ctx: click.Context, param: click.Parameter, value: bool) -> None:  # noqa: ARG001, FBT001
         setattr(TALK, name, value or getattr(TALK, name))  # the group's flag holds too
@@ -46,9 +59,9 @@ def inputs(command: F) -> F:
     command = click.option(
         "-r", "--recursive", is_flag=True, help="Look into the folders of a folder too."
     )(command)
-    return click.argument(
-        "inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path, allow_dash=True)
-    )(command)
+    return click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=FileName(allow_dash=True))(
+        command
+    )
 
 
 def output(command: F) -> F:
@@ -60,6 +73,32 @@ def output(command: F) -> F:
         metavar="FILE|DIR|-",
         help="Where the result goes; '-' is stdout.",
     )(command)
+
+
+class FormatName(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
+    """A format by its name or by a suffix, ``jpeg`` or ``JPG``."""
+
+    name = "name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the format's name."""
+        from cnntool.image.files import FORMATS
+
+        suffixes = {suffix[1:]: name for name, row in FORMATS.items() for suffix in row.suffixes}
+        word = str(value).lower()
+        word = suffixes.get(word, word)
+        if word not in FORMATS:
+            self.fail(f"no format is called {value!r}; known: {', '.join(FORMATS)}", param, ctx)
+        return word
+
+
+format_name = click.option(
+    "--format",
+    "format_name",
+    type=FormatName(),
+    metavar="NAME",
+    help="Format, whatever the suffix says.",
+)
 
 
 def encoding(command: F) -> F:
@@ -78,12 +117,7 @@ def encoding(command: F) -> F:
             type=click.Choice(["8", "16", "float"]),
             help="Bits of the result.  [default: those of the input]",
         ),
-        click.option(
-            "--format",
-            "format_name",
-            metavar="NAME",
-            help="Format, whatever the suffix says.",
-        ),
+        format_name,
     ):
         command = option(command)
     return command
@@ -134,14 +168,15 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in some versio
 
     Parameters
     ----------
-    least : int
-        The smallest that is allowed.
+    least, most : int
+        The smallest and the largest that is allowed.
     """
 
     name = "N|ROWS,COLUMNS"
 
-    def __init__(self, least: int = 1) -> None:
+    def __init__(self, least: int = 1, most: int = 999_999_999) -> None:
         self._least = least
+        self._most = most
 
     def convert(
         self,
@@ -153,11 +188,18 @@ class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in some versio
         if isinstance(value, tuple):
             return value
         parts = str(value).split(",")
-        whole = all(part.strip().isdecimal() and int(part) >= self._least for part in parts)
-        if len(parts) > 2 or not whole:
+        numbers = [_whole(part.strip()) for part in parts]
+        if len(parts) > 2 or min(numbers) < self._least:
             what = "a positive number" if self._least else "a whole number"
             self.fail(f"{value!r} is not {what} or two (rows,columns)", param, ctx)
-        return int(parts[0]), int(parts[-1])
+        if max(numbers) > self._most:
+            self.fail(f"{max(numbers)} is more than {self._most}", param, ctx)
+        return numbers[0], numbers[-1]
+
+
+def _whole(text: str) -> int:
+    """Return a whole number, -1 for what is none; of a huge one the first 20 digits."""
+    return int(text.lstrip("0")[:20] or 0) if text.isdecimal() else -1
 
 
 class PaddingType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -44,6 +45,16 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
     return named
 
 
+def is_folder(path: Path | str) -> bool:
+    """Return whether a path is a folder; of one that cannot be looked at, no."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where it may not look
+
+
+def several(inputs: Sequence[Path]) -> bool:
+    """Return whether the inputs may stand for more than one file."""
+    return len(inputs) > 1 or is_folder(inputs[0])
+
+
 def expand(
     inputs: Sequence[Path],
     *,
@@ -56,12 +67,13 @@ def expand(
     Of a folder, the files with a known suffix are taken, hidden ones not; with ``recursive`` those
     of its folders too, but not ``results``, where the command writes; matrices only if wanted.
     Links to folders are not followed. A folder with no picture in it, or one that cannot be read,
-    gives an item with an error.
+    gives an item with an error; so does what is no file in it, such as a pipe, for which one might
+    wait forever.
     """
     for path in inputs:
         if str(path) == STDIO:
             yield Item(None, "<stdin>", Path("stdin"))
-        elif not path.is_dir():
+        elif not is_folder(path):
             yield Item(path, str(path), Path(path.name))
         else:
             yield from _walk(path, recursive=recursive, results=results, matrices=matrices)
@@ -83,13 +95,23 @@ def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool
             if Path(name).suffix.lower() in suffixes and not name.startswith("."):
                 found = True
                 path = Path(root, name)
-                yield Item(path, str(path), path.relative_to(folder))
+                if _is_special(path):
+                    yield _bad(path, "no regular file")
+                else:
+                    yield Item(path, str(path), path.relative_to(folder))
     for error in unreadable:
         yield _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
     if not found and not unreadable:
         hint = "" if recursive else "--recursive looks into its folders too"
         what = "pictures or matrices" if matrices else "pictures"
         yield _bad(folder, f"no {what} in this folder", hint)
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # the reader will say what is wrong
+        return False
 
 
 def _bad(folder: Path, reason: str, hint: str = "") -> Item:
@@ -111,6 +133,8 @@ class Naming:
     """
 
     def __init__(self, output: str | None, label: str, *, several: bool) -> None:
+        if output == "":
+            raise UsageError("an empty file name", source="--output")
         self._output = output
         self._label = label
         self._taken: dict[Path, Item] = {}
@@ -118,13 +142,13 @@ class Naming:
         self.folder = (
             Path(output)
             if output not in (None, STDIO)
-            and (several or output.endswith(separators) or Path(output).is_dir())
+            and (several or output.endswith(separators) or is_folder(output))
             else None
         )
         self._several = several
         if several and output == STDIO:
             raise _crowded()
-        if several and self.folder and not self.folder.is_dir() and self.folder.suffix:
+        if several and self.folder and not is_folder(self.folder) and self.folder.suffix:
             raise UsageError(
                 f"several inputs need a folder to go to, not {output!r}",
                 hint=f"write '{output}{os.sep}' if this is one",
@@ -213,4 +237,5 @@ def make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(error.strerror or "cannot be made", source=str(folder)) from None
+        reason = (error.strerror or "cannot be made").lower()
+        raise OutputError(reason, source=str(folder)) from None

@@ -105,6 +105,8 @@ class Pictures:
                 return Loaded(item, reader.info, self._prepare(reader.picture(), reader.info))
         except CnntoolError as error:
             error.source = error.source or item.name
+            if "--allow-nan" in error.hint:  # which no command that reads pictures has
+                error.hint = ""
             return error
         except MemoryError:
             return CnntoolError("not enough memory", source=item.name)

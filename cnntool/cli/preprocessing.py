@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cnntool.cli.options import Pair
+from cnntool.cli.options import FileName, Pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +48,7 @@ def preprocessing(command: F) -> F:
     for option in (
         click.option(
             "--crop",
-            type=Pair(),
+            type=Pair(most=16384),
             help="Cut this size from the centre.",
         ),
         click.option(
@@ -79,7 +78,7 @@ def preprocessing(command: F) -> F:
 
 labels = click.option(
     "--labels",
-    type=click.Path(path_type=Path),
+    type=FileName(),
     help="Names of the classes: a line each, or TSV, or JSON.",
 )
 

@@ -82,7 +82,9 @@ def explain(name: str, info: ImageInfo, rendering: Rendering) -> list[str]:
     for branch in pipeline.branches:
         for step in branch:
             if step.plan is None:
-                lines.append(f"filter  {step.filter.name}: non-linear, on whole maps")
+                joins = getattr(step.filter, "joins", False)
+                how = "a kernel for each colour, added up" if joins else "non-linear"
+                lines.append(f"filter  {step.filter.name}: {how}, on whole maps")
                 continue
             plan = step.plan.describe()
             size = "x".join(map(str, plan["kernel"]))

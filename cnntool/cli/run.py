@@ -12,7 +12,7 @@ import click
 
 from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
-from cnntool.cli.paths import Naming, expand, inputs_or_stdin
+from cnntool.cli.paths import Naming, expand, inputs_or_stdin, several
 from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import preprocessing, wishes
 from cnntool.cli.running import running, session_settings
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @options.inputs
 @model_option
 @options.output
-@click.option("--format", "format_name", metavar="NAME", help="Format, whatever the suffix says.")
+@options.format_name
 @click.option("--native", is_flag=True, help="Keep the size at which the network works.")
 @labels_option
 @preprocessing
@@ -65,13 +65,14 @@ def command(
     result without --output is called INPUT.run.png and lies in the working directory.
     """
     paths = inputs_or_stdin(inputs)
-    naming = Naming(output, "run", several=len(paths) > 1 or paths[0].is_dir())
+    naming = Naming(output, "run", several=several(paths))
     from cnntool.cli.network import Network
     from cnntool.cli.pictures import Pictures
 
     with Network(
         model, wishes(settings), session_settings(settings), accepts=_needs_picture
     ) as network:
+        network.open()
         pictures = Pictures(
             expand(paths, recursive=recursive, results=naming.folder, matrices=False),
             partial(_made, spec=network.plan.input),
@@ -131,7 +132,8 @@ class _Writing(NamedTuple):
         self.network.placement  # noqa: B018 - says once where it runs
         height, width, channels = painting.pixels.shape
         info = ImageInfo(height, width, channels)
-        name = choose_format(loaded.info, self.format_name, self.naming.named)
+        source = info._replace(format=loaded.info.format)
+        name = choose_format(source, self.format_name, self.naming.named)
         row = FORMATS[name]
         target = self.naming.place(
             loaded.item, row.suffixes[0], text=not row.binary, as_json=self.as_json

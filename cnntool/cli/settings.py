@@ -16,10 +16,19 @@ if TYPE_CHECKING:
 
 
 def parse_kernels(kernels: Sequence[str]) -> tuple[Filter | Operation, ...]:
-    """Read every --kernel."""
+    """Read every --kernel: those of `cnntool.filters.spec`, and ``MODEL:LAYER[12]``."""
     from cnntool.filters.spec import parse
 
-    return tuple(parse(text) for text in kernels)
+    return tuple(_learned(text) or parse(text) for text in kernels)
+
+
+def _learned(text: str) -> Filter | Operation | None:
+    """Read a kernel that a network has learned, if the text names one."""
+    if not text.rstrip().endswith("]"):
+        return None
+    from cnntool.cli.learned_kernel import parse_learned
+
+    return parse_learned(text.strip())
 
 
 def arithmetic(settings: dict[str, Any]) -> Options:
@@ -64,5 +73,13 @@ def label(settings: dict[str, Any]) -> str:
     """Return what goes into a result's name: ``sobel``, ``gaussian.sobel``, ``bank``."""
     if settings["bank"] or settings["mix"]:
         return "bank"
-    names = (spec.partition(":")[0].strip().lower() for spec in settings["kernels"])
-    return ".".join(n if n.replace("-", "").isalpha() else "custom" for n in names)
+    return ".".join(map(_name, settings["kernels"]))
+
+
+def _name(spec: str) -> str:
+    if spec.rstrip().endswith("]"):
+        from cnntool.cli.learned_kernel import short_name
+
+        return short_name(spec.strip())
+    name = spec.partition(":")[0].strip().lower()
+    return name if name.replace("-", "").isalpha() else "custom"

@@ -69,10 +69,17 @@ def make_pipeline(
 
 
 def _wants_luma(filters: Sequence[Filter | Operation], options: Options) -> bool:
-    """Blurring works on each colour; a derivative, an edge or a bank on the luma."""
+    """Blurring works on each colour; a derivative, an edge or a bank on the luma.
+
+    A filter that joins the colours needs them.
+    """
     if options.channels is not None:
         return options.channels == "luma"
-    return options.bank or any(item.luma for item in filters)
+    joins = [not isinstance(item, Filter) and item.joins for item in filters]
+    if options.bank:
+        return not all(joins)
+    first = joins.index(True) if True in joins else len(joins)
+    return any(item.luma for item in filters[:first])
 
 
 def _refuse_senseless(operation: Operation, options: Options) -> None:
@@ -100,7 +107,9 @@ def _plan_chain(
     steps: list[Step] = []
     for item in chain:
         plan = None
-        if isinstance(item, Filter):
+        if not isinstance(item, Filter):
+            channels = 1 if item.joins else channels
+        else:
             plan = make_plan(
                 (height, width),
                 item,

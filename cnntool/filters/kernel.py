@@ -134,6 +134,9 @@ class Filter:
         ``max`` the largest (with its sign).
     name : str
         As it is shown.
+    signed : bool
+        Whether its results count as signed even where the weights do not sum to 0, as those of
+        learned kernels do.
 
     Raises
     ------
@@ -144,6 +147,7 @@ class Filter:
     kernels: tuple[Kernel, ...]
     combine: Combine = "single"
     name: str = "custom"
+    signed: bool = False
 
     def __post_init__(self) -> None:
         if not self.kernels:
@@ -163,7 +167,7 @@ class Filter:
         """What the results mean: a fact of the kernels, never of the data."""
         if self.combine != "single":
             return "magnitude"
-        return "signed" if self.kernels[0].is_zero_sum else "smooth"
+        return "signed" if self.signed or self.kernels[0].is_zero_sum else "smooth"
 
     @property
     def luma(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a filter that is no convolution is to the rest of the room."""
+"""What a filter that is no convolution of each channel is to the rest of the room."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Operation(NamedTuple):
-    """A non-linear filter of one whole map.
+    """A filter of one whole map, or of all channels together.
 
     Attributes
     ----------
@@ -19,13 +19,15 @@ class Operation(NamedTuple):
         As on the command line.
     apply : callable
         Takes the map (H, W) and a border's name; returns a map of the same shape, of the same
-        dtype or bool.
+        dtype, float or bool.
     luma : bool
         Whether colour pictures are reduced to luma first.
     borders : bool
         Whether a border means anything to it.
     unit : bool
         Whether it needs values on the scale 0..1 rather than the file's own integers.
+    joins : bool
+        Whether it takes all channels (H, W, C) and makes one map of them, with signed values.
     """
 
     name: str
@@ -33,3 +35,4 @@ class Operation(NamedTuple):
     luma: bool = False
     borders: bool = True
     unit: bool = False
+    joins: bool = False

@@ -57,7 +57,12 @@ class Entry(NamedTuple):
     @property
     def present(self) -> bool:
         """Whether its file is here."""
-        return self.file.is_file()
+        return _is_file(self.file)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether a path is a file; of one that cannot be looked at, no."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises where it may not look
 
 
 def names() -> list[str]:
@@ -89,7 +94,7 @@ def entry(name: str) -> Entry:
     if NAME.fullmatch(name):
         shipped = shipped_models()
         spec = _read(shipped, name)
-        if spec and (shipped / spec.file).is_file():
+        if spec and _is_file(shipped / spec.file):
             return Entry(spec, shipped / spec.file, shipped=True, bundled=True)
         user = user_models()
         found = spec or _read(user, name)
@@ -100,7 +105,7 @@ def entry(name: str) -> Entry:
 
 def _read(folder: Path, name: str) -> ModelSpec | None:
     manifest = folder / f"{name}.toml"
-    if not manifest.is_file():
+    if not _is_file(manifest):
         return None
     spec = read_manifest(manifest)
     if spec.name != name:
@@ -176,7 +181,7 @@ def find_file(path: Path) -> Found:
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise ModelError(f"this is {kind}", source=name)
     manifest = path.with_suffix(".toml")
-    if not manifest.is_file():
+    if not _is_file(manifest):
         return Found(name, None, path)
     spec = read_manifest(manifest)
     if spec.file != path.name:

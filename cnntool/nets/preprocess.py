@@ -20,6 +20,9 @@ PAPER = 255.0
 """What shows through transparent pixels: white, as most viewers show them."""
 
 
+OVERSHOOT = 1.0
+"""How far a picture of floats may go beyond 0..1: a sharpened one does, one of 0..255 does more."""
+
 LONG = 16
 """How many times larger than its cut a resized picture may be before it is cut first."""
 
@@ -165,11 +168,12 @@ def _opaque(pixels: NDArray[Any], info: ImageInfo) -> NDArray[Any]:
     if pixels.dtype == np.uint8 and not info.alpha:
         return pixels
     colours = pixels[..., : info.channels].astype(np.float32)
-    if pixels.dtype.kind == "f" and info.matrix and colours.size:
+    if pixels.dtype.kind == "f":
         low, high = float(colours.min()), float(colours.max())
-        if low < 0 or high > 1:
+        slack = 0 if info.matrix else OVERSHOOT
+        if low < -slack or high > 1 + slack:
             raise InputError(f"its numbers go from {low:g} to {high:g}; as a picture they must lie "
-                             "in 0..1", hint="an array of uint8 is taken as 0..255")  # fmt: skip
+                             "in 0..1", hint="divide numbers of 0..255 by 255")  # fmt: skip
     colours *= 255 / info.peak
     if info.alpha:
         cover = pixels[..., info.channels :].astype(np.float32) / np.float32(info.peak)

@@ -80,12 +80,12 @@ def check_name(name: str, *, source: str) -> None:
     if not NAME.fullmatch(name) or catalog.is_path(name):
         reason = f"{name!r} is no name: a-z, 0-9, '.', '_' and '-', and no .onnx at the end"
         raise UsageError(reason, source=source, hint="--name gives it one")
-    if (shipped_models() / f"{name}.toml").exists():
+    if os.path.lexists(shipped_models() / f"{name}.toml"):
         raise UsageError(
             f"{name!r} is the name of a model that the tool knows", source=source,
             hint="--name gives it another",
         )  # fmt: skip
-    if (user_models() / f"{name}.toml").exists():
+    if os.path.lexists(user_models() / f"{name}.toml"):
         raise UsageError(
             f"there is a model called {name!r} already", source=source,
             hint=f"'cnntool models remove {name}' removes it, --name gives the new one another",

@@ -7,10 +7,11 @@ import pytest
 from onnx import TensorProto, helper
 from small import colours, map_net, picture_net, save
 
+from cnntool.cli import preprocessing
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
-from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, Wishes, wished
+from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Wishes, wished
 from cnntool.nets.spec import InputSpec
 
 
@@ -152,6 +153,10 @@ class _Manifest:
         from cnntool.nets.spec import OutputSpec
 
         self.input, self.output = entry, OutputSpec("output", "image")
+
+
+def test_the_words_of_the_command_line_are_the_recipes():
+    assert tuple(RECIPES) == preprocessing.RECIPES
 
 
 def test_wishes():

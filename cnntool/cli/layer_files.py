@@ -1,0 +1,294 @@
+"""Where the pictures and arrays of layers go, and writing them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from cnntool.cli.layer_table import STDOUT
+from cnntool.cli.looking import safe
+from cnntool.cli.paths import STDIO, Naming, make_folder
+from cnntool.errors import OutputError, UsageError
+from cnntool.image.files import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from cnntool.cli.looking import Wanted
+    from cnntool.cli.paths import Item
+    from cnntool.image.atomic import Output
+
+RAW = (".npz", ".npy")
+
+
+def raw_format(raw: str | None, output: str | None) -> str | None:
+    """Settle whether numbers are wanted, and in which format: ``npz``, ``npy`` or None.
+
+    Raises
+    ------
+    UsageError
+        When --raw says one thing and the suffix of --output another.
+    """
+    if output is None or output == STDIO or _is_folder(output):
+        return raw
+    suffix = Path(output).suffix.lower()
+    if suffix not in RAW and not (raw and suffix):
+        return raw
+    if raw and f".{raw}" != suffix:
+        raise UsageError(f"--raw {raw} and {output!r} disagree")
+    return suffix[1:]
+
+
+def _is_folder(output: str) -> bool:
+    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+
+
+def _is_file(output: str) -> bool:
+    """Tell whether a name is meant for a file: it ends as those of pictures or numbers do."""
+    known = {suffix for row in FORMATS.values() for suffix in row.suffixes} | set(RAW)
+    return Path(output).suffix.lower() in known and not _is_folder(output)
+
+
+class Destination(NamedTuple):
+    """A file, or stdout if that is None."""
+
+    path: Path | None
+
+    @property
+    def name(self) -> str:
+        """What errors and tables call it."""
+        return STDOUT if self.path is None else str(self.path)
+
+
+class LayerFiles:
+    """Decides where every result goes.
+
+    One layer's result is named as other commands name theirs. Those of several layers lie in a
+    folder, ``NN-LAYER.png``, which is what --output names; where there are several inputs, a
+    folder for each in that.
+
+    Parameters
+    ----------
+    output : str or None
+        What the user gave for --output.
+    wanted : sequence of Wanted
+        The layers.
+    suffix : str
+        Of the files.
+    several : bool
+        Whether there may be more than one input.
+    label : str
+        Goes into the name of a folder that the tool chooses.
+    as_json : bool
+        Whether records go to stdout.
+    """
+
+    def __init__(
+        self,
+        output: str | None,
+        wanted: Sequence[Wanted],
+        suffix: str,
+        *,
+        several: bool,
+        label: str,
+        as_json: bool,
+    ) -> None:
+        self._output = output
+        self._several = several
+        self._label = label
+        self._json = as_json
+        self._width = max(2, len(str(len(wanted))))
+        self._taken: dict[Path, Item] = {}
+        self.suffix = suffix
+        self._naming: Naming | None = None
+        if len(wanted) == 1 or suffix == ".npz":
+            one = safe(wanted[0].title) if len(wanted) == 1 else label
+            self._naming = Naming(output, one, several=several)
+            if named := self._naming.named:
+                self.suffix = Path(named).suffix.lower()
+        elif output == STDIO:
+            raise UsageError(
+                f"{len(wanted)} layers cannot share stdout",
+                hint="name one --layer, or write all with --raw npz",
+            )
+        elif output and _is_file(output):
+            raise UsageError(
+                f"{len(wanted)} layers need a folder to go to, not {output!r}",
+                hint=f"write '{output}/' if this is one, or name one --layer",
+            )
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that results go to, if the user named one."""
+        if self._naming is not None:
+            return self._naming.folder
+        return Path(self._output) if self._output else None
+
+    def place(self, item: Item, wanted: Wanted) -> Destination:
+        """Return where the result of a layer goes.
+
+        Raises
+        ------
+        UsageError
+            Numbers that would upset a terminal, or stdout wanted twice.
+        OutputError
+            A name that another input's result has, or a folder that cannot be made.
+        """
+        if self._naming is not None:
+            return Destination(
+                self._naming.place(item, self.suffix, text=False, as_json=self._json)
+            )
+        number = str(wanted.number).zfill(self._width)
+        folder = self._folder_of(item)
+        make_folder(folder)
+        return Destination(folder / f"{number}-{safe(wanted.title)}{self.suffix}")
+
+    def _folder_of(self, item: Item) -> Path:
+        if self._output is None:
+            folder = Path(f"{item.relative.stem}.{self._label}")
+        elif self._several:
+            folder = Path(self._output, item.relative.with_suffix(""))
+        else:
+            return Path(self._output)
+        if self._taken.get(folder, item).relative != item.relative:  # x.jpg beside x.png
+            folder = folder.with_name(item.relative.name)
+        before = self._taken.setdefault(folder, item)
+        if before != item:
+            raise OutputError(
+                f"already holds the result of {before.name}",
+                source=str(folder),
+                hint="give inputs of one name different folders",
+            )
+        return folder
+
+
+def write_picture(
+    place: Destination, pixels: NDArray[Any], suffix: str, *, overwrite: bool
+) -> None:
+    """Write a drawn layer in the format that the suffix stands for."""
+    from cnntool.image.files import format_of, write_image
+    from cnntool.image.types import ImageInfo
+
+    height, width, channels = pixels.shape
+    write_image(
+        place.path or sys.stdout.buffer,
+        pixels,
+        ImageInfo(height, width, channels),
+        name=place.name,
+        format=format_of(f"layer{suffix}").name,
+        overwrite=overwrite,
+    )
+
+
+def write_array(place: Destination, values: NDArray[Any], *, overwrite: bool) -> None:
+    """Write numbers as ``.npy``."""
+    with Sink(place, overwrite=overwrite) as sink:
+        _save(sink, values)
+
+
+def _save(stream: Any, values: NDArray[Any]) -> None:
+    import numpy as np
+
+    values = np.ascontiguousarray(values, np.float32)
+    np.lib.format.write_array(stream, values, version=(1, 0), allow_pickle=False)
+
+
+class Sink:
+    """A file that appears when it is complete, as something that other libraries write to."""
+
+    def __init__(self, place: Destination, *, overwrite: bool) -> None:
+        from cnntool.image.atomic import Output
+
+        target = place.path or sys.stdout.buffer
+        self._output: Output = Output(target, name=place.name, overwrite=overwrite)
+        self._position = 0
+        self._given_up = False
+
+    def write(self, data: Any) -> int:
+        """Append bytes; nothing once it was given up."""
+        view = memoryview(data).cast("B")
+        if not self._given_up:
+            self._output.write(view)
+        self._position += len(view)
+        return len(view)
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._position
+
+    def flush(self) -> None:
+        """Do nothing: all is flushed in the end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self._output.commit()
+        else:
+            self._given_up = True
+            self._output.discard()
+
+
+class Archive:
+    """An ``.npz`` file that arrays are added to one by one.
+
+    Parameters
+    ----------
+    place : Destination
+    overwrite : bool
+    """
+
+    def __init__(self, place: Destination, *, overwrite: bool) -> None:
+        self._sink = Sink(place, overwrite=overwrite)
+
+    def __enter__(self) -> Self:
+        from zipfile import ZipFile
+
+        self._zip = ZipFile(self._sink, "w")  # type: ignore[call-overload]  # it writes and tells
+        return self
+
+    def add(self, name: str, values: NDArray[Any]) -> None:
+        """Add an array under a name."""
+        with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
+            _save(entry, values)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            with self._sink:
+                self._zip.close()
+        else:
+            self._sink.__exit__(kind, value, traceback)
+            self._zip.close()  # into nothing: else it would complain when it is collected
+
+
+def archive_for(
+    files: LayerFiles | None, item: Item, wanted: Sequence[Wanted], *, overwrite: bool
+) -> Any:
+    """Open the archive for the layers of one input; a context of None where there is none."""
+    if files is None or files.suffix != ".npz":
+        return nullcontext()
+    return Archive(files.place(item, wanted[0]), overwrite=overwrite)
+
+
+def key_of(one: Wanted, among: Sequence[Wanted]) -> str:
+    """Name a layer in an archive: its title, with its number if an earlier one has that too."""
+    name = safe(one.title)
+    first = next(other for other in among if safe(other.title) == name)
+    return name if first is one else f"{name}-{one.number}"

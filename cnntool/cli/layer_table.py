@@ -1,0 +1,173 @@
+"""Figures of layers as a table, as lines and as records."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnntool.cli import console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cnntool.cli.looking import Wanted
+    from cnntool.nets.field import Field
+    from cnntool.nets.statistics import Statistics
+
+
+STDOUT = "<stdout>"
+"""What a result is called that goes there."""
+
+
+class Row(NamedTuple):
+    """A layer that was looked at.
+
+    Attributes
+    ----------
+    wanted : Wanted
+        Which one.
+    figures : Statistics
+        What its values are like.
+    dequantised : bool
+        Whether they were whole numbers that stand for others.
+    field : Field or None
+        What a value sees of the picture, where that is known.
+    output : str or None
+        Where it was written.
+    """
+
+    wanted: Wanted
+    figures: Statistics
+    dequantised: bool
+    field: Field | None
+    output: str | None
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Write a shape as people do: ``64 x 28 x 28``."""
+    return " x ".join(map(str, shape)) or "1"
+
+
+def field_text(field: Field | None) -> str:
+    """Write a receptive field: ``76 x 76``, or that it is the whole picture; empty if unknown."""
+    if field is None:
+        return ""
+    if field.whole:
+        return "whole picture"
+    return " x ".join(f"{float(extent):g}" for extent in field.extent)
+
+
+def lines(name: str, rows: Sequence[Row]) -> str:
+    """Lay rows out for programs: a line each, cells apart by tabs."""
+    text = []
+    for row in rows:
+        cells = [name, row.wanted.title, row.wanted.tensor, "x".join(map(str, row.figures.shape))]
+        figures = row.figures
+        floats = (figures.minimum, figures.maximum, figures.mean, figures.deviation)
+        cells += [f"{value:.7g}" for value in (*floats, figures.sparsity)]
+        cells += [str(count) for count in (figures.dead, figures.nan, figures.infinite)]
+        cells.append(row.output or "")
+        text.append(tabbed(cells))
+    return "\n".join(text)
+
+
+def tabbed(cells: Iterable[str]) -> str:
+    """Join cells by tabs; those that hold tabs or line ends get blanks for them."""
+    return "\t".join("".join(" " if c in "\t\n\r" else c for c in cell) for cell in cells)
+
+
+def record(row: Row) -> dict[str, Any]:
+    """Make a record of a row, ready for JSON."""
+    figures, field, layer = row.figures, row.field, row.wanted.layer
+    known = field is not None and not field.whole
+    return {
+        "layer": row.wanted.title,
+        "tensor": row.wanted.tensor,
+        "number": layer.number if layer else None,
+        "type": row.wanted.kind or None,
+        "ordinal": layer.ordinal if layer else None,
+        "meaning": row.wanted.words or None,
+        "dequantised": row.dequantised,
+        "shape": list(figures.shape),
+        "minimum": _number(figures.minimum),
+        "maximum": _number(figures.maximum),
+        "mean": _number(figures.mean),
+        "deviation": _number(figures.deviation),
+        "sparsity": _number(figures.sparsity),
+        "dead": figures.dead,
+        "maps": figures.maps,
+        "nan": figures.nan,
+        "infinite": figures.infinite,
+        "receptive_field": [float(n) for n in field.extent] if field and known else None,
+        "stride": [float(n) for n in field.jump] if field and known and field.jump else None,
+        "sees_all": field.whole if field else None,
+        "output": row.output,
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return value if math.isfinite(value) else None
+
+
+def tell(name: str, rows: Sequence[Row], facts: dict[str, Any] | None) -> None:
+    """Print the figures, unless stdout holds the result itself.
+
+    Parameters
+    ----------
+    name : str
+        What was looked at.
+    rows : sequence of Row
+        Its layers.
+    facts : dict or None
+        What a record says besides; None where no record is wanted: then people get a table, and
+        programs lines.
+    """
+    if any(row.output == STDOUT for row in rows):
+        return
+    if facts is not None:
+        import json
+
+        console.result(json.dumps({**facts, "layers": [record(row) for row in rows]}))
+    elif sys.stdout.isatty():
+        _table(name, rows)
+        _say_where(rows)
+    else:
+        console.result(lines(name, rows))
+
+
+def _say_where(rows: Sequence[Row]) -> None:
+    """Say on a terminal where the results are."""
+    outputs = list(dict.fromkeys(row.output for row in rows if row.output))
+    if len(outputs) == 1:
+        console.result(f"written to {outputs[0]}")
+    elif outputs:
+        console.result(f"{len(outputs)} files in {Path(outputs[0]).parent}")
+
+
+def _table(name: str, rows: Sequence[Row]) -> None:
+    """Print rows for people."""
+    from cnntool.cli.tables import print_table
+
+    odd = any(row.figures.nan or row.figures.infinite for row in rows)
+    numbers = ["shape", "min", "max", "mean", "deviation", "zeros", "dead"]
+    numbers += ["NaN", "infinite"] if odd else []
+    cells = []
+    for row in rows:
+        figures = row.figures
+        floats = (figures.minimum, figures.maximum, figures.mean, figures.deviation)
+        dead = f"{figures.dead}/{figures.maps}" if figures.dead else "-"
+        line = [
+            row.wanted.title,
+            "x".join(map(str, figures.shape)),
+            *(f"{value:.3g}" for value in floats),
+            f"{figures.sparsity:.0%}",
+            dead if len(figures.shape) > 1 else "",
+        ]
+        cells.append([*line, *([str(figures.nan), str(figures.infinite)] if odd else [])])
+    console.result(name)
+    print_table(
+        ("layer", *numbers), cells, right=set(numbers), elastic="layer", spare=("deviation",)
+    )

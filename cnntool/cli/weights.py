@@ -1,0 +1,215 @@
+"""``cnntool weights``: what layers of a network have learned, as pictures and numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import console, opening, options
+from cnntool.cli.looking import Wanted, title_of
+from cnntool.cli.maps import STYLES, Drawing, chosen_drawing, drawing
+from cnntool.errors import UsageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from cnntool.cli.layer_files import LayerFiles
+    from cnntool.cli.layer_table import Row
+    from cnntool.cli.learned import Trained
+    from cnntool.cli.paths import Item
+    from cnntool.nets.learned import Learned
+
+
+SHEET = 1000
+"""Pixels to which a small matrix grows."""
+
+
+@click.command("weights")
+@opening.model
+@click.option(
+    "-l",
+    "--layer",
+    "queries",
+    multiple=True,
+    metavar="NAME",
+    help="A convolution or a dense layer: its name, conv:9, '#42' or a pattern; may be repeated."
+    " 'cnntool layers' lists the names.  [default: the first convolution]",
+)
+@drawing(styles=[style for style in STYLES if style != "overlay"])
+@click.option(
+    "--slices",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Input channels that are shown of a deeper kernel.",
+)
+@click.option(
+    "--channel-order",
+    type=click.Choice(["rgb", "bgr"], case_sensitive=False),
+    help="Colours of the first layer's kernels.  [default: what the network takes]",
+)
+@click.option(
+    "--raw",
+    type=click.Choice(["npz", "npy"]),
+    help="Write the numbers instead: float32, outputs x inputs x rows x columns.",
+)
+@click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
+@options.output
+@options.json_lines
+@options.talk
+def command(
+    *, model: str, queries: tuple[str, ...], channel_order: str | None, **settings: Any
+) -> None:
+    """Show what layers of a network have learned.
+
+    MODEL is a name ('cnntool models' lists them) or an .onnx file; without it the built-in network
+    is meant. The kernels of a layer become the tiles of one PNG: those of the first layer in
+    colour, with mid-grey for 0; of deeper ones their first input channels, blue below 0 and red
+    above. It is called MODEL.LAYER.png, those of several layers are MODEL.weights/NN-LAYER.png;
+    --output names another file or folder.
+
+    Lines in a pipe hold the network, the layer, the tensor, its shape, minimum, maximum, mean,
+    deviation, share of zeros, kernels that are zero everywhere, how many weights are NaN and
+    infinite, and the file.
+    """
+    from cnntool.cli.layer_files import LayerFiles, raw_format
+    from cnntool.cli.learned import Trained
+
+    if settings["stats_only"] and (settings["output"] or settings["raw"]):
+        raise UsageError("--stats-only writes nothing")
+    raw = raw_format(settings["raw"], settings["output"])
+    network = Trained(model, channel_order.upper() if channel_order else None)
+    chosen = _choose(network, queries)
+    files = None
+    if not settings["stats_only"]:
+        files = LayerFiles(
+            settings["output"],
+            chosen,
+            f".{raw or 'png'}",
+            several=False,
+            label="weights",
+            as_json=settings["as_json"],
+        )
+    _Weights(network, model, files, settings).run(chosen)
+
+
+def _choose(network: Trained, queries: tuple[str, ...]) -> list[Wanted]:
+    """Find the layers, in the order of the network; of patterns only those with weights."""
+    from cnntool.nets.layers import describe
+    from cnntool.nets.learned import has_weights
+
+    found = {}
+    for query in queries or ("conv:1",):
+        meant = network.layers.resolve(query, at="pre")
+        rows = [network.of(one) for one in meant]
+        usable = [row for row in rows if has_weights(network.graph, row)] or rows[:1]
+        found.update({row.number: row for row in usable})
+        said = meant[0].text if len(meant) == 1 else f"{query} -> {len(usable)} layers"
+        console.note(said if queries else f"no --layer: the first convolution, {said}")
+    rows = [found[number] for number in sorted(found)]
+    return [
+        Wanted(number, title_of(row.post, row), row.pre, row, describe(row, row.pre))
+        for number, row in enumerate(rows, 1)
+    ]
+
+
+class _Weights:
+    """One command line: layers whose weights are drawn, written and described."""
+
+    def __init__(
+        self,
+        network: Trained,
+        model: str,
+        files: LayerFiles | None,
+        settings: dict[str, Any],
+    ) -> None:
+        self._network = network
+        self._model = model
+        self._files = files
+        self._settings = settings
+        self._drawing: Drawing = chosen_drawing(settings)
+
+    def run(self, chosen: list[Wanted]) -> None:
+        """Look at every layer."""
+        from cnntool.cli.layer_files import archive_for, key_of
+        from cnntool.cli.layer_table import tell
+        from cnntool.cli.paths import Item
+
+        name = Path(self._model)
+        stem = name.name.removesuffix(".onnx")
+        item = Item(name, self._model, Path(f"{stem}.onnx"))
+        rows = []
+        overwrite = self._settings["overwrite"]
+        with archive_for(self._files, item, chosen, overwrite=overwrite) as archive:
+            for wanted in chosen:
+                assert wanted.layer is not None  # noqa: S101 - `_choose` sees to that
+                found = self._network.weights(wanted.layer)
+                rows.append(self._row(item, wanted, found))
+                if archive is not None:
+                    archive.add(key_of(wanted, chosen), found.values)
+        tell(self._model, rows, {"model": self._model} if self._settings["as_json"] else None)
+
+    def _row(self, item: Item, wanted: Wanted, found: Learned) -> Row:
+        """Draw, write and describe one layer."""
+        from cnntool.cli.layer_files import write_array, write_picture
+        from cnntool.cli.layer_table import Row
+        from cnntool.nets.statistics import statistics
+
+        output = None
+        if found.colours and self._network.assumed:
+            console.note(f"{self._model}: red is taken to come first; --channel-order bgr swaps")
+        if found.dequantised:
+            console.note(f"{wanted.title}: its weights are stored in 8 bits and shown dequantised")
+        if self._files is not None:
+            place, suffix = self._files.place(item, wanted), self._files.suffix
+            overwrite = self._settings["overwrite"]
+            output = place.name
+            if suffix == ".npy":
+                write_array(place, found.values, overwrite=overwrite)
+            elif suffix != ".npz":
+                write_picture(place, self._picture(wanted, found), suffix, overwrite=overwrite)
+        return Row(
+            wanted._replace(tensor=found.tensor),
+            statistics(found.values),
+            found.dequantised,
+            None,
+            output,
+        )
+
+    def _picture(self, wanted: Wanted, found: Learned) -> NDArray[Any]:
+        """Draw the kernels of a layer, or a matrix as one map."""
+        from cnntool.cli.layer_table import shape_text
+        from cnntool.views.board import Caption
+        from cnntool.views.choice import choose
+        from cnntool.views.kernels import kernel_sheet
+
+        values, drawing = found.values, self._drawing
+        facts = [shape_text(values.shape), Path(self._model).name]
+        caption = Caption(wanted.title, ", ".join(facts))
+        if not found.is_kernels:
+            grown = min(SHEET // max(values.shape), 32)
+            whole = drawing._replace(
+                maps="",
+                sort=None,
+                style=drawing.style or "diverging",
+                upscale=drawing.upscale or (grown if grown > 1 else None),
+                numbered=False,
+            )
+            return whole.picture(values[None], caption)
+        if found.colours:
+            values = self._network.in_red_green_blue(values)
+        flat = values.reshape(len(values), -1, values.shape[3])
+        chosen = choose(flat, drawing.maps, drawing.sort) if drawing.maps or drawing.sort else None
+        return kernel_sheet(
+            values,
+            chosen=chosen,
+            style=drawing.style,
+            scale=drawing.scale or "signed",
+            slices=self._settings["slices"],
+            columns=drawing.columns,
+            upscale=drawing.upscale,
+            gap=drawing.gap,
+            caption=caption,
+        )
