@@ -30,6 +30,16 @@ class Done:
         return self.out.decode()
 
 
+@pytest.fixture(autouse=True)
+def talk(monkeypatch):
+    """Let every test be told what an earlier one was told, or did not want to hear."""
+    from cnntool.cli import console
+
+    monkeypatch.setattr(console, "_said", set())
+    for flag in ("quiet", "verbose", "debug"):
+        monkeypatch.setattr(console.TALK, flag, False)
+
+
 @pytest.fixture
 def samples() -> Path:
     return SAMPLES

@@ -146,7 +146,7 @@ def limits(maps: NDArray[Any], scale: Scale) -> Limits:
     low, high, finite = _ends(maps)
     if scale == "signed":
         high = np.maximum(np.abs(low), np.abs(high))
-        high[high == 0] = 1
+        high[~(high > 0)] = 1  # all zeros, or nothing finite
         return Limits(-high, high, finite)
     if scale != "channel":
         ends = (np.fmin.reduce(low), np.fmax.reduce(high))

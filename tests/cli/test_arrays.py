@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntool.cli import arrays, console
+from cnntool.cli import arrays
 from cnntool.errors import InputError
-
-
-@pytest.fixture(autouse=True)
-def unsaid(monkeypatch):
-    monkeypatch.setattr(console, "_said", set())
 
 
 def test_pictures_are_read_as_they_are_and_computed_with_from_0_to_1(tmp_path):

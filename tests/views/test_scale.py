@@ -154,6 +154,13 @@ def test_levels_keep_the_order_and_mark_exactly_what_is_no_number(maps, name):
         assert (np.diff(shown[numbers][order].astype(int)) >= 0).all()
 
 
+@pytest.mark.parametrize("name", scale.SCALES)
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_map_without_a_finite_value(name, value):
+    shown = levels(np.full((1, 2, 2), value, np.float16), name)
+    assert (shown == MARK).all() == np.isnan(value)
+
+
 @given(arrays.arrays(np.float32, (3, 4, 5), elements=st.integers(-1000, 1000)))
 def test_each_map_uses_the_whole_range(maps):
     found = levels(maps)
