@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options, sliding, stepping
+from cnntool.cli import arrays, options, sliding, stepping, unit
+from cnntool.cli.choosing import model as model_option
 from cnntool.cli.console import result
+from cnntool.cli.forms import Forms
 from cnntool.cli.paths import inputs_or_stdin
+from cnntool.cli.preprocessing import preprocessing
+from cnntool.cli.running import running
 from cnntool.cli.values import Work
 from cnntool.errors import UsageError
 from cnntool.views import numerals
@@ -37,13 +41,25 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versi
         return int(parts[0]), int(parts[1])
 
 
-@click.command("trace")
+FORMS = {
+    "--kernel": (
+        "spec", "at", "every", "mode", "op", "border", "stride", "dilation", "channels", "layout",
+        "delay", "allow_nan",
+    ),
+    "--model": (
+        "model", "query", "unit", "preprocess", "mean", "deviation", "channel_order", "resize",
+        "crop", "device", "threads", "timeout", "max_memory",
+    ),
+}  # fmt: skip
+"""What belongs to a trace of a classic kernel, and to one of a network's unit."""
+
+
+@click.command("trace", cls=Forms, forms=FORMS)
 @click.argument("path", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
 @click.option(
     "-k",
     "--kernel",
     "spec",
-    required=True,
     metavar="SPEC",
     help="As for 'cnntool filter': a name, a matrix, or @FILE.",
 )
@@ -57,40 +73,70 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versi
 )
 @arrays.layout
 @click.option(
-    "-o",
-    "--output",
-    metavar="FILE|-",
-    help="Draw it instead: FILE.gif is the animation of all values, FILE.png the frame --at one.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
-@click.option(
     "--delay",
     type=click.FloatRange(0.02, 60),
     metavar="SECONDS",
     help="How long each step stays.  [default: 0.6 in an animation; in the terminal, a key]",
 )
+@model_option
+@click.option(
+    "-l",
+    "--layer",
+    "query",
+    metavar="NAME",
+    help="A convolution or a dense layer: its name, conv:9 or '#42'. 'cnntool layers' lists the"
+    " names.",
+)
+@click.option(
+    "--unit",
+    type=unit.Place(),
+    help="The value of the layer to take apart: channel, row and column, from 0,0,0; in a dense"
+    " layer one number.",
+)
+@preprocessing
+@running
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE|-",
+    help="Draw it instead: FILE.gif is the animation of all values, FILE.png the frame --at one,"
+    " or the --unit.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @options.limits
 @options.json_lines
 @options.talk
-def command(
-    path: Path | None,
-    *,
-    spec: str,
-    at: Pair | None,
-    every: bool,
-    output: str | None,
-    overwrite: bool,
-    delay: float | None,
-    as_json: bool,
-    **settings: Any,
-) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, path: Path | None, **settings: Any) -> int:
     """Show where a value of the result comes from: window, kernel, products and sum.
 
-    The numbers are those that 'cnntool filter' computes with: plain ones of matrices and arrays,
-    0 to 1 of pictures. With --all, a key brings the next value on a terminal; elsewhere all are
-    printed.
+    With --kernel, INPUT is filtered. The numbers are those that 'cnntool filter' computes with:
+    plain ones of matrices and arrays, 0 to 1 of pictures. With --all, a key brings the next value
+    on a terminal; elsewhere all are printed.
+
+    With --model, --layer and --unit, INPUT is the picture that the network looks at, by default
+    what is piped in, or the sample photo. One value of the layer is computed again from what goes
+    into the layer, and compared with the network's own; the exit code is 1 if they differ by more
+    than rounding. Of many channels those are listed that count most.
     """
-    drawing = _drawing(output, at, every=every)
+    assert isinstance(ctx.command, Forms)  # noqa: S101 - see above
+    form = ctx.command.form(ctx)
+    if form == "--model":
+        return unit.run(path, settings)
+    if settings["spec"] is None:
+        raise UsageError(
+            "nothing to trace",
+            hint="--kernel SPEC, or --model NAME --layer NAME --unit C,ROW,COLUMN",
+        )
+    _trace_kernel(path, settings)
+    return 0
+
+
+def _trace_kernel(path: Path | None, settings: dict[str, Any]) -> None:
+    """Take values of a filtered input apart."""
+    spec, at, output = settings["spec"], settings["at"], settings["output"]
+    as_json = settings["as_json"]
+    drawing = _drawing(output, at, every=settings["every"])
     if as_json and output == "-":
         raise UsageError("--json and -o - both want stdout")
     inputs = inputs_or_stdin([path] if path else [])
@@ -104,15 +150,14 @@ def command(
     try:
         work = _prepare(stack, item, settings)
         if drawing:
-            sliding.write_bytes(
-                _draw(work, settings["mode"], at, delay), str(output), overwrite=overwrite
-            )
+            data = _draw(work, settings["mode"], at, settings["delay"])
+            sliding.write_bytes(data, output, overwrite=settings["overwrite"])
         if as_json:
             for record in work.records(at):
                 about = {"input": stack.item.name, "kernel": spec}
                 sliding.print_record({**about, **record, "output": output})
         elif not drawing:
-            _print(work, at, delay)
+            _print(work, at, settings["delay"])
     except UsageError as error:
         source = error.source or stack.item.name
         raise UsageError(error.message, source=source, hint=error.hint) from None

@@ -10,7 +10,7 @@ from cnntool.errors import UsageError
 from cnntool.views import numerals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -115,7 +115,7 @@ class Work(NamedTuple):
             first, (down, across) = traces[0], self.sliding.dilation
             lines.append(
                 f"{which}result ({at[0]}, {at[1]}) of {rows}x{columns}: input rows "
-                f"{_span(first.rows, down)}, columns {_span(first.columns, across)}"
+                f"{span(first.rows, down)}, columns {span(first.columns, across)}"
             )
             for number, one in enumerate(traces, 1):
                 several = f" {number}" if len(traces) > 1 else ""
@@ -126,18 +126,11 @@ class Work(NamedTuple):
 
     def _sum(self, one: Trace, which: str) -> list[str]:
         flipped = " (flipped)" if self.flipped else ""
-        parts = [
-            ("window", _bracketed(one)),
-            (f"kernel{which}{flipped}", numerals.matrix(one.weights[0].tolist())),
-            ("products", numerals.matrix(one.products[0].tolist())),
-        ]
-        lines = numerals.beside(parts, ["*", "="])
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
-        if max(map(len, lines)) > width:
-            lines = [line for title, block in parts for line in ("", title, *block)][1:]
+        lines = blocks(one, kernel=f"kernel{which}{flipped}")
         if not one.inside.all():
             lines.append(f"( ) lies outside: {self.sliding.border.value} border")
-        return ["", *lines, "", f"sum{which}  {_terms(one)} = {numerals.short(one.total, 6)}"]
+        value = numerals.short(one.total, 6)
+        return ["", *lines, "", f"sum{which}  {terms(one.products[0])} = {value}"]
 
     def _combined(self, traces: list[Trace]) -> str:
         sums = [numerals.short(one.total, 6) for one in traces]
@@ -148,30 +141,55 @@ class Work(NamedTuple):
         return f"sqrt({squares}) = {value}"
 
 
-def _span(positions: NDArray[Any], step: int) -> str:
+def blocks(one: Trace, channel: int = 0, *, kernel: str = "kernel") -> list[str]:
+    """Lay window, kernel and products out: side by side, or below each other if too wide.
+
+    Parameters
+    ----------
+    one : Trace
+    channel : int
+        Which of its maps.
+    kernel : str
+        The kernel's title.
+    """
+    parts = [
+        ("window", _bracketed(one, channel)),
+        (kernel, numerals.matrix(one.weights[channel].tolist())),
+        ("products", numerals.matrix(one.products[channel].tolist())),
+    ]
+    lines = numerals.beside(parts, ["*", "="])
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
+    if max(map(len, lines)) > width:
+        lines = [line for title, block in parts for line in ("", title, *block)][1:]
+    return lines
+
+
+def span(positions: Sequence[int] | NDArray[Any], step: int) -> str:
+    """Write rows or columns that lie ``step`` apart: ``3 to 7 by 2``."""
     first, last = int(positions[0]), int(positions[-1])
     if first == last:
         return str(first)
     return f"{first} to {last}" + (f" by {step}" if step > 1 else "")
 
 
-def _bracketed(one: Trace) -> list[str]:
+def _bracketed(one: Trace, channel: int) -> list[str]:
     """Write the window; what lies in the border is in brackets."""
     rows = [
         [
             numerals.short(value) if inside else f"({numerals.short(value)})"
             for value, inside in zip(values, flags, strict=True)
         ]
-        for values, flags in zip(one.window[0].tolist(), one.inside.tolist(), strict=True)
+        for values, flags in zip(one.window[channel].tolist(), one.inside.tolist(), strict=True)
     ]
     if not one.inside.all():
         rows = [[text if text[-1] == ")" else f"{text} " for text in row] for row in rows]
     return numerals.aligned(rows)
 
 
-def _terms(one: Trace) -> str:
-    products = one.products.ravel().tolist()
-    if len(products) > TERMS:
-        return f"of {len(products)} products"
-    first, *others = (numerals.short(value) for value in products)
+def terms(products: NDArray[Any]) -> str:
+    """Write a sum of products, or how many there are."""
+    values = products.ravel().tolist()
+    if len(values) > TERMS:
+        return f"of {len(values)} products"
+    first, *others = map(numerals.short, values)
     return first + "".join(f" - {t[1:]}" if t[0] == "-" else f" + {t}" for t in others)

@@ -1,0 +1,269 @@
+"""One unit of a layer: the numbers that it is computed from, and what the network made of them."""
+
+from __future__ import annotations
+
+from math import inf, prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cnntool.errors import UsageError
+from cnntool.nets.shown import dequantised, quantisation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from cnntool.nets.formula import Formula
+
+    Values = NDArray[np.float64]
+
+Pair = tuple[int, int]
+
+ROUNDINGS = 8
+"""Last digits by which sums in another order may differ, of the sum of the products' sizes."""
+
+
+class Unit(NamedTuple):
+    """What a unit is computed from, and what the network made of it.
+
+    Parameters
+    ----------
+    at : (channel, row, column)
+        Its place in the layer's result; row and column are 0 in a vector.
+    shape : (channels, rows, columns)
+        Of that result.
+    maps : ndarray of float64, shape (I, H, W)
+        The maps that it looks at, dequantised; those of a transposed convolution are spread out,
+        with zeros between.
+    first : int
+        The number of the first of them among all that go into the layer.
+    weights : ndarray of float64, shape (I, kH, kW)
+        As they are laid on the maps.
+    bias : float
+        What is added.
+    stride, dilation : (rows, columns)
+        How the window slides.
+    pads : (top, bottom, left, right)
+        Zeros around the maps; below 0 where some of the maps is left out.
+    spread : (rows, columns)
+        1, or how far apart a transposed convolution lays its inputs.
+    network : float
+        The network's own value, before the norm and the activation that follow.
+    limits : (float, float)
+        The least and the most that such a value can be, where it is stored in few bits.
+    step : float
+        How far apart such values are; 0 for real numbers.
+    precision : float
+        How far the network's value may be from the exact one by rounding, as a share of the sum
+        of the products' sizes.
+    after : float or None
+        Its value after norm and activation; None where these are not value by value.
+    """
+
+    at: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    maps: Values
+    first: int
+    weights: Values
+    bias: float
+    stride: Pair
+    dilation: Pair
+    pads: tuple[int, int, int, int]
+    spread: Pair
+    network: float
+    limits: tuple[float, float]
+    step: float
+    precision: float
+    after: float | None
+
+
+def unit(
+    formula: Formula,
+    weights: NDArray[Any],
+    arrays: Mapping[str, NDArray[Any]],
+    at: Sequence[int],
+    *,
+    batch: int = 1,
+) -> Unit:
+    """Pick out what one unit of a layer is computed from.
+
+    Parameters
+    ----------
+    formula : Formula
+        Of the layer.
+    weights : ndarray of shape (O, I, kH, kW) or (O, I)
+        Of the layer, see `cnntool.nets.learned.Learned`.
+    arrays : mapping of str to ndarray
+        The tensors that `formula` names, as the network gives them.
+    at : sequence of int
+        Channel, row and column of the unit; of a vector, and of maps of one place, the channel
+        alone will do.
+    batch : int
+        How many pictures went in; the first one counts.
+
+    Raises
+    ------
+    UsageError
+        A unit that the layer has not.
+    ModelError
+        When the layer does not work on the picture's maps or on one vector of it.
+    """
+    if formula.is_dense:
+        weights = weights[:, :, None, None]
+    given = _maps(formula, arrays[formula.source], batch)
+    made = _maps(formula, arrays[formula.pre], batch)
+    groups = len(given) // max(1, weights.shape[1])
+    if not groups or len(given) != groups * weights.shape[1] or len(made) != len(weights):
+        raise formula.refused(f"{len(given)} maps go in and {len(made)} come out")
+    shape = (made.shape[0], made.shape[1], made.shape[2])
+    place = _place(formula, at, shape)
+    first = place[0] // (len(weights) // groups) * weights.shape[1]
+    zero, scale = _number(arrays, formula.zero, 0), _number(arrays, formula.scale, 1)
+    maps = (given[first : first + weights.shape[1]].astype(np.float64) - zero) * scale
+    factor = formula.node.attribute("alpha", 1.0) if formula.is_dense else 1.0
+    kernel = weights[place[0]].astype(np.float64) * factor
+    pads, spread = _pads(formula, given.shape[1:], shape[1:]), (1, 1)
+    if formula.window.up:
+        spread = _pair(formula.window.stride)
+        maps, kernel = _spread(maps, spread), kernel[:, ::-1, ::-1]
+    network, limits, step = _result(formula, made, place)
+    return Unit(
+        at=place,
+        shape=shape,
+        maps=maps,
+        first=first,
+        weights=kernel,
+        bias=_bias(formula, arrays, place[0]),
+        stride=(1, 1) if formula.window.up else _pair(formula.window.stride),
+        dilation=_pair(formula.window.dilation),
+        pads=pads,
+        spread=spread,
+        network=network,
+        limits=limits,
+        step=step,
+        precision=ROUNDINGS * _last_digit(made, given),
+        after=_after(formula, arrays, shape, place, batch),
+    )
+
+
+def _maps(formula: Formula, values: NDArray[Any], batch: int) -> NDArray[Any]:
+    """Return the first picture's values as maps (C, H, W); a vector has maps of one place."""
+    if values.ndim < 2 or len(values) != batch:
+        raise formula.refused("it does not work on one picture at a time")
+    own: NDArray[Any] = values[0]
+    if formula.is_dense:
+        if own.size != own.shape[-1]:
+            raise formula.refused(f"it works on {own.size // own.shape[-1]} vectors of a picture")
+        own = own.reshape(-1, 1, 1)
+    return own[:, None] if own.ndim == 2 else own
+
+
+def _place(formula: Formula, at: Sequence[int], shape: Sequence[int]) -> tuple[int, int, int]:
+    """Check a unit's place; where there is only one row and column, they may be left out."""
+    size = "x".join(map(str, shape[:1] if formula.is_dense else shape))
+    if len(at) == 1 and prod(shape[1:]) == 1:
+        at = (*at, 0, 0)
+    if len(at) != 3 or (formula.is_dense and any(at[1:])):
+        one = "one number" if formula.is_dense else "C,ROW,COLUMN"
+        raise UsageError(f"a unit of {formula.what!r}, which is {size}, is {one}", source="--unit")
+    channel, row, column = at
+    if any(not 0 <= number < length for number, length in zip(at, shape, strict=True)):
+        text = channel if formula.is_dense else f"{channel},{row},{column}"
+        raise UsageError(
+            f"{text} lies outside of {formula.what!r}, which is {size}",
+            source="--unit",
+            hint="channels, rows and columns count from 0",
+        )
+    return channel, row, column
+
+
+def _number(arrays: Mapping[str, NDArray[Any]], tensor: str, default: float) -> float:
+    return float(arrays[tensor].reshape(-1)[0]) if tensor else default
+
+
+def _pair(numbers: Sequence[int]) -> Pair:
+    return numbers[0], numbers[1]
+
+
+def _pads(formula: Formula, given: Sequence[int], made: Sequence[int]) -> tuple[int, int, int, int]:
+    """Return the zeros around the maps, which those of a transposed convolution are when spread."""
+    window, found = formula.window, []
+    later = formula.node.attribute("auto_pad") == "SAME_LOWER"
+    for axis, (size, length) in enumerate(zip(given, made, strict=True)):
+        stride, reach = window.stride[axis], window.reach[axis]
+        inner, outer = (length, size) if window.up else (size, length)
+        total = (outer - 1) * stride + reach - inner + (window.extra[axis] if window.up else 0)
+        total = max(0, total)
+        before = (total + later) // 2 if window.pads is None else window.pads[axis][0]
+        if window.up:
+            if window.stated and window.pads is not None:
+                before = total - total // 2
+            before = reach - 1 - before
+            found += [before, length + reach - 1 - (size - 1) * stride - 1 - before]
+        else:
+            found += [before, max(0, (length - 1) * stride + reach - size - before)]
+    top, bottom, left, right = found
+    return top, bottom, left, right
+
+
+def _spread(maps: Values, steps: Pair) -> Values:
+    """Put zeros between the rows and columns of maps."""
+    channels, rows, columns = maps.shape
+    wide = np.zeros((channels, (rows - 1) * steps[0] + 1, (columns - 1) * steps[1] + 1))
+    wide[:, :: steps[0], :: steps[1]] = maps
+    return wide
+
+
+def _bias(formula: Formula, arrays: Mapping[str, NDArray[Any]], channel: int) -> float:
+    """Return what is added, in real numbers."""
+    if not formula.bias:
+        return 0.0
+    values = arrays[formula.bias].reshape(-1)
+    bias = float(values[channel if values.size > 1 else 0])
+    if formula.scale:  # it is stored in steps of the products
+        scales = arrays[formula.weight_scale].reshape(-1)
+        weight_scale = float(scales[channel if scales.size > 1 else 0])
+        return bias * _number(arrays, formula.scale, 1) * weight_scale
+    factor = formula.node.attribute("beta", 1.0) if formula.is_dense else 1.0
+    return bias * float(factor)
+
+
+def _result(
+    formula: Formula, made: NDArray[Any], place: tuple[int, int, int]
+) -> tuple[float, tuple[float, float], float]:
+    """Return the network's value, the limits of such values, and how far apart they are."""
+    scaled = quantisation(formula.graph, formula.pre) if formula.scale else None
+    if scaled is None or made.dtype.kind not in "iu":
+        return float(made[place]), (-inf, inf), 0.0
+    scale, zero = scaled
+    held = np.iinfo(made.dtype)
+    low, value, high = (
+        (float(number) - zero) * scale for number in (held.min, made[place], held.max)
+    )
+    return value, (low, high), scale
+
+
+def _last_digit(made: NDArray[Any], given: NDArray[Any]) -> float:
+    """Return the precision of the coarser of two types of numbers, float32 at best."""
+    types = [array.dtype for array in (made, given) if array.dtype.kind == "f"]
+    return max(float(np.finfo(dtype).eps) for dtype in (*types, np.dtype(np.float32)))
+
+
+def _after(
+    formula: Formula,
+    arrays: Mapping[str, NDArray[Any]],
+    shape: Sequence[int],
+    place: Sequence[int],
+    batch: int,
+) -> float | None:
+    """Return the unit's value after what follows the layer's operator."""
+    values = arrays[formula.post] if formula.after else np.zeros(0)
+    if values.ndim < 2 or len(values) != batch:
+        return None
+    own, _ = dequantised(formula.graph, formula.post, values[0])
+    # A softmax often stands behind a change of shape that drops axes of one place.
+    if [n for n in own.shape if n > 1] != [n for n in shape if n > 1]:
+        return None
+    return float(own.reshape(shape)[tuple(place)])
