@@ -66,6 +66,7 @@ def test_full_is_seven_by_seven(filtered):
 
 
 def test_box_of_a_photo_in_three_modes(cnntool, samples, tmp_path):
+    """N18: a 9x9 box on 512x512 in full, same and valid."""
     shapes, corners = {}, {}
     for mode in ("full", "same", "valid"):
         cnntool(
@@ -80,6 +81,7 @@ def test_box_of_a_photo_in_three_modes(cnntool, samples, tmp_path):
 
 
 def test_sobel_pair_of_a_photo(cnntool, samples, tmp_path):
+    """N19: the Sobel pair, valid."""
     cnntool("filter", samples / "camera.png", "-k", "sobel", "--mode", "valid", "-o", "edges.npy")
     assert np.load(tmp_path / "edges.npy").shape == (510, 510)
     flat = np.full((20, 20), 77, np.uint8)
@@ -92,6 +94,7 @@ MIX = "1,-.5,-.5; -.5,1,-.5; -.5,-.5,1; .5,-1,.5"
 
 
 def test_colour_bank(cnntool, samples, tmp_path):
+    """N22: a bank that mixes blurred colours."""
     blur = ["-k", "gaussian:sigma=2,size=9", "--mix", MIX]
     cnntool("filter", samples / "cat.png", *blur, "-o", "maps.npy")
     maps = np.load(tmp_path / "maps.npy")
@@ -108,6 +111,7 @@ def test_colour_bank(cnntool, samples, tmp_path):
 
 
 def test_a_corner_is_found_where_it_is(filtered):
+    """N23: one corner, found at (30, 110)."""
     picture = np.zeros((128, 128), int)
     picture[32:96, 16:112] = 1
     text = "\n".join(",".join(map(str, row)) for row in picture)
@@ -118,6 +122,7 @@ def test_a_corner_is_found_where_it_is(filtered):
 
 
 def test_sobel_is_separable(cnntool):
+    """N24: rank 1, nine multiplies become six."""
     text = cnntool("kernels", "show", "sobel-x").text
     assert "rank       1 (singular values 3.464, " in text
     assert "column     1, 2, 1" in text
