@@ -62,22 +62,17 @@ def choose_format(info: ImageInfo, wanted: str | None, output: str | None) -> st
     info : ImageInfo
         The input.
     wanted : str or None
-        A format's name or suffix, as the user gave it.
+        A key of ``FORMATS`` that was asked for.
     output : str or None
         The file that the user named, if that has a suffix.
 
     Raises
     ------
-    UsageError
-        An unknown format.
     OutputError
         An unknown suffix.
     """
     if wanted is not None:
-        for name, row in FORMATS.items():
-            if wanted.lower() in (name, *(suffix[1:] for suffix in row.suffixes)):
-                return name
-        raise UsageError(f"no format is called {wanted!r}", hint="known: " + ", ".join(FORMATS))
+        return wanted
     if output:
         return format_of(output).name
     row = FORMATS[info.format]

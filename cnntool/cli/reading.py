@@ -35,9 +35,9 @@ class Opened:
         except CnntoolError as error:
             self._error = error
             return
-        self._rows = reader.info.strip_rows
+        self._rows = max(1, reader.info.strip_rows // 2)
         if reader.window is None:
-            reader.start(self._rows, ahead=2)
+            reader.start(self._rows, ahead=3)
         self._reader = reader
 
     def reader(self) -> Reader:

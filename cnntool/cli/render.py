@@ -84,6 +84,7 @@ def render(
 
             for encoded in strips.run(pipeline, source, work, threads=threads):
                 writer.append(encoded)
+                del encoded  # or it would lie about while the next one is made
     if outside is None:
         return None
     height, width, channels = pipeline.out_shape
@@ -121,7 +122,7 @@ def _whole(
 
 
 def _keep(maps: NDArray[Any], out: NDArray[Any]) -> None:
-    np.copyto(out, maps)
+    np.copyto(out, maps[:, : out.shape[1]])
 
 
 def _sheet(rendering: Rendering, maps: NDArray[Any], outside: list[int] | None) -> NDArray[Any]:
@@ -152,18 +153,19 @@ def _to_pixels(
 ) -> None:
     """Bring numbers into range, in place, and write them at the result's depth.
 
-    ``white`` is the value of white in ``maps``; other than 1 only where nothing but clipping
-    is to be done.
+    ``maps`` may have more columns than ``out``, which count for nothing. ``white`` is the value of
+    white in ``maps``; other than 1 only where nothing but clipping is to be done.
     """
     policy = policy or rendering.policies[0]
     maps = scale.to_unit(maps, policy, limits)
+    inside = maps[:, : out.shape[1]]
     if outside is not None:
-        outside.append(convert.count_clipped(maps, rendering.info.dtype, white=white))
+        outside.append(convert.count_clipped(inside, rendering.info.dtype, white=white))
     if rendering.exact:
-        np.copyto(out, maps.clip(0, 1) if policy == "clip" else maps, casting="same_kind")
+        np.copyto(out, inside.clip(0, 1) if policy == "clip" else inside, casting="same_kind")
         return
     if rendering.pipeline.options.linear and policy != "center":
-        maps = convert.from_linear(maps)
+        maps = convert.from_linear(inside)
     convert.quantize(maps, rendering.info.dtype, out, white=white, scratch=maps)
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from functools import lru_cache
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,7 +114,8 @@ def convolve_rows(
         Contiguous, of the plan's dtype: where to put the result. With `finish`, of any kind.
     finish : callable, optional
         Given each tile of the result, while it is in the processor's cache, and the part of `out`
-        to fill from it; the tile may be changed.
+        to fill from it. The tile may be changed. It may have more columns than the part: these
+        are rubbish.
 
     Returns
     -------
@@ -137,28 +136,14 @@ def convolve_rows(
                 place = out[first - start : last - start, left:right]
                 if finish is None and last - first == bottom - top:
                     tile(place)
-                    continue
-                whole = _result((bottom - top, right - left, plan.channels), plan.dtype)
-                tile(whole)
-                (finish or _copy)(whole[first - top : last - top], place)
+                else:
+                    (finish or _copy)(tile.result()[first - top : last - top], place)
     return out
 
 
 def _copy(tile: NDArray[Any], place: NDArray[Any]) -> None:
-    np.copyto(place, tile)
-
-
-_results = threading.local()
-
-
-def _result(shape: tuple[int, int, int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Return memory of this thread for a tile's result, the same each time."""
-    size = prod(shape)
-    kept: NDArray[Any] | None = getattr(_results, dtype.name, None)
-    if kept is None or kept.size < size:
-        kept = np.empty(size, dtype)
-        setattr(_results, dtype.name, kept)
-    return kept[:size].reshape(shape)
+    """Finish without changing anything."""
+    np.copyto(place, tile[:, : place.shape[1]])
 
 
 def _cuts(start: int, stop: int, step: int) -> Iterator[Pair]:

@@ -46,7 +46,7 @@ TRANSFORM = {"float32": 6.2, "float64": 10.0}
 TILE_VALUES = 2**18
 STACK_VALUES = 2**19
 # values of a row of tiles, which a strip holds at least
-STRIP_VALUES = 2**22
+TILE_ROW_VALUES = 2**20
 # values of a band's matrix, at most
 LARGEST_BAND = 2**22
 # side of a tile that is transformed, unless the kernel asks for more
@@ -253,7 +253,7 @@ def tile_shape(method: Method, work: Work, question: Question) -> tuple[Pair, Pa
         rows = 128
         columns = STACK_VALUES // (rows * down + high) // max(used, 1)
     else:
-        rows = min(256, max(64, STRIP_VALUES // (question.out_shape[1] * question.channels)))
+        rows = min(256, max(64, TILE_ROW_VALUES // (question.out_shape[1] * question.channels)))
         rows = max(rows, min(512, ceil(2 * high / down)))
         columns = TILE_VALUES // rows
     columns = max(columns // question.channels, 16)

@@ -163,7 +163,8 @@ class Pipeline(NamedTuple):
         finish : callable
             Given a piece of the result, which it may change, and the part of ``out`` to fill from
             it. Pieces are float, on the scale 0..1 for pictures, plain numbers otherwise; they
-            are small where they can be, so that they are still in the processor's cache.
+            are small where they can be, so that they are still in the processor's cache. A piece
+            may have more columns than its part: these are rubbish.
         gain : float
             The result is multiplied by it, at no cost, if the pipeline ``streams``: convolutions,
             magnitudes and maxima all pass a positive factor on. Otherwise it must be 1.
@@ -229,15 +230,16 @@ class Pipeline(NamedTuple):
         return np.multiply(image, self.dtype.type(scale), dtype=self.dtype), lo, 1.0
 
     def _whole(self, step: Step, given: Given) -> Given:
-        """Apply a non-linear step to each whole map."""
+        """Apply a step to each whole map, or to all channels together."""
         operation = step.filter
         assert not isinstance(operation, Filter)  # noqa: S101
         if operation.unit:
             given = self._scaled(given)
         image, lo, scale = given
-        border = (self.options.border or Border.SYMMETRIC).value
-        maps = [operation.apply(image[:, :, c], border) for c in range(image.shape[2])]
-        result = np.stack(maps, axis=2)
+        default = Border.ZERO if operation.joins else Border.SYMMETRIC
+        border = (self.options.border or default).value
+        parts = [image] if operation.joins else [image[:, :, c] for c in range(image.shape[2])]
+        result = np.stack([operation.apply(part, border) for part in parts], axis=2)
         if result.dtype == np.bool_:
             return result.astype(self.dtype), lo, 1.0
         return result, lo, scale
@@ -259,6 +261,8 @@ def _sign(branch: Sequence[Step]) -> Sign:
         if isinstance(step.filter, Filter):
             if step.filter.sign != "smooth":
                 sign = step.filter.sign
+        elif step.filter.joins:
+            sign = "signed"
         elif not step.filter.borders:
             sign = "smooth"  # Canny and Otsu answer with black and white
     return sign

@@ -131,25 +131,23 @@ def _windows(
     needs = [pipeline.needs(*span) for span in spans]
     # A border may send a later strip back to earlier rows: keep all that is still to be asked for.
     keep = np.minimum.accumulate([lo for lo, _ in needs][::-1])[::-1].tolist()
-    source = iter(strips)
-    held: deque[NDArray[Any]] = deque()
-    first = end = 0
-    for (start, stop), (lo, hi), oldest in zip(spans, needs, keep, strict=True):
-        while end < hi:
-            strip = next(source)
-            held.append(strip)
-            end += len(strip)
-        while held and first + len(held[0]) <= oldest:
-            first += len(held.popleft())
-        yield Window(_cut(held, lo - first, hi - first), lo, start, stop)
-
-
-def _cut(strips: Iterable[NDArray[Any]], lo: int, hi: int) -> NDArray[Any]:
-    """Return rows [lo, hi) of the strips laid end to end, without a copy if one strip has them."""
-    parts, offset = [], 0
-    for strip in strips:
-        part = strip[max(lo - offset, 0) : max(hi - offset, 0)]
-        if len(part):
-            parts.append(part)
-        offset += len(strip)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    picture, source = pipeline.source, iter(strips)
+    later = [*keep[1:], picture.height]
+    samples = picture.channels + picture.alpha
+    held: deque[tuple[int, NDArray[Any]]] = deque()
+    end = 0
+    for (start, stop), (lo, hi), oldest in zip(spans, needs, later, strict=True):
+        pixels = np.empty((hi - lo, picture.width, samples), picture.dtype)
+        # A strip is let go as soon as it has been copied, unless it is needed again.
+        waiting, held = held, deque()
+        while waiting or end < hi:
+            first, strip = waiting.popleft() if waiting else (end, next(source))
+            bottom = first + len(strip)
+            end = max(end, bottom)
+            pixels[max(first - lo, 0) : max(bottom - lo, 0)] = strip[
+                max(lo - first, 0) : max(hi - first, 0)
+            ]
+            if bottom > oldest:
+                held.append((first, strip))
+            del strip
+        yield Window(pixels, lo, start, stop)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from functools import cached_property, partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from cnntool.filters.tape import Last
 
     Pair = tuple[int, int]
+    Total = NDArray[Any] | Last
+    """Where a result will be, at least as large as wanted, or what writes it."""
 
 _MOST_TAPES = 32
 
@@ -74,9 +77,9 @@ class Tiles:
         pixels = tape.take((height, width, plan.channels), plan.work.dtype)
         mark = tape.mark()
         results = self._record(tape, pixels, (whole[0], whole[1], plan.channels))
-        finish = _combined(plan, tape, results, size, self._factor)
+        total = _combined(plan, tape, results, size, self._factor)
 
-        def careful() -> tuple[Tape, Last]:
+        def careful() -> tuple[Tape, Total]:
             tape = Tape()
             tape.release(mark)
             results = self._record_direct(tape, pixels, (rows, columns, plan.channels))
@@ -85,7 +88,8 @@ class Tiles:
         return Tile(
             pixels,
             tape,
-            finish,
+            total,
+            (rows, columns, plan.channels),
             None if plan.elementwise or plan.whole_data else careful,
         )
 
@@ -103,11 +107,13 @@ class Tile:
         self,
         pixels: NDArray[Any],
         tape: Tape,
-        finish: Last,
-        careful: Callable[[], tuple[Tape, Last]] | None,
+        total: Total,
+        shape: tuple[int, int, int],
+        careful: Callable[[], tuple[Tape, Total]] | None,
     ) -> None:
         self.pixels = pixels
-        self._tape, self._finish = tape, finish
+        self._tape, self._total = tape, total
+        self._shape = shape
         self._careful = careful
 
     def __call__(self, out: NDArray[Any]) -> None:
@@ -118,11 +124,35 @@ class Tile:
         out : (n', m', C)
             Overwritten; columns and channels are contiguous.
         """
-        tape, finish = self._tape, self._finish
+        total = self._played()
+        if isinstance(total, np.ndarray):
+            np.copyto(out, total[: self._shape[0], : self._shape[1]])
+        else:
+            total(out)
+
+    def result(self) -> NDArray[Any]:
+        """Compute the results of the pixels where it costs least.
+
+        Returns
+        -------
+        (at least n', at least m', C)
+            It may be changed, and lasts until the next tile of the thread. What lies beyond row n'
+            and column m' is rubbish.
+        """
+        total = self._played()
+        if isinstance(total, np.ndarray):
+            return total
+        # The pixels have been used up: the result takes their place, which is in the cache.
+        out = self.pixels.reshape(-1)[: prod(self._shape)].reshape(self._shape)
+        total(out)
+        return out
+
+    def _played(self) -> Total:
+        tape, total = self._tape, self._total
         if self._careful is not None and not _all_finite(self.pixels):
-            tape, finish = self._careful()
+            tape, total = self._careful()
         tape.play()
-        finish(out)
+        return total
 
 
 def _all_finite(pixels: NDArray[Any]) -> bool:
@@ -133,9 +163,8 @@ def _all_finite(pixels: NDArray[Any]) -> bool:
 
 def _combined(
     plan: ConvPlan, tape: Tape, results: NDArray[Any] | Last, size: Pair, factor: float
-) -> Last:
-    """Record making one of the kernels' results and multiplying it, all but the last step."""
-    inside = slice(size[0]), slice(size[1])
+) -> Total:
+    """Record making one of the kernels' results and multiplying it."""
     if not isinstance(results, np.ndarray):
         shape = [-(-n // block) * block for n, block in zip(size, plan.block, strict=True)]
         if shape == list(size) and plan.filter.combine != "magnitude":
@@ -149,15 +178,15 @@ def _combined(
         total = results[0]
         for result in results[1:]:
             tape(partial(np.maximum, out=total), total, result)
+    if total.dtype != plan.dtype:
+        floating = tape.take(total.shape, plan.dtype)
+        tape(np.copyto, floating, total)
+        total = floating
     multiplication = _multiplication(plan, factor)
     if multiplication:
-        if total.dtype != plan.dtype:
-            floating = tape.take(total.shape, plan.dtype)
-            tape(np.copyto, floating, total)
-            total = floating
         operation, operand = multiplication
         tape(operation, total, operand, total)
-    return lambda out: np.copyto(out, total[inside])
+    return total
 
 
 def _multiplication(plan: ConvPlan, factor: float) -> tuple[np.ufunc, np.floating[Any]] | None:
@@ -194,11 +223,7 @@ def _record_magnitude(plan: ConvPlan, tape: Tape, results: NDArray[Any]) -> NDAr
         for square in squares[1:]:
             tape(np.hypot, total, square, total)
         return total
-    if results.dtype == plan.dtype:
-        tape(np.square, results, squares)
-    else:
-        tape(np.copyto, squares, results)
-        tape(np.square, squares, squares)
+    tape(partial(np.square, dtype=plan.dtype), results, squares)
     for square in squares[1:]:
         tape(np.add, total, square, total)
     tape(np.sqrt, total, total)

@@ -116,7 +116,7 @@ def quantize(
     dtype : str
         ``"uint8"`` or ``"uint16"``.
     out : ndarray, optional
-        Where to put the result, of the shape of `values`.
+        Where to put the result, of the shape of `values`. Where it is smaller, it gets what fits.
     white : float
         The value that becomes the largest sample.
     scratch : ndarray, optional
@@ -133,7 +133,7 @@ def quantize(
     np.rint(scaled, out=scaled)
     result = np.empty(values.shape, dtype) if out is None else out
     with np.errstate(invalid="ignore"):
-        np.copyto(result, scaled, casting="unsafe")
+        np.copyto(result, scaled[tuple(map(slice, result.shape))], casting="unsafe")
     return result
 
 

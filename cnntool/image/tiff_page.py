@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .tiff_codecs import BYTE_CODECS, HORIZONTAL
+from . import tiff_directory as tags
+from .tiff_codecs import BYTE_CODECS, HORIZONTAL, NO_COMPRESSION
 
 if TYPE_CHECKING:
     from .source import Source
+    from .tiff_directory import Directory
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 """Photometric interpretations whose samples need no conversion of colours."""
@@ -18,7 +19,11 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of extra samples: alpha that the colours are multiplied by, or not."""
 
-_ORIENTATION, _PROFILE = 274, 34675
+_WHOLE, _FLOATING = 1, 3
+_DTYPES = {(_WHOLE, 8): "u1", (_WHOLE, 16): "u2"} | {
+    (_FLOATING, 8 * size): f"f{size}" for size in (2, 4, 8)
+}
+"""Plain types by sample format and bits."""
 
 
 class Page(NamedTuple):
@@ -73,13 +78,77 @@ class Page(NamedTuple):
 
 
 def first_page(source: Source) -> Page:
-    """Parse the directory with tifffile.
+    """Parse the directory: here if it is plain, else with tifffile.
 
     Raises
     ------
     InputError
         When it makes no sense.
     """
+    directory = tags.read_directory(source)
+    return (directory and plain_page(directory)) or page_by_tifffile(source)
+
+
+def plain_page(directory: Directory) -> Page | None:
+    """Make a page of a directory, if it is of uncompressed strips just as long as they must be.
+
+    Returns
+    -------
+    Page or None
+        None where a number is missing or is not what it should be.
+    """
+    numbers, number = directory.numbers, directory.number
+    height, width = number(tags.LENGTH, 0), number(tags.WIDTH, 0)
+    samples, rows = number(tags.SAMPLES, 1), number(tags.ROWS_PER_STRIP, height or 0)
+    photometric, orientation = number(tags.PHOTOMETRIC, -1), number(tags.ORIENTATION, 1)
+    bits, formats = numbers.get(tags.BITS, (1,)), numbers.get(tags.FORMAT, (_WHOLE,))
+    settled = (tags.COMPRESSION, tags.PREDICTOR, tags.PLANAR, tags.FILL_ORDER)
+    if (
+        not (height and width and samples and rows and orientation)
+        or photometric not in {WHITE_IS_ZERO, BLACK_IS_ZERO, RGB}
+        or any(number(tag, 1) != 1 for tag in settled)
+        or any(len(each) not in {1, samples} or len({*each}) > 1 for each in (bits, formats))
+        or (formats[0], bits[0]) not in _DTYPES
+    ):
+        return None
+    dtype = np.dtype(directory.order + _DTYPES[formats[0], bits[0]])
+    rows = min(rows, height)
+    row_bytes = width * samples * dtype.itemsize
+    offsets, counts = numbers.get(tags.STRIP_OFFSETS, ()), numbers.get(tags.STRIP_COUNTS, ())
+    tops = range(0, height, rows)
+    if not len(tops) == len(offsets) == len(counts):
+        return None
+    if any(
+        count != min(rows, height - top) * row_bytes
+        for top, count in zip(tops, counts, strict=True)
+    ):
+        return None
+    return Page(
+        height=height,
+        width=width,
+        samples=samples,
+        bits=bits[0],
+        dtype=dtype,
+        photometric=photometric,
+        compression=NO_COMPRESSION,
+        predictor=1,
+        planar=False,
+        tiled=False,
+        block=(rows, width),
+        offsets=offsets,
+        counts=counts,
+        extra=numbers.get(tags.EXTRA, (0,))[0],
+        orientation=orientation if orientation <= 8 else 1,
+        profile=directory.profile,
+        plain=True,
+        frames=1,
+    )
+
+
+def page_by_tifffile(source: Source) -> Page:
+    """Parse any directory with tifffile. See `first_page`."""
+    import logging
+
     import tifffile
 
     # What it has to say about odd files would end up on stderr.
@@ -97,7 +166,7 @@ def _page(page: Any, frames: int, byteorder: Any) -> Page:
     height, width = int(page.imagelength), int(page.imagewidth)
     dtype: np.dtype[Any] | None = page.dtype
     compression, predictor = int(page.compression), int(page.predictor)
-    turn, profile = (_value(page, tag) for tag in (_ORIENTATION, _PROFILE))
+    turn, profile = (_value(page, tag) for tag in (tags.ORIENTATION, tags.PROFILE))
     tiled = bool(page.is_tiled)
     rows = min(int(page.rowsperstrip), height) or height
     plain = (

@@ -1,4 +1,4 @@
-"""Read TIFF: tifffile parses the directory, strips and tiles are decoded here (TIFF 6.0).
+"""Read TIFF: strips and tiles are decoded here, whatever the directory says of them (TIFF 6.0).
 
 What needs a codec that knows about pixels (JPEG, fax) or a conversion of colours is decoded
 by Pillow in one piece, in 8 bits.
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import icc
-from .pillow_read import PillowReader, decoding, final_mode
 from .reader import Reader
 from .tiff_codecs import NO_COMPRESSION, CodecError, decompress, silence_libtiff, undo_prediction
 from .tiff_page import ASSOCIATED, RGB, UNASSOCIATED, WHITE_IS_ZERO, Page, first_page
@@ -61,6 +60,8 @@ def open_reader(source: Source) -> Reader:
 
 def _by_pillow(source: Source, page: Page) -> Reader:
     """Let Pillow decode what is not stored as plain samples. It turns the picture upright."""
+    from .pillow_read import PillowReader, decoding, final_mode
+
     silence_libtiff()
     with decoding(source, "tiff"):
         from PIL.TiffImagePlugin import TiffImageFile

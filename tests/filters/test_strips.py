@@ -1,5 +1,6 @@
 import threading
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def whole(image, kernels, options, threads=1, rows=None):
 
     def work(window):
         out = np.empty((window.stop - window.start, *pipeline.out_shape[1:]), pipeline.dtype)
-        pipeline.rows(window, out, lambda part, place: np.copyto(place, part))
+        pipeline.rows(window, out, lambda part, place: np.copyto(place, part[:, : place.shape[1]]))
         return out
 
     return np.concatenate(list(strips.run(pipeline, pieces, work, threads=threads)))
@@ -90,6 +91,26 @@ def test_the_cutting_of_the_input_changes_no_bit(chain, border):
     expected = whole(image, chain, options)
     for threads, rows in ((2, 7), (3, 64), (1, 300)):
         np.testing.assert_array_equal(whole(image, chain, options, threads, rows), expected)
+
+
+def test_strips_are_let_go_once_they_have_been_copied():
+    pipeline = make_pipeline(Source(3000, 2000, 1, np.dtype(np.uint8)), [parse("box:9")], Options())
+    alive = []
+
+    def source():
+        for top in range(0, 3000, 50):
+            strip = np.full((50, 2000, 1), top // 50, np.uint8)
+            alive.append(weakref.ref(strip))
+            yield strip
+            del strip
+
+    def work(window):
+        assert len(window.pixels) >= window.stop - window.start >= 200
+        rows = np.arange(window.lo, window.lo + len(window.pixels))
+        np.testing.assert_array_equal(window.pixels[:, 0, 0], rows // 50)
+        return sum(strip() is not None for strip in alive)
+
+    assert max(strips.run(pipeline, source(), work, threads=1)) == 2, "those across the edge"
 
 
 @given(

@@ -88,6 +88,13 @@ def test_the_nearest_sample(values, dtype):
     np.testing.assert_array_equal(quantize(out.astype(np.float64) / peak, dtype), out)
 
 
+def test_a_smaller_result_takes_what_fits():
+    values = np.arange(12, dtype=np.float32).reshape(3, 4, 1)
+    out = np.empty((2, 3, 1), np.uint8)
+    quantize(values, "uint8", out, white=255, scratch=values)
+    assert out[..., 0].tolist() == [[0, 1, 2], [4, 5, 6]]
+
+
 def test_what_counts_as_clipped():
     values = np.array([-0.1, -1e-7, 0, 0.5, 1, 1 + 1e-6, 1.5, np.inf], np.float32)
     assert count_clipped(values, "uint8") == 3
