@@ -174,7 +174,7 @@ def _hand_on(model: ModelProto, _pre: dict[str, str], _post: dict[str, str]) -> 
 
 
 def _quantise(model: ModelProto, pre: dict[str, str], post: dict[str, str]) -> None:
-    """Quantise what activations and pools make, and the kernels, finely, as QDQ does."""
+    """Quantise what activations and pools make, finely, as QDQ does."""
     model.opset_import[0].version = 21  # quantises to 16 bits
     scale, zero = _add(model, "scale", np.float32(1e-3)), _add(model, "zero", np.uint16(30000))
     renamed = {}

@@ -329,7 +329,18 @@ def test_the_corners_of_a_map_that_is_resized(tmp_path):
     shapes = {"y": TensorInfo("y", "float32", (1, 1, 49, 73))}
     field = trace(graph, Flow(graph), shapes)["y"]
     assert field.jump == (Fraction(1, 2), Fraction(1, 3))
-    assert field.extent == (2, 2)
+    assert (field.extent, field.size) == ((2, 2), (49, 73))
+
+
+def test_kernels_behind_conversions(tmp_path):
+    nodes = [
+        node("DequantizeLinear", "codes scale", "real"),
+        node("Cast", "real", "w", to=1),
+        node("Conv", "x w", "y"),
+    ]
+    codes = numpy_helper.from_array(np.ones((1, 1, 3, 5), np.int8), "codes")
+    path = write(tmp_path, nodes, [codes, numpy_helper.from_array(np.float32(1), "scale")])
+    assert fields_of(path)["y"].extent == (3, 5)
 
 
 def test_other_numbers_of_axes(tmp_path):

@@ -356,10 +356,15 @@ def spec(layout="NCHW", size=(9, 11)):
         ((1, 3, 8, 8), None, (7, 3, 5, 6), {"x": (7, 3, 5, 6)}),
         ((1, 3, 8), None, (1, 3, 9), {"x": (1, 3, 9)}),
         (("N", 7), None, (), {}),
+        (None, None, (), {}),
+        (None, None, (1, 3, 5, 6), {"x": (1, 3, 5, 6)}),
     ],
 )
 def test_shapes_of_the_input(tmp_path, shape, manifest, size, chosen):
-    graph = read_graph(write(tmp_path, [node("Relu", "x", "y")], [], shape))
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(build([node("Relu", "x", "y")], inputs=[value]).SerializeToString())
+    graph = read_graph(path)
     assert choose_inputs(graph, manifest, size) == chosen
 
 
