@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -45,10 +46,8 @@ def on_stop(undo: Callable[[], object]) -> Callable[[], None]:
 def undo_all() -> None:
     """Undo all that is registered, the latest first."""
     for undo in reversed(list(_undoings.values())):
-        try:  # noqa: SIM105 - contextlib would be imported here, in a handler
+        with suppress(OSError):
             undo()
-        except OSError:
-            pass
 
 
 def install() -> None:
@@ -61,6 +60,7 @@ def install() -> None:
 def _stop(number: int, frame: Any) -> None:  # noqa: ARG001
     undo_all()
     if number == signal.SIGINT:
-        os.write(2, b"cnntool: error: interrupted\n")
+        with suppress(OSError):
+            os.write(2, b"cnntool: error: interrupted\n")
         os._exit(INTERRUPTED)
     os._exit(TERMINATED)

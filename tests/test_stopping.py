@@ -48,16 +48,16 @@ def test_a_signal_that_the_caller_ignores_stays_ignored():
         [sys.executable, "-c", UNDOING.format(name="SIGINT")],
         capture_output=True,
         check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),  # noqa: PLW1509
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     assert (done.returncode, done.stdout) == (0, b"went onunwound")
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3, 0.5])
 def test_at_any_moment(tmp_path, samples, delay):
+    arguments = ["-k", "kirsch", "-k", "gaussian:40", os.fspath(samples / "camera.png")]
     process = subprocess.Popen(
-        [sys.executable, "-m", "cnntool", "filter", "-k", "kirsch", "-k", "gaussian:40"]
-        + [os.fspath(samples / "camera.png"), "-o", "out.tif"],
+        [sys.executable, "-m", "cnntool", "filter", *arguments, "-o", "out.tif"],
         cwd=tmp_path,
         stderr=subprocess.DEVNULL,
     )

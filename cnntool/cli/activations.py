@@ -14,7 +14,7 @@ from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
 from cnntool.cli.looking import layer_option
 from cnntool.cli.maps import chosen_drawing, drawing
-from cnntool.cli.paths import STDIO, expand
+from cnntool.cli.paths import STDIO, expand, is_several
 from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import preprocessing, wishes
 from cnntool.cli.running import running, session_settings
@@ -51,7 +51,7 @@ EXCLUSIVE = (
 @click.option("--show", is_flag=True, help="Draw in the terminal.")
 @click.option(
     "--report",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=options.FileName(),
     metavar="FILE",
     help="Write one HTML page that holds everything.",
 )
@@ -64,7 +64,7 @@ EXCLUSIVE = (
 @options.output
 @labels_option
 @preprocessing
-@click.option("--fail-fast", is_flag=True, help="Stop at the first bad picture.")
+@options.fail_fast
 @options.max_pixels
 @options.json_lines
 @running
@@ -93,7 +93,7 @@ def command(
     are NaN and infinite, and the file.
     """
     paths = inputs_or_sample(inputs)
-    several = len(paths) > 1 or paths[0].is_dir()
+    several = is_several(paths)
     purpose = _check(settings, paths, several=several)
     from cnntool.cli.layer_work import Work
     from cnntool.cli.looking import choose

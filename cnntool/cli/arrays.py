@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import click
 
 from cnntool.cli import console, options, results
-from cnntool.cli.paths import Item, Naming, expand, inputs_or_stdin
+from cnntool.cli.paths import Item, Naming, expand, inputs_or_stdin, is_folder, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import InputError, UsageError
 
@@ -114,7 +114,7 @@ def read(
     InputError
         A folder, and see `cnntool.image.files.open_reader`.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
     (item,) = expand([path], recursive=False)
     with Ahead([item], max_pixels=max_pixels, allow_nan=allow_nan) as readers:
@@ -154,7 +154,7 @@ def run(
         The exit code.
     """
     paths = inputs_or_stdin(settings["inputs"])
-    several = len(paths) > 1 or paths[0].is_dir()
+    several = is_several(paths)
     if settings["as_json"] and settings["output"] == "-":
         raise UsageError("--json and -o - both want stdout")
     naming = Naming(settings["output"], label, several=several)
@@ -190,7 +190,7 @@ def only_input(inputs: tuple[Path, ...], why: str) -> None:
     UsageError
         More than one input, or a folder.
     """
-    if len(inputs) > 1 or any(path.is_dir() for path in inputs):
+    if len(inputs) > 1 or any(map(is_folder, inputs)):
         raise UsageError(f"{why} is of one input")
 
 

@@ -10,11 +10,12 @@ import click
 
 from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
-from cnntool.cli.paths import expand, inputs_or_stdin, several
+from cnntool.cli.paths import expand, inputs_or_stdin, is_several
 from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import preprocessing, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.errors import ModelError, UsageError
+from cnntool.machine import usable_cpus
 from cnntool.nets.places import BUILT_IN
 
 if TYPE_CHECKING:
@@ -37,14 +38,8 @@ FORMATS = ("table", "tsv", "csv", "json", "jsonl")
 )
 @labels_option
 @preprocessing
-@click.option(
-    "--batch",
-    type=click.IntRange(1, 4096),
-    default=1,
-    show_default=True,
-    help="Pictures that go through the network at once.",
-)
-@click.option("--fail-fast", is_flag=True, help="Stop at the first bad picture.")
+@options.batch
+@options.fail_fast
 @options.max_pixels
 @click.option(
     "--format",
@@ -86,7 +81,7 @@ def command(
         model,
         wishes(settings),
         session_settings(settings),
-        many=several(paths),
+        many=is_several(paths),
         accepts=needs_classes,
     ) as network:
         network.open()
@@ -97,7 +92,7 @@ def command(
         pictures = Pictures(
             expand(paths, recursive=recursive, matrices=False),
             partial(prepare, spec=network.plan.input),
-            threads=options.usable_cpus(),
+            threads=usable_cpus(),
             max_pixels=max_pixels,
             fail_fast=fail_fast,
         )
@@ -190,11 +185,16 @@ def _number(value: float | None) -> float | None:
 def _table(name: str, best: list[Prediction], *, first: bool) -> str:
     """Lay out one picture's classes for people, with bars."""
     lines = [] if first else [""]
-    lines.append(name)
+    lines.append(_flat(name))
     for one in best:
         bar = "█" * round(one.probability * 20) if one.probability == one.probability else ""
-        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {one.label}")
+        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {_flat(one.label)}")
     return "\n".join(lines)
+
+
+def _flat(text: str) -> str:
+    """Keep a name on its line and in its column."""
+    return "".join(" " if c in "\t\n\r" else c for c in text)
 
 
 def _lines(name: str, best: list[Prediction], form: str) -> str:
@@ -203,11 +203,7 @@ def _lines(name: str, best: list[Prediction], form: str) -> str:
         for rank, one in enumerate(best, 1)
     ]
     if form == "tsv":
-        clean = [
-            ["".join(" " if c in "\t\n\r" else c for c in str(cell)) for cell in row]
-            for row in rows
-        ]
-        return "\n".join("\t".join(row) for row in clean)
+        return "\n".join("\t".join(_flat(str(cell)) for cell in row) for row in rows)
     import csv
     import io
 

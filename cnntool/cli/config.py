@@ -95,4 +95,4 @@ def fill(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     try:
         return param.type_cast_value(ctx, found)
     except click.BadParameter as error:
-        raise UsageError(f"{name} {error.message}", source=str(place())) from None
+        raise UsageError(f"{name}: {error.message}", source=str(place())) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -15,6 +16,7 @@ from cnntool.cli.preprocessing import preprocessing, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.cli.truths import read_truths
 from cnntool.errors import FigureError, InputError, ModelError, UsageError
+from cnntool.machine import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,9 +59,8 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic in some v
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @labels_option
 @preprocessing
-@click.option("--batch", type=click.IntRange(1, 4096), default=1, show_default=True,
-              help="Pictures that go through the network at once.")  # fmt: skip
-@click.option("--fail-fast", is_flag=True, help="Stop at the first bad picture.")
+@options.batch
+@options.fail_fast
 @options.max_pixels
 @options.json_lines
 @running
@@ -98,14 +99,14 @@ def command(
         pictures = Pictures(
             truths,
             partial(prepare, spec=network.plan.input),
-            threads=options.usable_cpus(),
+            threads=usable_cpus(),
             max_pixels=max_pixels,
             fail_fast=fail_fast,
         )
         tally: Tally | None = None
         for loaded, scores in answers(network, pictures, batch=batch):
             tally = tally or _tally(network.plan, scores, max(truths.values()), str(photos))
-            if scores.probabilities.max() != scores.probabilities.max():
+            if isnan(scores.probabilities.max()):
                 raise ModelError(f"its answer to {loaded.item.name} is NaN", source=model)
             tally.add(truths[loaded.item] + network.plan.output.background, scores.probabilities)
         if tally is None:
@@ -233,4 +234,4 @@ def _csv(counts: list[list[int]], labels: list[str]) -> bytes:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["true \\ answered", *labels])
     writer.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
-    return text.getvalue().encode()
+    return text.getvalue().encode(errors="backslashreplace")

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cnntool.cli import console, options, report
-from cnntool.cli.paths import Naming, expand, inputs_or_stdin, several
+from cnntool.cli.paths import Naming, expand, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.cli.settings import arithmetic, label, parse_kernels, style
 from cnntool.errors import UsageError
+from cnntool.machine import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,13 +54,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Where the kernel may lie: inside, centred on every pixel, or anywhere it touches.",
 )
-@click.option(
-    "--op",
-    type=click.Choice(["correlate", "convolve"]),
-    default="correlate",
-    show_default=True,
-    help="'correlate' takes the kernel as it is (deep learning), 'convolve' flips it.",
-)
+@options.op
 @click.option(
     "--border",
     type=click.Choice(["zero", "reflect", "symmetric", "replicate", "wrap"]),
@@ -115,7 +110,7 @@ def command(
         raise UsageError(
             f"--json and {'--explain' if settings['explain'] else '-o -'} both want stdout"
         )
-    naming = Naming(output, label(settings), several=several(paths))
+    naming = Naming(output, label(settings), several=is_several(paths))
     # The first picture is being decoded while numpy is being imported.
     with Ahead(
         expand(paths, recursive=recursive, results=naming.folder),
@@ -127,7 +122,7 @@ def command(
             filters=parse_kernels(settings["kernels"]),
             options=arithmetic(settings),
             naming=naming,
-            style=style(settings, threads or options.usable_cpus()),
+            style=style(settings, threads or usable_cpus()),
         )
         return work.run(readers)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -12,15 +11,15 @@ from cnntool.cli.paths import inputs_or_stdin
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from cnntool.filters.sliding import Sliding
 
 
 @click.command("im2col")
-@click.argument(
-    "inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(path_type=Path, allow_dash=True)
-)
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=options.FileName(allow_dash=True))
 @click.option(
     "-k",
     "--kernel",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.cli.layer_table import STDOUT
 from cnntool.cli.looking import safe
-from cnntool.cli.paths import STDIO, Naming, make_folder
+from cnntool.cli.paths import STDIO, Naming, is_folder, make_folder
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.files import FORMATS
 
@@ -46,7 +46,7 @@ def raw_format(raw: str | None, output: str | None) -> str | None:
 
 
 def _is_folder(output: str) -> bool:
-    return output.endswith(("/", os.sep)) or Path(output).is_dir()
+    return output.endswith(("/", os.sep)) or is_folder(output)
 
 
 def _is_file(output: str) -> bool:

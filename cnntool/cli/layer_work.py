@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.cli import console, options
+from cnntool.cli import console
 from cnntool.cli.layer_files import (
     LayerFiles,
     archive_for,
@@ -18,6 +18,7 @@ from cnntool.cli.layer_table import Row, shape_text, tell
 from cnntool.cli.prepared import prepared
 from cnntool.cli.showing import Screen
 from cnntool.errors import InputError, OutputError
+from cnntool.machine import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -160,7 +161,7 @@ class Work:
             return Pictures(
                 items,
                 prepare,
-                threads=options.usable_cpus(),
+                threads=usable_cpus(),
                 max_pixels=max_pixels,
                 fail_fast=fail_fast,
             )
@@ -207,7 +208,7 @@ class Work:
                 if tensor in self._wanted:
                     yield self._wanted[tensor], values
 
-        found = ordered_map(partial(self._layer, loaded), jobs(), options.usable_cpus())
+        found = ordered_map(partial(self._layer, loaded), jobs(), usable_cpus())
         looked = self._written(loaded, track(found))
         if self.purpose.report is not None:
             from cnntool.cli.layer_report import write_report

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import config, console, options
 from cnntool.cli.preprocessing import labels, preprocessing, wishes
-from cnntool.errors import CnntoolError, ModelError
+from cnntool.errors import CnntoolError, ModelError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -153,6 +154,8 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
     What is here already is compared with its hash, and fetched only if it is damaged. No other
     command goes to the network.
     """
+    if isnan(timeout):
+        raise UsageError("NaN is no number of seconds", source="--timeout")
     from cnntool.cli.pulling import Bar
     from cnntool.nets.download import Limits
     from cnntool.nets.download import pull as fetch
@@ -183,6 +186,8 @@ def add(file: Path, *, name: str | None, link: bool, **settings: Any) -> None:
     The manifest of the same stem beside FILE is taken over. Without one, what the graph does not
     tell and no option says is assumed; the manifest, whose path is printed, can be edited.
     """
+    if name == "":
+        raise UsageError("an empty name", source="--name")
     from cnntool.nets import catalog, store
     from cnntool.nets.adopt import describe
 

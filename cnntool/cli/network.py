@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from cnntool.cli import console, options
+from cnntool.cli import console
+from cnntool.machine import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,7 @@ class Network:
         self.taps: tuple[str, ...] = self.plan.taps
         self.settings = settings
         if many:
-            lanes = min(settings.threads or options.usable_cpus(), MOST_LANES)
+            lanes = min(settings.threads or usable_cpus(), MOST_LANES)
             self.settings = settings._replace(lanes=lanes)
 
     def open(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,6 +122,24 @@ def encoding(command: F) -> F:
     return command
 
 
+op = click.option(
+    "--op",
+    type=click.Choice(["correlate", "convolve"]),
+    default="correlate",
+    show_default=True,
+    help="'correlate' takes the kernel as it is (deep learning), 'convolve' flips it.",
+)
+
+batch = click.option(
+    "--batch",
+    type=click.IntRange(1, 4096),
+    default=1,
+    show_default=True,
+    help="Pictures that go through the network at once.",
+)
+
+fail_fast = click.option("--fail-fast", is_flag=True, help="Stop at the first bad picture.")
+
 max_pixels = click.option(
     "--max-pixels",
     type=click.IntRange(min=1),
@@ -144,13 +161,6 @@ def json_lines(command: F) -> F:
     return click.option(
         "--json", "as_json", is_flag=True, help="Print one JSON record per result on stdout."
     )(command)
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 threads = click.option(

@@ -50,7 +50,7 @@ def is_folder(path: Path | str) -> bool:
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where it may not look
 
 
-def several(inputs: Sequence[Path]) -> bool:
+def is_several(inputs: Sequence[Path]) -> bool:
     """Return whether the inputs may stand for more than one file."""
     return len(inputs) > 1 or is_folder(inputs[0])
 

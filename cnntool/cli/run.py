@@ -12,11 +12,12 @@ import click
 
 from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
-from cnntool.cli.paths import Naming, expand, inputs_or_stdin, several
+from cnntool.cli.paths import Naming, expand, inputs_or_stdin, is_several
 from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import preprocessing, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.errors import CnntoolError, ModelError
+from cnntool.machine import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--native", is_flag=True, help="Keep the size at which the network works.")
 @labels_option
 @preprocessing
-@click.option("--fail-fast", is_flag=True, help="Stop at the first bad picture.")
+@options.fail_fast
 @options.max_pixels
 @options.json_lines
 @running
@@ -65,7 +66,7 @@ def command(
     result without --output is called INPUT.run.png and lies in the working directory.
     """
     paths = inputs_or_stdin(inputs)
-    naming = Naming(output, "run", several=several(paths))
+    naming = Naming(output, "run", several=is_several(paths))
     from cnntool.cli.network import Network
     from cnntool.cli.pictures import Pictures
 
@@ -76,7 +77,7 @@ def command(
         pictures = Pictures(
             expand(paths, recursive=recursive, results=naming.folder, matrices=False),
             partial(_made, spec=network.plan.input),
-            threads=options.usable_cpus(),
+            threads=usable_cpus(),
             max_pixels=max_pixels,
             fail_fast=fail_fast,
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cnntool.cli.options import F
 
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
-_LEAST_MEMORY = 64 << 20
+_LEAST_MEMORY, _MOST_MEMORY = 64 << 20, 1 << 50
 DEVICES = ", ".join(
     [AUTO, *(f"{word}[:N]" if row.numbered else word for word, row in PROVIDERS.items())]
 )
@@ -51,6 +51,8 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in some versio
         digits = number.removesuffix(unit)
         if digits.count(".") > 1 or not digits.replace(".", "").isdecimal():
             self.fail(f"{value!r} is no size, such as 512M or 1.5G", param, ctx)
+        if len(digits) > 18 or float(digits) * _UNITS[unit] > _MOST_MEMORY:
+            self.fail(f"{value!r} is more than any machine has", param, ctx)
         size = int(float(digits) * _UNITS[unit])
         if size < _LEAST_MEMORY:
             self.fail(f"{value!r} is less than onnxruntime itself takes (64M)", param, ctx)

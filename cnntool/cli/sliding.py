@@ -36,7 +36,9 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in some versio
     ) -> tuple[int, int]:
         """Read the text."""
         parts = str(value).lower().split("x")
-        if len(parts) > 2 or not all(part.isdecimal() and int(part) for part in parts):
+        if len(parts) > 2 or not all(
+            part.isdecimal() and len(part) < 10 and int(part) for part in parts
+        ):
             self.fail(f"{value!r} is not a size such as 3 or 3x5 (rows x columns)", param, ctx)
         rows, columns = int(parts[0]), int(parts[-1])
         if max(rows, columns) > LONGEST:
@@ -60,13 +62,7 @@ def window(command: F) -> F:
             show_default=True,
             help="What lies outside, in numpy's words.",
         ),
-        click.option(
-            "--op",
-            type=click.Choice(["correlate", "convolve"]),
-            default="correlate",
-            show_default=True,
-            help="'correlate' takes the kernel as it is (deep learning), 'convolve' flips it.",
-        ),
+        options.op,
         click.option(
             "--mode",
             type=click.Choice(["valid", "same", "full"]),

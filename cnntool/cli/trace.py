@@ -36,7 +36,9 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versi
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
         """Read the text."""
         parts = str(value).split(",")
-        if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        if len(parts) != 2 or not all(
+            part.strip().isdecimal() and len(part) < 12 for part in parts
+        ):
             self.fail(f"{value!r} is not a place such as 0,0 (row,column)", param, ctx)
         return int(parts[0]), int(parts[1])
 
@@ -55,7 +57,7 @@ FORMS = {
 
 
 @click.command("trace", cls=Forms, forms=FORMS)
-@click.argument("path", metavar="[INPUT]", required=False, type=click.Path(path_type=Path))
+@click.argument("path", metavar="[INPUT]", required=False, type=options.FileName(allow_dash=True))
 @click.option(
     "-k",
     "--kernel",

@@ -10,6 +10,7 @@ import click
 
 from cnntool.cli import console, sliding
 from cnntool.cli.looking import title_of
+from cnntool.cli.paths import is_folder
 from cnntool.cli.unit_text import text, verdict
 from cnntool.errors import InputError, ModelError, UsageError
 
@@ -43,7 +44,9 @@ class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versi
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in str(value).split(",")]
-        if len(parts) not in {1, 3} or not all(p.isascii() and p.isdecimal() for p in parts):
+        if len(parts) not in {1, 3} or not all(
+            p.isascii() and p.isdecimal() and len(p) < 10 for p in parts
+        ):
             self.fail(f"{value!r} is no unit such as 3,10,20 (channel,row,column)", param, ctx)
         return tuple(int(part) for part in parts)
 
@@ -74,7 +77,7 @@ def run(path: Path | None, settings: dict[str, Any]) -> int:
     from cnntool.cli.running import session_settings
 
     (path,) = inputs_or_sample([path] if path else [])
-    if path.is_dir():
+    if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
     with Network(
         settings["model"], wishes(settings), session_settings(settings), accepts=lambda _plan: None

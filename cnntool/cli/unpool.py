@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +10,8 @@ from cnntool.cli import arrays, options, switches
 from cnntool.cli.results import Result
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cnntool.cli.arrays import Stack
     from cnntool.filters.arithmetic import Pair
 
@@ -29,9 +30,7 @@ if TYPE_CHECKING:
     required=True,
     help="Rows and columns of what was pooled.",
 )
-@click.argument(
-    "source", required=False, metavar="[INPUT]", type=click.Path(path_type=Path, allow_dash=True)
-)
+@click.argument("source", required=False, metavar="[INPUT]", type=options.FileName(allow_dash=True))
 @arrays.result
 def command(*, switches_file: str, size: Pair, source: Path | None, **settings: Any) -> int:
     """Put pooled values back to where they stood, zeros elsewhere.

@@ -41,7 +41,11 @@ def parse_padding(text: str, separator: str = ",") -> Padding:
         if text == word:
             return word
     parts = text.split(separator)
-    if not all(part.strip().isdecimal() for part in parts) or len(parts) not in {1, 2, 4}:
+    if not all(part.strip().isdecimal() and len(part) < 12 for part in parts) or len(parts) not in {
+        1,
+        2,
+        4,
+    }:
         form = separator.join(("ROWS", "COLUMNS"))
         four = separator.join(("TOP", "BOTTOM", "LEFT", "RIGHT"))
         raise UsageError(f"{text!r} is no padding: N, {form}, {four} or {'|'.join(PADDINGS)}")

@@ -110,7 +110,8 @@ class Kernel:
             keeps them (Sobel is 1, 2, 1 times 1, 0, -1); the scale of others is shared evenly.
             Higher ranks come from the singular value decomposition, largest first.
         """
-        if (self.weights == np.rint(self.weights)).all():
+        whole = (self.weights == np.rint(self.weights)).all()
+        if whole and np.abs(self.weights).max() < 2**53:
             factors = integer_factors(self.weights)
             if factors is not None:
                 return [factors]

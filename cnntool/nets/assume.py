@@ -24,6 +24,9 @@ SIDE = 224
 SMALL = 64
 """Pixels below which the whole picture is taken: digits fill theirs."""
 
+LARGEST, MOST_PICTURES = 1 << 14, 1 << 12
+"""Pixels of a side, and pictures of a batch, beyond which a graph asks for the impossible."""
+
 SHARE = 0.875
 """Of the shorter side, how much the central cut keeps: 224 of 256."""
 
@@ -106,6 +109,7 @@ def plan_for(name: str, graph: Graph, spec: ModelSpec | None, wishes: Wishes) ->
     entry = (
         spec.input if spec else _guess_input(tensor, graph, assumed, given=wishes, whole=not scores)
     )
+    _check_size(tensor, name)
     entry = wished(entry, wishes)._replace(name=tensor.name, batch=_batch(tensor))
     _agree(entry, tensor, name)
     labels = read_labels(wishes.labels) if wishes.labels else spec.labels if spec else None
@@ -234,6 +238,19 @@ def _takes_blue_first(node: Node, graph: Graph) -> bool:
             numbers = graph.weights[name].read().ravel().tolist()
     near = [abs(abs(number) - mean) < 1 for number, mean in zip(numbers, CAFFE_MEAN, strict=False)]
     return len(near) == 3 and all(near)
+
+
+def _check_size(tensor: TensorInfo, name: str) -> None:
+    """Refuse what no picture is: other channels than 1 or 3, sides and batches without end."""
+    if tensor.shape is None or len(tensor.shape) != 4:
+        return
+    batch, first, middle, last = (known(side) or 1 for side in tensor.shape)
+    odd = first not in {1, 3} and last not in {1, 3}
+    if odd or batch > MOST_PICTURES or max(first, middle, last) > LARGEST:
+        raise ModelError(
+            f"its input {tensor.name!r} {_shape(tensor)} is no picture that it could be given",
+            source=name,
+        )
 
 
 def _agree(entry: InputSpec, tensor: TensorInfo, name: str) -> None:

@@ -159,10 +159,15 @@ def score(
 
 
 def _table(values: NDArray[Any], pictures: int, plan: Plan) -> NDArray[np.float64]:
-    """Return (pictures, classes), whatever axes of length 1 the network leaves."""
-    if values.ndim == 0 or values.dtype.kind not in "fiu" or len(values) < pictures:
+    """Return (pictures, classes), whatever axes of length 1 the network leaves or leaves out."""
+    fed = plan.input.batch or pictures
+    if fed == 1 and values.ndim == 1:
+        values = values[None]
+    if values.dtype.kind not in "fiu" or values.ndim < 2 or len(values) != fed:
         raise ModelError("its answer is not a score for each class", source=plan.name)
     table = values[:pictures].reshape(pictures, -1).astype(np.float64)
+    if not table.size:
+        raise ModelError("its answer is empty", source=plan.name)
     expected = plan.labels.classes + plan.output.background if plan.labels else table.shape[1]
     if table.shape[1] != expected:
         raise ModelError(

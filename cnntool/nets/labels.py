@@ -150,7 +150,8 @@ def read_labels(path: Path) -> LabelSet:
     text = read_text(path)
     if text.lstrip().startswith(("[", "{")):
         return _from_json(text, source)
-    lines = text.splitlines()
+    # Not str.splitlines, which knows eight more ends of a line.
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     if lines and "names" in lines[0].split("\t"):

@@ -7,10 +7,11 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from cnntool.errors import CnntoolError, ModelError
+from cnntool.machine import usable_cpus
 from cnntool.nets import providers
 from cnntool.nets.channel import Message
 from cnntool.nets.child import Child, GoneError, LateError
-from cnntool.nets.limits import default_memory, usable_cpus
+from cnntool.nets.limits import default_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -118,17 +118,21 @@ def add(path: Path, spec: ModelSpec, *, link: bool = False) -> Entry:
     target = folder / f"{spec.name}{catalog.SUFFIX}"
     if os.path.lexists(target):
         raise OutputError("it exists already", source=str(target), hint="--name gives another name")
-    forget = on_stop(target.unlink)
+    manifest = folder / f"{spec.name}.toml"
+
+    def undo() -> None:
+        for one in (manifest, target):
+            one.unlink(missing_ok=True)
+
+    forget = on_stop(undo)
     try:
         found = _link(path, target) if link else _copy(path, target)
         spec = spec._replace(file=target.name, sha256=found.sha256, size=found.size)
-        manifest = folder / f"{spec.name}.toml"
         try:
             _write(manifest, manifest_text(spec).encode())
             read_manifest(manifest)
         except BaseException:
-            for one in (manifest, target):
-                one.unlink(missing_ok=True)
+            undo()
             raise
     finally:
         forget()

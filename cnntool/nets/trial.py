@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
@@ -111,7 +112,7 @@ def tiny_network() -> bytes:
 
 def _begin(device: str, settings: Settings) -> _Run:
     start = perf_counter()
-    model = Skeleton(tiny_network(), Path())
+    model = Skeleton(tiny_network(), Path(os.sep))
     session = Session(model, settings._replace(device=device), name="the trial network")
     return _Run(device, start, session)
 

@@ -48,7 +48,7 @@ def choose(maps: NDArray[Any], selection: str = "", sort: Sort | None = None) ->
     UsageError
         When the selection cannot be read, or names a map that the layer does not have.
     """
-    top = re.fullmatch(r"\s*top:\s*(\d+)\s*", selection, re.ASCII)
+    top = re.fullmatch(r"\s*top:\s*(\d{1,9})\s*", selection, re.ASCII)
     if top:
         count = int(top[1])
         if count == 0:
@@ -64,7 +64,7 @@ def _named(selection: str, count: int) -> NDArray[np.intp]:
         return np.arange(count)
     found: dict[int, None] = {}
     for part in selection.split(","):
-        match = re.fullmatch(r"\s*(\d+)\s*(?:(-)\s*(\d*)\s*)?", part, re.ASCII)
+        match = re.fullmatch(r"\s*(\d{1,9})\s*(?:(-)\s*(\d{0,9})\s*)?", part, re.ASCII)
         if not match:
             raise UsageError(f"no choice of maps: {part!r}", source="--maps", hint=_HINT)
         first = int(match[1])

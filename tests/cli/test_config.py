@@ -157,7 +157,7 @@ def test_the_option_reads_the_text(write, tmp_path):
     with pytest.raises(UsageError) as caught:
         settle()
     assert caught.value.source == str(tmp_path / "cnntool" / "config.toml")
-    assert caught.value.message.startswith("threads 9 is not in the range")
+    assert caught.value.message.startswith("threads: 9 is not in the range")
 
 
 def test_the_file_is_not_read_where_it_does_not_matter(write):

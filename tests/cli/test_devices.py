@@ -11,8 +11,8 @@ import click
 import pytest
 
 from cnntool.cli.running import running, session_settings
+from cnntool.machine import usable_cpus
 from cnntool.nets import providers
-from cnntool.nets.limits import usable_cpus
 from cnntool.nets.providers import PROVIDERS
 from cnntool.nets.session import Settings
 

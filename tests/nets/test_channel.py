@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from io import FileIO
 from threading import Thread
 
@@ -30,7 +31,12 @@ def through(message: Message, limit: int | None = None) -> Message:
     """Send a message through a pipe that holds less than it."""
     reading, writing = os.pipe()
     with FileIO(reading) as source, FileIO(writing, "w") as target:
-        sender = Thread(target=send, args=(target, message))
+
+        def deliver():
+            with suppress(BrokenPipeError):  # a reader that refuses goes away
+                send(target, message)
+
+        sender = Thread(target=deliver)
         sender.start()
         try:
             return receive(source, limit)

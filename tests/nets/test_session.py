@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny import build
 
 from cnntool.errors import CnntoolError, ModelError
-from cnntool.nets.limits import usable_cpus
+from cnntool.machine import usable_cpus
 from cnntool.nets.session import Session, Settings, start
 from cnntool.nets.skeleton import Skeleton
 
