@@ -31,6 +31,9 @@ _REASONS = {
 _EXISTS = "it exists already"
 _HINT = "--overwrite replaces it"
 
+_LARGE = 1 << 23
+"""Bytes from which it pays to reserve room."""
+
 
 class Output:
     """Where a result goes: a file that takes its place when complete, or a stream.
@@ -64,6 +67,7 @@ class Output:
         self._overwrite = overwrite
         self._temporary: Path | None = None
         self._target: Path | None = None
+        self._replaces = False
         if isinstance(target, (str, bytes, os.PathLike)):
             with self._writing():
                 self._stream = self._open(os.fsdecode(target))
@@ -81,6 +85,20 @@ class Output:
         with self._writing():
             self._stream.seek(offset)
             self._stream.write(data)
+
+    def reserve(self, size: int) -> None:
+        """Have the disk set room aside for a large file of `size` bytes, if it replaces another.
+
+        Some file systems (ext4) write a file out when it takes the name of another, which is done
+        in a third of the time where its room is settled.
+        """
+        if self._replaces and size >= _LARGE and hasattr(os, "posix_fallocate"):
+            with self._writing():
+                try:
+                    os.posix_fallocate(self._stream.fileno(), 0, size)
+                except OSError as error:
+                    if error.errno in _REASONS:
+                        raise
 
     def commit(self) -> None:
         """Complete the output: only now does the target change."""
@@ -145,6 +163,7 @@ class Output:
             self._forget()
             raise
         self._temporary = temporary
+        self._replaces = bool(mode)
         if mode:
             with suppress(OSError):
                 temporary.chmod(stat.S_IMODE(mode))

@@ -117,6 +117,7 @@ class _RawWriter(Writer):
 
         length = len(directory(0))
         padding = -(start + length) % 16
+        output.reserve(start + length + padding + size)
         output.write(_header(start, big=big))
         output.write(directory(start + length + padding) + bytes(padding))
 

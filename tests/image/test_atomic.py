@@ -294,3 +294,29 @@ with open_writer(sys.argv[1], ImageInfo(10, 10), name="x", overwrite=True) as wr
         assert process.wait(timeout=30) != 0
     assert path.read_bytes() == b"before"
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="the system reserves no room")
+def test_room_is_reserved_for_a_large_file_that_replaces_another(tmp_path, monkeypatch):
+    reserved = []
+    monkeypatch.setattr(
+        os, "posix_fallocate", lambda _, start, size: reserved.append((start, size))
+    )
+    for name, size in (("new", 1 << 24), ("old", 1 << 20), ("old", 1 << 24)):
+        if name == "old":
+            (tmp_path / name).write_bytes(b"before")
+        output = Output(tmp_path / name, name=name, overwrite=True)
+        output.reserve(size)
+        output.discard()
+    assert reserved == [(0, 1 << 24)]
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    output = Output(tmp_path / "old", name="old", overwrite=True)
+    with pytest.raises(OutputError, match="no space left"):
+        output.reserve(1 << 24)
+    output.discard()
+    assert (tmp_path / "old").read_bytes() == b"before"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["old"]
