@@ -46,15 +46,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Which one is transposed: 'correlate' takes the kernel as it is, 'convolve' flips it.",
 )
-@click.option(
-    "--range",
-    "policy",
-    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "raw"]),
-    default="auto",
-    show_default=True,
-    help="How results become brightness; 'auto' centres zero-sum kernels on mid-grey and clips"
-    " the others.",
-)
+@options.policy
 @arrays.inputs_and_result
 def command(
     *,

@@ -68,15 +68,7 @@ if TYPE_CHECKING:
     help="Filter each colour or the luma.  [default: luma for derivatives, else each]",
 )
 @click.option("--linear", is_flag=True, help="Filter in linear light instead of sRGB values.")
-@click.option(
-    "--range",
-    "policy",
-    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "raw"]),
-    default="auto",
-    show_default=True,
-    help="How results become brightness; 'auto' centres zero-sum kernels on mid-grey and clips"
-    " the others.",
-)
+@options.policy
 @click.option(
     "--method",
     type=click.Choice(["auto", "direct", "separable", "banded", "banded-separable", "fft"]),

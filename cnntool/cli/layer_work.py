@@ -239,7 +239,8 @@ class Work:
         wanted, raw = job
         field = self.fields(loaded).get(wanted.tensor)
         values, dequantised = shown(self.network.graph, wanted.tensor, raw, field)
-        dequantised = dequantised or self._is_dequantised(wanted)
+        made_by = self.network.graph.producer_of.get(wanted.tensor)
+        dequantised |= made_by is not None and made_by.op == "DequantizeLinear"
         figures = statistics(values)
         draw = partial(
             self.purpose.drawing.picture,
@@ -280,10 +281,6 @@ class Work:
             whole = (self.network.plan.input.batch or 1, *shape)
             self._fields[shape] = fields_of(self.network.graph, self.flow, name, whole)
         return self._fields[shape]
-
-    def _is_dequantised(self, wanted: Wanted) -> bool:
-        node = self.network.graph.producer_of.get(wanted.tensor)
-        return node is not None and node.op == "DequantizeLinear"
 
     def labels(self, wanted: Wanted, values: NDArray[Any]) -> list[str] | None:
         """Return the names of a vector's places where these are the classes."""

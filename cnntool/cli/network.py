@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from cnntool.nets.assume import Plan
     from cnntool.nets.catalog import Found
     from cnntool.nets.graph import Graph
+    from cnntool.nets.providers import Placement
     from cnntool.nets.recipes import Wishes
-    from cnntool.nets.session import Placement, Session, Settings
+    from cnntool.nets.session import Session, Settings
 
 
 MOST_LANES = 4

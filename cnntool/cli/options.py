@@ -130,6 +130,16 @@ op = click.option(
     help="'correlate' takes the kernel as it is (deep learning), 'convolve' flips it.",
 )
 
+policy = click.option(
+    "--range",
+    "policy",
+    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "raw"]),
+    default="auto",
+    show_default=True,
+    help="How results become brightness; 'auto' centres zero-sum kernels on mid-grey and clips"
+    " the others.",
+)
+
 batch = click.option(
     "--batch",
     type=click.IntRange(1, 4096),

@@ -37,6 +37,27 @@ class Row(NamedTuple):
     beneath: tuple[str, ...] = ()
 
 
+class Placement(NamedTuple):
+    """Where a network runs.
+
+    Attributes
+    ----------
+    requested : str
+        As --device had it.
+    granted : str
+        ``cpu``, ``cuda:0``.
+    provider : str
+        onnxruntime's name for it.
+    note : str
+        Why ``auto`` did not get what it would have preferred; empty if there is nothing to say.
+    """
+
+    requested: str
+    granted: str
+    provider: str
+    note: str
+
+
 _NVIDIA = (
     "it takes an NVIDIA card, its driver and: pip uninstall onnxruntime; "
     "pip install 'cnntool[gpu]' 'onnxruntime-gpu[cuda,cudnn]'"

@@ -54,27 +54,6 @@ class Settings(NamedTuple):
     optimise: bool | Literal["basic"] = True
 
 
-class Placement(NamedTuple):
-    """Where a network runs.
-
-    Attributes
-    ----------
-    requested : str
-        As --device had it.
-    granted : str
-        ``cpu``, ``cuda:0``.
-    provider : str
-        onnxruntime's name for it.
-    note : str
-        Why ``auto`` did not get what it would have preferred; empty if there is nothing to say.
-    """
-
-    requested: str
-    granted: str
-    provider: str
-    note: str
-
-
 def start() -> Child:
     """Start a process that makes ready to open a network, before it is known which.
 
@@ -133,7 +112,7 @@ class Session:
         self.close()
 
     @property
-    def placement(self) -> Placement:
+    def placement(self) -> providers.Placement:
         """Where it runs; waits until it is open.
 
         Raises
@@ -142,7 +121,9 @@ class Session:
             It cannot be opened.
         """
         facts = self._open()
-        return Placement(self._settings.device, facts["device"], facts["provider"], facts["note"])
+        return providers.Placement(
+            self._settings.device, facts["device"], facts["provider"], facts["note"]
+        )
 
     @property
     def runtime(self) -> tuple[str, tuple[str, ...]]:
