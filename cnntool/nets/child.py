@@ -133,10 +133,12 @@ class Child:
             except MemoryError as error:
                 process.kill()
                 self._answers.put(error)
-            except Exception:  # noqa: BLE001 - the end of the pipe, or what no worker would write
+            except Exception as error:  # noqa: BLE001 - the end of the pipe, or what no worker writes
                 self._silent.wait(1)  # for its last words
                 process.kill()
-                self._answers.put(GoneError(process.wait()))
+                gone = GoneError(process.wait())
+                gone.__cause__ = error  # told by --debug: this, not its end, came first
+                self._answers.put(gone)
 
     def _listen(self, process: Process) -> None:
         with process.stderr as stream:

@@ -262,7 +262,7 @@ class Session:
         except MemoryError:
             raise self._diagnosis().too_large() from None
         except GoneError as gone:
-            raise self._diagnosis().ended(gone.exit_code, self.chatter) from None
+            raise self._diagnosis().ended(gone.exit_code, self.chatter) from gone
 
     def _diagnosis(self) -> Diagnosis:
         from cnntool.nets.diagnosis import Diagnosis

@@ -482,8 +482,9 @@ def test_a_process_that_is_killed_from_outside():
         session.submit(ONES)
         os.kill(pid, signal.SIGKILL)
         for _ in range(2):
-            with pytest.raises(ModelError, match="its process was killed"):
+            with pytest.raises(ModelError, match="its process was killed") as caught:
                 session.collect() if session._pending else session.run(ONES)
+            assert isinstance(caught.value.__cause__.__cause__, EOFError)  # what --debug tells
     assert state(pid) == ""
 
 
