@@ -45,8 +45,10 @@ TRANSFORM = {"float32": 6.2, "float64": 10.0}
 # values of a tile and of a stacked one: two threads hinder each other when operations are shorter
 TILE_VALUES = 2**18
 STACK_VALUES = 2**19
-# values of a row of tiles, which a strip holds at least
-TILE_ROW_VALUES = 2**20
+# tiles in a row of tiles, which a strip holds at least
+TILES_ACROSS = 4
+# results of so many values have tiles twice as large: less of the whole is spent between operations
+LARGE = 2**25
 # values of a band's matrix, at most
 LARGEST_BAND = 2**22
 # side of a tile that is transformed, unless the kernel asks for more
@@ -253,9 +255,11 @@ def tile_shape(method: Method, work: Work, question: Question) -> tuple[Pair, Pa
         rows = 128
         columns = STACK_VALUES // (rows * down + high) // max(used, 1)
     else:
-        rows = min(256, max(64, TILE_ROW_VALUES // (question.out_shape[1] * question.channels)))
+        values = TILE_VALUES * (2 if question.values >= LARGE else 1)
+        across = question.out_shape[1] * question.channels
+        rows = min(256, max(64, TILES_ACROSS * values // across))
         rows = max(rows, min(512, ceil(2 * high / down)))
-        columns = TILE_VALUES // rows
+        columns = values // rows
     columns = max(columns // question.channels, 16)
     tall, wide = question.out_shape
     return (_even(tall, rows, block[0]), _even(wide, columns, block[1])), block
