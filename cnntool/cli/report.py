@@ -84,7 +84,9 @@ def explain(name: str, info: ImageInfo, rendering: Rendering) -> list[str]:
             if step.plan is None:
                 joins = getattr(step.filter, "joins", False)
                 how = "a kernel for each colour, added up" if joins else "non-linear"
-                lines.append(f"filter  {step.filter.name}: {how}, on whole maps")
+                whole = step.reach is None or not pipeline.streams
+                rows = "on whole maps" if whole else f"{pipeline.strip_rows} rows a strip"
+                lines.append(f"filter  {step.filter.name}: {how}, {rows}")
                 continue
             plan = step.plan.describe()
             size = "x".join(map(str, plan["kernel"]))

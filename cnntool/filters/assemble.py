@@ -106,9 +106,10 @@ def _plan_chain(
     dtype = source.dtype if plain else arithmetic
     steps: list[Step] = []
     for item in chain:
-        plan = None
+        plan = reach = None
         if not isinstance(item, Filter):
             channels = 1 if item.joins else channels
+            reach = None if options.border is Border.WRAP else item.reach
         else:
             plan = make_plan(
                 (height, width),
@@ -122,7 +123,7 @@ def _plan_chain(
                 channels=channels,
                 method=options.method,
             )
-        step = Step(item, height, width, channels, dtype, plan)
+        step = Step(item, height, width, channels, dtype, plan, reach)
         steps.append(step)
         height, width = step.out_shape
         dtype = arithmetic

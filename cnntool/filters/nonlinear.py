@@ -1,7 +1,7 @@
 """Filters that are no convolution: rank, morphology, bilateral, Canny, Otsu.
 
 All but the bookkeeping is scikit-image's and ``scipy.ndimage``'s, imported when one is asked
-for. Each works on one whole map (H, W) at a time.
+for. Each works on one map (H, W) at a time.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _ndimage(name: str, function: str, size: Size, shape: Shape) -> Operation:
             result = getattr(ndimage, function)(image, footprint=footprint, mode=mode)
         return result
 
-    return Operation(name, apply)
+    return Operation(name, apply, reach=size[0] // 2)
 
 
 @register("median", "non-linear")
@@ -93,30 +93,32 @@ def dilate(size: Size = (3, 3), shape: Shape = "disk") -> Operation:
     return _ndimage("dilate", "maximum_filter", size, shape)
 
 
-def _morphology(name: str, first: Operation, second: Operation) -> Operation:
+def _morphology(name: str, size: Size, shape: Shape, steps: tuple[str, str]) -> Operation:
+    first, second = (_ndimage(name, f"{step}_filter", size, shape) for step in steps)
+
     def apply(image: NDArray[Any], border: str) -> NDArray[Any]:
         return second.apply(first.apply(image, border), border)
 
-    return Operation(name, apply)
+    return Operation(name, apply, reach=2 * (size[0] // 2))
 
 
 @register("open", "non-linear")
 def opening(size: Size = (3, 3), shape: Shape = "disk") -> Operation:
     """Erosion, then dilation: removes bright specks smaller than the window."""
-    return _morphology("open", erode(size, shape), dilate(size, shape))
+    return _morphology("open", size, shape, ("minimum", "maximum"))
 
 
 @register("close", "non-linear")
 def closing(size: Size = (3, 3), shape: Shape = "disk") -> Operation:
     """Dilation, then erosion: fills dark specks smaller than the window."""
-    return _morphology("close", dilate(size, shape), erode(size, shape))
+    return _morphology("close", size, shape, ("maximum", "minimum"))
 
 
 @register("bilateral", "non-linear")
 def bilateral(sigma: float = 3.0, color: float = 0.1) -> Operation:
     """Blur of deviation ``sigma`` among pixels whose values differ by about ``color`` (0..1)."""
-    if sigma <= 0 or color <= 0:
-        raise UsageError("bilateral: sigma and color must be more than 0")
+    if not 0 < sigma < 1000 or color <= 0:
+        raise UsageError("bilateral: sigma and color are more than 0, sigma is below 1000")
 
     def apply(image: NDArray[Any], border: str) -> NDArray[Any]:
         from skimage import restoration
@@ -135,8 +137,8 @@ def bilateral(sigma: float = 3.0, color: float = 0.1) -> Operation:
 @register("canny", "non-linear")
 def canny(sigma: float = 1.0, low: float = 0.1, high: float = 0.2) -> Operation:
     """Canny's edges, one pixel wide, between two gradient thresholds (0..1)."""
-    if sigma < 0 or not 0 <= low <= high:
-        raise UsageError("canny: sigma is at least 0 and thresholds are 0 <= low <= high")
+    if not 0 <= sigma < 1000 or not 0 <= low <= high:
+        raise UsageError("canny: sigma is at least 0 and below 1000, 0 <= low <= high")
 
     def apply(image: NDArray[Any], border: str) -> NDArray[Any]:  # noqa: ARG001
         from skimage import feature

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Operation(NamedTuple):
-    """A filter of one whole map, or of all channels together.
+    """A filter of one map, or of all channels together.
 
     Attributes
     ----------
@@ -28,6 +28,9 @@ class Operation(NamedTuple):
         Whether it needs values on the scale 0..1 rather than the file's own integers.
     joins : bool
         Whether it takes all channels (H, W, C) and makes one map of them, with signed values.
+    reach : int or None
+        How many rows above and below a value it looks at; None where it needs the whole map.
+        With a reach, ``apply`` must pass positive factors on: of twice the map, twice the result.
     """
 
     name: str
@@ -36,3 +39,4 @@ class Operation(NamedTuple):
     borders: bool = True
     unit: bool = False
     joins: bool = False
+    reach: int | None = None

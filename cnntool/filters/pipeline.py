@@ -7,13 +7,14 @@ through in a little memory, on several threads, with the same bytes each time.
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from cnntool.filters.convolve import convolve_rows
 from cnntool.filters.kernel import Filter, Sign
-from cnntool.filters.plan import Border, ConvPlan, Method, Mode, Op
+from cnntool.filters.plan import STRIP_VALUES, Border, ConvPlan, Method, Mode, Op
 from cnntool.image import convert
 
 if TYPE_CHECKING:
@@ -75,7 +76,10 @@ class Window(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One filter of a chain: the dtype it takes, and its plan unless it is non-linear."""
+    """One filter of a chain: the dtype it takes, and its plan unless it is non-linear.
+
+    A step without a plan looks at ``reach`` rows above and below, or at all if that is None.
+    """
 
     filter: Filter | Operation
     height: int
@@ -83,11 +87,32 @@ class Step(NamedTuple):
     channels: int
     dtype: np.dtype[Any]
     plan: ConvPlan | None
+    reach: int | None
 
     @property
     def out_shape(self) -> tuple[int, int]:
         """Rows and columns of the result."""
         return self.plan.out_shape if self.plan else (self.height, self.width)
+
+    @property
+    def streams(self) -> bool:
+        """Whether rows of the result need only rows of the input around them."""
+        return self.plan.border is not Border.WRAP if self.plan else self.reach is not None
+
+    @property
+    def strip_rows(self) -> int:
+        """Rows of the result to compute at once, if it is the last step."""
+        if self.plan:
+            return self.plan.strip_rows
+        return min(self.height, max(1, STRIP_VALUES // (self.width * self.channels)))
+
+    def needs(self, start: int, stop: int) -> tuple[int, int]:
+        """Return the input rows on which rows [start, stop) of the result depend."""
+        if self.plan:
+            return self.plan.needs(start, stop)
+        if self.reach is None:
+            return 0, self.height
+        return max(0, start - self.reach), min(self.height, stop + self.reach)
 
 
 class Pipeline(NamedTuple):
@@ -123,10 +148,8 @@ class Pipeline(NamedTuple):
 
     @property
     def streams(self) -> bool:
-        """Whether strips suffice: every step is a convolution that looks only around itself."""
-        plans = [step.plan for branch in self.branches for step in branch]
-        far = any(plan is not None and plan.border is Border.WRAP for plan in plans)
-        return None not in plans and not far
+        """Whether strips suffice: every step looks only around itself."""
+        return all(step.streams for branch in self.branches for step in branch)
 
     @property
     def multiplies(self) -> float:
@@ -144,7 +167,11 @@ class Pipeline(NamedTuple):
         """Rows of result that are computed at once; a fact of the plan, not of the threads."""
         if not self.streams:
             return max(self.out_shape[0], 1)
-        return max(branch[-1].plan.strip_rows for branch in self.branches if branch[-1].plan)
+        rows = max(branch[-1].strip_rows for branch in self.branches)
+        reach = max(sum(step.reach or 0 for step in branch) for branch in self.branches)
+        if reach:  # what strips have in common is computed twice: a quarter at most
+            rows = min(rows * ceil(8 * reach / rows), self.out_shape[0])
+        return rows
 
     def needs(self, start: int, stop: int) -> tuple[int, int]:
         """Return the input rows [lo, hi) on which rows [start, stop) of the result depend."""
@@ -167,7 +194,7 @@ class Pipeline(NamedTuple):
             may have more columns than its part: these are rubbish.
         gain : float
             The result is multiplied by it, at no cost, if the pipeline ``streams``: convolutions,
-            magnitudes and maxima all pass a positive factor on. Otherwise it must be 1.
+            magnitudes, maxima and medians all pass a positive factor on. Otherwise it must be 1.
         """
         image, scale = self._prepare(window.pixels)
         scale *= gain
@@ -213,7 +240,7 @@ class Pipeline(NamedTuple):
         wanted = window.start, window.stop
         for step, span in zip(branch, [*_spans(branch, *wanted)[1:], wanted], strict=True):
             if step.plan is None:
-                given = self._whole(step, given)
+                given = self._apply(step, given, span)
                 continue
             if given[0].dtype != step.dtype:
                 given = self._scaled(given)
@@ -229,8 +256,8 @@ class Pipeline(NamedTuple):
         image, lo, scale = given
         return np.multiply(image, self.dtype.type(scale), dtype=self.dtype), lo, 1.0
 
-    def _whole(self, step: Step, given: Given) -> Given:
-        """Apply a step to each whole map, or to all channels together."""
+    def _apply(self, step: Step, given: Given, span: tuple[int, int]) -> Given:
+        """Apply a non-linear step to each map, or to all channels together; keep rows `span`."""
         operation = step.filter
         assert not isinstance(operation, Filter)  # noqa: S101
         if operation.unit:
@@ -239,17 +266,18 @@ class Pipeline(NamedTuple):
         default = Border.ZERO if operation.joins else Border.SYMMETRIC
         border = (self.options.border or default).value
         parts = [image] if operation.joins else [image[:, :, c] for c in range(image.shape[2])]
-        result = np.stack([operation.apply(part, border) for part in parts], axis=2)
+        maps = [operation.apply(part, border)[span[0] - lo : span[1] - lo] for part in parts]
+        result = np.stack(maps, axis=2)
         if result.dtype == np.bool_:
-            return result.astype(self.dtype), lo, 1.0
-        return result, lo, scale
+            return result.astype(self.dtype), span[0], 1.0
+        return result, span[0], scale
 
 
 def _spans(branch: Sequence[Step], start: int, stop: int) -> list[tuple[int, int]]:
     """Return the rows that each step of a branch reads, from the first step to the last."""
     spans: list[tuple[int, int]] = []
     for step in reversed(branch):
-        start, stop = step.plan.needs(start, stop) if step.plan else (0, step.height)
+        start, stop = step.needs(start, stop)
         spans.insert(0, (start, stop))
     return spans
 

@@ -93,6 +93,24 @@ def _answer(outbox: SimpleQueue[Any]) -> Any:
     return result
 
 
+def _apart(work: Callable[[T], R]) -> Callable[[T], R]:
+    """Have each job done on a thread of its own.
+
+    A whole map can be one call that takes many seconds, in which the main thread would be deaf
+    to signals.
+    """
+
+    def call(job: T) -> R:
+        pool = _Pool(work, 1)
+        try:
+            result: R = _answer(pool.submit(job))
+            return result
+        finally:
+            pool.close()
+
+    return call
+
+
 def run(
     pipeline: Pipeline, source: Rows, work: Callable[[Window], R], *, threads: int
 ) -> Iterator[R]:
@@ -111,6 +129,8 @@ def run(
     threads : int
         How many windows are worked on at once. The results do not depend on it.
     """
+    if not pipeline.streams:
+        work = _apart(work)
     height, rows = pipeline.out_shape[0], pipeline.strip_rows
     spans = [(start, min(start + rows, height)) for start in range(0, height, rows)]
     if not callable(source):

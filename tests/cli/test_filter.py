@@ -618,7 +618,7 @@ def test_explain_does_nothing(cnntool, samples, tmp_path):
 @pytest.mark.parametrize(
     ("kernel", "lines"),
     [
-        ("median", ["filter  median: non-linear, on whole maps", "range   clip"]),
+        ("median", ["filter  median: non-linear, 30 rows a strip", "range   clip"]),
         ("sobel", ["colour  reduced to luma"]),
         ("canny", ["colour  reduced to luma", "filter  canny: non-linear, on whole maps"]),
     ],

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnntool.filters import strips
+from cnntool.filters import pipeline, strips
 from cnntool.filters.assemble import make_pipeline
 from cnntool.filters.pipeline import Options, Source
 from cnntool.filters.plan import Border, Mode
@@ -58,18 +58,18 @@ def whole(image, kernels, options, threads=1, rows=None):
     height, width, channels = image.shape
     peak = {"u": 255.0}.get(image.dtype.kind, 1.0)
     source = Source(height, width, channels, image.dtype, peak=peak)
-    pipeline = make_pipeline(source, [parse(k) for k in kernels], options)
+    planned = make_pipeline(source, [parse(k) for k in kernels], options)
     rows = rows or height
     pieces = (image[i : i + rows] for i in range(0, height, rows))
     if rows == height:
         pieces = lambda lo, hi: image[lo:hi]  # noqa: E731
 
     def work(window):
-        out = np.empty((window.stop - window.start, *pipeline.out_shape[1:]), pipeline.dtype)
-        pipeline.rows(window, out, lambda part, place: np.copyto(place, part[:, : place.shape[1]]))
+        out = np.empty((window.stop - window.start, *planned.out_shape[1:]), planned.dtype)
+        planned.rows(window, out, lambda part, place: np.copyto(place, part[:, : place.shape[1]]))
         return out
 
-    return np.concatenate(list(strips.run(pipeline, pieces, work, threads=threads)))
+    return np.concatenate(list(strips.run(planned, pieces, work, threads=threads)))
 
 
 CHAINS = [
@@ -93,8 +93,31 @@ def test_the_cutting_of_the_input_changes_no_bit(chain, border):
         np.testing.assert_array_equal(whole(image, chain, options, threads, rows), expected)
 
 
+@pytest.mark.parametrize("border", list(Border))
+@pytest.mark.parametrize("spec", ["median:5", "min:4x3", "erode:1x9", "open:6,disk", "close:7x3"])
+def test_what_looks_only_around_itself_is_computed_in_strips(monkeypatch, spec, border):
+    image = np.random.default_rng(3).integers(0, 256, (301, 37, 1), np.uint8)
+    expected = parse(spec).apply(image[:, :, 0], border.value) / 255
+    monkeypatch.setattr(pipeline, "STRIP_VALUES", 37 * 20)
+    source = Source(*image.shape, image.dtype, peak=255.0)
+    planned = make_pipeline(source, [parse(spec)], Options(border=border))
+    # Strips are at least eight times as high as what they look at beyond themselves.
+    limits = (300, 302) if border is Border.WRAP else (20, 120)
+    assert limits[0] <= planned.strip_rows < limits[1]
+    for rows in (7, 301):
+        ours = whole(image, [spec], Options(border=border), threads=2, rows=rows)
+        np.testing.assert_allclose(ours[:, :, 0], expected, rtol=1e-6)
+
+
+def test_a_whole_map_is_filtered_beside_the_main_thread_which_answers_signals():
+    planned = make_pipeline(Source(9, 9, 1, np.dtype(np.uint8)), [parse("otsu")], Options())
+    picture = np.zeros((9, 9, 1), np.uint8)
+    seen = strips.run(planned, lambda lo, hi: picture, lambda _: threading.get_ident(), threads=1)
+    assert threading.get_ident() not in list(seen)
+
+
 def test_strips_are_let_go_once_they_have_been_copied():
-    pipeline = make_pipeline(Source(3000, 2000, 1, np.dtype(np.uint8)), [parse("box:9")], Options())
+    planned = make_pipeline(Source(3000, 2000, 1, np.dtype(np.uint8)), [parse("box:9")], Options())
     alive = []
 
     def source():
@@ -110,7 +133,7 @@ def test_strips_are_let_go_once_they_have_been_copied():
         np.testing.assert_array_equal(window.pixels[:, 0, 0], rows // 50)
         return sum(strip() is not None for strip in alive)
 
-    assert max(strips.run(pipeline, source(), work, threads=1)) == 2, "those across the edge"
+    assert max(strips.run(planned, source(), work, threads=1)) == 2, "those across the edge"
 
 
 @given(
@@ -144,9 +167,9 @@ def test_a_border_may_send_a_later_strip_back(border):
     image = np.random.default_rng(5).integers(0, 256, (1200, 1200, 1), np.uint8)
     options = Options(mode=Mode.FULL, border=border, dilation=(1000, 1))
     source = Source(1200, 1200, 1, image.dtype)
-    pipeline = make_pipeline(source, [parse("1;1")], options)
-    starts = range(0, pipeline.out_shape[0], pipeline.strip_rows)
-    firsts = [pipeline.needs(n, min(n + pipeline.strip_rows, 2200))[0] for n in starts]
+    planned = make_pipeline(source, [parse("1;1")], options)
+    starts = range(0, planned.out_shape[0], planned.strip_rows)
+    firsts = [planned.needs(n, min(n + planned.strip_rows, 2200))[0] for n in starts]
     assert firsts != sorted(firsts), "no strip goes back"
     expected = whole(image, ["1;1"], options)
     np.testing.assert_array_equal(whole(image, ["1;1"], options, rows=10), expected)
