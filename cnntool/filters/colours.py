@@ -49,4 +49,4 @@ def colour_filter(weights: ArrayLike, name: str) -> Operation:
             total += convolve(image[:, :, channel], item, border=border)
         return total
 
-    return Operation(name, apply, joins=True)
+    return Operation(name, apply, joins=True, reach=grey.shape[0] // 2)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cnntool.filters import pipeline, strips
 from cnntool.filters.assemble import make_pipeline
+from cnntool.filters.colours import colour_filter
 from cnntool.filters.pipeline import Options, Source
 from cnntool.filters.plan import Border, Mode
 from cnntool.filters.spec import parse
@@ -58,7 +59,9 @@ def whole(image, kernels, options, threads=1, rows=None):
     height, width, channels = image.shape
     peak = {"u": 255.0}.get(image.dtype.kind, 1.0)
     source = Source(height, width, channels, image.dtype, peak=peak)
-    planned = make_pipeline(source, [parse(k) for k in kernels], options)
+    planned = make_pipeline(
+        source, [parse(k) if isinstance(k, str) else k for k in kernels], options
+    )
     rows = rows or height
     pieces = (image[i : i + rows] for i in range(0, height, rows))
     if rows == height:
@@ -93,19 +96,24 @@ def test_the_cutting_of_the_input_changes_no_bit(chain, border):
         np.testing.assert_array_equal(whole(image, chain, options, threads, rows), expected)
 
 
+NEAR = [*map(parse, ["median:5", "min:4x3", "erode:1x9", "open:6,disk", "close:7x3"])]
+NEAR.append(colour_filter(np.arange(60).reshape(3, 4, 5) / 1000, "learned"))
+
+
 @pytest.mark.parametrize("border", list(Border))
-@pytest.mark.parametrize("spec", ["median:5", "min:4x3", "erode:1x9", "open:6,disk", "close:7x3"])
-def test_what_looks_only_around_itself_is_computed_in_strips(monkeypatch, spec, border):
-    image = np.random.default_rng(3).integers(0, 256, (301, 37, 1), np.uint8)
-    expected = parse(spec).apply(image[:, :, 0], border.value) / 255
+@pytest.mark.parametrize("operation", NEAR, ids=lambda operation: operation.name)
+def test_what_looks_only_around_itself_is_computed_in_strips(monkeypatch, operation, border):
+    image = np.random.default_rng(3).integers(0, 256, (301, 37, 3 if operation.joins else 1))
+    image = image.astype(np.uint8)
+    expected = operation.apply(image if operation.joins else image[:, :, 0], border.value) / 255
     monkeypatch.setattr(pipeline, "STRIP_VALUES", 37 * 20)
     source = Source(*image.shape, image.dtype, peak=255.0)
-    planned = make_pipeline(source, [parse(spec)], Options(border=border))
+    planned = make_pipeline(source, [operation], Options(border=border))
     # Strips are at least eight times as high as what they look at beyond themselves.
     limits = (300, 302) if border is Border.WRAP else (20, 120)
     assert limits[0] <= planned.strip_rows < limits[1]
     for rows in (7, 301):
-        ours = whole(image, [spec], Options(border=border), threads=2, rows=rows)
+        ours = whole(image, [operation], Options(border=border), threads=2, rows=rows)
         np.testing.assert_allclose(ours[:, :, 0], expected, rtol=1e-6)
 
 
