@@ -171,6 +171,8 @@ def _prepare() -> None:
     """Set what must be set before numpy is imported and before anything is said."""
     # Threads are ours to share out (--threads); OpenBLAS's own collapse when cores are shared.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if os.environ.get("COLUMNS") == "0":  # unknown, as everybody but rich understands it
+        del os.environ["COLUMNS"]
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115

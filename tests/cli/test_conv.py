@@ -272,6 +272,7 @@ def test_a_table_on_a_terminal():
     assert "224,885,760,000" in compared
     assert "774,400" in compared
     assert "…" not in compared
+    assert "138,357,544" in terminal(0, VGG16), "0 columns are an unknown number of them"
 
 
 def test_it_loads_no_numpy():
