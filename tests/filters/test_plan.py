@@ -188,6 +188,14 @@ def test_anchors_are_the_pixels_under_the_middle() -> None:
     assert columns.tolist() == [1, 2, 3]
 
 
+def test_tiles_fit_in_a_cache_and_are_twice_as_large_in_large_pictures() -> None:
+    sobel = Filter((Kernel(np.outer([1, 2, 1], [1, 0, -1])),))
+    for shape, most in (((2160, 3840), 2**18), ((10_000, 10_000), 2**19)):
+        plan = make_plan(shape, sobel, dtype=np.uint8)
+        assert most // 2 < plan.tile[0] * plan.tile[1] <= most
+        assert plan.strip_rows == plan.tile[0] <= 256
+
+
 def test_a_plan_can_be_printed() -> None:
     facts = make_plan((6, 5), ones(2, 3), channels=3).describe()
     assert json.loads(json.dumps(facts)) == facts
