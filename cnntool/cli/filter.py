@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.cli.outcome import Rendering, Style
-    from cnntool.cli.paths import Item
     from cnntool.cli.reading import Opened
     from cnntool.filters.kernel import Filter
     from cnntool.filters.operation import Operation
@@ -155,7 +154,7 @@ class Work(NamedTuple):
             for text in info.notes:
                 console.note(f"{item.name}: {text}")
             format_name = choose_format(info, self.settings["format_name"], self.naming.named)
-            rendering = plan_rendering(self._plan(item, info), info, format_name, self.style)
+            rendering = plan_rendering(self._plan(info), info, format_name, self.style)
             if self.settings["explain"]:
                 console.result("\n".join(report.explain(item.name, info, rendering)))
                 return
@@ -194,7 +193,7 @@ class Work(NamedTuple):
         light = opened.decodes and rendering.pipeline.multiplies <= LIGHT
         return max(1, self.style.threads - light)
 
-    def _plan(self, item: Item, info: ImageInfo) -> Pipeline:
+    def _plan(self, info: ImageInfo) -> Pipeline:
         import numpy as np
 
         from cnntool.filters.assemble import make_pipeline
@@ -209,7 +208,4 @@ class Work(NamedTuple):
             peak=info.peak,
             raw=info.matrix,
         )
-        try:
-            return make_pipeline(source, self.filters, self.options)
-        except UsageError as error:
-            raise UsageError(error.message, source=item.name, hint=error.hint) from None
+        return make_pipeline(source, self.filters, self.options)

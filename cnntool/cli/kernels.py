@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -63,7 +64,16 @@ def list_(*, as_json: bool = False) -> None:
             result("\t".join(row))
 
 
-@command.command("show")
+class _Show(click.Command):
+    """A command whose argument may begin with a minus sign: ``-1,0,1`` is no option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let what looks like a number through."""
+        ctx.ignore_unknown_options = any(re.match(r"-[.\d]", text) for text in args)
+        return super().parse_args(ctx, args)
+
+
+@command.command("show", cls=_Show)
 @click.argument("spec")
 @click.option(
     "--response",

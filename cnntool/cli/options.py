@@ -28,7 +28,9 @@ class FileName(click.Path):
         """Check the text."""
         if value == "":
             self.fail("an empty file name", param, ctx)
-        return super().convert(value, param, ctx)
+        path = super().convert(value, param, ctx)
+        # pathlib forgets the "./" that tells a file called "-" from stdin.
+        return path.absolute() if path == Path("-") and value != "-" else path
 
 
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:

@@ -236,6 +236,8 @@ def make_folder(folder: Path) -> None:
     """Make a folder and those above it, unless they are there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError("it is no folder", source=str(folder)) from None
     except OSError as error:
         reason = (error.strerror or "cannot be made").lower()
         raise OutputError(reason, source=str(folder)) from None

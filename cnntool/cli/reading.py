@@ -115,6 +115,7 @@ class Ahead:
                     work(opened)
                     codes.append(0)
                 except CnntoolError as error:
+                    error.source = error.source or opened.item.name
                     console.error(str(error), error.hint)
                     codes.append(error.exit_code)
                 except MemoryError:

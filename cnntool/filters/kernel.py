@@ -31,12 +31,12 @@ class Kernel:
     Parameters
     ----------
     weights : array_like, (kH, kW)
-        Finite numbers, 1 to 1023 per side. Kept as a read-only float64 copy.
+        Finite numbers, neither vast nor tiny, 1 to 1023 per side. Kept as a read-only float64 copy.
 
     Raises
     ------
     UsageError
-        Not a matrix, empty, too large, or with NaN or infinity in it.
+        Not a matrix, empty, too large, with NaN or infinity in it, or beyond what arithmetic holds.
     """
 
     weights: Weights = field()
@@ -53,6 +53,10 @@ class Kernel:
             raise UsageError(f"a kernel of {rows}x{columns} is larger than {LARGEST_SIDE} a side")
         if not np.isfinite(array).all():
             raise UsageError("a kernel's weights must be finite")
+        with np.errstate(over="ignore"):
+            total = float(np.abs(array).sum())
+        if total and not 1e-200 < total < 1e200:
+            raise UsageError("a kernel's weights must add up, by size, to 1e-200 to 1e200, or be 0")
         array.flags.writeable = False
         object.__setattr__(self, "weights", array)
 

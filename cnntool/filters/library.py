@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from cnntool.errors import UsageError
-from cnntool.filters.kernel import Filter, Kernel
+from cnntool.filters.kernel import LARGEST_SIDE, Filter, Kernel
 from cnntool.filters.registry import Size, register
 
 if TYPE_CHECKING:
@@ -32,20 +32,25 @@ def _derivative(name: str, smoothing: tuple[float, float, float], axis: int | No
 
 
 def _positive(name: str, value: float) -> float:
-    if not 0 < value < 1000:
-        raise UsageError(f"{name} must be more than 0 and less than 1000, got {value:g}")
+    if not 0.001 <= value < 1000:
+        raise UsageError(f"{name} must be at least 0.001 and less than 1000, got {value:g}")
     return value
 
 
 def _checked(size: Size) -> Size:
-    if not (1 <= size[0] <= 1023 and 1 <= size[1] <= 1023):
-        raise UsageError(f"a kernel has 1 to 1023 rows and columns, got {size[0]}x{size[1]}")
+    if min(size) < 1 or max(size) > LARGEST_SIDE:
+        rows, columns = size
+        raise UsageError(f"a kernel has 1 to {LARGEST_SIDE} rows and columns, got {rows}x{columns}")
     return size
 
 
 def _window(size: Size | None, reach: float) -> Size:
     """Return the size asked for, or the odd square that reaches ``reach`` pixels each way."""
     if size is None:
+        if reach > LARGEST_SIDE // 2:
+            raise UsageError(
+                f"the kernel would reach {reach:.4g} pixels each way, {LARGEST_SIDE // 2} at most"
+            )
         size = (2 * int(np.ceil(reach)) + 1,) * 2
     return _checked(size)
 
@@ -57,8 +62,9 @@ def _grid(size: Size) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _gaussian(sigma: float, size: Size) -> NDArray[np.float64]:
-    rows, columns = _grid(size)
-    weights = np.exp(-(rows**2) / (2 * sigma**2)) * np.exp(-(columns**2) / (2 * sigma**2))
+    # Relative to the largest tap, which must not become 0 between the pixels of an even size.
+    rows, columns = (np.exp(((d**2).min() - d**2) / (2 * sigma**2)) for d in _grid(size))
+    weights: NDArray[np.float64] = rows * columns
     weights /= weights.sum()
     return weights
 
@@ -205,7 +211,7 @@ def log(sigma: float = 1.0, size: Size | None = None) -> Filter:
 def dog(low: float = 1.0, high: float | None = None) -> Filter:
     """Difference of Gaussians ``low`` minus ``high`` (1.6 times ``low`` unless given)."""
     high = 1.6 * _positive("low", low) if high is None else high
-    if _positive("high", high) <= low:
+    if _positive("high", high) <= _positive("low", low):
         raise UsageError(f"dog: high must be more than low, got {high:g} and {low:g}")
     size = _window(None, 4 * high)
     return _single("dog", _gaussian(low, size) - _gaussian(high, size))

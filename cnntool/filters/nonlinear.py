@@ -42,7 +42,7 @@ def _footprint(size: Size, shape: Shape) -> NDArray[np.bool_]:
         inside = (np.abs(down) < 1) | (np.abs(right) < 1)
     else:
         inside = np.ones((rows, columns), bool)
-    return inside
+    return inside if inside.any() else ~inside  # the disk in 2x2 has all its taps on its edge
 
 
 def _ndimage(name: str, function: str, size: Size, shape: Shape) -> Operation:
@@ -129,7 +129,7 @@ def bilateral(sigma: float = 3.0, color: float = 0.1) -> Operation:
         result: NDArray[Any] = restoration.denoise_bilateral(
             image, sigma_color=color, sigma_spatial=sigma, mode=modes.get(border, border)
         )
-        return result.astype(image.dtype)
+        return result.reshape(image.shape).astype(image.dtype)  # scikit-image drops axes of one
 
     return Operation("bilateral", apply, unit=True)
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from cnntool.errors import InputError, UsageError
 from cnntool.filters import library, nonlinear
-from cnntool.filters.kernel import Filter, Kernel
+from cnntool.filters.kernel import LARGEST_SIDE, Filter, Kernel
 from cnntool.filters.registry import ENTRIES, Entry, parse_arguments
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 _BUILDERS = (library, nonlinear)  # whose import fills the registry
 
-_MAGICK = re.compile(r"^(\d+)(?:x(\d+))?([+-]\d+[+-]\d+)?:\s*(?=[-+.\dn])", re.IGNORECASE)
+_MAGICK = re.compile(r"^(\d{1,9})(?:x(\d{1,9}))?([+-]\d+[+-]\d+)?:\s*(?=[-+.\dn])", re.IGNORECASE)
 _TOO_LARGE = 16 * 1024 * 1024
+_SIDES = range(1, LARGEST_SIDE + 1)
 
 
 def entries() -> list[Entry]:
@@ -105,8 +106,9 @@ def parse_matrix(text: str) -> NDArray[np.float64]:
         if not rows:
             raise UsageError("there are no numbers in it")
         values = [_numbers(row) for row in rows]
-        if len({len(row) for row in values}) != 1:
-            raise UsageError(f"the kernel's rows differ in length: {[len(row) for row in values]}")
+        lengths = {len(row) for row in values}
+        if len(lengths) > 1:
+            raise UsageError(f"rows differ in length: {sorted(lengths)}")
         return np.array(values)
     width, height = int(magick[1]), int(magick[2] or magick[1])
     if magick[3] not in (None, f"+{(width - 1) // 2}+{(height - 1) // 2}"):
@@ -121,11 +123,13 @@ def parse_matrix(text: str) -> NDArray[np.float64]:
 
 
 def _numbers(row: str) -> list[float]:
-    return [_number(token) for token in re.split(r"[,\s]+", row.strip(" ,\t\r\n"))]
+    return [_number(token) for token in re.split(r"\s*,\s*|\s+", row.strip(" ,\t\r\n"))]
 
 
 def _number(token: str) -> float:
     """Read a weight; ``1/9`` is a fraction, and ImageMagick's ``-`` and ``nan`` mean no tap."""
+    if not token:
+        raise UsageError("a weight is missing")
     if token in {"-", "nan"}:
         return 0.0
     above, slash, below = token.replace("_", "?").partition("/")
@@ -148,8 +152,8 @@ def _from_file(name: str) -> Filter:
             weights = _from_npy(data)
         else:
             lines = data.decode("utf-8-sig").strip()
-            lines = re.sub(r"(?m)^\s*#.*$", "", lines).strip()
-            weights = _from_vips(lines) if name.endswith(".mat") else parse_matrix(lines)
+            lines = re.sub(r"(?m)^[ \t]*#.*$", "", lines).strip()
+            weights = _from_vips(lines) if name.lower().endswith(".mat") else parse_matrix(lines)
         return Filter((Kernel(weights),), "single", Path(name).stem)
     except UnicodeDecodeError:
         raise InputError(
@@ -163,16 +167,19 @@ def _from_npy(data: bytes) -> NDArray[np.float64]:
     from io import BytesIO
 
     try:
-        return np.asarray(np.load(BytesIO(data), allow_pickle=False), np.float64)
-    except (ValueError, EOFError, TypeError):
-        raise UsageError("not an array of numbers") from None
+        array = np.load(BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, TypeError, MemoryError):
+        array = None
+    if array is None or array.dtype.kind not in "biuf":
+        raise UsageError("not an array of real numbers")
+    return np.asarray(array, np.float64)
 
 
 def _from_vips(text: str) -> NDArray[np.float64]:
     """Read libvips' matrix: ``width height [scale offset]``, then the rows."""
     header, _, body = text.partition("\n")
     facts = _numbers(header)
-    if len(facts) not in {2, 4} or any(f != int(f) or f < 1 for f in facts[:2]):
+    if len(facts) not in {2, 4} or any(f not in _SIDES for f in facts[:2]):
         raise UsageError("a .mat kernel begins with 'width height' or 'width height scale offset'")
     scale, offset = facts[2:] or (1.0, 0.0)
     if offset:

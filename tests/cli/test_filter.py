@@ -134,6 +134,13 @@ def test_an_existing_folder_is_one_without_a_slash_too(here, grey, tmp_path):
     assert here("filter", "-k", "box", "grey.png", "-o", "there").text == "there/grey.png\n"
 
 
+def test_what_makes_no_sense_for_one_of_several_names_it(here, grey, tmp_path):
+    (tmp_path / "m.csv").write_text("1,2\n")
+    done = here("filter", "--bank", "-k", "box", "m.csv", "grey.png", "-o", "out", code=1)
+    assert done.text == "out/grey.png\n"
+    assert done.err.startswith("cnntool: error: m.csv: a stack of maps is no table\n")
+
+
 def test_a_name_that_was_given_is_not_repeated(here, grey):
     assert here("filter", "-k", "box", "grey.png", "-o", "x.png").text == ""
 

@@ -95,6 +95,11 @@ def test_debug_may_stand_before_the_subcommand(here):
     assert "Traceback" not in here("kernels", "show", "bogus", code=2).err
 
 
+def test_a_matrix_that_begins_with_a_minus_sign_is_no_option(here):
+    assert here("kernels", "show", "-1,.5;-.5,1").text.startswith("  -1   0.5\n-0.5     1\n")
+    assert "No such option" in here("kernels", "show", "--jsn", "sobel", code=2).err
+
+
 def test_n24_sobel_is_separable(here):
     record = json.loads(here("kernels", "show", "sobel-x", "--json").text)
     (kernel,) = record["kernels"]

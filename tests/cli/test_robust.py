@@ -176,6 +176,9 @@ def test_the_bare_command_shows_the_help(cnntool):
 def test_outputs_that_cannot_be(fails, picture, tmp_path):
     for target in ("no/such/folder/out.png", "picture.png/out.png"):
         assert target in fails(6, "filter", "-k", "box", "picture.png", "-o", target)
+    assert "picture.png: it is no folder" in fails(
+        6, "filter", "-k", "box", "picture.png", "-o", "picture.png/"
+    )
     assert "'.xyz'" in fails(6, "filter", "-k", "box", "picture.png", "-o", "out.xyz")
     Image.fromarray(np.zeros((4, 4, 4), np.uint8)).save(tmp_path / "clear.png")
     assert "alpha" in fails(6, "filter", "-k", "box", "clear.png", "-o", "out.jpg")
@@ -199,6 +202,12 @@ def test_odd_names(cnntool, picture, tmp_path, name):
     expected = name.removesuffix(".png") + ".box.png"
     assert done.text == expected + "\n"
     assert (tmp_path / expected).exists()
+
+
+def test_a_file_called_like_stdin(cnntool, picture, tmp_path):
+    picture.rename(tmp_path / "-")
+    assert cnntool("filter", "-k", "box", "./-").text == "-.box.png\n"
+    assert (tmp_path / "-.box.png").exists()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux only")

@@ -28,6 +28,8 @@ whole = hnp.arrays(np.int64, st.integers(1, 6), elements=st.integers(-9, 9))
         ([[]], "must be a matrix"),
         ([[1.0, np.nan]], "finite"),
         ([[np.inf]], "finite"),
+        ([[1e308, 1e308]], "add up"),
+        ([[1e-320, 1e-320]], "add up"),
         ([[1, 2], [3]], "matrix of numbers"),
         ([["a"]], "matrix of numbers"),
         (np.ones((1, 1024)), "larger than 1023"),

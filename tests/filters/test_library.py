@@ -95,6 +95,12 @@ def test_gaussian_sizes():
     np.testing.assert_array_equal(weights("gaussian:size=7"), weights("gaussian:sigma=1,size=7"))
 
 
+def test_a_narrow_gaussian_of_even_size_is_the_mean_of_four():
+    expected = np.zeros((8, 8))
+    expected[3:5, 3:5] = 0.25
+    np.testing.assert_array_equal(weights("gaussian:sigma=0.01,size=8"), expected)
+
+
 def test_laplacian_of_gaussian_agrees_with_scipy():
     impulse = np.zeros((41, 41))
     impulse[20, 20] = 1
@@ -160,7 +166,9 @@ def test_unsharp_adds_what_blurring_removes():
     [
         ("", "empty"),
         ("gausian", "no kernel is called 'gausian'"),
-        ("gaussian:0", "sigma must be more than 0"),
+        ("gaussian:0", "sigma must be at least 0.001"),
+        ("gaussian:1e-200", "sigma must be at least 0.001"),
+        ("gaussian:999", "2997 pixels each way, 511 at most"),
         ("gaussian:sigma=x", "not a number"),
         ("gaussian:sgma=1", "no parameter 'sgma'"),
         ("gaussian:1,sigma=2", "'sigma' twice"),
@@ -173,9 +181,15 @@ def test_unsharp_adds_what_blurring_removes():
         ("sobel:1", "at most"),
         ("unsharp:1,1,4", "odd"),
         ("dog:2,1", "high must be more than low"),
+        ("dog:-1,1", "low must be at least 0.001"),
         ("gabor:0.9", "at most 0.5"),
+        ("gabor:1e-300", "pixels each way"),
+        ("gabor:bandwidth=1e-300", "bandwidth must be at least 0.001"),
         ("1,2;3", "differ in length"),
         ("1,a", "not a kernel weight"),
+        ("1,,2", "a weight is missing"),
+        ("3x1: 1,,2,3", "a weight is missing"),
+        (f"{'9' * 5000}x1: 1", "not a kernel weight"),
         ("1/0", "not a kernel weight"),
         ("3x3: 1,2", "9 weights"),
         ("3x3+0+0: 1,2,3,4,5,6,7,8,9", "not the middle"),
@@ -215,6 +229,7 @@ def test_a_near_name_is_suggested():
         "1 0 -1; 2 0 -2; 1 0 -1;",
         "3x3: 1,0,-1, 2,0,-2, 1,0,-1",
         "3: 1 0 -1 2 0 -2 1 0 -1",
+        "3x3:\n 1, 0, -1,\n 2, 0, -2,\n 1, 0, -1,",
     ],
 )
 def test_matrices_in_text(text):
@@ -232,6 +247,8 @@ def test_kernel_files(tmp_path):
         "comment.txt": b"# a kernel\n1 2\n3 4\n",
         "vips.mat": b"2 2\n1 2\n3 4\n",
         "scaled.mat": b"2 2 0.5 0\n0.5 1\n1.5 2\n",
+        "LOUD.MAT": b"2 2\n1 2\n3 4\n",
+        "long.csv": b"1,2\n" + b"\n" * 200_000 + b"3,4\n",
         "magick.txt": b"2x2: 1,2,3,4",
     }
     for name, data in cases.items():
@@ -242,6 +259,11 @@ def test_kernel_files(tmp_path):
     assert weights(f"@{tmp_path / 'array.npy'}").tolist() == [[1, 2], [3, 4]]
 
 
+def _npy(descr, shape, data=b""):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + data
+
+
 @pytest.mark.parametrize(
     ("name", "data", "reason"),
     [
@@ -250,7 +272,10 @@ def test_kernel_files(tmp_path):
         ("ragged.csv", b"1,2\n3\n", "differ in length"),
         ("offset.mat", b"1 1 1 128\n5\n", "offset"),
         ("short.mat", b"2 2\n1 2\n", "4 weights|2x2 weights"),
+        ("endless.mat", b"1e400 2\n1\n", "begins with"),
         ("broken.npy", b"\x93NUMPY\x01\x00", "not an array"),
+        ("vast.npy", _npy("<f8", (10**12, 9)), "not an array"),
+        ("complex.npy", _npy("<c16", (1, 1), b"\0" * 16), "real numbers"),
         ("empty.csv", b"", "differ in length|empty|weight"),
     ],
 )
@@ -319,6 +344,18 @@ def test_bilateral_is_scikit_images(border, word):
     image = np.random.default_rng(3).random((12, 15))
     expected = denoise_bilateral(image, sigma_color=0.2, sigma_spatial=2, mode=word)
     np.testing.assert_allclose(parse("bilateral:2,0.2").apply(image, border), expected)
+
+
+@pytest.mark.parametrize(
+    "spec", "median:5 min max erode:2 dilate:2 open:2 close:4x1 bilateral canny otsu".split()
+)
+@pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1)])
+def test_non_linear_filters_of_a_row_a_column_and_a_pixel(spec, shape):
+    image = np.linspace(0.2, 0.8, np.prod(shape)).reshape(shape)
+    for border in ("symmetric", "zero"):
+        result = parse(spec).apply(image, border)
+        assert result.shape == shape
+        assert np.isfinite(result).all()
 
 
 def test_canny_takes_its_thresholds():
