@@ -347,7 +347,19 @@ def test_bilateral_is_scikit_images(border, word):
 
 
 @pytest.mark.parametrize(
-    "spec", "median:5 min max erode:2 dilate:2 open:2 close:4x1 bilateral canny otsu".split()
+    "spec",
+    [
+        "median:5",
+        "min",
+        "max",
+        "erode:2",
+        "dilate:2",
+        "open:2",
+        "close:4x1",
+        "bilateral",
+        "canny",
+        "otsu",
+    ],
 )
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (6, 1)])
 def test_non_linear_filters_of_a_row_a_column_and_a_pixel(spec, shape):
