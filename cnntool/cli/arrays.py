@@ -194,8 +194,10 @@ def only_input(inputs: tuple[Path, ...], why: str) -> None:
         raise UsageError(f"{why} is of one input")
 
 
-def check_size(shape: tuple[int, int], max_pixels: int) -> None:
+def check_size(shape: tuple[int, int], samples: int, max_pixels: int) -> None:
     """Refuse to make what would not be read.
+
+    A pixel may have up to four samples; every further four count as another pixel.
 
     Raises
     ------
@@ -203,9 +205,10 @@ def check_size(shape: tuple[int, int], max_pixels: int) -> None:
         A result of more than `max_pixels`.
     """
     rows, columns = shape
-    if rows * columns > max_pixels:
+    if rows * columns * -(-samples // 4) > max_pixels:
+        size = f"{rows}x{columns}" + (f"x{samples}" if samples > 4 else "")
         raise UsageError(
-            f"a result of {rows}x{columns} is over the limit of {max_pixels} pixels",
+            f"a result of {size} is over the limit of {max_pixels} pixels",
             hint="--max-pixels raises the limit",
         )
 

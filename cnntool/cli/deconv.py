@@ -73,7 +73,7 @@ def command(
     echo '1,2;3,4' | cnntool deconv -k '1,1;1,1' --stride 2
     """  # noqa: D301  click reads the escape
     from cnntool.cli.settings import parse_kernels
-    from cnntool.filters.arithmetic import Window
+    from cnntool.filters.arithmetic import NO_PADS, Window
     from cnntool.filters.transpose import linear_kernel, transpose_convolve
 
     (parsed,) = parse_kernels([kernel])
@@ -81,8 +81,11 @@ def command(
     window = Window(weights.shape, stride, dilation).padded(padding)
 
     def work(stack: Stack) -> Result:
-        shape = window.transposed_shape((stack.info.height, stack.info.width), output_padding)
-        arrays.check_size(shape, settings["max_pixels"])
+        # What the padding cuts off is computed, too.
+        whole = window._replace(pads=NO_PADS)
+        height, width, samples = stack.info.shape
+        shape = whole.transposed_shape((height, width), output_padding)
+        arrays.check_size(shape, samples, settings["max_pixels"])
         colours = stack.values[:, :, : stack.info.channels]
         values = transpose_convolve(colours, weights, window, output_padding=output_padding, op=op)
         return Result(values, sign="signed" if weights.is_zero_sum else "smooth")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from cnntool.cli import arrays, options, sliding
 from cnntool.cli.paths import inputs_or_stdin
-from cnntool.errors import UsageError
+from cnntool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
     "specs",
     multiple=True,
     metavar="SPEC",
-    help="As for 'cnntool filter', the same for all channels; repeat for several filters.",
+    help="As for 'cnntool filter', the same for all channels; or @FILE.npy, an array (channels,"
+    " rows, columns) or (filters, channels, rows, columns). Repeat for several filters.",
 )
 @click.option(
     "--kernel-size",
@@ -72,22 +74,23 @@ def command(
         raise UsageError("one of --kernel and --kernel-size is needed")
     if part != "columns" and not specs:
         raise UsageError(f"--part {part} needs --kernel")
-    if as_json and "-" in (output, picture):
-        raise UsageError("--json and a result on stdout both want it")
+    sliding.check_results(picture, output, as_json=as_json)
     weights = _weights(specs, kernel_size, settings["op"])
     names, batch = _batch(inputs, settings)
     work = _unroll(batch, weights, settings)
-    chosen = {"columns": work.columns, "kernel": work.kernel, "product": work.product}[part]
-    if picture is not None:
-        sliding.write_bytes(_draw(work, chosen, part), picture, overwrite=overwrite)
-    if output is not None or not (picture or as_json):
-        sliding.write_matrix(chosen, output, format_name, overwrite=overwrite)
+    chosen = getattr(work, part)
+    with ExitStack() as stack:
+        if picture is not None:
+            drawn = _draw(work, chosen, part)
+            stack.enter_context(sliding.writing(drawn, picture, overwrite=overwrite))
+        if output is not None or not (picture or as_json):
+            sliding.write_matrix(chosen, output, format_name, overwrite=overwrite)
     if as_json:
         record = {
             "inputs": names,
             "kernels": list(specs),
             "input": list(batch.shape),
-            "result": [len(batch), len(weights), *work.sliding.out_shape],
+            "result": [len(batch), len(work.kernel), *work.sliding.out_shape],
             "shape": list(work.columns.shape),
             "columns": work.columns.tolist(),
             "kernel": work.kernel.tolist() if specs else None,
@@ -109,23 +112,68 @@ class Work(NamedTuple):
     @property
     def product(self) -> NDArray[Any]:
         """A row for each filter, a column for each place of each input."""
+        from cnntool.filters.unroll import check_size
+
+        check_size(len(self.kernel), self.columns.shape[1])
         product: NDArray[Any] = self.kernel @ self.columns
         return product
 
 
-def _weights(specs: tuple[str, ...], size: tuple[int, int] | None, op: str) -> NDArray[Any]:
-    """Return the filters (F, kH, kW) as they are laid on."""
+def _weights(specs: tuple[str, ...], size: tuple[int, int] | None, op: str) -> list[NDArray[Any]]:
+    """Return the kernels as they are laid on.
+
+    Returns
+    -------
+    list of ndarray
+        (kH, kW), which is the same for all channels, or (F, C, kH, kW).
+    """
     import numpy as np
 
+    from cnntool.filters.kernel import LARGEST_SIDE
+
     if size is not None:
-        return np.ones((1, *size))
-    filters = [sliding.laid_on(sliding.only_kernel(spec, "unroll"), op) for spec in specs]
-    sizes = {weights.shape for weights in filters}
+        if max(size) > LARGEST_SIDE:
+            raise UsageError(
+                f"a kernel of {size[0]}x{size[1]} is larger than {LARGEST_SIDE} a side"
+            )
+        return [np.ones(size)]
+    filters = []
+    for spec in specs:
+        weights = _stored(spec)
+        if weights is None:
+            filters.append(sliding.laid_on(sliding.only_kernel(spec, "unroll"), op))
+        else:
+            filters.append(weights[:, :, ::-1, ::-1] if op == "convolve" else weights)
+    sizes = {weights.shape[-2:] for weights in filters}
     if len(sizes) > 1:
         raise UsageError(
             "the kernels differ in size: " + ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
         )
-    return np.stack(filters)
+    return filters
+
+
+def _stored(spec: str) -> NDArray[Any] | None:
+    """Read filters (F, C, kH, kW) from a file; None if the kernel is no array of 3 or 4 axes."""
+    import numpy as np
+
+    from cnntool.filters.unroll import MOST_NUMBERS
+
+    if not (spec.startswith("@") and spec.lower().endswith(".npy")):
+        return None
+    try:
+        array = np.load(spec[1:], mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None  # who reads it as a matrix says what is wrong with it
+    if not isinstance(array, np.ndarray) or array.ndim not in {3, 4} or not array.size:
+        return None
+    if array.dtype.kind not in "biuf":
+        return None
+    if array.size > MOST_NUMBERS:
+        raise InputError("too large for a kernel", source=spec[1:])
+    weights = np.asarray(array if array.ndim == 4 else array[None], np.float64)
+    if not np.isfinite(weights).all():
+        raise InputError("a kernel's weights must be finite", source=spec[1:])
+    return weights
 
 
 def _batch(inputs: tuple[Path, ...], settings: dict[str, Any]) -> tuple[list[str], NDArray[Any]]:
@@ -154,7 +202,7 @@ def _batch(inputs: tuple[Path, ...], settings: dict[str, Any]) -> tuple[list[str
     return names, np.stack(maps)
 
 
-def _unroll(batch: NDArray[Any], weights: NDArray[Any], settings: dict[str, Any]) -> Work:
+def _unroll(batch: NDArray[Any], weights: list[NDArray[Any]], settings: dict[str, Any]) -> Work:
     import numpy as np
 
     from cnntool.filters.kernel import Filter, Kernel
@@ -164,10 +212,25 @@ def _unroll(batch: NDArray[Any], weights: NDArray[Any], settings: dict[str, Any]
 
     channels = batch.shape[1]
     chosen = {name: settings[name] for name in ("mode", "border", "stride", "dilation")}
-    item = Filter((Kernel(weights[0]),))
+    item = Filter((Kernel(np.ones(weights[0].shape[-2:])),))  # its size alone counts
     slide = of_plan(make_plan(batch.shape[2:], item, dtype=np.float64, **chosen))
-    kernel = np.tile(weights.reshape(len(weights), -1), (1, channels))
-    return Work(slide, im2col(batch, slide), kernel, channels)
+    columns = im2col(batch, slide)
+    rows = [_rows(each, channels) for each in weights]
+    return Work(slide, columns, np.concatenate(rows), channels)
+
+
+def _rows(weights: NDArray[Any], channels: int) -> NDArray[Any]:
+    """Lay kernels out as rows, (F, C * kH * kW)."""
+    import numpy as np
+
+    if weights.ndim == 2:
+        return np.tile(weights.ravel(), (1, channels))
+    if weights.shape[1] != channels:
+        shape = "x".join(map(str, weights.shape[1:]))
+        raise UsageError(
+            f"the kernel is {shape} (channels x rows x columns), channels of the input: {channels}"
+        )
+    return weights.reshape(len(weights), -1)
 
 
 def _draw(work: Work, matrix: NDArray[Any], part: str) -> bytes:

@@ -100,6 +100,8 @@ def show(spec: str, *, response: str | None, overwrite: bool, as_json: bool) -> 
         raise UsageError(f"{item.name} is no convolution: it has no kernel to show")
     if response == "-":
         raise UsageError("the picture of the response needs a file", source="--response")
+    if response is not None:
+        sliding.check_png(response, "a response")
     facts = [_facts(kernel) for kernel in item.kernels]
     if response is not None:
         sliding.write_bytes(_draw(item), response, overwrite=overwrite)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from math import prod
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import options, sliding
-from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,8 +62,7 @@ def command(
     from cnntool.filters.sliding import of_plan
     from cnntool.filters.unroll import toeplitz
 
-    if as_json and "-" in (output, picture):
-        raise UsageError("--json and a result on stdout both want it")
+    sliding.check_results(picture, output, as_json=as_json)
     kernel = sliding.only_kernel(spec, "write as a matrix")
     weights = sliding.laid_on(kernel, settings["op"])
     slide = of_plan(make_plan(input_size, Filter((kernel,)), dtype=np.float64, **settings))
@@ -74,11 +73,12 @@ def command(
         check_size(*shape)
     matrix = toeplitz(weights, slide)
     matrix = matrix.T if transpose else matrix
-    if picture is not None:
-        drawn = _draw(matrix, weights, slide, transpose=transpose)
-        sliding.write_bytes(drawn, picture, overwrite=overwrite)
-    if output is not None or not (picture or as_json):
-        sliding.write_matrix(matrix, output, format_name, overwrite=overwrite)
+    with ExitStack() as stack:
+        if picture is not None:
+            drawn = _draw(matrix, weights, slide, transpose=transpose)
+            stack.enter_context(sliding.writing(drawn, picture, overwrite=overwrite))
+        if output is not None or not (picture or as_json):
+            sliding.write_matrix(matrix, output, format_name, overwrite=overwrite)
     if as_json:
         record = {
             "kernel": spec,

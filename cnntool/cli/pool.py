@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options, switches
+from cnntool.cli import arrays, options, sliding, switches
 from cnntool.cli.results import Result
 from cnntool.errors import UsageError
 
@@ -29,10 +29,18 @@ class SideType(options.Pair):
 
 @click.command("pool")
 @click.option(
-    "--max", "largest", type=SideType(), metavar=SIDE, help="Take the largest value of each window."
+    "--max",
+    "largest",
+    type=SideType(most=sliding.LONGEST),
+    metavar=SIDE,
+    help="Take the largest value of each window.",
 )
 @click.option(
-    "--avg", "average", type=SideType(), metavar=SIDE, help="Take the average of each window."
+    "--avg",
+    "average",
+    type=SideType(most=sliding.LONGEST),
+    metavar=SIDE,
+    help="Take the average of each window.",
 )
 @click.option(
     "--stride", type=options.Pair(), help="From window to window.  [default: the window's size]"
@@ -96,9 +104,10 @@ def command(
         from cnntool.filters import pooling
         from cnntool.filters.arithmetic import Window
 
-        height, width = stack.values.shape[:2]
+        height, width, samples = stack.values.shape
         kernel: Any = (height, width) if side == "all" else side
         window = Window(kernel, stride or kernel, dilation, ceil=ceil).padded(padding)
+        arrays.check_size(window.out_shape((height, width)), samples, settings["max_pixels"])
         if average is not None:
             values = pooling.average_pool(stack.values, window, count_padding=count_padding)
         elif switches_file is None:

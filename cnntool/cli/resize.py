@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from cnntool.filters.arithmetic import Pair
     from cnntool.filters.resizing import Method
 
+LARGEST = 1_000_000_000
+"""The largest factor."""
+
 
 class FactorType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
     """One or two positive numbers, ``0.5`` or ``2,1`` (rows, columns); fractions too."""
@@ -27,16 +30,20 @@ class FactorType(click.ParamType):  # type: ignore[type-arg]  # generic in some 
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[float, float]:
         """Read the text."""
-        from fractions import Fraction
-
-        parts = str(value).split(",")
         try:
-            factors = [float(Fraction(part.strip())) for part in parts]
-        except (ValueError, ZeroDivisionError, OverflowError):
+            factors = [_factor(part) for part in str(value).split(",")]
+        except (ValueError, ZeroDivisionError):
             factors = []
-        if len(factors) not in {1, 2} or min(factors) <= 0:
+        if len(factors) not in {1, 2} or not all(factor > 0 for factor in factors):
             self.fail(f"{value!r} is not a positive number or two (rows,columns)", param, ctx)
+        if max(factors) > LARGEST:
+            self.fail(f"{value!r} is more than {LARGEST}", param, ctx)
         return factors[0], factors[-1]
+
+
+def _factor(text: str) -> float:
+    above, slash, below = text.partition("/")
+    return float(above) / float(below) if slash else float(above)
 
 
 @click.command("resize")
@@ -86,8 +93,9 @@ def command(
     def work(stack: Stack) -> Result:
         from cnntool.filters import resizing
 
-        shape = size or resizing.scaled_shape(stack.values.shape[:2], scale or (1, 1))
-        arrays.check_size(shape, settings["max_pixels"])
+        height, width, samples = stack.values.shape
+        shape = size or resizing.scaled_shape((height, width), scale or (1, 1))
+        arrays.check_size(shape, samples, settings["max_pixels"])
         values = stack.values
         blends = stack.info.alpha and method != "nearest"
         if blends:

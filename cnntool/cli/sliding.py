@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -12,7 +14,7 @@ from cnntool.cli import console, options
 from cnntool.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -181,8 +183,49 @@ def write_matrix(
     )
 
 
+def check_results(picture: str | None, output: str | None, *, as_json: bool) -> None:
+    """Refuse results that cannot be told apart, or that are not what their name says.
+
+    Parameters
+    ----------
+    picture, output : str, optional
+        Where the picture and the numbers go.
+    as_json : bool
+        Whether records are printed.
+
+    Raises
+    ------
+    UsageError
+        Stdout wanted twice, or a picture that is called otherwise than FILE.png.
+    """
+    if as_json and "-" in (output, picture):
+        raise UsageError("--json and a result on stdout both want it")
+    if picture == output == "-":
+        raise UsageError("--picture - and --output - both want stdout")
+    if picture is not None:
+        check_png(picture, "a matrix")
+
+
+def check_png(name: str, what: str) -> None:
+    """Refuse the name of another format for what is drawn.
+
+    Raises
+    ------
+    UsageError
+    """
+    if Path(name).suffix.lower() not in {"", ".png"}:
+        raise UsageError(f"{what} is drawn as FILE.png", source=name)
+
+
 def write_bytes(data: bytes, output: str, *, overwrite: bool) -> None:
-    """Write a finished file; it appears whole or not at all.
+    """Write a finished file; it appears whole or not at all. See `writing`."""
+    with writing(data, output, overwrite=overwrite):
+        pass
+
+
+@contextmanager
+def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
+    """Write a finished file that appears once what is done meanwhile has succeeded.
 
     Parameters
     ----------
@@ -209,6 +252,7 @@ def write_bytes(data: bytes, output: str, *, overwrite: bool) -> None:
     place = Output(target, name="<stdout>" if output == "-" else output, overwrite=overwrite)
     try:
         place.write(data)
+        yield
         place.commit()
     finally:
         place.discard()

@@ -90,7 +90,12 @@ def read(name: str, shape: tuple[int, int, int], *, max_pixels: int) -> NDArray[
 
     from cnntool.image.files import read_image
 
-    values, info = read_image(Path(name), name=name, max_pixels=max_pixels)
+    values, info = read_image(
+        Path(name),
+        name=name,
+        max_pixels=max_pixels,
+        allow_nan=True,  # NaN is no place
+    )
     height, width, channels = shape
     # The reader guesses which axis the maps are on; here they come first.
     stored = np.moveaxis(values, 2, 0) if info.layout == "chw" else values

@@ -222,7 +222,8 @@ def _prepare(stack: Stack, item: Filter, settings: dict[str, Any]) -> Work:
 def _print(work: Work, at: Pair | None, delay: float | None) -> None:
     places = work.places(at)
     if not (len(places) > 1 and stepping.interactive()):
-        result("\n\n".join("\n".join(work.text(place)) for place in places))
+        for number, place in enumerate(places):
+            result("\n".join([*[""] * bool(number), *work.text(place)]))
         return
     stepping.show(_steps(work, places), delay)
 

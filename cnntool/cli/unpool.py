@@ -8,6 +8,7 @@ import click
 
 from cnntool.cli import arrays, options, switches
 from cnntool.cli.results import Result
+from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,13 +47,16 @@ def command(*, switches_file: str, size: Pair, source: Path | None, **settings: 
     inputs = (source,) if source else ()
     arrays.only_input(inputs, "--switches")
     settings |= {"inputs": inputs, "recursive": False}
-    arrays.check_size(size, settings["max_pixels"])
 
     def work(stack: Stack) -> Result:
         from cnntool.filters.pooling import unpool
 
+        arrays.check_size(size, stack.values.shape[2], settings["max_pixels"])
         places = switches.read(switches_file, stack.values.shape, max_pixels=settings["max_pixels"])
-        return Result(unpool(stack.values, places, size), alpha=stack.info.alpha)
+        try:
+            return Result(unpool(stack.values, places, size), alpha=stack.info.alpha)
+        except UsageError as error:
+            raise UsageError(error.message, source=switches_file) from None
 
     facts = {"size": list(size), "switches": switches_file}
     return arrays.run(work, settings, label="unpool", doing="unpooling", facts=facts)

@@ -36,10 +36,11 @@ def advice(layer: Layer, window: Window, shape: Pair) -> list[str]:
             f"an even window has no middle: same pads {top} above and {bottom} below,"
             f" {left} left and {right} right"
         )
-    if any(size > room for size, room in zip(window.extent, shape, strict=True)):
+    larger = any(size > room for size, room in zip(window.extent, shape, strict=True))
+    if larger and layer.kind != "deconv":
         told.append(
             f"a window of {times(window.extent)} is larger than its input of {times(shape)}:"
-            " part of it only ever sees padding"
+            " part of it always sees padding"
         )
     if layer.kind in {"conv", "pool", "avgpool"} and layer.padding != "same" and not window.ceil:
         odd = [_remainder(window, axis, shape[axis], layer.kind) for axis in (0, 1)]
@@ -60,9 +61,10 @@ def _remainder(window: Window, axis: int, size: int, kind: str) -> str:
     missing = stride - room % stride
     padded = f"{size} + {before + after}" if before + after else str(size)
     ways = [str(size + missing)]
-    if before == after:
-        ways.append(f"padding {before + (missing + 1) // 2}")
-    if kind != "conv":
+    wider = before + (missing + 1) // 2
+    if before == after and (kind == "conv" or wider < extent):
+        ways.append(f"padding {wider}")
+    if kind != "conv" and window._replace(ceil=True).outputs(axis, size) > count:
         ways.append("ceil")
     return (
         f"({padded} - {extent})/{stride} + 1 = {_decimal(room / stride + 1)}, taken as {count};"

@@ -247,12 +247,11 @@ def _cost(layer: Layer, before: Shape, after: Shape) -> Cost:
 
 def _fields(layer: Layer, inputs: list[Row], window: Window | None) -> Fields | None:
     """Return what of the input an output sees."""
-    known = [row.fields for row in inputs if row.fields is not None]
-    if len(known) < len(inputs):
+    found, shape = inputs[0].fields, inputs[0].shape
+    for other in inputs[1:]:
+        found = found.joined(other.fields) if found and other.fields else None
+    if found is None:
         return None
-    found, shape = known[0], inputs[0].shape
-    for other in known[1:]:
-        found = found.joined(other)
     if layer.kind == "flatten" and len(shape) == 3:
         return found._replace(places=shape[:2])
     if layer.kind in {"globalpool", "dense"}:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cnntool.filters.arithmetic import Pair, Window
 
-LONGEST = 4096
+LONGEST = 1024
 """Outputs of a pattern that are told apart."""
 
 Span = tuple[int, int]
@@ -92,9 +92,14 @@ class Field(NamedTuple):
         seen = {*range(min(period, outputs)), *range(max(0, outputs - period), outputs)}
         return Field((_hull(map(self.at, seen)),), ceil(self.jump))
 
-    def joined(self, other: Field) -> Field:
-        """Return the fields of something that sees both; the larger jump counts."""
+    def joined(self, other: Field) -> Field | None:
+        """Return the fields of something that sees both, None where they are too many.
+
+        The larger jump counts.
+        """
         period = lcm(len(self.spans), len(other.spans))
+        if period > LONGEST:
+            return None
         spans = tuple(_hull((self.at(output), other.at(output))) for output in range(period))
         return Field(spans, int(max(self.jump, other.jump) * period))
 
@@ -126,10 +131,11 @@ class Fields(NamedTuple):
         rows, columns = change(self.rows, 0), change(self.columns, 1)
         return Fields(rows, columns) if rows and columns else None
 
-    def joined(self, other: Fields) -> Fields:
-        """Return the fields of something that sees both."""
+    def joined(self, other: Fields) -> Fields | None:
+        """Return the fields of something that sees both, None where they are too many."""
+        rows, columns = self.rows.joined(other.rows), self.columns.joined(other.columns)
         places = max(self.places[0], other.places[0]), max(self.places[1], other.places[1])
-        return Fields(self.rows.joined(other.rows), self.columns.joined(other.columns), places)
+        return Fields(rows, columns, places) if rows and columns else None
 
     @property
     def size(self) -> Pair:

@@ -57,6 +57,7 @@ _WORDS: dict[str, dict[str, Any]] = {
     **{word: {"padding": word} for word in PADDINGS},
 }
 _PAIRS = {"": "kernel", "s": "stride", "d": "dilation", "op": "output_padding"}
+_SINGLE = {"f": "maps", "g": "groups", "x": "count"}
 _NAME = re.compile(r"[A-Za-z_][\w.-]*")
 _ARGUMENT = re.compile(r"(?P<key>op|[fgsdpx]|)(?P<value>\d+(?:x\d+)*)")
 _LARGEST = 10**9
@@ -131,7 +132,11 @@ def parse_chain(words: Sequence[str]) -> tuple[Shape, list[Layer]]:
     names, start, prefix = {"input"}, "", ""
     for token in tokens[1:]:
         if token.startswith("from:"):
+            if start:
+                raise UsageError("a layer must follow", source=f"from:{start}")
             start, prefix = token.removeprefix("from:"), f"{token} "
+            if not start:
+                raise UsageError("the layer's name is missing", source=token, hint="from:input")
             continue
         layer, count = _layer(token)
         for repeat in range(count):
@@ -153,7 +158,7 @@ def _shape(token: str) -> Shape:
             f"{token!r} is no shape",
             hint="the first word is the input: 224x224x3 (rows, columns, channels), 28x28 or 784",
         )
-    sizes = tuple(map(int, token.split("x")))
+    sizes = tuple(map(_whole, token.split("x")))
     if not all(1 <= size <= _LARGEST for size in sizes):
         raise UsageError(f"a size must be 1 or more, and at most {_LARGEST}", source=token)
     return (*sizes, 1) if len(sizes) == 2 else sizes
@@ -183,19 +188,25 @@ def _layer(token: str) -> tuple[Layer, int]:
         if not arguments:
             raise UsageError("it joins layers by their names", source=token, hint="concat:a,b")
         return layer._replace(joined=tuple(arguments)), 1
-    count = 1
+    changes: dict[str, Any] = {}
     for argument in arguments:
-        if re.fullmatch(r"x\d+", argument) and "xN" in _TAKES[kind]:
-            count = int(argument[1:])
-            continue
-        layer = _with(layer, argument, token)
+        change = _change(kind, argument, token)
+        if changes.keys() & change.keys():
+            raise UsageError(
+                f"{argument!r} repeats or contradicts an argument before it",
+                source=token,
+                hint="a size is N or ROWSxCOLUMNS",
+            )
+        changes |= change
+    count = changes.pop("count", 1)
     if not 1 <= count <= 1000:
         raise UsageError("a layer is repeated 1 to 1000 times", source=token)
+    layer = layer._replace(**changes)
     if layer.kernel is None and kind in {"conv", "deconv", "pool", "avgpool"}:
         raise UsageError("the kernel's size is missing", source=token, hint=f"{word}:3")
     if layer.maps is None and (kind == "dense" or (kind in {"conv", "deconv"} and layer.groups)):
-        what, example = ("units", f"{word}:10") if kind == "dense" else ("filters", f"{rest},f64")
-        hint = example if kind == "dense" else f"{word}:{example}"
+        what, example = ("units", "10") if kind == "dense" else ("filters", "f64")
+        hint = f"{word}:{','.join([*arguments, example])}"
         raise UsageError(f"the number of {what} is missing", source=token, hint=hint)
     if count > 1:
         kept = ",".join(part for part in arguments if not re.fullmatch(r"x\d+", part))
@@ -212,39 +223,44 @@ def _kind(word: str, token: str) -> Kind:
     from difflib import get_close_matches
 
     known = [kind for kind in _TAKES if kind != "activation"] + list(ACTIVATIONS)
-    near = get_close_matches(word, known, n=3, cutoff=0.5)
+    near = get_close_matches(word.lower(), known, n=3, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else "known: " + ", ".join(known)
     raise UsageError(f"no layer is called {word!r}", source=token, hint=hint)
 
 
-def _with(layer: Layer, argument: str, token: str) -> Layer:
-    """Return the layer with one more argument."""
-    takes = _TAKES[layer.kind].split(", ")
+def _change(kind: Kind, argument: str, token: str) -> dict[str, Any]:
+    """Return what an argument says of a layer; ``count`` is how often it stands there."""
+    takes = _TAKES[kind].split(", ")
     if argument in takes and argument in _WORDS:
-        return layer._replace(**_WORDS[argument])
+        return _WORDS[argument]
     match = _ARGUMENT.fullmatch(argument)
     key = match["key"] if match else "?"
-    wanted = f"{key}N" if key else "N" if layer.kind == "dense" else "K or KHxKW"
+    wanted = f"{key}N" if key else "N" if kind == "dense" else "K or KHxKW"
     if match is None or wanted not in takes:
         raise UsageError(
             f"{argument!r} is not understood", source=token, hint="it takes " + ", ".join(takes)
         )
     if key == "p":
         try:
-            return layer._replace(padding=parse_padding(match["value"], separator="x"))
+            return {"padding": parse_padding(match["value"], separator="x")}
         except UsageError as error:
             raise UsageError(error.message, source=token) from None
-    single = {"f": "maps", "g": "groups"}.get(key, "maps" if layer.kind == "dense" else "")
-    pair = _numbers(match["value"], token, most=1 if single else 2, least=int(key != "op"))
-    change: dict[str, Any] = {single: pair[0]} if single else {_PAIRS[key]: pair}
-    return layer._replace(**change)
+    single = _SINGLE.get(key, "maps" if kind == "dense" else "")
+    least = int(key not in {"op", "x"})
+    pair = _numbers(match["value"], token, most=1 if single else 2, least=least)
+    return {single: pair[0]} if single else {_PAIRS[key]: pair}
 
 
 def _numbers(text: str, token: str, *, most: int, least: int) -> Pair:
     """Read a number or two, ``3`` or ``3x5``."""
-    numbers = [int(part) for part in text.split("x")]
+    numbers = [_whole(part) for part in text.split("x")]
     if len(numbers) > most:
         raise UsageError(f"{text!r} is more than one number", source=token)
     if not all(least <= number <= _LARGEST for number in numbers):
         raise UsageError(f"{text!r} must be {least} to {_LARGEST}", source=token)
     return numbers[0], numbers[-1]
+
+
+def _whole(text: str) -> int:
+    """Return a whole number; of a huge one the first 20 digits, which are too many anyway."""
+    return int(text.lstrip("0")[:20] or 0)

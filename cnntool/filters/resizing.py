@@ -45,6 +45,9 @@ _CURVES: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], i
 }
 """Weight by distance, and the distance from which on it is 0."""
 
+_BLOCK = 1024
+"""Outputs that are made at once: for all of them, weights may take more memory than the result."""
+
 
 def scaled_shape(shape: Pair, factors: tuple[float, float]) -> Pair:
     """Return rows and columns times the factors, rounded, at least 1.
@@ -109,21 +112,24 @@ def resize(
 
 def _along(values: NDArray[Any], out: int, method: str, *, antialias: bool) -> NDArray[Any]:
     """Resize the first axis."""
-    places, weights = _weights(len(values), out, method, antialias=antialias)
     found = np.zeros((out, *values.shape[1:]), values.dtype)
-    for place, weight in zip(places.T, weights.T.astype(values.dtype), strict=True):
-        found += weight[:, None, None] * values[place]
+    for start in range(0, out, _BLOCK):
+        part = found[start : start + _BLOCK]
+        outputs = np.arange(start, start + len(part))
+        places, weights = _weights(outputs, len(values), out, method, antialias=antialias)
+        for place, weight in zip(places.T, weights.T.astype(values.dtype), strict=True):
+            part += weight[:, None, None] * values[place]
     return found
 
 
 def _weights(
-    size: int, out: int, method: str, *, antialias: bool
+    outputs: NDArray[np.intp], size: int, out: int, method: str, *, antialias: bool
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Return the inputs that make each output, and their weights: two arrays (out, taps)."""
+    """Return the inputs that make each output, and their weights: two arrays (outputs, taps)."""
     curve, support = _CURVES[method]
     spread = max(1.0, size / out) if antialias else 1.0
     reach = support * spread
-    centres = (np.arange(out) + 0.5) * size / out
+    centres = (outputs + 0.5) * size / out
     first = np.floor(centres - reach).astype(np.intp)
     places = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 1)
     weights = curve(np.abs(places + 0.5 - centres[:, None]) / spread)

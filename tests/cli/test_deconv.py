@@ -118,6 +118,11 @@ def test_the_record(here):
         (["-k", "1,1", "--output-padding", "-1"], 2, "is not a whole number"),
         (["-k", "1,1", "--padding", "9"], 2, "<stdin>: the padding leaves nothing"),
         (["-k", "1,1", "--stride", "2", "--max-pixels", "4"], 2, "over the limit of 4 pixels"),
+        (
+            ["-k", "1,1", "--stride", "60000", "--padding", "29990"],
+            2,
+            "a result of 60001x60002 is over the limit",
+        ),
         (["-k", "1,1", "--range", "raw", "--format", "png"], 2, "--range raw needs a format"),
     ],
 )

@@ -72,6 +72,22 @@ def test_n14_four_filters_and_a_batch_of_four_images(record, images):
     assert np.transpose(found["columns"]).tolist() == columns
 
 
+@pytest.mark.parametrize("op", ["correlate", "convolve"])
+def test_n14_four_filters_with_weights_for_each_channel(record, images, tmp_path, op):
+    filters = np.random.default_rng(1).integers(-3, 4, (4, 3, 2, 2))
+    np.save(tmp_path / "filters.npy", filters)
+    np.save(tmp_path / "first.npy", filters[0])
+    found = record("0.npy", "-k", "@filters.npy", "-k", "@first.npy", "-k", "1,2;3,4", "--op", op)
+    laid = filters if op == "correlate" else filters[:, :, ::-1, ::-1]
+    plain = [1, 2, 3, 4] if op == "correlate" else [4, 3, 2, 1]
+    rows = [*laid.reshape(4, 12).tolist(), laid[0].ravel().tolist(), plain * 3]
+    assert found["kernel"] == rows
+    assert found["result"] == [1, 6, 3, 3]
+    assert found["product"] == [
+        [float(np.dot(row, window)) for window in windows(images[0])] for row in rows
+    ]
+
+
 def test_n11_as_a_product(here):
     arguments = ["im2col", "-k", "0,1;2,3", *VALID]
     assert here(*arguments, stdin=N11).text == "0,1,3,4\n1,2,4,5\n3,4,6,7\n4,5,7,8\n"
@@ -123,10 +139,19 @@ def test_results_as_files(here, tmp_path):
         (2, "1x3x3 (channels x rows x columns), but 0.npy", ["0.npy", "m.csv", "-k", "1"]),
         (2, "on stdout both", ["-k", "1", "--json", "-o", "-"]),
         (3, "no such file", ["missing.csv", "-k", "1"]),
+        (2, "30000x30000 is larger than 1023 a side", ["--kernel-size", "30000"]),
+        (2, "p.jpg: a matrix is drawn as FILE.png", ["-k", "1", "--picture", "p.jpg"]),
+        (6, "no such folder", ["-k", "1", "--picture", "p.png", "-o", "no/m.csv"]),
+        (2, "is 3x4x4 (channels x rows x columns), channels of the input: 1", ["-k", "@0.npy"]),
+        (3, "nan.npy: a kernel's weights must be finite", ["-k", "@nan.npy"]),
+        (3, "none.npy: a kernel must be a matrix", ["-k", "@none.npy"]),
+        (3, "cannot read the kernel: No such file", ["-k", "@missing.npy"]),
     ],
 )
 def test_what_makes_no_sense(here, tmp_path, code, reason, arguments):
     (tmp_path / "m.csv").write_bytes(N11)
+    np.save(tmp_path / "nan.npy", np.full((1, 2, 2), np.nan))
+    np.save(tmp_path / "none.npy", np.zeros((0, 1, 2, 2)))
     before = names_in(tmp_path)
     names = [] if arguments and arguments[0][-4:] in {".npy", ".csv"} else ["m.csv"]
     done = here("im2col", *names, *arguments, code=code)

@@ -185,4 +185,5 @@ def test_a_response_needs_a_file_of_its_own(here, tmp_path):
     done = here("kernels", "show", "box", "--response", "r.png", code=6)
     assert "--overwrite replaces it" in done.err
     assert (tmp_path / "r.png").read_text() == "precious"
-    assert "needs a file" in here("kernels", "show", "box", "--response", "-", code=2).err
+    for name, reason in (("-", "needs a file"), ("r.jpg", "r.jpg: a response is drawn as FILE")):
+        assert reason in here("kernels", "show", "box", "--response", name, code=2).err

@@ -112,6 +112,9 @@ def test_a_picture_is_drawn_instead(here, tmp_path):
         (6, "m.png: a matrix is written as .csv, .txt or .npy", ["-o", "m.png"]),
         (6, "no format is known by the suffix '.xyz'", ["-o", "m.xyz"]),
         (6, "no such folder", ["-o", "no/m.csv"]),
+        (6, "no such folder", ["--picture", "m.png", "-o", "no/m.csv"]),
+        (2, "m.jpg: a matrix is drawn as FILE.png", ["--picture", "m.jpg"]),
+        (2, "--picture - and --output - both want stdout", ["--picture", "-", "-o", "-"]),
     ],
 )
 def test_what_makes_no_sense(here, tmp_path, code, reason, arguments):

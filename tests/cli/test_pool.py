@@ -210,10 +210,17 @@ def test_switches_are_written_only_with_the_values(here, tmp_path):
         (["--max", "2", "--json"], 2, "--json and the result both want stdout"),
         (["--max", "2", "--json", "-o", "-"], 2, "--json and -o - both want stdout"),
         (["--max", "2", "--max-pixels", "3"], 3, "over the limit"),
+        (["--max", "999999999", "--padding", "same"], 2, "is more than 1048576"),
+        (
+            ["--avg", "9999", "--stride", "1", "--padding", "full"],
+            2,
+            "a result of 10000x10000 is over the limit of 99 pixels",
+        ),
     ],
 )
 def test_what_is_refused(here, options, code, reason):
-    done = here("pool", *options, stdin=b"1,2;3,4", code=code)
+    limit = [] if "--max-pixels" in options else ["--max-pixels", "99"]
+    done = here("pool", *options, *limit, stdin=b"1,2;3,4", code=code)
     assert done.out == b""
     assert reason in done.err
 

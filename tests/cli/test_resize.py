@@ -101,7 +101,9 @@ def test_the_record(here, photo):
         (["--scale", "-1"], "'-1' is not a positive number"),
         (["--scale", "1/0"], "'1/0' is not a positive number"),
         (["--scale", "nan"], "'nan' is not a positive number"),
-        (["--scale", "1e999"], "'1e999' is not a positive number"),
+        (["--scale", "1e999999999"], "'1e999999999' is more than 1000000000"),
+        (["--scale", "1e-999999999"], "'1e-999999999' is not a positive number"),
+        (["--scale", "1/"], "'1/' is not a positive number"),
         (["--scale", "1,2,3"], "'1,2,3' is not a positive number"),
         (["--scale", "9", "--max-pixels", "100"], "18x18 is over the limit of 100 pixels"),
     ],
@@ -110,3 +112,10 @@ def test_what_is_refused(here, options, reason):
     done = here("resize", *options, stdin=b"1,2;3,4", code=2)
     assert done.out == b""
     assert reason in done.err
+
+
+def test_many_maps_count_as_many_pixels(here, tmp_path):
+    np.save(tmp_path / "maps.npy", np.zeros((40, 2, 2)))
+    for verb in (["resize", "--size", "9999"], ["deconv", "-k", "1", "--stride", "9998"]):
+        done = here(*verb, "--layout", "chw", "maps.npy", code=2)
+        assert "9999x9999x40 is over the limit of 100000000 pixels" in done.err

@@ -62,9 +62,9 @@ def test_the_record(here, tmp_path):
     ("switches", "options", "failure"),
     [
         ("0,1", ["--size", "2"], (3, "s.csv: the switches are 1x2x1, the pooled values 1x1x1")),
-        ("4", ["--size", "2"], (2, "<stdin>: a switch is no place in 2x2: they go from 0 to 3")),
+        ("4", ["--size", "2"], (2, "s.csv: a switch is no place in 2x2: they go from 0 to 3")),
         ("0.5", ["--size", "2"], (2, "a switch is no place")),
-        ("nan", ["--size", "2"], (3, "s.csv: NaN at row 0")),
+        ("nan", ["--size", "2"], (2, "s.csv: a switch is no place")),
         ("x", ["--size", "2"], (3, "s.csv: row 1, column 1: 'x' is not a number")),
         (None, ["--size", "2"], (3, "s.csv: no such file")),
         ("0", [], (2, "Missing option '--size'")),

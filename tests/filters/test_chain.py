@@ -189,6 +189,7 @@ def test_fields_that_are_too_many_are_unknown():
     assert last(text).fields is None
     assert last(text + "relu").fields is None
     assert last("8x8x1 deconv:3,f1,s70").fields is not None
+    assert last("2x2x1 a=deconv:3,f1,s99 from:input b=deconv:4,f1,s98 add:a,b").fields is None
 
 
 def test_dilated_fields():
@@ -292,7 +293,7 @@ def test_repeats_and_names():
         ),
         (
             "4x4x3 conv:5,f1,p1",
-            "a window of 5x5 is larger than its input of 4x4: part of it only ever sees padding",
+            "a window of 5x5 is larger than its input of 4x4: part of it always sees padding",
         ),
     ],
 )
@@ -306,6 +307,7 @@ def test_the_ways_out_that_a_note_names_work():
     assert last("227x227x3 conv:11,s4,f96").shape == (55, 55, 96)
     assert last("224x224x3 conv:11,s4,f96,p2").shape == (55, 55, 96)
     assert last("13x13x3 pool:2,ceil").shape == last("13x13x3 pool:2,p1").shape == (7, 7, 3)
+    assert chain("1x1x3 pool:2,s2,p1").notes[-1].endswith("2 needs 2")
 
 
 @pytest.mark.parametrize(
@@ -317,6 +319,7 @@ def test_the_ways_out_that_a_note_names_work():
         "10x10x3 conv:3,s2,f1,p1x0x1x0",
         "13x13x3 pool:2,ceil",
         "9x9x3 conv:2,d2,same,f1",
+        "1x1x100 deconv:4,f64",
     ],
 )
 def test_nothing_to_note(text):
@@ -362,6 +365,15 @@ def test_a_branch_that_leads_nowhere():
         ("4x4x3 from:b relu", "no layer before it is called 'b'"),
         ("4x4x3 concat", "it joins layers by their names"),
         ("4x4x3 concat:b", "no layer before it is called 'b'"),
+        ("4x4x3 conv:3,5,f4", "'5' repeats or contradicts an argument before it"),
+        ("4x4x3 conv:3,f4,same,p1", "'p1' repeats or contradicts"),
+        ("4x4x3 conv:1,f4,x2,x3", "'x3' repeats or contradicts"),
+        ("4x4x3 conv:1,f4,x2x2", "'2x2' is more than one number"),
+        ("4x4x3 conv:1,f4,x" + "9" * 5000, "must be 0 to"),
+        ("4x4x3 conv:" + "9" * 5000 + ",f4", "must be 1 to"),
+        ("9" * 5000 + "x4x3", "at most 1000000000"),
+        ("4x4x3 from: relu", "the layer's name is missing"),
+        ("4x4x3 from:input from:input relu", "a layer must follow"),
         ("4x4x3 conv:5,f1", "a window of 5x5 does not fit into 4x4"),
         ("4x4x3 conv:3,f1,d2", "a window of 5x5 does not fit into 4x4"),
         ("4x4x3 pool:3,p3", "padding must be smaller"),

@@ -31,6 +31,13 @@ def test_bilinear_by_hand():
     assert resize(maps, (1, 2)).ravel() == pytest.approx([(12 + 8) / 7, 12 - (12 + 8) / 7])
 
 
+def test_more_outputs_than_are_made_at_once():
+    maps = np.random.default_rng(0).random((5, 1, 1))
+    centres = (np.arange(2500) + 0.5) * 5 / 2500
+    expected = np.interp(centres, np.arange(5) + 0.5, maps.ravel())
+    np.testing.assert_allclose(resize(maps, (2500, 1)).ravel(), expected)
+
+
 def test_bicubic_by_hand():
     """Keys' weights at a quarter for a = -0.5: -9, 111, 29, -3 of 128."""
     maps = np.zeros((1, 8, 1))
