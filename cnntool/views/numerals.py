@@ -46,7 +46,7 @@ def alike(values: Sequence[float]) -> list[str]:
     if not 1e-3 <= largest < 1e6 or all(value == int(value) for value in values):
         return [short(value, 3) for value in values]
     decimals = max(0, 2 - floor(log10(largest)))
-    return [f"{value:.{decimals}f}" if value else "0" for value in values]
+    return [f"{value:z.{decimals}f}" if value else "0" for value in values]
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Lines:
