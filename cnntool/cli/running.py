@@ -62,7 +62,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in some versio
 class Seconds(click.FloatRange):
     """More than no time at all."""
 
-    name = "seconds"
+    name = "number of seconds"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None

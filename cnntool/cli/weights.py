@@ -10,7 +10,7 @@ import click
 from cnntool.cli import console, opening, options
 from cnntool.cli.looking import Wanted, title_of
 from cnntool.cli.maps import STYLES, Drawing, chosen_drawing, drawing
-from cnntool.errors import UsageError
+from cnntool.errors import ModelError, UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,6 +100,9 @@ def _choose(network: Trained, queries: tuple[str, ...]) -> list[Wanted]:
     from cnntool.nets.layers import describe
     from cnntool.nets.learned import has_weights
 
+    if not queries and all(row.kind != "conv" for row in network.layers.rows):
+        hint = f"--layer names one of 'cnntool layers {network.graph.wire.name}'"
+        raise ModelError("it has no convolution", source=network.graph.wire.name, hint=hint)
     found = {}
     for query in queries or ("conv:1",):
         meant = network.layers.resolve(query, at="pre")

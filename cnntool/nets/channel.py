@@ -1,8 +1,11 @@
 """Messages between two processes: a head of plain values, then arrays as they lie in memory.
 
-On the wire: the length of the head (8 bytes, little endian), the head as a Python literal in
-ASCII, then the bytes of each part. The head names the type and shape of every part, and nothing
-in a message is ever executed.
+On the wire: the length of the head (8 bytes, little endian), the head as JSON in ASCII, then the
+bytes of each part. The head names the type and shape of every part, and nothing in a message is
+ever executed.
+
+It is JSON because several threads may read at once: `ast.literal_eval` fails there now and then
+before Python 3.11.8, when another thread parses while a collection of garbage interrupts it.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Message(NamedTuple):
     kind : str
         The first word.
     facts : dict
-        Strings, numbers, None, and tuples, lists and dicts of them.
+        Strings, numbers, None, and lists and dicts of them; a tuple arrives as a list.
     parts : list of ndarray or bytes
         Raw data.
     """
@@ -53,12 +56,14 @@ def send(stream: FileIO, message: Message) -> None:
     OSError
         The other side is gone.
     """
+    import json
+
     kind, facts, parts = message
     described = [
         ("", (len(part),)) if isinstance(part, bytes) else (part.dtype.str, part.shape)
         for part in parts
     ]
-    head = ascii((kind, facts, described)).encode("ascii")
+    head = json.dumps((kind, facts, described)).encode("ascii")
     _write(stream, memoryview(len(head).to_bytes(_LENGTH, "little") + head))
     for part in parts:
         if isinstance(part, bytes):
@@ -84,13 +89,13 @@ def receive(stream: FileIO, limit: int | None = None) -> Message:
     TooLargeError
         The parts exceed ``limit``. What follows in the stream is of no use.
     """
-    from ast import literal_eval
+    import json
 
     length = int.from_bytes(_read(stream, bytearray(_LENGTH)), "little")
     if length > _LONGEST_HEAD:
         raise TooLargeError
     head = _read(stream, bytearray(length))
-    kind, facts, described = literal_eval(head.decode("ascii"))
+    kind, facts, described = json.loads(head.decode("ascii"))
     parts: list[NDArray[Any] | bytes] = []
     for dtype, shape in described:
         if not dtype:

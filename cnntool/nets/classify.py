@@ -163,11 +163,12 @@ def _table(values: NDArray[Any], pictures: int, plan: Plan) -> NDArray[np.float6
     fed = plan.input.batch or pictures
     if fed == 1 and values.ndim == 1:
         values = values[None]
-    if values.dtype.kind not in "fiu" or values.ndim < 2 or len(values) != fed:
+    if not values.size:
+        raise ModelError("its answer is empty", source=plan.name)
+    is_map = sum(length > 1 for length in values.shape[1:]) > 1
+    if values.dtype.kind not in "fiu" or values.ndim < 2 or is_map or len(values) != fed:
         raise ModelError("its answer is not a score for each class", source=plan.name)
     table = values[:pictures].reshape(pictures, -1).astype(np.float64)
-    if not table.size:
-        raise ModelError("its answer is empty", source=plan.name)
     expected = plan.labels.classes + plan.output.background if plan.labels else table.shape[1]
     if table.shape[1] != expected:
         raise ModelError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import CnntoolError, DeviceError, ModelError
 from cnntool.nets import providers, reasons
-from cnntool.nets.limits import MIB
+from cnntool.nets.limits import MIB, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +39,13 @@ class Diagnosis(NamedTuple):
 
     def too_large(self, size: int | None = None) -> ModelError:
         """Make the error of one that needs more memory, perhaps so many bytes in one piece."""
-        limit = self.settings.max_memory
+        limit, outer = self.settings.max_memory, inherited()
         if self.granted not in {"", "cpu"}:
             message = f"it needs more memory than {self.granted} has"
             return self._error(message, hint="--device cpu, or smaller pictures")
+        if outer is not None and (limit is None or outer < limit):
+            message = f"it needs more than the {outer // MIB} MiB that cnntool may take"
+            return self._error(message, hint="'ulimit -v' says how much, and changes it")
         if limit is None:
             return self._error("there is not enough memory for it")
         more = "" if size is None else f" ({size // MIB} MiB in one piece)"

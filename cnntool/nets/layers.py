@@ -142,10 +142,11 @@ class Layers:
             found = self._index.glob(query, at)
             if found:
                 return tuple(self._resolved(query, hit) for hit in found)
+        near = ", ".join(self._nearest(query))
         raise ModelError(
             f"no layer is called {query!r}",
             source=self._name,
-            hint=f"the nearest: {', '.join(self._nearest(query))}; {self._see()}",
+            hint=f"the nearest: {near}; {self._see()}" if near else "it has no layers",
         )
 
     def _resolved(self, query: str, hit: Hit) -> Resolved:

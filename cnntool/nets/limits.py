@@ -15,6 +15,16 @@ def default_memory() -> int | None:
     return None if usable is None else usable // 4 * 3
 
 
+def inherited() -> int | None:
+    """Return the bytes of address space that whoever started this process allows it."""
+    with suppress(ImportError, ValueError, OSError):
+        import resource
+
+        allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+        return None if allowed == resource.RLIM_INFINITY else allowed
+    return None
+
+
 def hold_memory(limit: int) -> None:
     """Let this process take at most ``limit`` bytes, where the system can see to that.
 

@@ -199,6 +199,9 @@ def _fit(picture: NDArray[Any] | Image, plan: Fitting, interpolation: str) -> ND
     picture = resize(picture, plan.resized, interpolation)
     if isinstance(picture, np.ndarray):
         return picture[plan.top : bottom, plan.left : right]
+    import PIL.Image
+
+    PIL.Image.MAX_IMAGE_PIXELS = None  # no file is opened here: it is as large as was asked for
     return _array(picture.crop((plan.left, plan.top, right, bottom)))
 
 

@@ -143,7 +143,13 @@ def find_shapes(
                 f"an input of {size} is too small: nothing is left at {tensor}",
                 source=graph.wire.name,
             )
-    return {name: info for name, info in found.items() if info.shape is not None} | given
+    return {name: _possible(info) for name, info in found.items() if info.shape is not None} | given
+
+
+def _possible(info: TensorInfo) -> TensorInfo:
+    """Take lengths below zero for unknown: a kernel is larger than its map, and nothing runs."""
+    shape = info.shape or ()
+    return info._replace(shape=tuple(None if isinstance(n, int) and n < 0 else n for n in shape))
 
 
 def lengths(info: TensorInfo | None) -> tuple[int, ...] | None:

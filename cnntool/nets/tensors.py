@@ -107,7 +107,7 @@ def _place_outside(weight: Weight, entries: dict[str, str], neighbours: Neighbou
     for key in ("offset", "length"):
         text = numbers[key]
         if not text.isascii() or not text.isdecimal() or len(text) > 19:
-            raise wire.error(f"weight {name!r} has a {key} that is no number: {text[:40]!r}")
+            raise wire.error(f"the {key} of weight {name!r} is no number: {text[:40]!r}")
     offset, length = int(numbers["offset"]), int(numbers["length"])
     if length != size:
         raise wire.error(f"weight {name!r} needs {size:,} bytes, the model names {length:,}")

@@ -193,7 +193,8 @@ def _session(onnxruntime: Any, model: Any, facts: dict[str, Any], providers: Pro
         onnxruntime.preload_dlls()
     if _DIRECTML in names:
         options.enable_mem_pattern = False  # as its documentation demands
-    return onnxruntime.InferenceSession(model, options, providers=providers, enable_fallback=0)
+    pairs = [(name, choices) for name, choices in providers]  # a message makes lists of tuples
+    return onnxruntime.InferenceSession(model, options, providers=pairs, enable_fallback=0)
 
 
 def _describe(session: Any) -> dict[str, Any]:

@@ -83,6 +83,15 @@ def test_answers_that_are_none(here, picture, tmp_path):
     assert "its answer is empty" in refusal(here("classify", *GUESS, "picture.png", code=4))
 
 
+def test_a_map_is_no_list_of_scores(here, picture, tmp_path):
+    weights = [("k", np.ones((2, 3, 1, 1), np.float32))]
+    node = helper.make_node("Conv", ["input", "k"], ["out"])
+    save(tmp_path / "net.onnx", [node], [info("input", [1, 3, 8, 8])], [info("out", None)], weights)
+    (tmp_path / "list.csv").write_text("picture.png,2\n")
+    for command in (("classify", "picture.png"), ("evaluate", "list.csv")):
+        assert "not a score for each class" in refusal(here(*command, *GUESS, code=4))
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".tif"])
 def test_numbers_of_another_scale_are_no_picture(here, tmp_path, suffix):
     import tifffile

@@ -157,6 +157,14 @@ def test_errors(here, net, code, reason, arguments):
     assert "Traceback" not in done.err
 
 
+def test_a_network_without_layers_to_name(here, tmp_path):
+    info = [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])]
+    save(tmp_path / "none.onnx", [], info, info)
+    done = here("weights", "none.onnx", code=4)
+    assert "none.onnx: it has no convolution\n" in done.err
+    assert "hint: it has no layers\n" in here("weights", "none.onnx", "-l", "a", code=4).err
+
+
 def test_the_built_in_network(here, tmp_path):
     done = here("weights")
     assert cells(done)[0][:4] == ["vgg16-mini", "block1_conv1", "block1_conv1/kernel/Cast",

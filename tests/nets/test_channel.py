@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import sys
 from contextlib import suppress
 from io import FileIO
 from threading import Thread
@@ -18,7 +20,7 @@ from cnntool.nets.channel import Message, TooLargeError, receive, send
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner, inner),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=8,
 )  # fmt: skip
 ARRAYS = hnp.arrays(
@@ -86,7 +88,35 @@ def test_a_message_over_the_limit_is_refused_before_it_is_read():
         through(Message("k", {}, arrays), limit=799)
 
 
-@pytest.mark.parametrize("sent", [b"", b"\x05", b"\x05" + 7 * b"\0" + b"('k'"])
+def test_threads_may_receive_at_once():
+    """Collections of garbage, and a callback of theirs, let other threads in at any moment."""
+    facts = {"names": [[f"tensor {number}", None] for number in range(50)]}
+    found = []
+
+    def work():
+        found.extend(through(Message("k", facts)).facts == facts for _ in range(100))
+
+    def callback(phase, info):
+        return sum(range(9))
+
+    threshold, interval = gc.get_threshold(), sys.getswitchinterval()
+    gc.callbacks.append(callback)
+    gc.set_threshold(10)
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        gc.callbacks.remove(callback)
+        gc.set_threshold(*threshold)
+        sys.setswitchinterval(interval)
+    assert found == [True] * 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x05", b"\x05" + 7 * b"\0" + b'["k"'])
 def test_an_end_in_the_middle_is_an_end(sent):
     reading, writing = os.pipe()
     with FileIO(reading) as source, FileIO(writing, "w") as target:
@@ -101,5 +131,5 @@ def test_nothing_is_executed():
     with FileIO(reading) as source, FileIO(writing, "w") as target:
         head = b"__import__('os').abort()"
         target.write(len(head).to_bytes(8, "little") + head)
-        with pytest.raises(ValueError, match="malformed"):
+        with pytest.raises(ValueError, match="Expecting value"):
             receive(source)

@@ -405,12 +405,12 @@ def test_weights_outside_the_models_folder_are_refused(tmp_path, location, reaso
     [
         ({"offset": 30}, "past the end of 'w.bin'"),
         ({"offset": 2**62}, "past the end"),
-        ({"offset": -4}, "offset that is no number"),
-        ({"offset": "1e3"}, "offset that is no number"),
-        ({"offset": "٣"}, "offset that is no number"),
-        ({"offset": "9" * 5000}, "offset that is no number"),
+        ({"offset": -4}, "the offset of weight .w. is no number"),
+        ({"offset": "1e3"}, "the offset of weight .w. is no number"),
+        ({"offset": "٣"}, "the offset of weight .w. is no number"),
+        ({"offset": "9" * 5000}, "the offset of weight .w. is no number"),
         ({"length": 11}, "needs 12 bytes, the model names 11"),
-        ({"length": -1}, "length that is no number"),
+        ({"length": -1}, "the length of weight .w. is no number"),
         ({"kind": TensorProto.STRING}, "texts in a file of its own"),
     ],
 )

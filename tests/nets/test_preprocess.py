@@ -136,6 +136,13 @@ def test_resizing_is_pillows(shape):
     assert np.array_equal(made, expected)
 
 
+def test_pillows_limit_is_for_files(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    pixels = picture(5, 5)
+    spec = RAW._replace(fit="shorter", resize=32, crop=(30, 30))
+    assert prepare(pixels, info_of(pixels), spec).shape == (3, 30, 30)
+
+
 @pytest.mark.parametrize("shape", [(1, 5000), (5000, 1), (3, 9000)])
 def test_long_pictures_are_cut_before_they_are_resized(shape):
     pixels = np.full((*shape, 3), 77, np.uint8)

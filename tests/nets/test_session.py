@@ -18,6 +18,7 @@ from tiny import build
 
 from cnntool.errors import CnntoolError, ModelError
 from cnntool.machine import usable_cpus
+from cnntool.nets import diagnosis
 from cnntool.nets.session import Session, Settings, start
 from cnntool.nets.skeleton import Skeleton
 
@@ -385,6 +386,13 @@ def test_a_network_that_wants_too_much_memory(count, limit):
     message = f"it needs more than {limit >> 20} MiB"
     assert error.message in {message, f"{message} ({4 * count >> 20} MiB in one piece)"}
     assert error.hint == "--max-memory SIZE allows more"
+
+
+def test_memory_that_the_shell_withholds_is_not_blamed_on_the_option(monkeypatch):
+    monkeypatch.setattr(diagnosis, "inherited", lambda: 1 << 29)
+    error = error_of(zeros(300_000_000), {}, settings=CPU._replace(max_memory=1 << 30))
+    assert error.message == "it needs more than the 512 MiB that cnntool may take"
+    assert "ulimit -v" in error.hint
 
 
 @pytest.mark.parametrize("size", [32, 80, 128])

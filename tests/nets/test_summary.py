@@ -318,6 +318,13 @@ def test_nothing_is_guessed(tmp_path):
     assert (found.parameters, found.multiply_adds, found.memory) == (135, None, None)
 
 
+def test_a_kernel_that_is_larger_than_its_map(tmp_path):
+    nodes = [node("Conv", "x w", "c"), node("Relu", "c", "y")]
+    found = describe(write(tmp_path, nodes, [zeros("w", 5, 3, 12, 12)], (1, 3, 8, 8)))
+    assert [line.info.shape for line in found.lines] == [(1, 5, None, None)] * 2
+    assert (found.multiply_adds, found.memory) == (None, None)
+
+
 def test_operators_that_are_not_known_are_not_counted(tmp_path):
     nodes = [node("LSTM", "x w r", "y", hidden_size=2)]
     weights = [weight("w", 1, 8, 3), weight("r", 1, 8, 2)]
