@@ -54,7 +54,7 @@ _STRANGERS = (
 )
 _TEXT = re.compile(rb"(\xef\xbb\xbf)?[\t\n\r\f\x20-\x7e]*(#.*)?", re.DOTALL)
 _NUMERIC = re.compile(
-    rb"(\xef\xbb\xbf)?\s*(#[^\n]*\n\s*)*[-+.\d,;]|\s*[-+]?(nan|inf)\b", re.IGNORECASE
+    rb"(\xef\xbb\xbf)?\s*(#[^\n]*\n\s*)*[-+.\d,;]|\s*[-+]?(nan|inf(inity)?)\b", re.IGNORECASE
 )
 
 

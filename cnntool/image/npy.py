@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import struct
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +26,9 @@ MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 1 << 16
 _EXACT = 2**53
 """Integers beyond this are not all float64 numbers."""
+
+_PARSING = Lock()
+"""Before Python 3.11.8 `ast.literal_eval` fails now and then where threads call it at once."""
 
 
 def open_reader(source: Source) -> Reader:
@@ -73,7 +77,8 @@ def _header(source: Source, head: bytes, read: Any) -> tuple[np.dtype[Any], bool
         raise damaged
     text += read(length - len(text))
     try:
-        header = ast.literal_eval(text.decode("utf-8" if head[6] == 3 else "latin-1"))
+        with _PARSING:
+            header = ast.literal_eval(text.decode("utf-8" if head[6] == 3 else "latin-1"))
         shape, fortran = header["shape"], header["fortran_order"]
         dtype = np.dtype(header["descr"])
     except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:

@@ -215,9 +215,13 @@ class PillowReader(Reader):
             yield image.crop((0, top, info.width, min(top + rows, info.height)))
 
     def _loaded(self) -> Image:
-        with decoding(self._source, self._stored.format):
+        info = self._stored
+        with decoding(self._source, info.format):
             self._image.load()
-            return _converted(self._image, self._mode)
+            image = _converted(self._image, self._mode)
+        if image.size != (info.width, info.height):
+            raise self._source.error(f"damaged {info.format.upper()}")
+        return image
 
     def picture(self) -> NDArray[Any] | Image:
         """Return the picture as Pillow has it, the right way up, unless it has alpha."""

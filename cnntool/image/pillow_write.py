@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.errors import OutputError
 
+from . import icc
 from .writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
@@ -42,12 +43,12 @@ class PillowWriter(Writer):
         choices: dict[str, Any] = {}
         if self.info.format == "jpeg":
             choices = {"quality": self.settings.quality, "subsampling": 0}
+            choices["icc_profile"] = self.info.icc
         elif self.info.format == "webp":
             effort = self.settings.compression or 0
             choices = {"lossless": True, "quality": 100 * effort // 9, "exact": True}
             choices["method"] = min(6, effort)
-        if self.info.icc and choices:
-            choices["icc_profile"] = self.info.icc
+            choices["icc_profile"] = icc.fitting(self.info.icc, colour=True)  # grey becomes RGB
         return choices
 
     def encode(self, strip: NDArray[Any]) -> Encoded:

@@ -173,7 +173,7 @@ class _PngReader(Reader):
         import numpy as np
 
         samples = self._png.samples
-        key = np.frombuffer(self._png.transparency, ">u2")
+        key = np.frombuffer(self._png.transparency, ">u2") & ((1 << self._png.depth) - 1)
         result = np.empty((*pixels.shape[:2], samples + 1), pixels.dtype)
         result[..., :samples] = pixels
         result[..., samples] = (pixels != key).any(axis=2)

@@ -94,11 +94,11 @@ class _PnmReader(Reader):
         with self._source.reading():
             text = self._file.read(min(32 * count + _HEADER_LIMIT, 1 << 30))
         text = re.sub(rb"#[^\r\n]*", b"", text)
-        words = re.findall(rb"[01]", text) if self._bits else text.split(None, count)
+        words = re.findall(rb"\S", text) if self._bits else text.split(None, count)
         try:
             numbers = np.array([int(word) for word in words[:count]], np.int64)
-        except ValueError as error:
-            raise self._source.error("damaged PNM: not a number") from error
+        except (ValueError, OverflowError) as error:
+            raise self._source.error("damaged PNM: not a number, or a huge one") from error
         if len(numbers) < count:
             raise self._source.error("truncated PNM: rows are missing")
         if numbers.min() < 0 or numbers.max() > self._maximum:

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NO_COMPRESSION = 1
+_PACKBITS = 32773
 _DEFLATE = {8, 32946}
-_BY_LIBTIFF = {5, 32773, 34925, 50000}
+_BY_LIBTIFF = {5, _PACKBITS, 34925, 50000}
 
 BYTE_CODECS = {NO_COMPRESSION, *_DEFLATE, *_BY_LIBTIFF}
 """Compressions that know bytes and nothing of pixels: deflate, LZW, PackBits, LZMA, Zstandard."""
+
+UNPREDICTED = {NO_COMPRESSION, _PACKBITS}
+"""Compressions without prediction: where a predictor is named all the same, libtiff ignores it."""
 
 HORIZONTAL, FLOATING = 2, 3
 """Predictors."""

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import tiff_directory as tags
-from .tiff_codecs import BYTE_CODECS, HORIZONTAL, NO_COMPRESSION
+from .tiff_codecs import BYTE_CODECS, HORIZONTAL, NO_COMPRESSION, UNPREDICTED
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from .source import Source
     from .tiff_directory import Directory
 
@@ -165,7 +167,8 @@ def page_by_tifffile(source: Source) -> Page:
 def _page(page: Any, frames: int, byteorder: Any) -> Page:
     height, width = int(page.imagelength), int(page.imagewidth)
     dtype: np.dtype[Any] | None = page.dtype
-    compression, predictor = int(page.compression), int(page.predictor)
+    compression = int(page.compression)
+    predictor = 1 if compression in UNPREDICTED else int(page.predictor)
     turn, profile = (_value(page, tag) for tag in (tags.ORIENTATION, tags.PROFILE))
     tiled = bool(page.is_tiled)
     rows = min(int(page.rowsperstrip), height) or height
@@ -190,14 +193,22 @@ def _page(page: Any, frames: int, byteorder: Any) -> Page:
         planar=page.planarconfig == 2 and int(page.samplesperpixel) > 1,
         tiled=tiled,
         block=(int(page.tilelength), int(page.tilewidth)) if tiled else (rows, width),
-        offsets=tuple(int(n) for n in page.dataoffsets),
-        counts=tuple(int(n) for n in page.databytecounts),
+        offsets=_natural(page.dataoffsets),
+        counts=_natural(page.databytecounts),
         extra=int((*page.extrasamples, 0)[0]),
         orientation=turn if isinstance(turn, int) and 1 <= turn <= 8 else 1,
         profile=profile if isinstance(profile, bytes) else None,
         plain=plain,
         frames=frames,
     )
+
+
+def _natural(numbers: Iterable[Any]) -> tuple[int, ...]:
+    """Return offsets or counts, which a damaged tag may give as negative or as floats."""
+    whole = tuple(int(number) for number in numbers)
+    if min(whole, default=0) < 0:
+        raise ValueError
+    return whole
 
 
 def _value(page: Any, tag: int) -> Any:

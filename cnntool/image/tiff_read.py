@@ -68,6 +68,7 @@ def _by_pillow(source: Source, page: Page) -> Reader:
 
         image = TiffImageFile(source.file())
         mode = final_mode(image)
+    source.check_size(image.height, image.width)  # it may see another one than tifffile
     if image.mode[0] in "IF":
         raise source.error(
             f"this kind of TIFF with {page.bits}-bit samples is not supported",
@@ -173,7 +174,7 @@ class _TiffReader(Reader):
         page, info = self._page, self._stored
         strip = block[..., : info.samples].astype(info.dtype, copy=False)
         if page.photometric == WHITE_IS_ZERO and info.dtype.startswith("uint"):
-            strip = int(info.peak) - strip
+            strip[..., 0] = int(info.peak) - strip[..., 0]
         if info.alpha and page.extra == ASSOCIATED:
             strip = _divided(strip, info.peak)
         return strip
@@ -183,11 +184,12 @@ def _consecutive(page: Page) -> bool:
     """Whether the rows of the picture simply follow each other in the file."""
     if page.compression != NO_COMPRESSION or page.predictor != 1:
         return False
-    if page.planar or page.tiled or len(page.offsets) != len(page.counts):
+    if page.planar or page.tiled or page.dtype is None or not page.offsets:
         return False
-    ends = (o + c for o, c in zip(page.offsets, page.counts, strict=True))
-    return bool(page.offsets) and all(
-        start == end for start, end in zip(page.offsets[1:], ends, strict=False)
+    rows, start = page.block[0], page.offsets[0]
+    strip_bytes = rows * page.width * page.samples * page.dtype.itemsize
+    return len(page.offsets) == -(-page.height // rows) and all(
+        offset == start + number * strip_bytes for number, offset in enumerate(page.offsets)
     )
 
 

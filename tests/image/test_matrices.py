@@ -80,9 +80,9 @@ def test_a_heading_is_named_in_a_csv():
 
 
 def test_nan_on_request():
-    got, _ = read(b"nan,-inf;1,2", allow_nan=True)
-    assert np.isnan(got[0, 0, 0])
-    assert np.isneginf(got[0, 1, 0])
+    got, _ = read(b"-Infinity,nan;1,2", allow_nan=True)
+    assert np.isneginf(got[0, 0, 0])
+    assert np.isnan(got[0, 1, 0])
 
 
 def test_too_many_numbers():

@@ -104,6 +104,13 @@ def test_transparent_colour_needs_all_three_samples(depth):
     np.testing.assert_array_equal(pixels[..., :3], raw)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_high_bits_of_a_transparent_grey_do_not_count(depth):
+    key = chunk(b"tRNS", struct.pack(">H", 0xFF00 | 1 << depth | 1))
+    pixels, _ = read(make(np.array([[[0], [1]]]), depth=depth, colour=0, before=key))
+    assert pixels[0, :, 1].tolist() == [255, 0]
+
+
 def test_palette_with_a_few_alphas():
     palette = chunk(b"PLTE", bytes(range(9))) + chunk(b"tRNS", bytes([7]))
     pixels, info = read(make(np.array([[[0], [2]]]), depth=2, colour=3, before=palette))

@@ -164,6 +164,14 @@ def test_jpeg_quality_and_full_colour():
     assert sizes[0] < sizes[1]
 
 
+def test_a_grey_profile_is_not_for_webp_which_holds_rgb():
+    profile = bytes(16) + b"GRAY" + bytes(108)
+    body = io.BytesIO()
+    write_image(body, picture(1), ImageInfo(13, 9, icc=profile), name="test", format="webp")
+    with Image.open(body) as image:
+        assert not image.info.get("icc_profile")
+
+
 def test_hidden_colours_survive_webp():
     pixels = np.dstack((picture(3), np.zeros((13, 9), np.uint8)))
     body = io.BytesIO()

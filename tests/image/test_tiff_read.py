@@ -57,8 +57,7 @@ LIBTIFF = [
     (mode, codec, predictor)
     for mode in ("L", "RGB", "RGBA", "LA", "I;16", "F")
     for codec in CODECS
-    for predictor in (1, 3 if mode == "F" else 2)
-    if predictor == 1 or codec not in ("raw", "packbits")
+    for predictor in (1, 3 if mode == "F" else 2)  # libtiff ignores it in "raw" and "packbits"
 ]
 
 
@@ -119,6 +118,44 @@ def test_white_is_zero():
         pixels = picture(1, dtype)
         got, _ = read(tiff(pixels.squeeze(), photometric="miniswhite"))
         np.testing.assert_array_equal(got, peak - pixels)
+
+
+def test_white_is_zero_but_alpha_is_not():
+    body = handmade(plain_tags(1, 2, 2, 8, t262=(3, [0]), t338=(3, [2])), bytes([10, 200, 20, 0]))
+    assert read(body)[0].tolist() == [[[245, 200], [235, 0]]]
+
+
+def test_strips_longer_than_their_rows():
+    data = b"".join(bytes(range(8 * n, 8 * n + 8)) + b"??" for n in range(3))
+    strips = {"t273": (4, [8, 18, 28]), "t278": (4, [2]), "t279": (4, [10] * 3)}
+    got, _ = read(handmade(plain_tags(6, 4, 1, 8, **strips), data))
+    assert got.ravel().tolist() == list(range(24))
+
+
+def test_strips_shorter_than_their_rows():
+    strips = {"t273": (4, [8, 14, 20]), "t278": (4, [2]), "t279": (4, [6] * 3)}
+    with pytest.raises(InputError, match="truncated"):
+        read(handmade(plain_tags(6, 4, 1, 8, **strips), bytes(30)))
+
+
+def test_a_directory_that_pillow_stops_reading_halfway():
+    """It then knows nothing of the orientation, which tifffile has told the shape by."""
+    image = Image.fromarray(picture(1).squeeze()).convert("1")
+    words = {270: "a description", 274: 6}
+    body = saved(image, "tiff", compression="group4", tiffinfo=words)
+    assert read(body)[0].shape == (9, 13, 1)
+    entry = struct.pack("<HHI", 270, 2, 14)
+    assert body.count(entry) == 1
+    with pytest.raises(InputError, match="damaged TIFF"):
+        read(body.replace(entry, struct.pack("<HHI", 270, 2, 150)))
+
+
+def test_an_offset_that_is_a_negative_float():
+    body = handmade(plain_tags(2, 3, 1, 8, t273=(4, [0xF149F2CA])), bytes(6))
+    entry = struct.pack("<HHI", 273, 4, 1)
+    assert body.count(entry) == 1
+    with pytest.raises(InputError, match="damaged or truncated TIFF"):
+        read(body.replace(entry, struct.pack("<HHI", 273, 11, 1)))
 
 
 def test_alpha_that_colours_were_multiplied_by():
