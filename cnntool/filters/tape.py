@@ -8,6 +8,7 @@ costs little more than the calls themselves.
 from __future__ import annotations
 
 import threading
+from itertools import islice
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -48,9 +49,13 @@ class Tape:
         """Record a call."""
         self._steps.append((function, arguments))
 
-    def play(self) -> None:
-        """Do what was recorded."""
-        for function, arguments in self._steps:
+    def __len__(self) -> int:
+        """Return how many calls are recorded."""
+        return len(self._steps)
+
+    def play(self, count: int | None = None) -> None:
+        """Do what was recorded, or the first `count` calls of it."""
+        for function, arguments in islice(self._steps, count):
             function(*arguments)
 
     def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -120,6 +120,19 @@ def test_squares_of_magnitudes_do_not_overflow() -> None:
     assert convolve(image, both)[1, 1] == pytest.approx(5e30, rel=1e-6)
 
 
+def test_an_overflowing_square_leaves_the_other_magnitudes_alone() -> None:
+    plain = np.random.default_rng(2).random((20, 30)).astype(np.float32)
+    spiked = plain.copy()
+    spiked[9, 9] = 3e30
+    sobel = Filter((Kernel(SOBEL), Kernel(SOBEL.T)), "magnitude")
+    found = convolve(spiked, sobel)
+    around = np.zeros(plain.shape, bool)
+    around[8:11, 8:11] = True
+    np.testing.assert_array_equal(found[~around], convolve(plain, sobel)[~around])
+    ring = 3e30 * np.hypot(SOBEL, SOBEL.T).ravel()[[0, 1, 2, 3, 5, 6, 7, 8]]
+    assert np.delete(found[around], 4) == pytest.approx(ring, rel=1e-6)
+
+
 def test_a_box_of_bytes_is_exact() -> None:
     image = np.random.default_rng(1).integers(0, 256, (300, 70)).astype(np.uint8)
     image[:40] = 255
