@@ -15,6 +15,7 @@ from cnntool.cli import console, options, results
 from cnntool.cli.paths import Item, Naming, expand, inputs_or_stdin, is_folder, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import InputError, UsageError
+from cnntool.image.types import oversize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -197,20 +198,13 @@ def only_input(inputs: tuple[Path, ...], why: str) -> None:
 def check_size(shape: tuple[int, int], samples: int, max_pixels: int) -> None:
     """Refuse to make what would not be read.
 
-    A pixel may have up to four samples; every further four count as another pixel.
-
     Raises
     ------
     UsageError
-        A result of more than `max_pixels`.
+        A result of more than `max_pixels`, see `cnntool.image.types.oversize`.
     """
-    rows, columns = shape
-    if rows * columns * -(-samples // 4) > max_pixels:
-        size = f"{rows}x{columns}" + (f"x{samples}" if samples > 4 else "")
-        raise UsageError(
-            f"a result of {size} is over the limit of {max_pixels} pixels",
-            hint="--max-pixels raises the limit",
-        )
+    if reason := oversize(*shape, samples, max_pixels):
+        raise UsageError(f"a result of {reason}", hint="--max-pixels raises the limit")
 
 
 def _whole(opened: Opened, layout: str) -> Stack:

@@ -10,6 +10,8 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from cnntool.errors import InputError
 
+from .types import oversize
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -90,18 +92,11 @@ class Source:
         return InputError(reason, source=self.name, hint=hint)
 
     def check_size(self, height: int, width: int, samples: int = 1) -> None:
-        """Refuse empty and overlarge pictures, from what their header says.
-
-        A pixel may have up to four samples; every further four count as another pixel.
-        """
+        """Refuse empty and overlarge pictures, from what their header says. See `oversize`."""
         if height < 1 or width < 1 or samples < 1:
             raise self.error(f"the picture is empty ({height} rows, {width} columns)")
-        if height * width * -(-samples // 4) > self.max_pixels:
-            size = f"{height}x{width}" + (f"x{samples}" if samples > 4 else "")
-            raise self.error(
-                f"{size} is over the limit of {self.max_pixels} pixels",
-                hint="--max-pixels raises the limit",
-            )
+        if reason := oversize(height, width, samples, self.max_pixels):
+            raise self.error(reason, hint="--max-pixels raises the limit")
 
     def file(self) -> BinaryIO:
         """Return the source as a file that can seek, at its first byte.

@@ -17,6 +17,17 @@ PEAKS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0}
 """The value that stands for white, by sample type."""
 
 
+def oversize(height: int, width: int, samples: int, limit: int) -> str:
+    """Say that a picture is over a limit of pixels; the empty text if it is not.
+
+    A pixel may have up to four samples; every further four count as another pixel.
+    """
+    if height * width * -(-samples // 4) <= limit:
+        return ""
+    size = f"{height}x{width}" + (f"x{samples}" if samples > 4 else "")
+    return f"{size} is over the limit of {limit} pixels"
+
+
 class ImageInfo(NamedTuple):
     """Shape and nature of a picture or a matrix.
 
