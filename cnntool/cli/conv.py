@@ -11,7 +11,10 @@ from cnntool.cli import console, options
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from fractions import Fraction
+
+    from rich.console import Console
 
     from cnntool.filters.chain import Chain, Cost, Row
 
@@ -93,7 +96,10 @@ def command(*, spec: tuple[str, ...], compare_dense: bool, as_csv: bool, as_json
 
         for row in chain.rows:
             console.result(json.dumps(_record(row, compare_dense=compare_dense)))
-        console.result(json.dumps({"layer": "total", "kind": "total", **_cost(chain.total)}))
+        total: dict[str, Any] = {"layer": "total", "kind": "total", **_cost(chain.total)}
+        if compare_dense:
+            total["dense"] = _cost(chain.dense_total)
+        console.result(json.dumps(total))
         return
     plain = not sys.stdout.isatty()
     lines = [_cells(row, plain=plain or as_csv, compare_dense=compare_dense) for row in chain.rows]
@@ -109,7 +115,7 @@ def command(*, spec: tuple[str, ...], compare_dense: bool, as_csv: bool, as_json
     elif plain:
         console.result("\n".join("\t".join(line) for line in lines))
     else:
-        _table(names, lines)
+        _tables(names, lines)
 
 
 def _record(row: Row, *, compare_dense: bool) -> dict[str, Any]:
@@ -168,10 +174,7 @@ def _cells(row: Row, *, plain: bool, compare_dense: bool) -> list[str]:
         _pair(fields.rows.jump, fields.columns.jump) if fields and row.spatial else UNKNOWN,
     ]
     if compare_dense:
-        shown = (
-            [cost.weights, cost.biases, row.dense.weights, row.dense.biases] if row.dense else []
-        )
-        cells += [number(value) for value in shown] or [UNKNOWN] * len(DENSE)
+        cells += _compared(cost, row.dense or cost, plain=plain)
     return cells
 
 
@@ -179,35 +182,55 @@ def _total(chain: Chain, *, plain: bool, compare_dense: bool) -> list[str]:
     number = str if plain else "{:,}".format
     total = chain.total
     cells = ["total", "", "", number(total.parameters), "", number(total.multiply_adds), "", ""]
-    return cells + [""] * len(DENSE) if compare_dense else cells
+    return cells + _compared(total, chain.dense_total, plain=plain) if compare_dense else cells
+
+
+def _compared(cost: Cost, dense: Cost, *, plain: bool) -> list[str]:
+    """Write the cells of `DENSE`."""
+    if not dense.parameters:
+        return [UNKNOWN] * len(DENSE)
+    number = str if plain else "{:,}".format
+    return [*map(number, (cost.weights, cost.biases, dense.weights, dense.biases))]
 
 
 def _pair(rows: int | Fraction, columns: int | Fraction) -> str:
     return str(rows) if rows == columns else f"{rows}x{columns}"
 
 
-def _table(names: tuple[str, ...], lines: list[list[str]]) -> None:
-    """Print for people: what a narrow terminal has no room for is left out."""
-    from rich import box
+def _tables(names: tuple[str, ...], lines: list[list[str]]) -> None:
+    """Print for people; where one table has no room, the comparison is a second one below."""
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console()
     narrow = console.width < WIDE
-    unseen = {"as written"} if narrow else set()
-    if DENSE[0] in names:
-        unseen |= {"formula", "multiply-adds", "receptive field", "jump"}
-    if narrow or DENSE[0] not in names:
-        unseen |= {"parameters"}  # the formula ends with them
-    shown = [name for name in names if name not in unseen]
+    # The formula ends with the parameters.
+    shown = [
+        name for name in names if name != "parameters" and not (narrow and name == "as written")
+    ]
+    sizes = zip(names, *lines, strict=True)
+    widths = {name: max(map(len, [*name.split(), *cells])) for name, *cells in sizes}
+    gap = 2 if narrow else 3
+    if sum(widths[name] + gap for name in shown) + 2 <= console.width:
+        apart = [shown]
+    else:
+        apart = [[name for name in shown if name not in DENSE]]
+        apart += [[names[0], "output", *DENSE]] if DENSE[0] in names else []
+    for columns in apart:
+        _table(console, columns, [dict(zip(names, line, strict=True)) for line in lines])
+
+
+def _table(console: Console, shown: Sequence[str], lines: list[dict[str, str]]) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    narrow = console.width < WIDE
     table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0) if narrow else (0, 1))
     for name in shown:
         title = "parameters" if name == "formula" else name.replace(" ", "\n")
         justify: Literal["left", "right"] = "left" if name in COLUMNS[:3] else "right"
         table.add_column(title, justify=justify, no_wrap=name != "as written")
-    for line in lines:
-        cells = dict(zip(names, line, strict=True))
+    for cells in lines:
         formula = cells["formula"] or cells["parameters"]
         cells["formula"] = formula.replace(" = ", "\n= ") if narrow else formula
         table.add_row(*(Text(cells[name]) for name in shown))

@@ -90,13 +90,21 @@ class Chain(NamedTuple):
     @property
     def total(self) -> Cost:
         """The sum over all layers."""
-        costs = [row.cost for row in self.rows]
-        return Cost(
-            sum(cost.weights for cost in costs),
-            sum(cost.biases for cost in costs),
-            "",
-            sum(cost.multiply_adds for cost in costs),
-        )
+        return _sum([row.cost for row in self.rows])
+
+    @property
+    def dense_total(self) -> Cost:
+        """The same with a dense layer in the place of each convolution."""
+        return _sum([row.dense or row.cost for row in self.rows])
+
+
+def _sum(costs: Sequence[Cost]) -> Cost:
+    return Cost(
+        sum(cost.weights for cost in costs),
+        sum(cost.biases for cost in costs),
+        "",
+        sum(cost.multiply_adds for cost in costs),
+    )
 
 
 def walk(shape: Shape, layers: Sequence[Layer]) -> Chain:

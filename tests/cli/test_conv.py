@@ -167,7 +167,8 @@ def test_csv(here):
     assert rows[1]["as written"] == "conv:3,f4"
     assert rows[1]["dense weights"] == str(9 * 9 * 3 * 7 * 7 * 4)
     assert rows[3]["receptive field"] == "9"
-    assert rows[3]["jump"] == rows[3]["dense weights"] == "-"
+    assert rows[2]["dense weights"] == rows[2]["weights"] == "-"
+    assert rows[3]["jump"] == "-"
 
 
 def test_json(here):
@@ -200,6 +201,24 @@ def test_json(here):
         "multiply_adds": 2700 + 200,
     }  # fmt: skip
     assert "give either" in here("conv", "9x9", "--json", "--csv", code=2).err
+
+
+def test_the_total_of_a_comparison_is_the_sum_of_its_columns(here):
+    chain = ("32x32x3", "conv:5,f6", "bn", "pool:2", "conv:5,f16", "flatten", "dense:10")
+    lines = here("conv", *chain, "--compare-dense").text.splitlines()
+    cells = [[int(c) if c.isdecimal() else 0 for c in line.split("\t")[8:]] for line in lines]
+    assert cells[-1] == [sum(column) for column in zip(*cells[:-1], strict=True)]
+    # LeNet's two convolutions as dense layers; the dense layer is what it was.
+    dense = 32 * 32 * 3 * 28 * 28 * 6 + 14 * 14 * 6 * 10 * 10 * 16
+    assert cells[-1] == [
+        450 + 6 + 2400 + 16000,
+        6 + 6 + 16 + 10,
+        dense + 6 + 16000,
+        4704 + 6 + 1610,
+    ]
+    record = json.loads(here("conv", *chain, "--compare-dense", "--json").text.splitlines()[-1])
+    assert [record["dense"][key] for key in ("weights", "biases")] == cells[-1][2:]
+    assert record["parameters"] == sum(cells[-1][:2])
 
 
 def test_the_examples_of_the_help_work(here):
@@ -271,7 +290,15 @@ def test_a_table_on_a_terminal():
     compared = terminal(80, "55x55x96", "conv:5,f256,same", "--compare-dense")
     assert "224,885,760,000" in compared
     assert "774,400" in compared
+    assert "multiply" in compared
+    assert "receptive" in compared
     assert "…" not in compared
+    assert compared.count("conv1") == 2, "there is no room for one table"
+    assert "…" not in terminal(130, "55x55x96", "conv:5,f256,same", "--compare-dense")
+    widest = terminal(200, "55x55x96", "conv:5,f256,same", "--compare-dense")
+    assert "as" in widest
+    assert "224,885,760,000" in widest
+    assert widest.count("conv1") == 1
     assert "138,357,544" in terminal(0, VGG16), "0 columns are an unknown number of them"
 
 
