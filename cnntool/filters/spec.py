@@ -31,6 +31,30 @@ if TYPE_CHECKING:
 _BUILDERS = (library, nonlinear)  # whose import fills the registry
 
 _MAGICK = re.compile(r"^(\d{1,9})(?:x(\d{1,9}))?([+-]\d+[+-]\d+)?:\s*(?=[-+.\dn])", re.IGNORECASE)
+_WORDS = {
+    word: kernels.split()
+    for kernels, words in {
+        "sobel canny laplacian": "edge edges outline outlines contour contours",
+        "sobel scharr prewitt": "gradient gradients derivative magnitude",
+        "gaussian box median": "blur blurring smooth smoothing soften lowpass",
+        "laplacian unsharp": "highpass",
+        "sharpen unsharp": "sharp sharper sharpness",
+        "median bilateral gaussian": "noise denoise despeckle",
+        "box": "mean average averaging",
+        "otsu": "threshold thresholding binary binarize binarise",
+        "dilate": "dilation grow thicken",
+        "erode": "erosion shrink thin",
+        "open": "opening",
+        "close": "closing",
+        "emboss": "relief bump",
+        "log dog": "blob blobs marr ricker",
+        "gabor": "texture wavelet",
+        "identity": "none copy unit delta",
+    }.items()
+    for word in words.split()
+}
+"""The kernels that are meant by the words that people search for."""
+
 _TOO_LARGE = 16 * 1024 * 1024
 _SIDES = range(1, LARGEST_SIDE + 1)
 
@@ -75,11 +99,19 @@ def parse(text: str) -> Filter | Operation:
 
 
 def _suggestion(name: str) -> str:
+    """Say which kernels may have been meant: those of a word for them, and of similar names."""
     from difflib import get_close_matches
 
-    near = get_close_matches(name.lower(), ENTRIES, n=3, cutoff=0.5)
-    if near:
-        return f"did you mean {', '.join(near)}? 'cnntool kernels' lists all"
+    if "." in name or "/" in name:
+        return f"a file is written @{name}"
+    word = name.strip().lower()
+    near: list[str] = []
+    for part in dict.fromkeys([word, *re.split(r"[\W_]+", word)]):
+        known = part in _WORDS or part in ENTRIES
+        near += [part] if known else get_close_matches(part, [*ENTRIES, *_WORDS], n=3)
+    meant = list(dict.fromkeys(kernel for one in near for kernel in _WORDS.get(one, [one])))
+    if meant:
+        return f"did you mean {', '.join(meant[:4])}? 'cnntool kernels' lists all"
     return "'cnntool kernels' lists all; a file is written @FILE"
 
 

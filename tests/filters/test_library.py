@@ -366,3 +366,42 @@ def test_canny_takes_its_thresholds():
     assert ours.any()
     for other in ((2, 0.1, 0.4), (2, 0.2, 0.7), (1, 0.2, 0.4)):
         assert (canny(image, *other) != ours).any()
+
+
+@pytest.mark.parametrize(
+    ("word", "first"),
+    [
+        ("blur", "gaussian"),
+        ("Blur", "gaussian"),
+        ("bluring", "gaussian"),
+        ("gaussian blur", "gaussian"),
+        ("edges", "sobel"),
+        ("edge detection", "sobel"),
+        ("outline", "sobel"),
+        ("sharp", "sharpen"),
+        ("mean", "box"),
+        ("threshold", "otsu"),
+        ("noise", "median"),
+        ("sobel_x", "sobel-x"),
+        ("laplace", "laplacian"),
+        ("gausian", "gaussian"),
+    ],
+)
+def test_what_people_call_a_kernel_is_understood_in_the_hint(word, first):
+    with pytest.raises(UsageError) as caught:
+        parse(word)
+    assert caught.value.hint.startswith(f"did you mean {first}")
+
+
+def test_every_kernel_that_a_word_suggests_exists():
+    from cnntool.filters import spec
+
+    assert {kernel for found in spec._WORDS.values() for kernel in found} <= set(spec.ENTRIES)
+    assert not set(spec._WORDS) & set(spec.ENTRIES)
+
+
+@pytest.mark.parametrize("name", ["sobel.csv", "kernels/sobel"])
+def test_a_file_without_its_sign_is_recognised(name):
+    with pytest.raises(UsageError) as caught:
+        parse(name)
+    assert caught.value.hint == f"a file is written @{name}"
