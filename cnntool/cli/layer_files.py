@@ -12,7 +12,7 @@ from cnntool.cli.layer_table import STDOUT
 from cnntool.cli.looking import safe
 from cnntool.cli.paths import STDIO, Naming, is_folder, make_folder
 from cnntool.errors import OutputError, UsageError
-from cnntool.image.files import FORMATS
+from cnntool.image.files import FORMATS, format_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,6 +43,15 @@ def raw_format(raw: str | None, output: str | None) -> str | None:
     if raw and f".{raw}" != suffix:
         raise UsageError(f"--raw {raw} and {output!r} disagree")
     return suffix[1:]
+
+
+def _check_picture(output: str) -> None:
+    """Refuse a suffix that stands for no format, before a network has run for it."""
+    try:
+        format_of(output)
+    except OutputError as error:
+        hint = "FILE.png is a picture; FILE.npy and FILE.npz are numbers"
+        raise OutputError(error.message, source=error.source, hint=hint) from None
 
 
 def _is_folder(output: str) -> bool:
@@ -112,6 +121,8 @@ class LayerFiles:
             self._naming = Naming(output, one, several=several)
             if named := self._naming.named:
                 self.suffix = Path(named).suffix.lower()
+                if self.suffix not in RAW:
+                    _check_picture(named)
         elif output == STDIO:
             raise UsageError(
                 f"{len(wanted)} layers cannot share stdout",
@@ -172,7 +183,7 @@ def write_picture(
     place: Destination, pixels: NDArray[Any], suffix: str, *, overwrite: bool
 ) -> None:
     """Write a drawn layer in the format that the suffix stands for."""
-    from cnntool.image.files import format_of, write_image
+    from cnntool.image.files import write_image
     from cnntool.image.types import ImageInfo
 
     height, width, channels = pixels.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +105,7 @@ FORMS = {
     help="Draw it instead: FILE.gif is the animation of all values, FILE.png the frame --at one,"
     " or the --unit.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@options.overwrite
 @options.limits
 @options.json_lines
 @options.talk
@@ -246,14 +247,14 @@ def _draw(work: Work, mode: str, at: Pair | None, delay: float | None) -> bytes:
     """Return the animation, or the frame of one place as a PNG file."""
     from cnntool.views import animation
 
-    scene = _scene(work, mode)
+    scene = _scene(work, mode, alone=at is not None)
     if at is None:
         return animation.gif(scene, delay or 0.6)
     work.traces(at)  # refuses a place outside
     return sliding.png(animation.frame(scene, at))
 
 
-def _scene(work: Work, mode: str) -> Scene:
+def _scene(work: Work, mode: str, *, alone: bool) -> Scene:
     import numpy as np
 
     from cnntool.filters.unroll import im2col
@@ -266,7 +267,7 @@ def _scene(work: Work, mode: str) -> Scene:
         )
     slide = work.sliding
     sliding.check_drawable(work.maps)
-    animation.check_size(slide.padded_shape, slide.out_shape)
+    animation.check_size(slide.padded_shape, slide.out_shape, 1 if alone else prod(slide.out_shape))
     steps = [
         f"{name} {'x'.join(map(str, pair)) if pair[0] != pair[1] else pair[0]}"
         for name, pair in (("stride", slide.stride), ("dilation", slide.dilation))

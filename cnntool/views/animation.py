@@ -29,18 +29,20 @@ MOST_SIDE, MOST_FRAMES = 32, 256
 """Cells a side, and values of the result, that are drawn."""
 
 
-def check_size(padded: Pair, result: Pair) -> None:
+def check_size(padded: Pair, result: Pair, frames: int) -> None:
     """Refuse what nobody could look at.
 
     Parameters
     ----------
     padded, result : (rows, columns)
         Of the padded input and of the result.
+    frames : int
+        How many are to be drawn.
 
     Raises
     ------
     UsageError
-        More than `MOST_SIDE` cells a side, or more than `MOST_FRAMES` values.
+        More than `MOST_SIDE` cells a side, or more than `MOST_FRAMES` frames.
     """
     if max(*padded, *result) > MOST_SIDE:
         raise UsageError(
@@ -48,10 +50,10 @@ def check_size(padded: Pair, result: Pair) -> None:
             f" {MOST_SIDE} a side is the most",
             hint="--at without --output prints a value of an input of any size",
         )
-    if result[0] * result[1] > MOST_FRAMES:
+    if frames > MOST_FRAMES:
         raise UsageError(
             f"the result has {result[0]}x{result[1]} values, an animation at most {MOST_FRAMES}",
-            hint="a larger --stride gives fewer",
+            hint="a larger --stride gives fewer; --at with -o FILE.png draws one",
         )
 
 

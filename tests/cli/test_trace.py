@@ -244,7 +244,7 @@ def test_an_existing_figure_is_replaced_only_when_asked(here, tmp_path):
     done = here(*arguments, stdin=N11.encode(), code=6)
     assert done.err.splitlines() == [
         "cnntool: error: a.gif: it exists already",
-        "cnntool: hint: --overwrite replaces it",
+        "cnntool: hint: --overwrite replaces it, CNNTOOL_OVERWRITE=1 always does",
     ]
     assert (tmp_path / "a.gif").read_text() == "precious"
     here(*arguments, "--overwrite", stdin=N11.encode())
@@ -304,6 +304,13 @@ def test_too_many_frames(here, tmp_path):
     done = here("trace", "m.npy", "-k", "box", "-o", "a.gif", code=2)
     assert "the result has 20x20 values, an animation at most 256" in done.err
     here("trace", "m.npy", "-k", "box", "-o", "a.gif", "--stride", "2")
+
+
+def test_one_value_of_a_larger_result_is_one_frame(here, tmp_path):
+    np.save(tmp_path / "m.npy", np.arange(400.0).reshape(20, 20))
+    here("trace", "m.npy", "-k", "box", "-o", "a.png", "--at", "19,19")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert "20x20" in here("trace", "m.npy", "-k", "box", "-o", "b.png", "--at", "20,0", code=2).err
 
 
 @pytest.mark.parametrize(

@@ -266,3 +266,17 @@ def test_two_channels_are_no_picture(here, net, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((2, 9, 9), np.float32))
     done = here("filter", "-k", "net.onnx:conv:1[0]", "x.npy", "-o", "y.npy", code=2)
     assert "net.onnx:conv:1[0] is for pictures, and this has 2 channels" in done.err
+
+
+@pytest.mark.parametrize("command", [("weights",), ("activations",)])
+def test_a_suffix_of_no_format_is_said_of_the_file_before_anything_is_done(
+    here, tmp_path, monkeypatch, command
+):
+    from cnntool.nets import session
+
+    monkeypatch.setattr(session, "Session", None)  # a network that ran would fail otherwise
+    done = here(*command, "-q", "-l", "block1_conv1", "-o", "maps.xyz", code=6)
+    assert done.err.splitlines() == [
+        "cnntool: error: maps.xyz: no format is known by the suffix '.xyz'",
+        "cnntool: hint: FILE.png is a picture; FILE.npy and FILE.npz are numbers",
+    ]

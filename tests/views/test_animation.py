@@ -115,8 +115,9 @@ def test_pictures_stay_of_a_size_for_a_slide(shape):
 
 
 def test_sizes_that_nobody_could_look_at():
-    animation.check_size((32, 32), (16, 16))
+    animation.check_size((32, 32), (16, 16), 256)
+    animation.check_size((32, 32), (20, 20), 1)
     with pytest.raises(UsageError, match="32 a side"):
-        animation.check_size((33, 4), (4, 4))
+        animation.check_size((33, 4), (4, 4), 16)
     with pytest.raises(UsageError, match="at most 256"):
-        animation.check_size((32, 32), (16, 17))
+        animation.check_size((32, 32), (16, 17), 272)
