@@ -36,7 +36,7 @@ def read() -> dict[str, Any]:
     """Return the user's defaults, as far as the file states any.
 
     The keys are ``model``, ``device``, ``threads``, ``timeout`` (seconds), ``max_memory`` (bytes,
-    or a text such as ``2G``) and ``offline``.
+    or a text such as ``2G``), ``offline`` and ``overwrite``.
 
     Raises
     ------
@@ -59,6 +59,7 @@ def read() -> dict[str, Any]:
         "timeout": table.number("timeout", None, low=0.0),
         "max_memory": _size(table),
         "offline": table.flag("offline", None),
+        "overwrite": table.flag("overwrite", None),
     }
     table.close()
     return {key: value for key, value in found.items() if value is not None}

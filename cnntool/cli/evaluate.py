@@ -56,7 +56,7 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic in some v
     metavar="FILE",
     help="Write what was taken for what: a table (.csv) or a picture (.png).",
 )
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@options.overwrite
 @labels_option
 @preprocessing
 @options.batch

@@ -80,7 +80,7 @@ class _Show(click.Command):
     metavar="FILE.png",
     help="Draw the frequency response, and print a small one.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@options.overwrite
 @options.json_lines
 @options.talk
 def show(spec: str, *, response: str | None, overwrite: bool, as_json: bool) -> None:

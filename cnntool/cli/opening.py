@@ -2,24 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 
 from cnntool.cli import config, console
-from cnntool.errors import DeviceError, ModelError
+from cnntool.errors import DeviceError, ModelError, UsageError
 from cnntool.nets.places import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnntool.cli.options import F
     from cnntool.nets.catalog import Found
     from cnntool.nets.graph import Graph, TensorInfo
     from cnntool.nets.layers import Layers
 
-model = click.argument(
-    "model", metavar="[MODEL]", default=BUILT_IN, envvar="CNNTOOL_MODEL", callback=config.fill
-)
+_NAMED = "cnntool.model"
+
+
+def model(command: F) -> F:
+    """Add the argument that names a network, and --model, as other commands call it."""
+    command = click.option(
+        "-m",
+        "--model",
+        "named",
+        metavar="NAME|FILE",
+        expose_value=False,
+        is_eager=True,
+        callback=_remember,
+        help="The same as MODEL.",
+    )(command)
+    return click.argument(
+        "model", metavar="[MODEL]", default=BUILT_IN, envvar="CNNTOOL_MODEL", callback=_settle
+    )(command)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+    ctx.meta[_NAMED] = value
+
+
+def _settle(ctx: click.Context, param: click.Parameter, value: str) -> Any:
+    """Take what --model names, which the argument must not contradict."""
+    named = ctx.meta[_NAMED]
+    if named is None:
+        return config.fill(ctx, param, value)
+    if ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE and value != named:
+        raise UsageError(f"MODEL {value!r} and --model {named!r} disagree", hint="name one network")
+    return named
 
 
 class Opened(NamedTuple):

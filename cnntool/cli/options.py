@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,6 +10,7 @@ import click
 
 from cnntool.cli import config
 from cnntool.cli.console import TALK
+from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from cnntool.filters.arithmetic import Padding
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
 class FileName(click.Path):
@@ -28,6 +32,12 @@ class FileName(click.Path):
         """Check the text."""
         if value == "":
             self.fail("an empty file name", param, ctx)
+        if _ADDRESS.match(str(value)):
+            raise UsageError(
+                "files are not fetched over the network",
+                source=str(value),
+                hint="download it first, or pipe it in: curl -sL ADDRESS | cnntool ...",
+            )
         path = super().convert(value, param, ctx)
         # pathlib forgets the "./" that tells a file called "-" from stdin.
         return path.absolute() if path == Path("-") and value != "-" else path
@@ -65,15 +75,24 @@ def inputs(command: F) -> F:
     )
 
 
+overwrite = click.option(
+    "--overwrite/--no-overwrite",
+    default=False,
+    envvar="CNNTOOL_OVERWRITE",
+    show_envvar=True,
+    callback=config.fill,
+    help="Replace existing files.",
+)
+
+
 def output(command: F) -> F:
     """Add --output and --overwrite."""
-    command = click.option("--overwrite", is_flag=True, help="Replace existing files.")(command)
     return click.option(
         "-o",
         "--output",
         metavar="FILE|DIR|-",
         help="Where the result goes; '-' is stdout.",
-    )(command)
+    )(overwrite(command))
 
 
 class FormatName(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
@@ -236,7 +255,6 @@ class PaddingType(click.ParamType):  # type: ignore[type-arg]  # generic in some
         ctx: click.Context | None,
     ) -> Padding:
         """Read the text."""
-        from cnntool.errors import UsageError
         from cnntool.filters.arithmetic import parse_padding
 
         try:

@@ -86,13 +86,12 @@ def matrix_output(command: F) -> F:
         type=click.Choice(MATRIX_FORMATS),
         help="Format, whatever the suffix says.  [default: csv]",
     )(command)
-    command = click.option("--overwrite", is_flag=True, help="Replace existing files.")(command)
     return click.option(
         "-o",
         "--output",
         metavar="FILE|-",
         help="Where the matrix goes (.csv, .txt or .npy); '-' is stdout.",
-    )(command)
+    )(options.overwrite(command))
 
 
 def convolution(spec: str, verb: str) -> Filter:

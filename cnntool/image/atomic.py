@@ -29,7 +29,7 @@ _REASONS = {
     errno.ELOOP: "too many symbolic links",
 }
 _EXISTS = "it exists already"
-_HINT = "--overwrite replaces it"
+_HINT = "--overwrite replaces it, CNNTOOL_OVERWRITE=1 always does"
 
 _LARGE = 1 << 23
 """Bytes from which it pays to reserve room."""

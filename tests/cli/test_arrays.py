@@ -99,3 +99,22 @@ def test_help_loads_click_alone(verb):
     loaded = done.stdout
     assert "'click'" in loaded
     assert not [name for name in ("numpy", "PIL", "scipy", "rich", "json") if f"'{name}'" in loaded]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("filter", "-k", "box"),
+        ("pool", "--max", "2"),
+        ("trace", "-k", "box", "--at", "0,0"),
+        ("im2col", "-k", "box"),
+        ("classify",),
+        ("activations",),
+    ],
+)
+@pytest.mark.parametrize("address", ["https://example.com/a.png", "FTP://x/y", "file:///a.png"])
+def test_an_address_is_not_fetched_and_kept_as_it_was_written(here, arguments, address):
+    done = here(*arguments, address, code=2)
+    assert done.err.splitlines()[0] == (
+        f"cnntool: error: {address}: files are not fetched over the network"
+    )

@@ -1,6 +1,7 @@
 """The user's defaults: after options and environment, before the tool's own."""
 
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -9,6 +10,8 @@ from cnntool.cli import config
 from cnntool.cli.choosing import model
 from cnntool.errors import UsageError
 
+SAMPLES = Path(__file__).parents[2] / "samples"
+
 EVERYTHING = """\
 model = "vgg16"
 device = "cuda:1"
@@ -16,6 +19,7 @@ threads = 3
 timeout = 2.5
 max_memory = "2G"
 offline = true
+overwrite = true
 """
 
 
@@ -38,6 +42,7 @@ def test_all_keys(write):
         "timeout": 2.5,
         "max_memory": "2G",
         "offline": True,
+        "overwrite": True,
     }
 
 
@@ -185,3 +190,53 @@ def test_without_a_file_nothing_is_imported(write):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not {"tomllib", "platformdirs", "numpy", "cnntool.nets.table"} & loaded
+
+
+# Replacing files, decided once and for all
+
+SECOND_RUNS = [
+    ["filter", "-k", "box", "m.csv", "-o", "r.csv"],
+    ["pool", "--max", "1", "m.csv", "-o", "r.csv"],
+    ["im2col", "m.csv", "-k", "1", "-o", "r.csv"],
+    ["matrix", "-k", "1", "--input-size", "2", "-o", "r.csv"],
+    ["trace", "m.csv", "-k", "1", "--at", "0,0", "-o", "r.png"],
+    ["kernels", "show", "box", "--response", "r.png"],
+    ["weights", "-q", "--raw", "npy", "-o", "r.npy"],
+    ["activations", "-q", "--layer", "block1_conv1", str(SAMPLES / "cat.png"), "-o", "r.png"],
+]
+
+
+@pytest.fixture
+def prepared(here, write, tmp_path, monkeypatch):
+    monkeypatch.delenv("CNNTOOL_OVERWRITE", raising=False)
+    (tmp_path / "m.csv").write_text("1,2\n3,4\n")
+    return here
+
+
+@pytest.mark.parametrize("arguments", SECOND_RUNS, ids=lambda arguments: arguments[0])
+def test_every_command_that_writes_may_be_told_to_replace(
+    prepared, write, tmp_path, monkeypatch, arguments
+):
+    result = tmp_path / arguments[-1]
+    result.write_text("precious")
+    assert "--overwrite replaces it, CNNTOOL_OVERWRITE=1" in prepared(*arguments, code=6).err
+    assert result.read_text() == "precious"
+    monkeypatch.setenv("CNNTOOL_OVERWRITE", "1")
+    prepared(*arguments)
+    assert result.read_bytes() != b"precious"
+
+
+def test_the_order_in_which_replacing_is_settled(prepared, write, monkeypatch):
+    arguments = SECOND_RUNS[0]
+    prepared(*arguments)
+    write("overwrite = true\n")
+    prepared(*arguments)
+    prepared(*arguments, "--no-overwrite", code=6)
+    monkeypatch.setenv("CNNTOOL_OVERWRITE", "0")
+    prepared(*arguments, code=6)
+    prepared(*arguments, "--overwrite")
+    monkeypatch.setenv("CNNTOOL_OVERWRITE", "1")
+    prepared(*arguments)
+    prepared(*arguments, "--no-overwrite", code=6)
+    monkeypatch.setenv("CNNTOOL_OVERWRITE", "maybe")
+    assert "CNNTOOL_OVERWRITE" in prepared(*arguments, code=2).err

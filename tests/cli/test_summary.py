@@ -147,3 +147,27 @@ def test_a_table_on_a_terminal(here, net, monkeypatch):
     heading = here("summary", net, "--input-size", "10x19").text.splitlines()[1].split()
     assert "tensor" not in heading
     assert {"layer", "shape", "parameters", "field"} <= set(heading)
+
+
+# The network's name
+
+
+@pytest.mark.parametrize("verb", ["summary", "layers", "weights"])
+@pytest.mark.parametrize("option", ["-m", "--model"])
+def test_model_is_an_option_too(here, monkeypatch, verb, option):
+    quiet = ("--stats-only",) if verb == "weights" else ()
+    monkeypatch.setenv("CNNTOOL_MODEL", "absent")
+    named = here(verb, option, "vgg16-mini", *quiet)
+    assert named.text
+    assert named.text == here(verb, "vgg16-mini", *quiet).text
+    assert named.text == here(verb, "vgg16-mini", option, "vgg16-mini", *quiet).text
+
+
+@pytest.mark.parametrize("verb", ["summary", "layers", "weights"])
+def test_two_networks_contradict_each_other(here, verb):
+    done = here(verb, "vgg16-mini", "-m", "vgg19", code=2)
+    assert done.err.splitlines() == [
+        "cnntool: error: MODEL 'vgg16-mini' and --model 'vgg19' disagree",
+        "cnntool: hint: name one network",
+    ]
+    assert "absent" in here(verb, "-m", "absent", code=4).err
