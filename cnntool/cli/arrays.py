@@ -9,8 +9,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-import click
-
 from cnntool.cli import console, options, results
 from cnntool.cli.paths import Item, Naming, expand, inputs_or_stdin, is_folder, is_several
 from cnntool.cli.reading import Ahead
@@ -28,9 +26,6 @@ if TYPE_CHECKING:
     from cnntool.views.scale import Range
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-SMALL = 16
-"""An array of at most so many columns and few channels may as well be a stack of small maps."""
 
 
 class Stack(NamedTuple):
@@ -65,18 +60,6 @@ class Stack(NamedTuple):
         return self.values / np.float32(self.info.peak)
 
 
-def layout(command: F) -> F:
-    """Add --layout."""
-    return click.option(
-        "--layout",
-        type=click.Choice(["auto", "chw", "hwc"]),
-        default="auto",
-        show_default=True,
-        help="Axes of a .npy array that has three: maps first, or rows, columns, channels; 'auto'"
-        " takes up to 4 last for channels where the first is larger.",
-    )(command)
-
-
 def inputs_and_result(command: F) -> F:
     """Add the inputs and all that is said of results: what `run` needs."""
     return options.inputs(result(command))
@@ -90,7 +73,7 @@ def result(command: F) -> F:
         options.limits,
         options.encoding,
         options.output,
-        layout,
+        options.layout,
     ):
         command = add(command)
     return command
@@ -106,7 +89,7 @@ def read(
     path : Path
         A file; ``-`` is stdin.
     layout : {'auto', 'chw', 'hwc'}
-        See `layout`.
+        See `cnntool.image.files.open_reader`.
     max_pixels, allow_nan
         See `cnntool.image.files.open_reader`.
 
@@ -118,8 +101,8 @@ def read(
     if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
     (item,) = expand([path], recursive=False)
-    with Ahead([item], max_pixels=max_pixels, allow_nan=allow_nan) as readers:
-        return _whole(next(iter(readers)), layout)
+    with Ahead([item], max_pixels=max_pixels, allow_nan=allow_nan, layout=layout) as readers:
+        return _whole(next(iter(readers)))
 
 
 def run(
@@ -162,7 +145,7 @@ def run(
 
     def one(opened: Opened) -> None:
         start = time.perf_counter()
-        stack = _whole(opened, settings["layout"])
+        stack = _whole(opened)
         try:
             result = work(stack)
         except UsageError as error:
@@ -179,6 +162,7 @@ def run(
         expand(paths, recursive=settings["recursive"], results=naming.folder),
         max_pixels=settings["max_pixels"],
         allow_nan=settings["allow_nan"],
+        layout=settings["layout"],
     ) as readers:
         return readers.each(one, doing)
 
@@ -207,26 +191,9 @@ def check_size(shape: tuple[int, int], samples: int, max_pixels: int) -> None:
         raise UsageError(f"a result of {reason}", hint="--max-pixels raises the limit")
 
 
-def _whole(opened: Opened, layout: str) -> Stack:
-    """Read an opened input to its end and lay its axes out as the user says."""
-    item = opened.item
+def _whole(opened: Opened) -> Stack:
+    """Read an opened input to its end."""
     with opened.reader() as reader:
         for text in reader.info.notes:
-            console.note(f"{item.name}: {text}")
-        values, info = reader.read(), reader.info
-    if info.format != "npy" or info.layout == "hw":
-        return Stack(item, info, values)
-    if layout == "auto" and info.layout == "hwc" and info.width <= SMALL:
-        height, width, channels = info.shape
-        console.note(
-            f"{item.name}: taken as {height} rows, {width} columns and {channels} channels;"
-            f" --layout chw takes it as {height} maps of {width}x{channels}"
-        )
-    if layout not in ("auto", info.layout):
-        import numpy as np
-
-        axes = np.moveaxis(values, 2, 0) if info.layout == "chw" else values
-        values = np.moveaxis(axes, 0, 2) if layout == "chw" else axes
-        height, width, channels = values.shape
-        info = info._replace(height=height, width=width, channels=channels, layout=layout)
-    return Stack(item, info, values)
+            console.note(f"{opened.item.name}: {text}")
+        return Stack(opened.item, reader.info, reader.read())

@@ -72,12 +72,11 @@ def command(
     \b
     echo '1,2;3,4' | cnntool deconv -k '1,1;1,1' --stride 2
     """  # noqa: D301  click reads the escape
-    from cnntool.cli.settings import parse_kernels
+    from cnntool.cli.settings import parse_kernel
     from cnntool.filters.arithmetic import NO_PADS, Window
     from cnntool.filters.transpose import linear_kernel, transpose_convolve
 
-    (parsed,) = parse_kernels([kernel])
-    weights = linear_kernel(parsed)
+    weights = linear_kernel(parse_kernel(kernel))
     window = Window(weights.shape, stride, dilation).padded(padding)
 
     def work(stack: Stack) -> Result:

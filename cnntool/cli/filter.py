@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from cnntool.cli.outcome import Rendering, Style
     from cnntool.cli.reading import Opened
+    from cnntool.filters.conv_layer import ConvLayer
     from cnntool.filters.kernel import Filter
     from cnntool.filters.operation import Operation
     from cnntool.filters.pipeline import Options, Pipeline
@@ -37,9 +38,16 @@ if TYPE_CHECKING:
     metavar="SPEC",
     help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
     ' ("1,0,-1;2,0,-2;1,0,-1"), @FILE, or what a network has learned'
-    " (vgg16-mini:block1_conv1[12]); repeat to apply several in order."
+    " (vgg16-mini:block1_conv1[12]); repeat to apply several in order. @FILE.npy may hold a"
+    " whole layer: (maps, channels, rows, columns)."
     "  'cnntool kernels' lists the names.",
 )
+@click.option(
+    "--bias",
+    metavar="N[,N]...|@FILE",
+    help="Add a number to the result, one for each kernel of a layer or a bank.",
+)
+@click.option("--relu", is_flag=True, help="Make 0 of what is negative then.")
 @click.option("--bank", is_flag=True, help="Apply every kernel to the input; stack the maps.")
 @click.option(
     "--mix",
@@ -66,6 +74,7 @@ if TYPE_CHECKING:
     type=click.Choice(["each", "luma"]),
     help="Filter each colour or the luma.  [default: luma for derivatives, else each]",
 )
+@options.layout
 @click.option("--linear", is_flag=True, help="Filter in linear light instead of sRGB values.")
 @options.policy
 @click.option(
@@ -107,6 +116,7 @@ def command(
         expand(paths, recursive=recursive, results=naming.folder),
         max_pixels=settings["max_pixels"],
         allow_nan=settings["allow_nan"],
+        layout=settings["layout"],
     ) as readers:
         work = Work(
             settings=settings,
@@ -126,7 +136,7 @@ class Work(NamedTuple):
     """One command line, ready to be applied to any number of inputs."""
 
     settings: dict[str, Any]
-    filters: tuple[Filter | Operation, ...]
+    filters: tuple[Filter | ConvLayer | Operation, ...]
     options: Options
     naming: Naming
     style: Style
@@ -155,6 +165,11 @@ class Work(NamedTuple):
                 console.note(f"{item.name}: {text}")
             format_name = choose_format(info, self.settings["format_name"], self.naming.named)
             rendering = plan_rendering(self._plan(info), info, format_name, self.style)
+            if rendering.sheet:
+                from cnntool.cli.arrays import check_size
+
+                height, width, maps = rendering.pipeline.out_shape
+                check_size((height, width), maps, self.settings["max_pixels"])
             if self.settings["explain"]:
                 console.result("\n".join(report.explain(item.name, info, rendering)))
                 return

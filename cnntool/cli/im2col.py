@@ -9,7 +9,7 @@ import click
 
 from cnntool.cli import arrays, options, sliding
 from cnntool.cli.paths import inputs_or_stdin
-from cnntool.errors import InputError, UsageError
+from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 )
 @sliding.window
 @click.option("--picture", metavar="FILE.png", help="Draw it; print it only with --output.")
-@arrays.layout
+@options.layout
 @sliding.matrix_output
 @options.limits
 @options.json_lines
@@ -129,6 +129,7 @@ def _weights(specs: tuple[str, ...], size: tuple[int, int] | None, op: str) -> l
     """
     import numpy as np
 
+    from cnntool.filters.conv_layer import read_layer
     from cnntool.filters.kernel import LARGEST_SIDE
 
     if size is not None:
@@ -139,41 +140,17 @@ def _weights(specs: tuple[str, ...], size: tuple[int, int] | None, op: str) -> l
         return [np.ones(size)]
     filters = []
     for spec in specs:
-        weights = _stored(spec)
-        if weights is None:
+        layer = read_layer(spec)
+        if layer is None:
             filters.append(sliding.laid_on(sliding.only_kernel(spec, "unroll"), op))
         else:
-            filters.append(weights[:, :, ::-1, ::-1] if op == "convolve" else weights)
+            filters.append(layer.weights[:, :, ::-1, ::-1] if op == "convolve" else layer.weights)
     sizes = {weights.shape[-2:] for weights in filters}
     if len(sizes) > 1:
         raise UsageError(
             "the kernels differ in size: " + ", ".join(f"{h}x{w}" for h, w in sorted(sizes))
         )
     return filters
-
-
-def _stored(spec: str) -> NDArray[Any] | None:
-    """Read filters (F, C, kH, kW) from a file; None if the kernel is no array of 3 or 4 axes."""
-    import numpy as np
-
-    from cnntool.filters.unroll import MOST_NUMBERS
-
-    if not (spec.startswith("@") and spec.lower().endswith(".npy")):
-        return None
-    try:
-        array = np.load(spec[1:], mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None  # who reads it as a matrix says what is wrong with it
-    if not isinstance(array, np.ndarray) or array.ndim not in {3, 4} or not array.size:
-        return None
-    if array.dtype.kind not in "biuf":
-        return None
-    if array.size > MOST_NUMBERS:
-        raise InputError("too large for a kernel", source=spec[1:])
-    weights = np.asarray(array if array.ndim == 4 else array[None], np.float64)
-    if not np.isfinite(weights).all():
-        raise InputError("a kernel's weights must be finite", source=spec[1:])
-    return weights
 
 
 def _batch(inputs: tuple[Path, ...], settings: dict[str, Any]) -> tuple[list[str], NDArray[Any]]:

@@ -187,6 +187,16 @@ def limits(command: F) -> F:
     )
 
 
+layout = click.option(
+    "--layout",
+    type=click.Choice(["auto", "chw", "hwc"]),
+    default="auto",
+    show_default=True,
+    help="Axes of a .npy array that has three: maps first, or rows, columns, channels; 'auto'"
+    " takes up to 4 last for channels where the first is larger.",
+)
+
+
 def json_lines(command: F) -> F:
     """Add --json."""
     return click.option(

@@ -8,11 +8,15 @@ import numpy as np
 
 from cnntool.cli.console import note
 from cnntool.errors import UsageError
+from cnntool.filters.pipeline import joined
 from cnntool.image.files import FORMATS, format_of
 from cnntool.views import grid, scale
 
 if TYPE_CHECKING:
-    from cnntool.filters.pipeline import Pipeline
+    from collections.abc import Sequence
+
+    from cnntool.filters.kernel import Sign
+    from cnntool.filters.pipeline import Pipeline, Step
     from cnntool.image.types import ImageInfo
 
 DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
@@ -41,7 +45,7 @@ class Rendering(NamedTuple):
     @property
     def sheet(self) -> bool:
         """Whether the result is a stack of maps rather than one picture."""
-        return self.pipeline.options.bank or self.pipeline.options.mix is not None
+        return self.pipeline.stacked
 
     @property
     def clips(self) -> bool:
@@ -105,7 +109,7 @@ def plan_rendering(
         for sign in _signs(pipeline)
     )
     height, width, channels = pipeline.out_shape
-    alpha = source.alpha and not pipeline.options.bank and pipeline.options.mix is None
+    alpha = source.alpha and not pipeline.stacked
     info = source._replace(
         height=height,
         width=width,
@@ -167,21 +171,26 @@ def result_dtype(source: ImageInfo, format_name: str, depth: str | None) -> str:
     return best
 
 
-def _signs(pipeline: Pipeline) -> tuple[str, ...]:
+def _signs(pipeline: Pipeline) -> list[Sign]:
     """Return what the numbers of each tile mean; a mix whose weights sum to 0 is signed."""
     mix = pipeline.options.mix
-    if mix is None:
-        return pipeline.signs
-    zero = np.abs(mix.sum(axis=1)) <= 1e-9 * np.abs(mix).sum(axis=1)
-    return tuple(
-        "signed" if nought and sign == "smooth" else sign
-        for sign in pipeline.signs
-        for nought in zero
-    )
+    signs: list[Sign] = []
+    for branch, sign in zip(pipeline.branches, pipeline.signs, strict=True):
+        if mix is None or joined(branch):
+            signs += [sign] * len(_tiles(pipeline, branch))
+        else:
+            zero = np.abs(mix.sum(axis=1)) <= 1e-9 * np.abs(mix).sum(axis=1)
+            signs += ["signed" if nought and sign == "smooth" else sign for nought in zero]
+    return signs
 
 
 def tile_channels(pipeline: Pipeline) -> list[int]:
     """Return how many channels each tile of a sheet has."""
-    if pipeline.options.mix is not None:
-        return [1] * pipeline.out_shape[2]
-    return [branch[-1].channels for branch in pipeline.branches]
+    return [count for branch in pipeline.branches for count in _tiles(pipeline, branch)]
+
+
+def _tiles(pipeline: Pipeline, branch: Sequence[Step]) -> list[int]:
+    """Return the same for one branch: maps are tiles of their own, colours are one."""
+    channels = branch[-1].channels
+    apart = pipeline.options.mix is not None or joined(branch)
+    return [1] * channels if apart else [channels]

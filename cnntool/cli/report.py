@@ -59,6 +59,8 @@ def record(
         ],
         "channels": "luma" if pipeline.luma else "each",
         "linear": options.linear,
+        "bias": None if options.bias is None else options.bias.tolist(),
+        "relu": options.relu,
         "range": list(rendering.policies),
         "clipped": clipped,
         "output": target,
@@ -91,6 +93,8 @@ def explain(name: str, info: ImageInfo, rendering: Rendering) -> list[str]:
             plan = step.plan.describe()
             size = "x".join(map(str, plan["kernel"]))
             rank = "separable" if plan["separable"] else f"rank {plan['rank']}"
+            if plan["rank"] is None:
+                rank = f"of {plan['input'][2]} channels each"
             count = f"{plan['kernels']} kernels" if plan["kernels"] > 1 else "kernel"
             shapes = ["x".join(map(str, plan[key][:2])) for key in ("input", "output")]
             pads = ",".join(map(str, plan["padding"]))
@@ -107,7 +111,11 @@ def explain(name: str, info: ImageInfo, rendering: Rendering) -> list[str]:
                     f" {plan['strip_rows']} rows a strip"
                 ),
             ]
-    lines.append(f"range   {', '.join(rendering.policies)}")
+    options = pipeline.options
+    after = ["bias"] * (options.bias is not None) + ["ReLU"] * options.relu
+    if after:
+        lines.append(f"then    {', '.join(after)}")
+    lines.append(f"range   {', '.join(dict.fromkeys(rendering.policies))}")
     lines.append(f"result  {written.format}: {_picture(written)}")
     return lines
 

@@ -10,16 +10,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnntool.cli.outcome import Style
+    from cnntool.filters.conv_layer import ConvLayer
     from cnntool.filters.kernel import Filter
     from cnntool.filters.operation import Operation
     from cnntool.filters.pipeline import Options
 
 
-def parse_kernels(kernels: Sequence[str]) -> tuple[Filter | Operation, ...]:
-    """Read every --kernel: those of `cnntool.filters.spec`, and ``MODEL:LAYER[12]``."""
+def parse_kernel(text: str) -> Filter | Operation:
+    """Read a --kernel: those of `cnntool.filters.spec`, and ``MODEL:LAYER[12]``."""
     from cnntool.filters.spec import parse
 
-    return tuple(_learned(text) or parse(text) for text in kernels)
+    return _learned(text) or parse(text)
+
+
+def parse_kernels(kernels: Sequence[str]) -> tuple[Filter | ConvLayer | Operation, ...]:
+    """Read every --kernel: those of `parse_kernel`, and files with the weights of a layer."""
+    from cnntool.filters.conv_layer import read_layer
+
+    return tuple(read_layer(text) or parse_kernel(text) for text in kernels)
 
 
 def _learned(text: str) -> Filter | Operation | None:
@@ -48,7 +56,18 @@ def arithmetic(settings: dict[str, Any]) -> Options:
         mix=None if mix is None else _mix(mix),
         linear=settings["linear"],
         bank=settings["bank"],
+        bias=None if settings["bias"] is None else _bias(settings["bias"]),
+        relu=settings["relu"],
     )
+
+
+def _bias(text: str) -> Any:
+    from cnntool.filters.spec import parse_vector
+
+    try:
+        return parse_vector(text)
+    except UsageError as error:
+        raise UsageError(error.message, source=f"--bias {text}", hint=error.hint) from None
 
 
 def _mix(text: str) -> Any:

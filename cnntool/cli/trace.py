@@ -74,7 +74,7 @@ FORMS = {
     type=click.Choice(["each", "luma"]),
     help="Of colour pictures: each colour or the luma.  [default: luma for derivatives, else each]",
 )
-@arrays.layout
+@options.layout
 @click.option(
     "--delay",
     type=click.FloatRange(0.02, 60),

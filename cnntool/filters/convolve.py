@@ -9,6 +9,7 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.filters.border import fill, inner_span, make_span, source_index
+from cnntool.filters.kernel import Filter
 from cnntool.filters.plan import Border, ConvPlan, Method, Mode, Op, make_plan
 from cnntool.filters.tiles import Tiles
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from cnntool.filters.border import Span
-    from cnntool.filters.kernel import Filter
+    from cnntool.filters.conv_layer import ConvLayer
 
     Finish = Callable[[NDArray[Any], NDArray[Any]], None]
 
@@ -29,7 +30,7 @@ _tiles = lru_cache(maxsize=16)(Tiles)
 
 def convolve(
     image: ArrayLike,
-    filter: Filter,  # noqa: A002
+    filter: Filter | ConvLayer,  # noqa: A002
     *,
     mode: Mode | str = Mode.SAME,
     border: Border | str = Border.ZERO,
@@ -44,13 +45,14 @@ def convolve(
     ----------
     image : array_like, (H, W) or (H, W, C)
         Numbers; each channel is filtered on its own.
-    filter : Filter
+    filter : Filter or ConvLayer
+        A layer makes maps of all channels together.
     mode, border, op, stride, dilation, method
         As in `cnntool.filters.plan.make_plan`.
 
     Returns
     -------
-    ndarray, (H_out, W_out) or (H_out, W_out, C)
+    ndarray, (H_out, W_out) or (H_out, W_out, C), of a layer (H_out, W_out, maps)
         float32 for uint8, uint16, float16 and float32, else float64.
 
     Raises
@@ -78,11 +80,11 @@ def convolve(
         channels=stack.shape[2],
         method=method,
     )
-    result = np.empty((*plan.out_shape, stack.shape[2]), dtype=plan.dtype)
+    result = np.empty((*plan.out_shape, plan.maps), dtype=plan.dtype)
     for start in range(0, plan.out_shape[0], plan.strip_rows):
         stop = min(start + plan.strip_rows, plan.out_shape[0])
         convolve_rows(plan, stack, 0, start, stop, out=result[start:stop])
-    return result[:, :, 0] if array.ndim == 2 else result
+    return result[:, :, 0] if array.ndim == 2 and isinstance(filter, Filter) else result
 
 
 def convolve_rows(
@@ -110,7 +112,7 @@ def convolve_rows(
     lo, start, stop : int
     scale : float
         More than 0; the result is multiplied by it.
-    out : (stop - start, W_out, C), optional
+    out : (stop - start, W_out, maps), optional
         Contiguous, of the plan's dtype: where to put the result. With `finish`, of any kind.
     finish : callable, optional
         Given each tile of the result, while it is in the processor's cache, and the part of `out`
@@ -119,12 +121,12 @@ def convolve_rows(
 
     Returns
     -------
-    (stop - start, W_out, C)
+    (stop - start, W_out, maps)
         float64 if the plan's input is float64, else float32; `out` if it was given.
     """
     tiles = _tiles(plan, scale)
     if out is None:
-        out = np.empty((stop - start, plan.out_shape[1], plan.channels), dtype=plan.dtype)
+        out = np.empty((stop - start, plan.out_shape[1], plan.maps), dtype=plan.dtype)
     with np.errstate(all="ignore"):
         for top, bottom in _cuts(*plan.whole_tiles(start, stop), plan.tile[0]):
             rows = _span(plan, 0, top, bottom)

@@ -6,7 +6,7 @@ AVX-512; what matters for the choice is their ratio.
 
 from __future__ import annotations
 
-from math import ceil
+from math import ceil, isqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -245,6 +245,11 @@ def tile_shape(method: Method, work: Work, question: Question) -> tuple[Pair, Pa
     """
     if method is Method.FFT:
         return question.transformed, question.transformed
+    if method is Method.GEMM:
+        taps = work.parts[0].taps.shape[0]
+        side = max(8, isqrt(STACK_VALUES // taps))
+        tall, wide = question.out_shape
+        return (_even(tall, side, 1), _even(wide, side, 1)), (1, 1)
     block = {
         Method.BANDED: (banded.DENSE_ROWS, 1),
         Method.BANDED_SEPARABLE: (banded.BAND, banded.COLUMNS),

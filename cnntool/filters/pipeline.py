@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from cnntool.filters.conv_layer import ConvLayer
 from cnntool.filters.convolve import convolve_rows
 from cnntool.filters.kernel import Filter, Sign
+from cnntool.filters.operation import Operation
 from cnntool.filters.plan import STRIP_VALUES, Border, ConvPlan, Method, Mode, Op
 from cnntool.image import convert
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.filters.convolve import Finish
-    from cnntool.filters.operation import Operation
 
     Given = tuple[NDArray[Any], int, float]
     """Rows, the number of the first, and the scale that is still to be applied."""
@@ -32,7 +33,11 @@ Channels = Literal["each", "luma"]
 
 
 class Options(NamedTuple):
-    """How to convolve: the options that all kernels of one command share."""
+    """How to convolve: the options that all kernels of one command share.
+
+    ``bias`` has a number for each kernel; it is added to the result, and ``relu`` then makes 0 of
+    what is negative.
+    """
 
     mode: Mode = Mode.SAME
     op: Op = Op.CORRELATE
@@ -44,6 +49,8 @@ class Options(NamedTuple):
     mix: NDArray[np.float64] | None = None
     linear: bool = False
     bank: bool = False
+    bias: NDArray[np.float64] | None = None
+    relu: bool = False
 
 
 class Source(NamedTuple):
@@ -76,12 +83,12 @@ class Window(NamedTuple):
 
 
 class Step(NamedTuple):
-    """One filter of a chain: the dtype it takes, and its plan unless it is non-linear.
+    """One filter of a chain: the dtype it takes, its plan unless it is non-linear, its maps.
 
     A step without a plan looks at ``reach`` rows above and below, or at all if that is None.
     """
 
-    filter: Filter | Operation
+    filter: Filter | ConvLayer | Operation
     height: int
     width: int
     channels: int
@@ -144,7 +151,15 @@ class Pipeline(NamedTuple):
     @property
     def signs(self) -> tuple[Sign, ...]:
         """What the values of each branch's result are, a fact of its kernels."""
+        if self.options.relu:
+            return tuple("magnitude" for _ in self.branches)
         return tuple(_sign(branch) for branch in self.branches)
+
+    @property
+    def stacked(self) -> bool:
+        """Whether the result is a stack of maps, as opposed to one picture."""
+        several = any(joined(branch) and branch[-1].channels > 1 for branch in self.branches)
+        return self.options.bank or self.options.mix is not None or several
 
     @property
     def streams(self) -> bool:
@@ -194,16 +209,19 @@ class Pipeline(NamedTuple):
             may have more columns than its part: these are rubbish.
         gain : float
             The result is multiplied by it, at no cost, if the pipeline ``streams``: convolutions,
-            magnitudes, maxima and medians all pass a positive factor on. Otherwise it must be 1.
+            magnitudes, maxima and medians all pass a positive factor on, and biases are multiplied.
+            Otherwise it must be 1.
         """
         image, scale = self._prepare(window.pixels)
         scale *= gain
-        first = 0
+        first = kernel = 0
         for branch in self.branches:
-            channels = branch[-1].channels
+            channels, kernels = branch[-1].channels, kernels_of(branch)
             part = out[:, :, first : first + channels]
-            self._branch(branch, (image, window.lo, scale), window, part, finish)
+            end = self._activation(slice(kernel, kernel + kernels), gain, finish)
+            self._branch(branch, (image, window.lo, scale), window, part, end)
             first += channels
+            kernel += kernels
 
     def alpha(self, window: Window) -> NDArray[Any] | None:
         """Carry the alpha channel: each output pixel has that of the input pixel at its anchor."""
@@ -251,6 +269,22 @@ class Pipeline(NamedTuple):
             given = convolve_rows(step.plan, image, lo, *span, scale=scale), span[0], 1.0
         finish(self._scaled(given)[0], out)
 
+    def _activation(self, kernels: slice, gain: float, finish: Finish) -> Finish:
+        """Return what adds the kernels' biases and rectifies before it finishes."""
+        bias, relu = self.options.bias, self.options.relu
+        if bias is None and not relu:
+            return finish
+        added = None if bias is None else (bias[kernels] * gain).astype(self.dtype)
+
+        def then(maps: NDArray[Any], out: NDArray[Any]) -> None:
+            if added is not None:
+                maps += added
+            if relu:
+                np.maximum(maps, 0, out=maps)
+            finish(maps, out)
+
+        return then
+
     def _scaled(self, given: Given) -> Given:
         """Bring numbers to the scale and the dtype of the arithmetic."""
         image, lo, scale = given
@@ -259,7 +293,7 @@ class Pipeline(NamedTuple):
     def _apply(self, step: Step, given: Given, span: tuple[int, int]) -> Given:
         """Apply a non-linear step to each map, or to all channels together; keep rows `span`."""
         operation = step.filter
-        assert not isinstance(operation, Filter)  # noqa: S101
+        assert isinstance(operation, Operation)  # noqa: S101
         if operation.unit:
             given = self._scaled(given)
         image, lo, scale = given
@@ -271,6 +305,16 @@ class Pipeline(NamedTuple):
         if result.dtype == np.bool_:
             return result.astype(self.dtype), span[0], 1.0
         return result, span[0], scale
+
+
+def joined(branch: Sequence[Step]) -> bool:
+    """Return whether a branch's maps come from all channels together, as those of layers do."""
+    return any(isinstance(step.filter, ConvLayer) for step in branch)
+
+
+def kernels_of(branch: Sequence[Step]) -> int:
+    """Return how many biases the result of a branch takes."""
+    return branch[-1].channels if joined(branch) else 1
 
 
 def _spans(branch: Sequence[Step], start: int, stop: int) -> list[tuple[int, int]]:
@@ -286,7 +330,9 @@ def _sign(branch: Sequence[Step]) -> Sign:
     """Follow the range of values through a chain: blurring a signed map leaves it signed."""
     sign: Sign = "smooth"
     for step in branch:
-        if isinstance(step.filter, Filter):
+        if isinstance(step.filter, ConvLayer):
+            sign = "signed"
+        elif isinstance(step.filter, Filter):
             if step.filter.sign != "smooth":
                 sign = step.filter.sign
         elif step.filter.joins:

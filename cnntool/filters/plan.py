@@ -15,8 +15,10 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.filters.border import Border, source_index
+from cnntool.filters.conv_layer import ConvLayer
 from cnntool.filters.cost import Question, choose, tile_shape
-from cnntool.filters.work import Method, Work
+from cnntool.filters.gemm import as_matrix
+from cnntool.filters.work import Method, Part, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,10 +60,12 @@ class ConvPlan:
 
     Attributes
     ----------
-    filter : Filter
+    filter : Filter or ConvLayer
         As it was given.
     input_shape, channels : (H, W), C
         The picture.
+    maps : int
+        Channels of the result: those of the picture, or one for each kernel of a layer.
     mode, border, op, stride, dilation
         The question; strides and dilations are (rows, columns).
     extent : (eH, eW)
@@ -86,9 +90,10 @@ class ConvPlan:
         Output rows worth asking for at once: a whole number of tiles.
     """
 
-    filter: Filter
+    filter: Filter | ConvLayer
     input_shape: Pair
     channels: int
+    maps: int
     mode: Mode
     border: Border
     op: Op
@@ -106,14 +111,17 @@ class ConvPlan:
     strip_rows: int
 
     @property
-    def rank(self) -> int:
-        """Number of column-times-row pairs of the filter's kernels, the largest."""
+    def rank(self) -> int | None:
+        """Number of column-times-row pairs of the filter's kernels, the largest; of no layer."""
+        if isinstance(self.filter, ConvLayer):
+            return None
         return max(kernel.rank for kernel in self.filter.kernels)
 
     @property
     def multiplies(self) -> float:
         """Multiplications per output value and channel, as a textbook counts them."""
-        return sum(part.multiplies for part in self.work.parts)
+        total = sum(part.multiplies for part in self.work.parts)
+        return total / self.maps if self.method is Method.GEMM else total
 
     def needs(self, start: int, stop: int) -> Pair:
         """Return the input rows [lo, hi) on which output rows [start, stop) depend.
@@ -136,6 +144,11 @@ class ConvPlan:
         """Whether each output is computed alike, from the values under non-zero taps alone."""
         lone = all(len(part.factors) <= 1 for part in self.work.parts)
         return self.method.by_element and lone
+
+    @property
+    def apart(self) -> bool:
+        """Whether no output depends on values outside of its window, be they NaN or infinite."""
+        return self.elementwise or self.method is Method.GEMM
 
     def whole_tiles(self, start: int, stop: int) -> Pair:
         """Widen output rows [start, stop) to whole tiles, if the road computes only those."""
@@ -166,7 +179,9 @@ class ConvPlan:
         """Return the plan as plain values with stable keys, for a table or JSON."""
         return {
             "filter": self.filter.name,
-            "kernels": len(self.filter.kernels),
+            "kernels": (
+                self.maps if isinstance(self.filter, ConvLayer) else len(self.filter.kernels)
+            ),
             "kernel": list(self.filter.shape),
             "combine": self.filter.combine,
             "input": [*self.input_shape, self.channels],
@@ -176,7 +191,7 @@ class ConvPlan:
             "stride": list(self.stride),
             "dilation": list(self.dilation),
             "padding": list(self.pads),
-            "output": [*self.out_shape, self.channels],
+            "output": [*self.out_shape, self.maps],
             "rank": self.rank,
             "separable": self.rank == 1,
             "method": self.method.value,
@@ -189,7 +204,7 @@ class ConvPlan:
 
 def make_plan(
     shape: tuple[int, ...],
-    filter: Filter,  # noqa: A002
+    filter: Filter | ConvLayer,  # noqa: A002
     *,
     mode: Mode | str = Mode.SAME,
     border: Border | str = Border.ZERO,
@@ -206,7 +221,7 @@ def make_plan(
     ----------
     shape : (H, W)
         Of the picture.
-    filter : Filter
+    filter : Filter or ConvLayer
         What to apply.
     mode, border, op
         See `Mode`, `Border`, `Op`.
@@ -216,7 +231,7 @@ def make_plan(
         Of the picture: uint8, uint16, float32 or float64. The result is float64 for float64
         and float32 otherwise.
     channels : int
-        Values per pixel, each filtered on its own.
+        Values per pixel, each filtered on its own; a layer's kernels add up over all of them.
     method : Method
         A road, or ``auto`` for the one with the lowest expected cost.
 
@@ -229,7 +244,8 @@ def make_plan(
     ------
     UsageError
         A kernel larger than the picture in ``valid``, a stride or dilation below 1, a kernel
-        that a dilation spreads over more than 2047 rows or columns, an empty picture.
+        that a dilation spreads over more than 2047 rows or columns, an empty picture; a layer for
+        another number of channels, or a method for one.
     """
     mode, border, op, method = Mode(mode), Border(border), Op(op), Method(method)
     stride, dilation = _pair(stride, "stride"), _pair(dilation, "dilation")
@@ -253,15 +269,27 @@ def make_plan(
             hint="mode same or full pads the picture",
         )
     out_shape = _along(lambda a: -(-places[a] // stride[a]))
-    kernels = [kernel.flipped() if op is Op.CONVOLVE else kernel for kernel in filter.kernels]
     question = Question(out_shape, extent, stride, dilation, channels)
-    method, work = choose(method, kernels, np.dtype(dtype), question)
+    flips = op is Op.CONVOLVE
+    maps = channels
+    if isinstance(filter, ConvLayer):
+        filter.check_channels(channels)
+        if method not in {Method.AUTO, Method.GEMM}:
+            raise UsageError("kernels of several channels have no --method to choose")
+        floating = np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
+        work = Work(floating, (Part(as_matrix(filter, flipped=flips)),))
+        method, maps = Method.GEMM, filter.maps
+    else:
+        kernels = [kernel.flipped() if flips else kernel for kernel in filter.kernels]
+        method, work = choose(method, kernels, np.dtype(dtype), question)
     tile, block = tile_shape(method, work, question)
-    strip = tile[0] * max(1, round(STRIP_VALUES / (tile[0] * out_shape[1] * channels)))
+    widest = max(channels, maps)
+    strip = tile[0] * max(1, round(STRIP_VALUES / (tile[0] * out_shape[1] * widest)))
     return ConvPlan(
         filter=filter,
         input_shape=(height, width),
         channels=channels,
+        maps=maps,
         mode=mode,
         border=border,
         op=op,

@@ -8,6 +8,7 @@ import numpy as np
 
 from cnntool.filters.banded import Banded, BandedSeparable
 from cnntool.filters.fourier import Fourier
+from cnntool.filters.gemm import Gemm
 from cnntool.filters.taps import group, make_line, record_groups, record_line
 from cnntool.filters.work import Method
 
@@ -52,6 +53,9 @@ def make_recorder(plan: ConvPlan, method: Method, scale: float) -> Recorder:
             for tile, stride, extent in zip(plan.tile, plan.stride, plan.extent, strict=True)
         )
         return Fourier(taps, (down, across), plan.stride, plan.dilation, plan.work.dtype).record
+    if method is Method.GEMM:
+        (matrix,) = taps
+        return Gemm(matrix, plan.filter.shape, plan.stride, plan.dilation, plan.work.dtype).record
     if method is Method.DIRECT:
         return _by_element(plan, [[_direct(plan, values)] for values in taps])
     if method is Method.SEPARABLE:

@@ -115,13 +115,15 @@ def _suggestion(name: str) -> str:
     return "'cnntool kernels' lists all; a file is written @FILE"
 
 
-def parse_matrix(text: str) -> NDArray[np.float64]:
+def parse_matrix(text: str, *, gap: float = 0.0) -> NDArray[np.float64]:
     """Read a matrix in text: plain, or ImageMagick's ``WxH:`` form.
 
     Parameters
     ----------
     text : str
         Weights by commas or spaces, rows by ``;`` or newlines.
+    gap : float
+        What ImageMagick's ``-`` and ``nan`` stand for: no tap.
 
     Returns
     -------
@@ -137,7 +139,7 @@ def parse_matrix(text: str) -> NDArray[np.float64]:
         rows = [row for row in re.split(r"[;\n]", text) if row.strip()]
         if not rows:
             raise UsageError("there are no numbers in it")
-        values = [_numbers(row) for row in rows]
+        values = [_numbers(row, gap) for row in rows]
         lengths = {len(row) for row in values}
         if len(lengths) > 1:
             raise UsageError(f"rows differ in length: {sorted(lengths)}")
@@ -154,42 +156,69 @@ def parse_matrix(text: str) -> NDArray[np.float64]:
     return np.array(flat).reshape(height, width)
 
 
-def _numbers(row: str) -> list[float]:
-    return [_number(token) for token in re.split(r"\s*,\s*|\s+", row.strip(" ,\t\r\n"))]
+def _numbers(row: str, gap: float = 0.0) -> list[float]:
+    return [_number(token, gap) for token in re.split(r"\s*,\s*|\s+", row.strip(" ,\t\r\n"))]
 
 
-def _number(token: str) -> float:
-    """Read a weight; ``1/9`` is a fraction, and ImageMagick's ``-`` and ``nan`` mean no tap."""
+def _number(token: str, gap: float) -> float:
+    """Read a weight; ``1/9`` is a fraction."""
     if not token:
         raise UsageError("a weight is missing")
     if token in {"-", "nan"}:
-        return 0.0
+        return gap
     above, slash, below = token.replace("_", "?").partition("/")
     try:
         return float(above) / float(below) if slash else float(above)
     except (ValueError, ZeroDivisionError):
-        raise UsageError(f"{token!r} is not a kernel weight") from None
+        raise UsageError(f"{token!r} is not a number") from None
+
+
+def parse_vector(text: str) -> NDArray[np.float64]:
+    """Read numbers in one row or column, or ``@FILE`` that holds such an array.
+
+    Raises
+    ------
+    UsageError
+        What is no number or not finite, or several rows of several.
+    InputError
+        A file that cannot be read.
+    """
+    nan = float("nan")
+    file = text.startswith("@")
+    array = _read_file(text[1:], "vector", nan) if file else parse_matrix(text, gap=nan)
+    if array.size != max(array.shape, default=1):
+        raise UsageError(f"one row of numbers is needed, not an array of shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise UsageError("the numbers must be finite")
+    return array.reshape(-1)
 
 
 def _from_file(name: str) -> Filter:
     try:
+        return Filter((Kernel(_read_file(name, "kernel")),), "single", Path(name).stem)
+    except UsageError as error:
+        raise InputError(error.message, source=name, hint=error.hint) from None
+
+
+def _read_file(name: str, what: str, gap: float = 0.0) -> NDArray[np.float64]:
+    try:
         with Path(name).open("rb") as file:
             data = file.read(_TOO_LARGE + 1)
     except OSError as error:
-        raise InputError(f"cannot read the kernel: {error.strerror}", source=name) from None
+        raise InputError(f"cannot read the {what}: {error.strerror}", source=name) from None
     if len(data) > _TOO_LARGE:
-        raise InputError("too large for a kernel", source=name)
+        raise InputError(f"too large for a {what}", source=name)
     try:
         if data.startswith(b"\x93NUMPY"):
-            weights = _from_npy(data)
-        else:
-            lines = data.decode("utf-8-sig").strip()
-            lines = re.sub(r"(?m)^[ \t]*#.*$", "", lines).strip()
-            weights = _from_vips(lines) if name.lower().endswith(".mat") else parse_matrix(lines)
-        return Filter((Kernel(weights),), "single", Path(name).stem)
+            return _from_npy(data)
+        lines = data.decode("utf-8-sig").strip()
+        lines = re.sub(r"(?m)^[ \t]*#.*$", "", lines).strip()
+        if name.lower().endswith(".mat"):
+            return _from_vips(lines)
+        return parse_matrix(lines, gap=gap)
     except UnicodeDecodeError:
         raise InputError(
-            "not a kernel", source=name, hint="a kernel file is text, .npy or libvips' .mat"
+            f"not a {what}", source=name, hint=f"a {what} file is text, .npy or libvips' .mat"
         ) from None
     except UsageError as error:
         raise InputError(error.message, source=name, hint=error.hint) from None

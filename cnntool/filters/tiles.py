@@ -76,7 +76,7 @@ class Tiles:
         )
         pixels = tape.take((height, width, plan.channels), plan.work.dtype)
         mark = tape.mark()
-        results = self._record(tape, pixels, (whole[0], whole[1], plan.channels))
+        results = self._record(tape, pixels, (whole[0], whole[1], plan.maps))
         total = _combined(plan, tape, results, size, self._factor)
 
         def careful() -> tuple[Tape, Total]:
@@ -89,8 +89,8 @@ class Tiles:
             pixels,
             tape,
             total,
-            (rows, columns, plan.channels),
-            None if plan.elementwise or plan.whole_data else careful,
+            (rows, columns, plan.maps),
+            None if plan.apart or plan.whole_data else careful,
         )
 
 
@@ -169,7 +169,7 @@ def _combined(
         shape = [-(-n // block) * block for n, block in zip(size, plan.block, strict=True)]
         if shape == list(size) and plan.filter.combine != "magnitude":
             return _multiplied(results, _multiplication(plan, factor))
-        array = tape.take((*shape, plan.channels), plan.work.dtype)
+        array = tape.take((*shape, plan.maps), plan.work.dtype)
         tape(results, array)
         results = array[None]
     if plan.filter.combine == "magnitude":

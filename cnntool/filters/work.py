@@ -22,7 +22,8 @@ class Method(StrEnum):
 
     ``direct``: one multiply-add per weight; ``separable``: the same along columns, then rows,
     for each of the kernel's factors; ``banded`` and ``banded-separable``: these two as products
-    with banded (Toeplitz) matrices; ``fft``: products in the frequency domain, tile by tile.
+    with banded (Toeplitz) matrices; ``fft``: products in the frequency domain, tile by tile;
+    ``gemm``: the windows of all channels as a matrix, times all kernels of a layer.
     """
 
     AUTO = "auto"
@@ -31,6 +32,7 @@ class Method(StrEnum):
     BANDED = "banded"
     BANDED_SEPARABLE = "banded-separable"
     FFT = "fft"
+    GEMM = "gemm"
 
     @property
     def by_element(self) -> bool:

@@ -64,6 +64,7 @@ def open_reader(
     name: str,
     max_pixels: int = 100_000_000,
     allow_nan: bool = False,
+    layout: str | None = None,
 ) -> Reader:
     """Open a picture or a matrix; its content, not its name, tells the format.
 
@@ -77,6 +78,9 @@ def open_reader(
         Larger pictures are refused before they are decoded.
     allow_nan : bool
         Whether NaN and infinities may be among the numbers.
+    layout : {'chw', 'hwc', 'auto'}, optional
+        Axes of a ``.npy`` array that has three; by default a guess from its shape, of which
+        ``auto`` has a note where it may be wrong.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def open_reader(
     InputError
         When it cannot be opened, is none of `FORMATS`, is damaged or too large.
     """
-    opened = Source(source, name=name, max_pixels=max_pixels, allow_nan=allow_nan)
+    opened = Source(source, name=name, max_pixels=max_pixels, allow_nan=allow_nan, layout=layout)
     try:
         reader = _row(opened).reader()(opened)
     except BaseException:

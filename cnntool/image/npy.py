@@ -27,6 +27,9 @@ _HEADER_LIMIT = 1 << 16
 _EXACT = 2**53
 """Integers beyond this are not all float64 numbers."""
 
+_SMALL = 16
+"""An array of at most so many columns and few channels may as well be a stack of small maps."""
+
 _PARSING = Lock()
 """Before Python 3.11.8 `ast.literal_eval` fails now and then where threads call it at once."""
 
@@ -46,6 +49,11 @@ def open_reader(source: Source) -> Reader:
     else:
         height, width, channels = (*shape, 1)[:3]
     source.check_size(height, width, channels)
+    note = (
+        f"taken as {height} rows, {width} columns and {channels} channels;"
+        f" --layout chw takes it as {height} maps of {width}x{channels}"
+    )
+    doubtful = source.layout == "auto" and layout == "hwc" and width <= _SMALL
     single = dtype.kind == "f" and dtype.itemsize == 4
     info = ImageInfo(
         height,
@@ -54,6 +62,7 @@ def open_reader(source: Source) -> Reader:
         dtype="float32" if single else "float64",
         format="npy",
         matrix=True,
+        notes=(note,) if doubtful else (),
         layout=layout,
     )
     start = file.tell()
@@ -93,7 +102,8 @@ def _axes(source: Source, shape: tuple[int, ...]) -> str:
     if len(shape) == 2:
         return "hw"
     if len(shape) == 3:
-        return "hwc" if shape[2] <= 4 < shape[0] else "chw"
+        guess = "hwc" if shape[2] <= 4 < shape[0] else "chw"
+        return guess if source.layout in {None, "auto"} else str(source.layout)
     raise source.error(f"the array has {len(shape)} axes; 2 or 3 are needed")
 
 

@@ -43,6 +43,8 @@ class Source:
         Larger pictures are refused.
     allow_nan : bool
         Whether NaN and infinities may be among the numbers.
+    layout : str, optional
+        Axes of an array that has three, see `cnntool.image.files.open_reader`.
 
     Attributes
     ----------
@@ -62,8 +64,10 @@ class Source:
         name: str,
         max_pixels: int,
         allow_nan: bool,
+        layout: str | None = None,
     ) -> None:
         self.name = name
+        self.layout = layout
         self.max_pixels = max_pixels
         self.allow_nan = allow_nan
         self._owned = isinstance(target, (str, bytes, os.PathLike))

@@ -27,7 +27,7 @@ IMAGES = [(1, 1), (1, 7), (6, 1), (5, 8), (13, 11)]
 KERNELS = [(1, 1), (1, 3), (4, 1), (2, 2), (3, 3), (2, 5), (5, 4), (7, 7)]
 STEPS = [(1, 1), (2, 2), (1, 3), (3, 2)]
 SPREADS = [(1, 1), (2, 2), (3, 1)]
-ROADS = [method for method in Method if method is not Method.AUTO]
+ROADS = [method for method in Method if method not in {Method.AUTO, Method.GEMM}]
 
 
 def oracle(
