@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import config
+from cnntool.cli import config, console
 from cnntool.errors import UsageError
+from cnntool.nets.limits import are_kept
 from cnntool.nets.providers import AUTO, PROVIDERS, attempts
 from cnntool.nets.session import TIMEOUT, Settings
 
@@ -92,7 +93,8 @@ _OPTIONS = (
         envvar="CNNTOOL_MAX_MEMORY",
         show_envvar=True,
         callback=config.fill,
-        help="Memory that the network may take, such as 4G.  [default: three quarters of all]",
+        help="Memory that the network may take, such as 4G, where the system sees to that (Linux)."
+        "  [default: three quarters of all]",
     ),
     timeout,
     click.option(
@@ -136,4 +138,8 @@ def session_settings(values: Mapping[str, Any]) -> Settings:
         device=values["device"], threads=values["threads"], timeout=values["timeout"]
     )
     limit = values["max_memory"]
-    return settings if limit is None else settings._replace(max_memory=limit)
+    if limit is None:
+        return settings
+    if not are_kept():
+        console.note("--max-memory has no effect: this system does not limit a process's memory")
+    return settings._replace(max_memory=limit)

@@ -147,7 +147,7 @@ class Output:
         mode = 0
         with suppress(FileNotFoundError):
             mode = Path(target).stat().st_mode
-        if stat.S_ISDIR(mode) or target.endswith(os.sep):
+        if stat.S_ISDIR(mode) or target.endswith(tuple(filter(None, (os.sep, os.altsep)))):
             raise IsADirectoryError(errno.EISDIR, "")
         if mode and not stat.S_ISREG(mode):
             return Path(target).open("wb")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import CnntoolError, DeviceError, ModelError
 from cnntool.nets import providers, reasons
-from cnntool.nets.limits import MIB, inherited
+from cnntool.nets.limits import MIB, are_kept, inherited
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnntool.nets.channel import Message
     from cnntool.nets.session import Settings
+
+
+_KILLED = 9
+"""SIGKILL, which Windows does not have."""
 
 
 class Diagnosis(NamedTuple):
@@ -46,7 +49,7 @@ class Diagnosis(NamedTuple):
         if outer is not None and (limit is None or outer < limit):
             message = f"it needs more than the {outer // MIB} MiB that cnntool may take"
             return self._error(message, hint="'ulimit -v' says how much, and changes it")
-        if limit is None:
+        if limit is None or not are_kept():
             return self._error("there is not enough memory for it")
         more = "" if size is None else f" ({size // MIB} MiB in one piece)"
         message = f"it needs more than {limit // MIB} MiB{more}"
@@ -62,7 +65,7 @@ class Diagnosis(NamedTuple):
         """Make the error of one whose process is gone."""
         if reasons.is_memory(chatter):
             return self.too_large(reasons.needed(chatter))
-        if exit_code == -signal.SIGKILL:
+        if exit_code == -_KILLED:
             hint = "the system may be short of memory"
             return self._error("its process was killed", hint=hint)
         words = reasons.overheard(chatter)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
 from cnntool.machine import usable_memory
@@ -23,6 +24,14 @@ def inherited() -> int | None:
         allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
         return None if allowed == resource.RLIM_INFINITY else allowed
     return None
+
+
+def are_kept() -> bool:
+    """Return whether this system keeps a process within `hold_memory`.
+
+    Linux does. Windows knows no such limit, and macOS takes no notice of it.
+    """
+    return sys.platform.startswith("linux")
 
 
 def hold_memory(limit: int) -> None:
