@@ -34,13 +34,12 @@ if TYPE_CHECKING:
     "--kernel",
     "kernels",
     multiple=True,
-    required=True,
     metavar="SPEC",
     help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
     ' ("1,0,-1;2,0,-2;1,0,-1"), @FILE, or what a network has learned'
     " (vgg16-mini:block1_conv1[12]); repeat to apply several in order. @FILE.npy may hold a"
     " whole layer: (maps, channels, rows, columns)."
-    "  'cnntool kernels' lists the names.",
+    "  'cnntool kernels' lists the names.  [required]",
 )
 @click.option(
     "--bias",
@@ -64,7 +63,7 @@ if TYPE_CHECKING:
 @options.op
 @click.option(
     "--border",
-    type=click.Choice(["zero", "reflect", "symmetric", "replicate", "wrap"]),
+    type=options.BorderName(),
     help="What lies outside, in numpy's words.  [default: zero; symmetric for non-linear filters]",
 )
 @click.option("--stride", type=options.Pair(), default=(1, 1), help="Keep every Nth result.")
@@ -105,6 +104,8 @@ def command(
     result without --output is called INPUT.KERNEL.png and lies in the working directory; a
     matrix is printed.
     """
+    if not settings["kernels"]:
+        raise UsageError("no kernel", hint=_missing(inputs))
     paths = inputs_or_stdin(inputs)
     if settings["as_json"] and (output == "-" or settings["explain"]):
         raise UsageError(
@@ -126,6 +127,14 @@ def command(
             style=style(settings, threads or usable_cpus()),
         )
         return work.run(readers)
+
+
+def _missing(inputs: tuple[Path, ...]) -> str:
+    """Say how a kernel is named: perhaps it stands among the inputs."""
+    from cnntool.filters.spec import is_word
+
+    names = [str(path) for path in inputs if is_word(str(path).partition(":")[0])]
+    return f"-k {names[0]}" if names else "-k sobel; 'cnntool kernels' lists the names"
 
 
 LIGHT = 64

@@ -23,7 +23,22 @@ SIGHT = 17
 """Frequencies a side of the response that is printed."""
 
 
-@click.group("kernels", invoke_without_command=True)
+class _Kernels(click.Group):
+    """A group whose subcommands are not to be taken for kernels."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the subcommand; a kernel's name tells which one was meant."""
+        if args[0] not in self.commands:
+            from cnntool.filters.spec import is_word
+
+            if is_word(args[0].partition(":")[0]):
+                raise click.UsageError(f"did you mean 'cnntool kernels show {args[0]}'?", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group("kernels", cls=_Kernels, invoke_without_command=True)
 @options.talk
 @click.pass_context
 def command(ctx: click.Context) -> None:

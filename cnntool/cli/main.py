@@ -65,6 +65,11 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise PipeClosedError from None
+        except click.UsageError as error:
+            if error.ctx is None and ctx.invoked_subcommand in COMMANDS:  # whose parser said it
+                name = ctx.invoked_subcommand
+                error.ctx = click.Context(click.Command(name), parent=ctx, info_name=name)
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Return the verbs in the order of the help."""
@@ -89,7 +94,11 @@ class Verbs(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
 
-            near = get_close_matches(args[0], COMMANDS, n=3, cutoff=0.5)
+            from cnntool.filters.spec import is_word
+
+            near = get_close_matches(args[0], COMMANDS, n=3)
+            if not near and is_word(args[0]):
+                near = [f"cnntool filter -k {args[0]}"]
             raise click.UsageError(
                 f"no command is called {args[0]!r}"
                 + (f" (did you mean {' or '.join(near)}?)" if near else ""),

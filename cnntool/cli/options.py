@@ -151,6 +151,28 @@ op = click.option(
     help="'correlate' takes the kernel as it is (deep learning), 'convolve' flips it.",
 )
 
+_OTHERS = {
+    **dict.fromkeys(("edge", "nearest", "clamp", "border", "extend"), "replicate"),
+    **dict.fromkeys(("constant", "zeros", "black", "fill"), "zero"),
+    **dict.fromkeys(("mirror", "reflect101", "reflect_101"), "reflect"),
+    **dict.fromkeys(("circular", "periodic", "tile"), "wrap"),
+}
+"""What numpy, scipy, OpenCV and torch call the borders that have other names here."""
+
+
+class BorderName(click.Choice):  # type: ignore[type-arg]  # as FormatName
+    """What lies outside of a picture."""
+
+    def __init__(self) -> None:
+        super().__init__(["zero", "reflect", "symmetric", "replicate", "wrap"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the word; one of another library is translated in the error."""
+        if (ours := _OTHERS.get(str(value).lower())) is not None:
+            self.fail(f"{value!r} is called '{ours}' here", param, ctx)
+        return str(super().convert(value, param, ctx))
+
+
 policy = click.option(
     "--range",
     "policy",
@@ -216,6 +238,8 @@ threads = click.option(
 
 class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
     """One or two whole numbers, ``2`` or ``2,1`` (rows, columns).
+
+    Not ``2x1``, which people read as width and height where pictures are concerned.
 
     Parameters
     ----------

@@ -84,8 +84,9 @@ def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool
     suffixes = {suffix for row in rows for suffix in row.suffixes}
     skipped = results.resolve() if results else None
     unreadable: list[OSError] = []
-    found = False
+    found = deeper = False
     for root, folders, files in os.walk(folder, onerror=unreadable.append):
+        deeper |= bool(folders)
         folders[:] = sorted(
             name
             for name in folders
@@ -102,7 +103,7 @@ def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool
     for error in unreadable:
         yield _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
     if not found and not unreadable:
-        hint = "" if recursive else "--recursive looks into its folders too"
+        hint = "--recursive looks into its folders too" if deeper and not recursive else ""
         what = "pictures or matrices" if matrices else "pictures"
         yield _bad(folder, f"no {what} in this folder", hint)
 

@@ -29,7 +29,7 @@ LONGEST = 2**20
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """Rows and columns, ``3`` (square) or ``3x5``."""
+    """Rows and columns, ``3`` (square), ``3x5`` or ``3,5``."""
 
     name = "ROWSxCOLUMNS"
 
@@ -37,7 +37,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic in some versio
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, int]:
         """Read the text."""
-        parts = str(value).lower().split("x")
+        parts = str(value).lower().replace(",", "x").split("x")
         if len(parts) > 2 or not all(
             part.isdecimal() and len(part) < 10 and int(part) for part in parts
         ):
@@ -59,7 +59,7 @@ def window(command: F) -> F:
         ),
         click.option(
             "--border",
-            type=click.Choice(["zero", "reflect", "symmetric", "replicate", "wrap"]),
+            type=options.BorderName(),
             default="zero",
             show_default=True,
             help="What lies outside, in numpy's words.",

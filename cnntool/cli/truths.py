@@ -113,4 +113,6 @@ def _text(path: Path) -> str:
         raise InputError(reason, source=str(path)) from None
     if len(content) > LARGEST:
         raise InputError(f"is larger than {LARGEST >> 20} MB", source=str(path))
+    if b"\0" in content[:512]:
+        raise InputError("this is no table of pictures and their classes", source=str(path))
     return content.decode("utf-8-sig", errors="surrogateescape")

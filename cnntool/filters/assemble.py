@@ -54,7 +54,7 @@ def make_pipeline(
     colour = source.channels == 3 and not source.raw
     if options.mix is not None and options.mix.shape[1] != source.channels:
         raise UsageError(
-            f"--mix has {options.mix.shape[1]} columns, the input {source.channels} channels"
+            f"--mix has {options.mix.shape[1]} columns, channels of the input: {source.channels}"
         )
     if options.channels == "luma" and (source.raw or options.mix is not None):
         raise UsageError("--channels luma is for colour pictures, and not beside --mix")

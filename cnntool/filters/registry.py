@@ -86,6 +86,8 @@ def parse_arguments(entry: Entry, text: str) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for position, part in enumerate(filter(None, text.split(","))):
         key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not names:
+            raise UsageError(f"{entry.name} takes no parameters: {part!r}")
         if not equals:
             if position >= len(names):
                 raise UsageError(f"{entry.name} takes {len(names)} parameters at most: {part!r}")
@@ -93,7 +95,7 @@ def parse_arguments(entry: Entry, text: str) -> dict[str, Any]:
         if key not in names:
             raise UsageError(
                 f"{entry.name} has no parameter {key!r}",
-                hint=f"it takes {entry.signature()}" if names else "it takes no parameters",
+                hint=f"it takes {entry.signature()}",
             )
         if key in values:
             raise UsageError(f"{entry.name} was given {key!r} twice")

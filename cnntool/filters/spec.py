@@ -64,6 +64,11 @@ def entries() -> list[Entry]:
     return list(ENTRIES.values())
 
 
+def is_word(text: str) -> bool:
+    """Return whether a text is a kernel's name, or a word that people have for kernels."""
+    return text.lower() in ENTRIES or text.lower() in _WORDS
+
+
 def parse(text: str) -> Filter | Operation:
     """Read one kernel specification.
 
@@ -102,9 +107,12 @@ def _suggestion(name: str) -> str:
     """Say which kernels may have been meant: those of a word for them, and of similar names."""
     from difflib import get_close_matches
 
+    word = name.strip().lower()
+    written = re.fullmatch(r"([a-z-]+?)[\s=(-]*(\d[^)]*)\)?", word)
+    if written and written[1] in ENTRIES:
+        return f"parameters follow a colon: {written[1]}:{written[2]}"
     if "." in name or "/" in name:
         return f"a file is written @{name}"
-    word = name.strip().lower()
     near: list[str] = []
     for part in dict.fromkeys([word, *re.split(r"[\W_]+", word)]):
         known = part in _WORDS or part in ENTRIES

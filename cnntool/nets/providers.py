@@ -133,7 +133,10 @@ def attempts(device: str) -> list[Attempt]:
         return [_attempt(w, 0) for w, row in PROVIDERS.items() if row.automatic or w == "cpu"]
     row = PROVIDERS.get(word)
     if row is None:
-        raise UsageError(f"no device is called {device!r}", hint=nearest(word, [AUTO, *PROVIDERS]))
+        cards = [name for name, row in PROVIDERS.items() if row.numbered]
+        hint = f"say which: {', '.join(cards)}" if word == "gpu" else ""
+        hint = hint or nearest(word, [AUTO, *PROVIDERS])
+        raise UsageError(f"no device is called {device!r}", hint=hint)
     if colon and not row.numbered:
         raise UsageError(f"{word} takes no number", hint=f"--device {word}")
     if colon and not (number.isascii() and number.isdecimal() and len(number) < 4):

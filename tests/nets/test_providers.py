@@ -74,7 +74,7 @@ def test_auto_ends_with_the_cpu_and_compiles_nothing_first():
     ("device", "message", "hint"),
     [
         ("cuad", "no device is called 'cuad'", "nearest: cuda, cpu, auto"),
-        ("gpu:0", "no device is called 'gpu:0'", "nearest: cpu, "),
+        ("gpu:0", "no device is called 'gpu:0'", "say which: cuda, "),
         ("auto:1", "no device is called 'auto:1'", "nearest: auto, "),
         ("", "no device is called ''", "nearest: "),
         ("cpu:1", "cpu takes no number", "--device cpu"),
