@@ -246,8 +246,7 @@ def tile_shape(method: Method, work: Work, question: Question) -> tuple[Pair, Pa
     if method is Method.FFT:
         return question.transformed, question.transformed
     if method is Method.GEMM:
-        taps = work.parts[0].taps.shape[0]
-        side = max(8, isqrt(STACK_VALUES // taps))
+        side = max(1, isqrt(STACK_VALUES // max(work.parts[0].taps.shape)))
         tall, wide = question.out_shape
         return (_even(tall, side, 1), _even(wide, side, 1)), (1, 1)
     block = {

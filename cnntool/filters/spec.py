@@ -202,8 +202,15 @@ def parse_vector(text: str) -> NDArray[np.float64]:
 
 
 def _from_file(name: str) -> Filter:
+    weights = _read_file(name, "kernel")
+    if weights.ndim in {3, 4}:
+        raise InputError(
+            f"a kernel must be a matrix, not an array of shape {weights.shape}",
+            source=name,
+            hint="'cnntool filter' and 'cnntool im2col' take the kernels of a layer",
+        )
     try:
-        return Filter((Kernel(_read_file(name, "kernel")),), "single", Path(name).stem)
+        return Filter((Kernel(weights),), "single", Path(name).stem)
     except UsageError as error:
         raise InputError(error.message, source=name, hint=error.hint) from None
 

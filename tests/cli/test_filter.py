@@ -104,7 +104,7 @@ def test_a_folder_is_read_in_order_and_its_hidden_folders_are_not(here, grey, tm
 
 
 def test_an_empty_folder_says_what_may_help(here, tmp_path):
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "deeper").mkdir(parents=True)
     assert "--recursive looks" in here("filter", "-k", "box", "empty", "-o", "o", code=3).err
     assert "--recursive" not in here("filter", "-k", "box", "-r", "empty", "-o", "o", code=3).err
 

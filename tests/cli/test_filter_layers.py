@@ -151,6 +151,24 @@ def test_what_makes_no_sense_is_one_line(here, layer, tmp_path, arguments, reaso
     assert not list(tmp_path.glob("o.*"))
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("trace", "x.npy", "--at", "0,0"),
+        ("deconv", "x.npy"),
+        ("kernels", "show"),
+        ("matrix", "--input-size", "4"),
+    ],
+)
+def test_other_commands_say_who_takes_layers(here, layer, arguments):
+    spec = ["@w.npy"] if arguments[0] == "kernels" else ["-k", "@w.npy"]
+    done = here(*arguments, *spec, code=3)
+    assert done.err.splitlines() == [
+        "cnntool: error: w.npy: a kernel must be a matrix, not an array of shape (4, 3, 3, 3)",
+        "cnntool: hint: 'cnntool filter' and 'cnntool im2col' take the kernels of a layer",
+    ]
+
+
 def test_files_that_cannot_be_read(here, layer, tmp_path):
     done = here("filter", "-k", "@w.npy", "--bias", "@none.npy", "x.npy", code=3)
     assert done.err.startswith("cnntool: error: none.npy: cannot read the vector: No such file")

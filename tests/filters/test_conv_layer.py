@@ -119,6 +119,18 @@ def test_the_result_is_many_tiles_that_fit():
     np.testing.assert_array_equal(found[:, :, 1], one)
 
 
+@pytest.mark.parametrize(
+    ("maps", "channels", "size"), [(1, 1, 1), (64, 3, 3), (4096, 1, 1), (8, 512, 7), (1, 3, 1023)]
+)
+def test_a_tile_stays_small(maps, channels, size):
+    layer = ConvLayer(np.ones((maps, channels, size, size)))
+    plan = make_plan((2000, 2000), layer, channels=channels)
+    places = plan.tile[0] * plan.tile[1]
+    assert places * max(maps, channels * size**2) <= 2**19 or places == 1
+    if size < 9:
+        assert places >= 16
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_what_is_no_number_stays_within_its_windows(value):
     image = np.zeros((40, 40, 2), np.float32)
