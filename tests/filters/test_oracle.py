@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from scipy.signal import correlate2d
+from scipy.signal import convolve2d, correlate2d
 
 from cnntool.filters.convolve import convolve
 from cnntool.filters.kernel import Filter, Kernel
@@ -87,3 +87,14 @@ def test_every_combination_of_the_arithmetic(dtype: type[np.generic]) -> None:
             counted += 1
             assert close(result, expected, scale, tol), (road, shape, size, options)
     assert counted > 10_000
+
+
+def test_even_kernels_beside_scipy():
+    """README: the extra zero comes after, as in `correlate2d`; `convolve2d` has it before."""
+    draw = np.random.default_rng(8)
+    image, weights = draw.integers(0, 9, (6, 7)).astype(float), np.array([[1.0, 2], [3, 4]])
+    item = Filter((Kernel(weights),))
+    full = convolve2d(image, weights, "full")
+    np.testing.assert_array_equal(convolve(image, item), correlate2d(image, weights, "same"))
+    np.testing.assert_array_equal(convolve(image, item, op="convolve"), full[1:, 1:])
+    np.testing.assert_array_equal(convolve2d(image, weights, "same"), full[:-1, :-1])
