@@ -94,11 +94,11 @@ class Verbs(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from difflib import get_close_matches
 
-            from cnntool.filters.spec import is_word
-
             near = get_close_matches(args[0], COMMANDS, n=3)
-            if not near and is_word(args[0]):
-                near = [f"cnntool filter -k {args[0]}"]
+            if not near:
+                from cnntool.filters.spec import is_word
+
+                near = [f"cnntool filter -k {args[0]}"] * is_word(args[0])
             raise click.UsageError(
                 f"no command is called {args[0]!r}"
                 + (f" (did you mean {' or '.join(near)}?)" if near else ""),
