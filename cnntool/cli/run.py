@@ -146,12 +146,15 @@ class _Writing(NamedTuple):
         if painting.clipped:
             console.detail(f"{loaded.item.name}: {painting.clipped:.2%} of the values were clipped")
         if self.as_json:
+            output = self.network.plan.output
             record = {
                 "input": loaded.item.name,
                 **self.network.facts,
                 "output": str(target),
                 "height": height,
                 "width": width,
+                "black": output.black if painting.classes is None else None,
+                "white": output.white if painting.classes is None else None,
                 "clipped": painting.clipped,
                 "classes": _classes(painting, self.network.plan),
                 "milliseconds": (time.perf_counter() - start) * 1e3,

@@ -136,10 +136,10 @@ def plan_for(
         When a wish does not suit.
     """
     assumed: list[str] = []
+    tensor = _picture_input(graph, spec, name)
     output = find_output(graph, spec, name, assumed, wanted=wishes.output, suits=suits)
     told = spec is not None and output == spec.output._replace(name=output.name)
     scores = output.kind in CLASSES
-    tensor = _picture_input(graph, spec, name)
     entry = (
         spec.input if spec else _guess_input(tensor, graph, assumed, given=wishes, output=output)
     )

@@ -106,10 +106,11 @@ def meaning(graph: Graph, tensor: TensorInfo) -> OutputSpec:
     shape = tensor.shape or ()
     sides = [known(side) for side in shape[1:]]
     op, logits = _behind(graph, tensor.name)
-    indices = op == "ArgMax" or tensor.dtype in {"int64", "int32"}
+    if tensor.dtype in {"int64", "int32"}:
+        op = "ArgMax"
     if sum(side != 1 for side in sides) > 1:
-        return OutputSpec(tensor.name, _seen(graph, tensor, indices=indices))
-    if indices:
+        return OutputSpec(tensor.name, _seen(graph, tensor, op))
+    if op == "ArgMax":
         return OutputSpec(tensor.name, "other" if shape else "map")
     if op == "Softmax":
         return OutputSpec(tensor.name, "probabilities", logits=logits)
@@ -127,7 +128,7 @@ def _behind(graph: Graph, name: str) -> tuple[str, str | None]:
     return (node.op, node.inputs[0] if node.inputs else None) if node is not None else ("", None)
 
 
-def _seen(graph: Graph, tensor: TensorInfo, *, indices: bool) -> str:
+def _seen(graph: Graph, tensor: TensorInfo, op: str) -> str:
     """Tell what has sides: a picture, classes or scores for every pixel, or mere numbers.
 
     Whatever is to be seen has two sides like the picture's that goes in.
@@ -135,14 +136,13 @@ def _seen(graph: Graph, tensor: TensorInfo, *, indices: bool) -> str:
     shape = tensor.shape or ()
     planar, packed = _are_sides(graph, shape[-2:]), _are_sides(graph, shape[1:3])
     if len(shape) == 3 and planar:
-        if indices or tensor.dtype == "uint8":
+        if op == "ArgMax" or tensor.dtype == "uint8":
             return "map"
         return "image" if levels(graph, tensor.name) else "other"
     if len(shape) != 4:
         return "other"
-    if indices:
-        return "map" if planar or packed else "other"
-    if (planar and shape[1] in {1, 3}) or (packed and shape[3] in {1, 3}):
+    coloured = (planar and shape[1] in {1, 3}) or (packed and shape[3] in {1, 3})
+    if coloured and op not in {"ArgMax", "Softmax"}:
         return "image"
     return "map" if planar or packed else "other"
 

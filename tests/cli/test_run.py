@@ -52,6 +52,7 @@ def test_clipping_is_told(here, photo, tmp_path):
     record = json.loads(done.out)
     assert record["clipped"] == pytest.approx((photo > 0).mean())
     assert (record["height"], record["width"], record["classes"]) == (8, 8, None)
+    assert (record["black"], record["white"]) == (0, 255)
 
 
 @pytest.mark.parametrize(("last", "black"), [("Sigmoid", 0.0), ("Tanh", -1.0)])

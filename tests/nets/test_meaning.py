@@ -42,6 +42,7 @@ def kind_of(path, values, op=None):
         ((1, 64, 64), "Sigmoid", "image"),
         ((1, 32, 32, 1), None, "image"),
         ((1, 21, 64, 64), None, "map"),
+        ((1, 3, 64, 64), "Softmax", "map"),
         ((1, 16, 16, 21), None, "map"),
         # of a detector: boxes, scores of anchors, grids
         ((1, 100, 4), None, "other"),
@@ -165,6 +166,18 @@ def test_nobody_is_sent_in_a_circle(tmp_path, outputs, suits, message, hint):
     assert hint in error.value.hint
     if "try" in error.value.hint:  # then that command takes it
         plan_of(path, PICTURES if suits == CLASSES else CLASSES)
+
+
+def test_what_takes_no_picture_is_said_by_every_command(tmp_path):
+    path = save(
+        tmp_path / "net.onnx",
+        [helper.make_node("Relu", ["input"], ["out"])],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 10])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [1, 10])],
+    )
+    for suits in (CLASSES, PICTURES, frozenset()):
+        with pytest.raises(ModelError, match="does not take one picture"):
+            plan_of(path, suits)
 
 
 def test_a_manifest_settles_the_output(tmp_path):
