@@ -11,6 +11,7 @@ from cnntool.errors import ModelError, UsageError
 from cnntool.nets.labels import LabelSet, read_labels
 from cnntool.nets.meaning import (
     CLASSES,
+    IMAGENET,
     as_numbers,
     classes_of,
     find_output,
@@ -280,7 +281,7 @@ def _recipe(
         recipe, reason = "imagenet", f"as torchvision's networks want; {SILENT}"
     elif "caffe" in customs:
         recipe, reason = "caffe", f"as Caffe's networks want; {SILENT}"
-    elif not grey and output.kind in CLASSES and classes_of(graph, output) in {1000, 1001}:
+    elif not grey and output.kind in CLASSES and classes_of(graph, output) in IMAGENET:
         recipe, reason = "imagenet", f"as most networks of 1,000 classes want; {SILENT}"
     else:
         recipe, reason = "unit", SILENT

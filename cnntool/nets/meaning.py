@@ -24,6 +24,9 @@ CLASSES = frozenset({"probabilities", "logits"})
 PICTURES = frozenset({"image", "map"})
 """Kinds of outputs that can be seen."""
 
+IMAGENET = {1000, 1001}
+"""ImageNet's classes, without and with one before them for what is none."""
+
 COARSEST = 8
 """How many times smaller than the input a map of classes may be; features are smaller still."""
 
@@ -82,7 +85,7 @@ def find_output(
         found = [meaning(graph, tensor) for tensor in graph.outputs]
     if wanted is not None and len(found) > 1:
         found = [found[names.index(wanted)]]
-    place = _choose(found, suits)
+    place = _choose(graph, found, suits)
     if place is None:
         raise _unsuited(graph, found, suits, name)
     output = found[place]
@@ -159,15 +162,19 @@ def _are_sides(graph: Graph, sides: Sequence[int | str | None]) -> bool:
     return True
 
 
-def _choose(found: Sequence[OutputSpec], suits: frozenset[str]) -> int | None:
+def _choose(graph: Graph, found: Sequence[OutputSpec], suits: frozenset[str]) -> int | None:
     """Choose the output that a command can use: the first, but probabilities before logits.
 
-    Among outputs of other kinds a flat one is not class scores for being flat: boxes have scores
-    of their own, an autoencoder its code.
+    Among outputs of other kinds a flat one is not class scores for being flat, unless it scores
+    ImageNet's classes: boxes have scores of their own, an autoencoder its code.
     """
     wanted = suits or CLASSES
     places = [place for place, output in enumerate(found) if output.kind in wanted]
-    sure = [place for place in places if found[place].kind != "logits"]
+    sure = [
+        place
+        for place in places
+        if found[place].kind != "logits" or classes_of(graph, found[place]) in IMAGENET
+    ]
     alone = all(output.kind in CLASSES for output in found)
     if sure or (places and (alone or not suits)):
         return (sure or places)[0]
@@ -187,9 +194,9 @@ def _unsuited(
     choose = ""
     if suits == CLASSES and any(output.kind == "logits" for output in found):
         wanted, choose = "sure class scores", "; --output-name NAME takes one for class scores"
-    if suits != CLASSES and _choose(found, CLASSES) is not None:
+    if suits != CLASSES and _choose(graph, found, CLASSES) is not None:
         hint = "try 'cnntool classify'"
-    elif suits != PICTURES and _choose(found, PICTURES) is not None:
+    elif suits != PICTURES and _choose(graph, found, PICTURES) is not None:
         hint = "try 'cnntool run'"
     else:
         hint = as_numbers(found[0].name or "")
@@ -232,7 +239,7 @@ def guess_labels(
 ) -> tuple[LabelSet | None, bool]:
     """Return the labels that the number of classes suggests, and whether class 0 is background."""
     classes = classes_of(graph, output)
-    if classes in {1000, 1001}:
+    if classes in IMAGENET:
         after = " after a background class" if classes == 1001 else ""
         assumed.append(f"ImageNet labels{after} (--labels)")
         return read_labels(shipped_models() / "labels" / "imagenet-1k.tsv"), classes == 1001

@@ -119,6 +119,10 @@ def test_the_output_that_a_command_can_use_is_taken_and_said(tmp_path):
     assert plan_of(both, CLASSES).output.logits == "raw classes"
     vae = several(tmp_path / "vae.onnx", VAE)
     assert plan_of(vae, PICTURES).output.name == "made"
+    both = several(
+        tmp_path / "net.onnx", [("features", zeros(1, 64, 4, 4)), ("scores", zeros(1, 1000))]
+    )
+    assert plan_of(both, CLASSES).output.name == "scores"
     heads = several(tmp_path / "heads.onnx", [("logits", zeros(1, 9)), ("aux", zeros(1, 9))])
     assert plan_of(heads, CLASSES).output.name == "logits"
     for path in (aux, both, vae, heads):
