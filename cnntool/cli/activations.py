@@ -100,9 +100,7 @@ def command(
     from cnntool.cli.network import Network
     from cnntool.nets.layers import Layers
 
-    with Network(
-        model, wishes(settings), session_settings(settings), accepts=lambda _plan: None
-    ) as network:
+    with Network(model, wishes(settings), session_settings(settings)) as network:
         layers = Layers(network.graph, network.found.spec)
         chosen = choose(layers, queries, everything=everything, at=at)
         work = Work(network, layers.flow, chosen, purpose, several=several)

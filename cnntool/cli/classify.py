@@ -12,7 +12,7 @@ from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
 from cnntool.cli.paths import expand, inputs_or_stdin, is_several
 from cnntool.cli.preprocessing import labels as labels_option
-from cnntool.cli.preprocessing import preprocessing, wishes
+from cnntool.cli.preprocessing import output_name, preprocessing, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.errors import ModelError, UsageError
 from cnntool.machine import usable_cpus
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from cnntool.cli.network import Network
     from cnntool.cli.pictures import Loaded, Pictures
-    from cnntool.nets.assume import Plan
     from cnntool.nets.classify import Prediction, Scores
 
 FORMATS = ("table", "tsv", "csv", "json", "jsonl")
@@ -36,6 +35,7 @@ FORMATS = ("table", "tsv", "csv", "json", "jsonl")
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name."
 )
+@output_name
 @labels_option
 @preprocessing
 @options.batch
@@ -76,13 +76,14 @@ def command(
     paths = inputs_or_stdin(inputs)
     form = "jsonl" if as_json else format_name or ("table" if sys.stdout.isatty() else "tsv")
     from cnntool.cli.network import Network
+    from cnntool.nets.meaning import CLASSES
 
     with Network(
         model,
         wishes(settings),
         session_settings(settings),
         many=is_several(paths),
-        accepts=needs_classes,
+        suits=CLASSES,
     ) as network:
         network.open()
         _introduce(network)
@@ -110,18 +111,12 @@ def _introduce(network: Network) -> None:
         )
 
 
-def needs_classes(plan: Plan) -> None:
-    """Refuse a network that gives no class scores."""
-    if plan.output.kind not in {"probabilities", "logits"}:
-        what = {"image": "a picture", "map": "a map of classes"}[plan.output.kind]
-        raise ModelError(
-            f"it gives {what}, no class scores", source=plan.name, hint="try 'cnntool run'"
-        )
-
-
 def answers(network: Network, pictures: Pictures, *, batch: int) -> Iterator[tuple[Loaded, Scores]]:
-    """Ask the network about every picture, and show how many are done."""
-    from cnntool.nets.classify import stream
+    """Ask the network about every picture, and show how many are done.
+
+    A picture whose scores cannot be ranked is reported as one that cannot be read is.
+    """
+    from cnntool.nets.classify import check, stream
 
     tensors = ((loaded._replace(made=None), loaded.made) for loaded in pictures)
     with console.Progress("classifying") as progress:
@@ -129,7 +124,12 @@ def answers(network: Network, pictures: Pictures, *, batch: int) -> Iterator[tup
             stream(network.session, network.plan, tensors, batch=batch)
         ):
             network.placement  # noqa: B018 - says once where it runs
-            yield loaded, scores
+            try:
+                check(scores, network.plan)
+            except ModelError as error:
+                pictures.fail(error, of=loaded.item.name)
+            else:
+                yield loaded, scores
 
 
 def _write(network: Network, found: Iterator[tuple[Loaded, Scores]], form: str, count: int) -> None:

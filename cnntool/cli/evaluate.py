@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from math import isnan
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -12,7 +11,7 @@ import click
 from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
 from cnntool.cli.preprocessing import labels as labels_option
-from cnntool.cli.preprocessing import preprocessing, wishes
+from cnntool.cli.preprocessing import output_name, preprocessing, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.cli.truths import read_truths
 from cnntool.errors import FigureError, InputError, ModelError, UsageError
@@ -57,6 +56,7 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic in some v
     help="Write what was taken for what: a table (.csv) or a picture (.png).",
 )
 @options.overwrite
+@output_name
 @labels_option
 @preprocessing
 @options.batch
@@ -83,15 +83,16 @@ def command(
     DIR has a folder for each class, named by its label, its index or its WordNet id. CSV has a
     picture and its class in each line; paths are relative to the file.
     """
-    from cnntool.cli.classify import answers, needs_classes
+    from cnntool.cli.classify import answers
     from cnntool.cli.network import Network
     from cnntool.cli.pictures import Pictures
+    from cnntool.nets.meaning import CLASSES
     from cnntool.nets.preprocess import prepare
 
     with (
         _Confusion(confusion, overwrite=overwrite) as matrix,
         Network(
-            model, wishes(settings), session_settings(settings), many=True, accepts=needs_classes
+            model, wishes(settings), session_settings(settings), many=True, suits=CLASSES
         ) as network,
     ):
         network.open()
@@ -106,10 +107,12 @@ def command(
         tally: Tally | None = None
         for loaded, scores in answers(network, pictures, batch=batch):
             tally = tally or _tally(network.plan, scores, max(truths.values()), str(photos))
-            if isnan(scores.probabilities.max()):
-                raise ModelError(f"its answer to {loaded.item.name} is NaN", source=model)
             tally.add(truths[loaded.item] + network.plan.output.background, scores.probabilities)
         if tally is None:
+            if pictures.code > 1:  # there was but one, and what is wrong with it was said
+                return pictures.code
+            if pictures.last == ModelError.exit_code:
+                raise ModelError(f"it has no scores for any picture of {photos}", source=model)
             raise InputError("no picture could be read", source=str(photos))
         _report(network, tally, as_json=as_json)
         matrix.write(tally, network.plan)

@@ -33,7 +33,9 @@ class Trained:
     layers : Layers
         Its layers.
     assumed : bool
-        Whether nothing tells which colour comes first: red is assumed.
+        Whether nothing tells which colour comes first.
+    blue_first : bool
+        Whether blue does, or is assumed to.
 
     Raises
     ------
@@ -45,22 +47,23 @@ class Trained:
         from cnntool.cli.opening import open_layers
 
         self.found, self.graph, self.layers = open_layers(model)
-        told = order or self._order()
-        self.assumed = told is None
-        self._blue_first = told == "BGR"
+        told, self.assumed = (order, False) if order else self._order()
+        self.blue_first = told == "BGR"
 
-    def _order(self) -> str | None:
-        """Read the order of the colours from the manifest, or from the mean in the graph."""
+    def _order(self) -> tuple[str, bool]:
+        """Read the order from the manifest or the graph, and say whether it is a guess."""
         from cnntool.nets.assume import plan_for
         from cnntool.nets.recipes import Wishes
 
         if self.found.spec is not None:
-            return self.found.spec.input.channel_order
+            return self.found.spec.input.channel_order, False
         try:
             plan = plan_for(self.graph.wire.name, self.graph, None, Wishes())
         except ModelError:  # it takes no picture, or several
-            return None
-        return "BGR" if plan.input.channel_order == "BGR" else None
+            return "RGB", True
+        order = plan.input.channel_order
+        # What a recipe says that had to be assumed is assumed, too.
+        return order, order != "BGR" or any(t.startswith("--preprocess") for t in plan.assumed)
 
     def layer(self, query: str) -> Layer:
         """Find the one layer that a name means.
@@ -96,4 +99,4 @@ class Trained:
 
     def in_red_green_blue(self, kernels: NDArray[Any]) -> NDArray[Any]:
         """Put the colours of kernels (..., 3, kH, kW) in order: red first."""
-        return kernels[..., ::-1, :, :] if self._blue_first else kernels
+        return kernels[..., ::-1, :, :] if self.blue_first else kernels

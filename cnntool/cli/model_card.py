@@ -1,15 +1,18 @@
-"""A manifest for people and for programs."""
+"""A manifest, or what a file without one says, for people and for programs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnntool.errors import ModelError
 from cnntool.nets.places import user_models
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from cnntool.nets.catalog import Entry
+    from cnntool.nets.graph import TensorInfo
     from cnntool.nets.spec import Accuracy, InputSpec, ModelSpec, OutputSpec
 
 _WIDTH = 12
@@ -73,7 +76,7 @@ def record(entry: Entry) -> dict[str, Any]:
 def lines(entry: Entry) -> Iterator[str]:
     """Yield the lines that show a manifest."""
     spec = entry.spec
-    for key, values in (
+    return _laid_out(
         (spec.name, [spec.title]),
         ("note", [spec.note]),
         ("file", _file(entry)),
@@ -82,17 +85,109 @@ def lines(entry: Entry) -> Iterator[str]:
         ("source", [spec.source, spec.date]),
         ("addresses", spec.urls),
         ("manifest", [str(spec.manifest)]),
-        ("input", [_input(spec.input)]),
-        ("prepared", list(_steps(spec.input))),
-        ("output", [_output(spec.output)]),
-        ("classes", _labels(spec)),
+        *_use(spec),
         ("accuracy", _accuracy(spec.accuracy)),
         ("layers", _pairs(spec.layers)),
         ("training", _pairs(spec.training)),
-    ):
+    )
+
+
+def _use(spec: ModelSpec) -> Iterator[tuple[str, list[str]]]:
+    """Yield what goes in and what comes out."""
+    yield "input", [_input(spec.input)]
+    yield "prepared", list(_steps(spec.input))
+    yield "output", [_output(spec.output)]
+    yield "classes", _labels(spec)
+
+
+def _laid_out(*rows: tuple[str, Iterable[str | None]]) -> Iterator[str]:
+    for key, values in rows:
         shown = [value for value in values if value]
         for number, value in enumerate(shown):
             yield f"{'' if number else key:<{_WIDTH}} {value}"
+
+
+class Card:
+    """What a file says that has no manifest, and what would be assumed of it.
+
+    Parameters
+    ----------
+    file : Path
+        An ONNX file.
+
+    Raises
+    ------
+    ModelError
+        When it cannot be read. One that takes no picture is shown, with the reason.
+    """
+
+    def __init__(self, file: Path) -> None:
+        from cnntool.nets.adopt import Draft, describe
+        from cnntool.nets.graph import read_graph
+        from cnntool.nets.meaning import meaning
+
+        self._file = file
+        self._graph = read_graph(file)
+        self._kinds = [meaning(self._graph, tensor).kind for tensor in self._graph.outputs]
+        self._draft: Draft | None = None
+        self._reason: str | None = None
+        try:
+            self._draft = describe(file, alone=False, graph=self._graph)
+        except ModelError as error:
+            self._reason = error.message
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it, ready for JSON."""
+        from cnntool.nets.catalog import Entry
+
+        graph, known = self._graph, {}
+        if self._draft:
+            spec = self._draft.spec
+            known = record(Entry(spec, self._file, shipped=False, bundled=False))
+        return known | {
+            "file": str(self._file),
+            "size": self._file.stat().st_size,
+            "manifest": None,
+            "producer": graph.producer,
+            "ir_version": graph.ir_version,
+            "opset": graph.opset,
+            "inputs": [tensor._asdict() for tensor in graph.inputs],
+            "outputs": [
+                tensor._asdict() | {"kind": kind}
+                for tensor, kind in zip(graph.outputs, self._kinds, strict=True)
+            ],
+            "assumed": self._draft.assumed if self._draft else [],
+            "reason": self._reason,
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines that show it."""
+        from cnntool.nets.meaning import WORDS
+
+        graph = self._graph
+        opset = (f"{domain or 'ai.onnx'} {number}" for domain, number in graph.opset.items())
+        outputs = (
+            f"{_tensor(tensor)}, {WORDS[kind]}"
+            for tensor, kind in zip(graph.outputs, self._kinds, strict=True)
+        )
+        spec = self._draft.spec if self._draft else None
+        return _laid_out(
+            ("file", [str(self._file), megabytes(self._file.stat().st_size)]),
+            ("producer", [graph.producer]),
+            ("format", [f"ONNX IR version {graph.ir_version}, operators {', '.join(opset)}"]),
+            ("inputs", map(_tensor, graph.inputs)),
+            ("outputs", outputs),
+            ("manifest", ["none beside it: the rest is read from the file, or assumed"]),
+            *(_use(spec) if spec else ()),
+            ("assumed", self._draft.assumed if self._draft else ()),
+            ("not usable", [self._reason]),
+        )
+
+
+def _tensor(tensor: TensorInfo) -> str:
+    from cnntool.nets.meaning import shape_text
+
+    return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {shape_text(tensor)}"
 
 
 def megabytes(size: int | None) -> str:
@@ -153,7 +248,10 @@ def _output(spec: OutputSpec) -> str:
         text += f", logits {spec.logits}"
     if spec.background:
         text += ", a background class before the others"
-    return text + (f", white is {spec.white:g}" if spec.kind == "image" else "")
+    if spec.kind == "image":
+        text += f", white is {spec.white:g}"
+        text += f", black is {spec.black:g}" if spec.black else ""
+    return text
 
 
 def _labels(spec: ModelSpec) -> list[str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import config, console, options
-from cnntool.cli.preprocessing import labels, preprocessing, wishes
-from cnntool.errors import CnntoolError, ModelError, UsageError
+from cnntool.cli.preprocessing import labels, output_name, preprocessing, white, wishes
+from cnntool.errors import CnntoolError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,30 +102,25 @@ def _table(rows: list[dict[str, Any]]) -> None:
 def info(name: str, *, as_json: bool) -> None:
     """Show what is known of a network: all of its manifest.
 
-    Of a FILE, the manifest of the same stem beside it is shown.
+    Of a FILE, the manifest of the same stem beside it is shown. Without one, what the file says:
+    its inputs, outputs, producer and version of operators, and what would be assumed of it.
     """
     from cnntool.cli import model_card
+    from cnntool.nets import catalog
 
-    entry = _entry(name)
+    if catalog.is_path(name):
+        found = catalog.find(name)
+        if found.spec is None:
+            card = model_card.Card(found.file)
+            console.result(json.dumps(card.record()) if as_json else "\n".join(card.lines()))
+            return
+        entry = catalog.Entry(found.spec, found.file, shipped=False, bundled=False)
+    else:
+        entry = catalog.entry(name)
     if as_json:
         console.result(json.dumps(model_card.record(entry)))
     else:
         console.result("\n".join(model_card.lines(entry)))
-
-
-def _entry(name: str) -> Entry:
-    from cnntool.nets import catalog
-
-    if not catalog.is_path(name):
-        return catalog.entry(name)
-    found = catalog.find(name)
-    if found.spec is None:
-        raise ModelError(
-            "there is no manifest beside it",
-            source=name,
-            hint=f"'cnntool models add {name}' writes one",
-        )
-    return catalog.Entry(found.spec, found.file, shipped=False, bundled=False)
 
 
 @command.command("pull")
@@ -177,6 +172,8 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
 @click.argument("file", type=options.FileName())
 @click.option("--name", help="What to call it.  [default: the file's stem]")
 @click.option("--link", is_flag=True, help="Leave the file where it is; keep a link to it.")
+@white
+@output_name
 @labels
 @preprocessing
 @options.talk

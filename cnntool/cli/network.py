@@ -9,8 +9,6 @@ from cnntool.cli import console
 from cnntool.machine import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cnntool.nets.assume import Plan
     from cnntool.nets.catalog import Found
     from cnntool.nets.graph import Graph
@@ -38,8 +36,8 @@ class Network:
         Where and how to run it.
     many : bool
         Whether there may be many pictures: each then gets a core, where a single one gets all.
-    accepts : callable
-        Looks at the plan and raises `ModelError` if the command has no use for such a network.
+    suits : frozenset of str
+        The kinds of outputs that the command has a use for; empty if it has one for all.
 
     Attributes
     ----------
@@ -66,7 +64,7 @@ class Network:
         settings: Settings,
         *,
         many: bool = False,
-        accepts: Callable[[Plan], None],
+        suits: frozenset[str] = frozenset(),
     ) -> None:
         from cnntool.nets.session import start
 
@@ -78,8 +76,7 @@ class Network:
 
             self.found: Found = find(model)
             self.graph: Graph = read_graph(self.found.file, name=model)
-            self.plan: Plan = plan_for(model, self.graph, self.found.spec, wishes)
-            accepts(self.plan)
+            self.plan: Plan = plan_for(model, self.graph, self.found.spec, wishes, suits=suits)
         except BaseException:
             self._child.close()
             raise

@@ -47,6 +47,8 @@ class Pictures:
     ----------
     code : int
         The exit code so far: 0, that of the error of an only picture, or 1 if some failed.
+    last : int
+        The exit code of the last failure; 0 without one.
     """
 
     def __init__(
@@ -65,12 +67,12 @@ class Pictures:
         self._fail_fast = fail_fast
         self._seen = 0
         self._failed = 0
-        self._last = 0
+        self.last = 0
 
     @property
     def code(self) -> int:
         """The exit code that the pictures deserve so far."""
-        return self._last if self._seen == 1 else int(self._failed > 0)
+        return self.last if self._seen == 1 else int(self._failed > 0)
 
     def __iter__(self) -> Iterator[Loaded]:
         from cnntool.filters.strips import ordered_map
@@ -86,12 +88,22 @@ class Pictures:
             else:
                 self.fail(result)
 
-    def fail(self, error: CnntoolError) -> None:
-        """Report a bad picture; with ``fail_fast`` end the command with its exit code."""
+    def fail(self, error: CnntoolError, *, of: str = "") -> None:
+        """Report a bad picture; with ``fail_fast`` end the command with its exit code.
+
+        Parameters
+        ----------
+        error : CnntoolError
+            What is wrong.
+        of : str
+            The picture, where the error speaks of something else.
+        """
+        if of:
+            error.source = f"{of}: {error.source}"
         if self._fail_fast:
             raise error
         self._failed += 1
-        self._last = error.exit_code
+        self.last = error.exit_code
         console.error(str(error), error.hint)
 
     def _load(self, item: Item) -> Loaded | CnntoolError:

@@ -83,6 +83,21 @@ labels = click.option(
 )
 
 
+output_name = click.option(
+    "--output-name",
+    metavar="NAME",
+    help="Which output answers, of a network that has several.",
+)
+
+white = click.option(
+    "--white",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="VALUE",
+    help="What white is in the picture that the network makes: 1, 255...  [default: as its last"
+    " operators bound it, else as white goes in]",
+)
+
+
 def wishes(settings: dict[str, Any]) -> Wishes:
     """Collect what the user said of the pictures."""
     from cnntool.nets.recipes import Wishes
@@ -96,4 +111,6 @@ def wishes(settings: dict[str, Any]) -> Wishes:
         resize=settings["resize"],
         crop=settings["crop"],
         labels=settings.get("labels"),
+        output=settings.get("output_name"),
+        white=settings.get("white"),
     )

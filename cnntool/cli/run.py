@@ -14,7 +14,7 @@ from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
 from cnntool.cli.paths import Naming, expand, inputs_or_stdin, is_several
 from cnntool.cli.preprocessing import labels as labels_option
-from cnntool.cli.preprocessing import preprocessing, wishes
+from cnntool.cli.preprocessing import output_name, preprocessing, white, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.errors import CnntoolError, ModelError
 from cnntool.machine import usable_cpus
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 @options.output
 @options.format_name
 @click.option("--native", is_flag=True, help="Keep the size at which the network works.")
+@white
+@output_name
 @labels_option
 @preprocessing
 @options.fail_fast
@@ -69,10 +71,9 @@ def command(
     naming = Naming(output, "run", several=is_several(paths))
     from cnntool.cli.network import Network
     from cnntool.cli.pictures import Pictures
+    from cnntool.nets.meaning import PICTURES
 
-    with Network(
-        model, wishes(settings), session_settings(settings), accepts=_needs_picture
-    ) as network:
+    with Network(model, wishes(settings), session_settings(settings), suits=PICTURES) as network:
         network.open()
         pictures = Pictures(
             expand(paths, recursive=recursive, results=naming.folder, matrices=False),
@@ -86,16 +87,11 @@ def command(
             for loaded in progress.track(pictures):
                 try:
                     writing.one(loaded)
+                except ModelError as error:
+                    pictures.fail(error, of=loaded.item.name)
                 except CnntoolError as error:
                     pictures.fail(error)
         return pictures.code
-
-
-def _needs_picture(plan: Plan) -> None:
-    if plan.output.kind not in {"image", "map"}:
-        raise ModelError(
-            "it gives class scores, no picture", source=plan.name, hint="try 'cnntool classify'"
-        )
 
 
 class _Made(NamedTuple):
@@ -150,12 +146,15 @@ class _Writing(NamedTuple):
         if painting.clipped:
             console.detail(f"{loaded.item.name}: {painting.clipped:.2%} of the values were clipped")
         if self.as_json:
+            output = self.network.plan.output
             record = {
                 "input": loaded.item.name,
                 **self.network.facts,
                 "output": str(target),
                 "height": height,
                 "width": width,
+                "black": output.black if painting.classes is None else None,
+                "white": output.white if painting.classes is None else None,
                 "clipped": painting.clipped,
                 "classes": _classes(painting, self.network.plan),
                 "milliseconds": (time.perf_counter() - start) * 1e3,

@@ -79,9 +79,7 @@ def run(path: Path | None, settings: dict[str, Any]) -> int:
     (path,) = inputs_or_sample([path] if path else [])
     if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
-    with Network(
-        settings["model"], wishes(settings), session_settings(settings), accepts=lambda _plan: None
-    ) as network:
+    with Network(settings["model"], wishes(settings), session_settings(settings)) as network:
         target = _Target(network, query)
         network.open()
         loaded = _picture(network, path, settings["max_pixels"], photo=output is not None)

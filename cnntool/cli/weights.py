@@ -162,7 +162,10 @@ class _Weights:
 
         output = None
         if found.colours and self._network.assumed:
-            console.note(f"{self._model}: red is taken to come first; --channel-order bgr swaps")
+            first, other = ("blue", "rgb") if self._network.blue_first else ("red", "bgr")
+            console.note(
+                f"{self._model}: {first} is taken to come first; --channel-order {other} swaps"
+            )
         if found.dequantised:
             console.note(f"{wanted.title}: its weights are stored in 8 bits and shown dequantised")
         if self._files is not None:

@@ -16,6 +16,7 @@ from cnntool.nets.spec import ModelSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cnntool.nets.graph import Graph
     from cnntool.nets.labels import LabelSet
 
 IMAGENET = "imagenet-1k.tsv"
@@ -35,6 +36,7 @@ def describe(
     beside: ModelSpec | None = None,
     wishes: Wishes = Wishes(),  # noqa: B008 - a NamedTuple does not change
     alone: bool = True,
+    graph: Graph | None = None,
 ) -> Draft:
     """Write down what a network's graph, the manifest beside it and the user say of it.
 
@@ -50,6 +52,8 @@ def describe(
         What the user says.
     alone : bool
         Refuse a network whose weights lie in other files too.
+    graph : Graph, optional
+        What is in the file, if that is known already.
 
     Raises
     ------
@@ -58,7 +62,7 @@ def describe(
     UsageError
         A wish does not suit.
     """
-    graph = read_graph(path)
+    graph = graph or read_graph(path)
     others = {weight.file.name for weight in graph.weights.values()} - {path.name}
     if alone and others:
         raise ModelError(

@@ -5,17 +5,27 @@ Whatever neither the manifest nor the graph tells is assumed, and every assumpti
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.errors import ModelError
+from cnntool.errors import ModelError, UsageError
 from cnntool.nets.labels import LabelSet, read_labels
-from cnntool.nets.meaning import PASSING, classes_of, find_output, guess_labels, known, quantised
-from cnntool.nets.recipes import CAFFE_MEAN, Wishes, fields, wished
+from cnntool.nets.meaning import (
+    CLASSES,
+    IMAGENET,
+    as_numbers,
+    classes_of,
+    find_output,
+    guess_labels,
+    known,
+    quantised,
+    shape_text,
+)
+from cnntool.nets.recipes import BYTES, RECIPES, Wishes, fields, wished
+from cnntool.nets.scaling import keras_network, levels, opening
 from cnntool.nets.spec import DTYPES, InputSpec, OutputSpec
 
 if TYPE_CHECKING:
-    from cnntool.nets.graph import Graph, Node, TensorInfo
+    from cnntool.nets.graph import Graph, TensorInfo
     from cnntool.nets.spec import ModelSpec
 
 SIDE = 224
@@ -37,7 +47,13 @@ RANGES = {
 }
 """Recipes that ``Image.NominalPixelRange`` in a file's metadata stands for."""
 
-_INSIDE = {"Sub", "Mul", "Div", "Add", "ImageScaler", "BatchNormalization"}
+ROUNDING = 4
+"""Levels of 256 by which what is folded into bytes may pass their ends: scales are rounded."""
+
+SILENT = "the file does not say"
+"""Why a recipe had to be assumed."""
+
+_FLOATS = {"float32", "float16", "float64"}
 
 
 class Plan(NamedTuple):
@@ -59,6 +75,8 @@ class Plan(NamedTuple):
         Whether there was no manifest to tell.
     assumed : tuple of str
         What had to be assumed, a few words each.
+    unsure : bool
+        Whether the white of the picture that comes out was assumed, to be checked by its values.
     """
 
     name: str
@@ -68,11 +86,17 @@ class Plan(NamedTuple):
     quantised: tuple[float, float] = (1.0, 0.0)
     guessed: bool = False
     assumed: tuple[str, ...] = ()
+    unsure: bool = False
 
     @property
     def classifies(self) -> bool:
         """Whether class scores come out."""
-        return self.output.kind in {"probabilities", "logits"}
+        return self.output.kind in CLASSES
+
+    @property
+    def numbers(self) -> str:
+        """Say how the output can be seen as it is."""
+        return as_numbers(self.output.name or "")
 
     @property
     def taps(self) -> tuple[str, ...]:
@@ -81,7 +105,14 @@ class Plan(NamedTuple):
         return tuple(dict.fromkeys(name for name in names if name))
 
 
-def plan_for(name: str, graph: Graph, spec: ModelSpec | None, wishes: Wishes) -> Plan:
+def plan_for(
+    name: str,
+    graph: Graph,
+    spec: ModelSpec | None,
+    wishes: Wishes,
+    *,
+    suits: frozenset[str] = frozenset(),
+) -> Plan:
     """Settle everything that must be known to ask a network.
 
     Parameters
@@ -94,31 +125,41 @@ def plan_for(name: str, graph: Graph, spec: ModelSpec | None, wishes: Wishes) ->
         Its manifest.
     wishes : Wishes
         What the user overrides.
+    suits : frozenset of str
+        The kinds of outputs that the command has a use for; empty if it has one for all.
 
     Raises
     ------
     ModelError
-        When the graph does not take one picture, or the manifest and the graph disagree.
+        When the graph does not take one picture, the manifest and the graph disagree, or no output
+        suits.
     UsageError
         When a wish does not suit.
     """
     assumed: list[str] = []
     tensor = _picture_input(graph, spec, name)
-    output = find_output(graph, spec, name, assumed)
-    scores = output.kind in {"probabilities", "logits"}
+    output = find_output(graph, spec, name, assumed, wanted=wishes.output, suits=suits)
+    told = spec is not None and output == spec.output._replace(name=output.name)
+    scores = output.kind in CLASSES
     entry = (
-        spec.input if spec else _guess_input(tensor, graph, assumed, given=wishes, whole=not scores)
+        spec.input if spec else _guess_input(tensor, graph, assumed, given=wishes, output=output)
     )
     _check_size(tensor, name)
     entry = wished(entry, wishes)._replace(name=tensor.name, batch=_batch(tensor))
     _agree(entry, tensor, name)
+    entry = _folded(entry, graph, wishes, assumed)
+    unsure = False
+    if output.kind == "image" and not told:
+        output, unsure = _scaled(output, entry, graph, assumed, given=wishes.white)
+    elif wishes.white is not None and output.kind == "image":
+        output = output._replace(white=wishes.white)
     labels = read_labels(wishes.labels) if wishes.labels else spec.labels if spec else None
     if scores:
         if labels is None:
             labels, background = guess_labels(graph, output, assumed)
             output = output._replace(background=background)
-        elif not spec and classes_of(graph, output) == labels.classes + 1:
-            assumed.append("a background class before the labels")
+        elif not told and classes_of(graph, output) == labels.classes + 1:
+            assumed.append("a background class before the labels (--labels)")
             output = output._replace(background=True)
     return Plan(
         name=name,
@@ -126,8 +167,9 @@ def plan_for(name: str, graph: Graph, spec: ModelSpec | None, wishes: Wishes) ->
         output=output,
         labels=labels,
         quantised=quantised(graph, output.name or ""),
-        guessed=spec is None,
+        guessed=not told,
         assumed=tuple(assumed),
+        unsure=unsure,
     )
 
 
@@ -141,15 +183,9 @@ def _picture_input(graph: Graph, spec: ModelSpec | None, name: str) -> TensorInf
         )
     pictures = [t for t in graph.inputs if t.shape is not None and len(t.shape) == 4]
     if len(graph.inputs) != 1 or len(pictures) != 1:
-        takes = ", ".join(f"{t.name} {_shape(t)}" for t in graph.inputs) or "nothing"
+        takes = ", ".join(f"{t.name} {shape_text(t)}" for t in graph.inputs) or "nothing"
         raise ModelError(f"it does not take one picture, but {takes}", source=name)
     return pictures[0]
-
-
-def _shape(tensor: TensorInfo) -> str:
-    if tensor.shape is None:
-        return "of unknown shape"
-    return "(" + ", ".join("?" if side is None else str(side) for side in tensor.shape) + ")"
 
 
 def _batch(tensor: TensorInfo) -> int | None:
@@ -158,9 +194,10 @@ def _batch(tensor: TensorInfo) -> int | None:
 
 
 def _guess_input(
-    tensor: TensorInfo, graph: Graph, assumed: list[str], *, given: Wishes, whole: bool
+    tensor: TensorInfo, graph: Graph, assumed: list[str], *, given: Wishes, output: OutputSpec
 ) -> InputSpec:
-    """Read from the graph what a manifest would say; ``whole`` pictures are not cut."""
+    """Read from the graph what a manifest would say; what is not classified stays whole."""
+    whole = output.kind not in CLASSES
     shape = tensor.shape or ()
     first, last = shape[1], shape[3]
     layout = "NHWC" if last in {1, 3} and first not in {1, 3} else "NCHW"
@@ -172,12 +209,18 @@ def _guess_input(
     dynamic = None in sides
     rows, columns = (side or SIDE for side in sides)
     if dynamic and not whole and not (given.crop or given.resize):
-        assumed.append(f"size {rows} x {columns}")
-    recipe, swapped = _recipe(tensor, graph, grey=channels == 1)
-    recipe = given.preprocess or recipe
-    if not given.preprocess and recipe != "raw":
-        assumed.append(f"--preprocess {recipe}")
-    if swapped and not (given.preprocess or given.channel_order):
+        assumed.append(f"size {rows} x {columns} (--crop)")
+    packed = layout == "NHWC"
+    recipe, swapped, reason = _recipe(tensor, graph, output, grey=channels == 1, packed=packed)
+    if given.preprocess:
+        if not reason and tensor.dtype in _FLOATS and RECIPES[given.preprocess] != RECIPES[recipe]:
+            assumed.append(
+                f"--preprocess {given.preprocess} is meant: the file itself suits {recipe}"
+            )
+        recipe, swapped, reason = given.preprocess, False, ""
+    if reason:
+        assumed.append(f"--preprocess {recipe} ({reason})")
+    if swapped and recipe != "caffe" and not given.channel_order:
         assumed.append("--channel-order bgr")
     fit, resize, crop = "stretch", None, None
     if whole:
@@ -187,7 +230,9 @@ def _guess_input(
         resize = rows if rows < SMALL else round(rows / SHARE)
     if not whole and not (given.resize or given.crop):
         assumed.append(
-            f"the shorter side resized to {resize}, the centre cut" if crop else "stretched"
+            f"the shorter side resized to {resize}, the centre cut (--resize, --crop)"
+            if crop
+            else "stretched (--resize)"
         )
     entry = InputSpec(
         name=tensor.name,
@@ -200,44 +245,109 @@ def _guess_input(
         crop=crop,
         **fields(recipe, grey=channels == 1),
     )
-    return wished(entry, Wishes(channel_order="BGR")) if swapped and not given.preprocess else entry
+    return wished(entry, Wishes(channel_order="BGR")) if swapped else entry
 
 
-def _recipe(tensor: TensorInfo, graph: Graph, *, grey: bool) -> tuple[str, bool]:
-    """Return the recipe that the graph suggests, and whether it wants blue first.
+def _recipe(
+    tensor: TensorInfo, graph: Graph, output: OutputSpec, *, grey: bool, packed: bool
+) -> tuple[str, bool, str]:
+    """Return the recipe that suits, whether blue comes first, and why, if that had to be assumed.
 
-    Numbers stay raw where they are whole, where the file's metadata say so (Windows ML's keys), or
-    where the graph itself begins to scale them; the mean that it takes off tells the order.
+    Whole numbers stay raw. Else what counts is the file's metadata (Windows ML's keys), then what
+    the graph itself does to its input, then on which scale the pictures are that come out of it,
+    then whose network it is.
     """
     metadata = graph.metadata
     swapped = metadata.get("Image.BitmapPixelFormat", "").lower().startswith("bgr")
-    told = metadata.get("Image.NominalPixelRange", "")
-    if told in RANGES:
-        return RANGES[told], swapped
-    if tensor.dtype not in {"float32", "float16", "float64"}:
-        return "raw", swapped
-    name = tensor.name
-    for _ in range(8):
-        nodes = graph.consumers.get(name, ())
-        if len(nodes) != 1:
-            break
-        node = nodes[0]
-        if node.op in _INSIDE:
-            return "raw", swapped or _takes_blue_first(node, graph)
-        if node.op not in PASSING and node.op != "Pad":
-            break
-        name = node.outputs[0]
-    return "unit" if grey else "imagenet", swapped
+    noted = metadata.get("Image.NominalPixelRange", "")
+    if noted in RANGES:
+        return RANGES[noted], swapped, ""
+    start = opening(graph, tensor.name)
+    told = start.recipe if tensor.dtype in _FLOATS else "raw"
+    if told:
+        return told, swapped or start.blue_first, ""
+    if output.kind == "image":
+        made = {(0.0, 1.0): "unit", (-1.0, 1.0): "tf", None: ""}.get(
+            levels(graph, output.name or "")
+        )
+        return made or "raw", swapped, "as the pictures that it makes" if made else SILENT
+    customs = graph.producer.lower() if not grey else "grey"
+    if packed and not grey:
+        customs = "keras"
+    if customs.startswith(("tf2onnx", "keras")):
+        family, recipe = keras_network(graph) or ("", "unit")
+        reason = f"as Keras' {family} wants; {SILENT}" if family else f"{SILENT}; Keras' own differ"
+    elif customs.startswith("pytorch"):
+        recipe, reason = "imagenet", f"as torchvision's networks want; {SILENT}"
+    elif "caffe" in customs:
+        recipe, reason = "caffe", f"as Caffe's networks want; {SILENT}"
+    elif not grey and output.kind in CLASSES and classes_of(graph, output) in IMAGENET:
+        recipe, reason = "imagenet", f"as most networks of 1,000 classes want; {SILENT}"
+    else:
+        recipe, reason = "unit", SILENT
+    return recipe, swapped, reason
 
 
-def _takes_blue_first(node: Node, graph: Graph) -> bool:
-    """Tell by the mean that a node takes off: of ImageNet's colours blue has the lowest."""
-    numbers = list(node.attribute("bias", ()))
-    for name in node.inputs[1:2]:
-        if name in graph.weights and prod(graph.weights[name].shape) == 3:
-            numbers = graph.weights[name].read().ravel().tolist()
-    near = [abs(abs(number) - mean) < 1 for number, mean in zip(numbers, CAFFE_MEAN, strict=False)]
-    return len(near) == 3 and all(near)
+def _folded(entry: InputSpec, graph: Graph, wishes: Wishes, assumed: list[str]) -> InputSpec:
+    """Turn mean and deviation that the user wants of bytes into such that bytes can hold.
+
+    Where the graph scales its bytes, what is wanted is meant for what it makes of them.
+    """
+    wanted = [
+        f"{option} {words}"
+        for option, words in (
+            ("--preprocess", wishes.preprocess),
+            ("--mean", wishes.mean),
+            ("--std", wishes.deviation),
+        )
+        if words is not None
+    ]
+    numbers = zip(entry.mean, entry.deviation, strict=True)
+    if entry.dtype in _FLOATS or not wanted or (entry.white == 255 and set(numbers) == {(0, 1)}):
+        return entry
+    start = opening(graph, entry.name)
+    scales = list(zip(entry.mean, entry.deviation, start.factor, start.offset, strict=False))
+    mean = tuple(float(m + offset * d) for m, d, _, offset in scales)
+    deviation = tuple(float(d * factor) for _, d, factor, _ in scales)
+    ends = [(-m / d, (entry.white - m) / d) for m, d in zip(mean, deviation, strict=True)]
+    low, high = min(first for first, _ in ends), max(last for _, last in ends)
+    option = " ".join(wanted).replace("(", "").replace(")", "").replace(", ", ",")
+    narrow = min(last - first for first, last in ends) < BYTES
+    if narrow or low < -ROUNDING or high > 255 + ROUNDING:
+        raise UsageError(
+            f"the network takes bytes of 0..255, and would get numbers from {low:.4g} to"
+            f" {high:.4g}, rounded",
+            source=option,
+            hint="leave it away: such networks scale bytes inside; --channel-order may be said",
+        )
+    if all(abs(first) < 1.5 and abs(last - 255) < 1.5 for first, last in ends):
+        assumed.append(f"{option} is what the network makes of its bytes: they go in as they are")
+        return entry._replace(
+            **fields("raw", grey=entry.channels == 1) | {"channel_order": entry.channel_order}
+        )
+    assumed.append(f"{option} holds for what the network makes of its bytes")
+    return entry._replace(mean=mean, deviation=deviation)
+
+
+def _scaled(
+    output: OutputSpec, entry: InputSpec, graph: Graph, assumed: list[str], *, given: float | None
+) -> tuple[OutputSpec, bool]:
+    """Find out what is white in a picture that comes out, and whether that is but assumed.
+
+    Where the last operators do not bound it, it is taken to be on the scale of what goes in.
+    """
+    found = levels(graph, output.name or "")
+    whole = any(t.name == output.name and t.dtype == "uint8" for t in graph.outputs)
+    if found is None and whole and quantised(graph, output.name or "") == (1.0, 0.0):
+        found = (0.0, 255.0)
+    if given is not None:
+        return output._replace(white=given, black=found[0] * given if found else 0.0), False
+    if found is not None:
+        return output._replace(black=found[0], white=found[1]), False
+    plain = {(0.0, 1.0): (0.0, 1.0), (0.5, 0.5): (-1.0, 1.0)} if entry.white == 1 else {}
+    black, white = plain.get((entry.mean[0], entry.deviation[0]), (0.0, 255.0))
+    assumed.append(f"a picture as output, white {white:g} (--white)")
+    return output._replace(black=black, white=white), True
 
 
 def _check_size(tensor: TensorInfo, name: str) -> None:
@@ -248,7 +358,7 @@ def _check_size(tensor: TensorInfo, name: str) -> None:
     odd = first not in {1, 3} and last not in {1, 3}
     if odd or batch > MOST_PICTURES or max(first, middle, last) > LARGEST:
         raise ModelError(
-            f"its input {tensor.name!r} {_shape(tensor)} is no picture that it could be given",
+            f"its input {tensor.name!r} {shape_text(tensor)} is no picture that it could be given",
             source=name,
         )
 
@@ -266,5 +376,5 @@ def _agree(entry: InputSpec, tensor: TensorInfo, name: str) -> None:
     wanted = (entry.channels, *sides) if planar else (*sides, entry.channels)
     for have, want in zip((tensor.shape or ())[1:], wanted, strict=False):
         if known(have) and want and have != want:
-            raise ModelError(f"its input takes {_shape(tensor)}, and the manifest says "
+            raise ModelError(f"its input takes {shape_text(tensor)}, and the manifest says "
                              f"{entry.layout} with {wanted}", source=name)  # fmt: skip

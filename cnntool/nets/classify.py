@@ -150,6 +150,10 @@ def score(
     apart = plan.output.logits
     logits = _table(results[apart], pictures, plan) if apart else None
     if plan.output.kind == "logits" and not _are_shares(values, plan):
+        if plan.guessed and values.shape[1] == 1:
+            raise ModelError(
+                "its answer is one number, no class scores", source=plan.name, hint=plan.numbers
+            )
         values, logits = softmax(values), values
     each = seconds / pictures
     return [
@@ -167,7 +171,9 @@ def _table(values: NDArray[Any], pictures: int, plan: Plan) -> NDArray[np.float6
         raise ModelError("its answer is empty", source=plan.name)
     is_map = sum(length > 1 for length in values.shape[1:]) > 1
     if values.dtype.kind not in "fiu" or values.ndim < 2 or is_map or len(values) != fed:
-        raise ModelError("its answer is not a score for each class", source=plan.name)
+        raise ModelError(
+            "its answer is not a score for each class", source=plan.name, hint=plan.numbers
+        )
     table = values[:pictures].reshape(pictures, -1).astype(np.float64)
     expected = plan.labels.classes + plan.output.background if plan.labels else table.shape[1]
     if table.shape[1] != expected:
@@ -191,9 +197,26 @@ def _are_shares(values: NDArray[np.float64], plan: Plan) -> bool:
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     """Turn logits (n, classes) into probabilities: ``exp(x) / sum(exp(x))`` of every row."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # of infinity: NaN
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     shares: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
     return shares
+
+
+def check(scores: Scores, plan: Plan) -> None:
+    """Refuse scores that cannot be ranked.
+
+    Raises
+    ------
+    ModelError
+        When some are NaN or infinite.
+    """
+    good = np.isfinite(scores.probabilities)
+    if not good.all():
+        bad = int(good.size - good.sum())
+        raise ModelError(
+            f"{bad:,} of its {good.size:,} scores are NaN or infinite", source=plan.name
+        )
 
 
 def top(scores: Scores, plan: Plan, count: int) -> list[Prediction]:

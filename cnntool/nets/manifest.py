@@ -176,6 +176,7 @@ def _output(outer: Table) -> OutputSpec:
         logits=table.text("logits", None) if kind == "probabilities" else None,
         background=table.flag("background", default=False) if classes else False,
         white=table.number("white", low=0.0) if kind == "image" else 1.0,
+        black=table.number("black", 0.0, high=0.0) if kind == "image" else 0.0,
     )
     table.close()
     return spec

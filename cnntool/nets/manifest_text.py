@@ -53,7 +53,9 @@ def _input(spec: InputSpec) -> Iterator[tuple[str, Any]]:
 
 def _output(spec: OutputSpec) -> Iterator[tuple[str, Any]]:
     for key, value in spec._asdict().items():
-        if key == "white" and spec.kind != "image":
+        if key in {"white", "black"} and spec.kind != "image":
+            continue
+        if key == "black" and not value:
             continue
         if key == "background" and spec.kind not in {"probabilities", "logits"}:
             continue

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 COLOURS = 256
 """Classes that can be told apart by colour."""
 
+DARK, BRIGHT = 2, 8
+"""A picture whose values all stay below the first is not on the scale 0..255; one that passes the
+second is not on 0..1."""
+
 
 class Painting(NamedTuple):
     """A network's answer to one picture.
@@ -50,10 +54,13 @@ def paint(answer: NDArray[Any], plan: Plan) -> Painting:
     Raises
     ------
     ModelError
-        When it has no shape of a picture.
+        When it has no shape of a picture, holds NaN, or does not lie on the scale that was assumed.
     """
     if answer.ndim not in {3, 4} or len(answer) != 1 or answer.dtype.kind not in "fiu":
-        raise ModelError(f"its answer of shape {answer.shape} is no picture", source=plan.name)
+        raise _no_picture(answer.shape, plan)
+    if answer.dtype.kind == "f" and not np.isfinite(answer).all():
+        raise ModelError("its answer is not finite: there is NaN or infinity in it",
+                         source=plan.name)  # fmt: skip
     values = answer[0]
     return _map(values, plan) if plan.output.kind == "map" else _picture(values, plan)
 
@@ -64,13 +71,35 @@ def _picture(values: NDArray[Any], plan: Plan) -> Painting:
     if values.shape[0] in {1, 3}:
         values = np.moveaxis(values, 0, -1)
     if values.shape[-1] not in {1, 3}:
-        raise ModelError(f"its answer of shape {values.shape} is no picture", source=plan.name)
+        raise _no_picture(values.shape, plan)
     if plan.input.channel_order == "BGR":
         values = values[..., ::-1]
     scale, zero = plan.quantised
-    levels = (values.astype(np.float32) - zero) * np.float32(scale * 255 / plan.output.white)
+    black, white = plan.output.black, plan.output.white
+    if plan.unsure:
+        _check(float(values.min() - zero) * scale, float(values.max() - zero) * scale, white, plan)
+    levels = values.astype(np.float32) - np.float32(zero + black / scale)
+    levels *= np.float32(scale * 255 / (white - black))
     outside = float(np.mean(~((levels > -0.5) & (levels < 255.5))))
-    return Painting(np.rint(np.clip(np.nan_to_num(levels), 0, 255)).astype(np.uint8), outside)
+    return Painting(np.rint(np.clip(levels, 0, 255)).astype(np.uint8), outside)
+
+
+def _check(low: float, high: float, white: float, plan: Plan) -> None:
+    """Refuse values that do not lie on the scale that was assumed."""
+    most = max(abs(low), abs(high))
+    if most > DARK if white > BRIGHT else most <= BRIGHT:
+        return
+    raise ModelError(
+        f"its picture has values from {low:.3g} to {high:.3g}, and white was taken to be {white:g}",
+        source=plan.name,
+        hint="--white 1, --white 255 or another says which value is white",
+    )
+
+
+def _no_picture(shape: tuple[int, ...], plan: Plan) -> ModelError:
+    return ModelError(
+        f"its answer of shape {shape} is no picture", source=plan.name, hint=plan.numbers
+    )
 
 
 def _map(values: NDArray[Any], plan: Plan) -> Painting:

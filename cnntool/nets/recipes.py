@@ -18,11 +18,14 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 """Of their blue, green and red on the scale 0..255, as the VGG authors state them."""
 
+DEVIATIONS, BYTES = 8, 100
+"""How many times white a deviation may be, and the white from which on a scale is that of bytes."""
+
 RECIPES: Mapping[str, dict[str, Any]] = {
     "imagenet": {"channel_order": "RGB", "white": 1.0, "mean": MEAN, "deviation": DEVIATION},
     "torch": {"channel_order": "RGB", "white": 1.0, "mean": MEAN, "deviation": DEVIATION},
     "caffe": {"channel_order": "BGR", "white": 255.0, "mean": CAFFE_MEAN, "deviation": (1.0,) * 3},
-    "tf": {"channel_order": "RGB", "white": 2.0, "mean": (1.0,) * 3, "deviation": (1.0,) * 3},
+    "tf": {"channel_order": "RGB", "white": 1.0, "mean": (0.5,) * 3, "deviation": (0.5,) * 3},
     "unit": {"channel_order": "RGB", "white": 1.0, "mean": (0.0,) * 3, "deviation": (1.0,) * 3},
     "raw": {"channel_order": "RGB", "white": 255.0, "mean": (0.0,) * 3, "deviation": (1.0,) * 3},
 }
@@ -39,6 +42,8 @@ class Wishes(NamedTuple):
     resize: int | None = None
     crop: tuple[int, int] | None = None
     labels: Path | None = None
+    output: str | None = None
+    white: float | None = None
 
 
 def fields(recipe: str, *, grey: bool) -> dict[str, Any]:
@@ -67,10 +72,30 @@ def wished(entry: InputSpec, wishes: Wishes) -> InputSpec:
                 raise UsageError(
                     f"{len(values)} numbers for {entry.channels} channels", source=option
                 )
+            _check_scale(values, entry.white, option)
             entry = entry._replace(**{key: values * (entry.channels // len(values))})
     if wishes.resize or wishes.crop:
         entry = _resized(entry, wishes)
     return entry
+
+
+def _check_scale(values: tuple[float, ...], white: float, option: str) -> None:
+    """Refuse a mean or a deviation that belongs to the other of the scales 0..1 and 0..255."""
+    most = max(map(abs, values))
+    if option == "--mean":
+        too_large, too_small = most > white, 0 < most <= 1
+    else:
+        too_large, too_small = most > DEVIATIONS * white, min(values) < 1
+    if too_large or (too_small and white > BYTES):
+        what = "the mean" if option == "--mean" else "the deviation"
+        raise UsageError(
+            f"{', '.join(f'{value:g}' for value in values)} cannot be {what} of colours that go"
+            f" from 0 to {white:g}",
+            source=option,
+            hint="--preprocess raw makes them 0..255 (caffe: blue first, too)"
+            if too_large
+            else "--preprocess unit makes them 0..1",
+        )
 
 
 def _resized(entry: InputSpec, wishes: Wishes) -> InputSpec:

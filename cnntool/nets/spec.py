@@ -23,8 +23,9 @@ chroma is kept aside, to be joined to the picture that the network answers."""
 
 FITS = ("shorter", "stretch", "none")
 INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
-KINDS = ("probabilities", "logits", "image", "map")
-"""Outputs: two forms of class scores, a picture, a class for every pixel (or a score for each)."""
+KINDS = ("probabilities", "logits", "image", "map", "other")
+"""Outputs: two forms of class scores, a picture, a class for every pixel (or a score for each), and
+numbers that are none of these: boxes, a code, a single value."""
 
 
 class InputSpec(NamedTuple):
@@ -83,8 +84,8 @@ class OutputSpec(NamedTuple):
         The tensor before the softmax, where the graph is known to have one.
     background : bool
         Whether class 0 means "nothing of these" and comes before the first label.
-    white : float
-        Of a picture: the value of white. Values outside of 0..white are clipped.
+    white, black : float
+        Of a picture: the values of white and black. What lies outside of them is clipped.
     """
 
     name: str | None
@@ -92,6 +93,7 @@ class OutputSpec(NamedTuple):
     logits: str | None = None
     background: bool = False
     white: float = 1.0
+    black: float = 0.0
 
 
 class Accuracy(NamedTuple):

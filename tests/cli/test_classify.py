@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small import colours, picture_net
+from small import colours, picture_net, several
 
 pytest.importorskip("onnxruntime")
 
@@ -48,9 +48,10 @@ def test_tab_separated_lines(cnntool, three):
     ]
     likely = np.exp(10) / (np.exp(10) + 2)
     assert float(lines[0][2]) == pytest.approx(likely, abs=1e-6)
-    assert done.err.splitlines() == [
+    assert done.err == (
         "cnntool: note: net.onnx: assumed the shorter side resized to 8, the centre cut"
-    ]
+        " (--resize, --crop)\n"
+    )
 
 
 def test_json_records(cnntool, three, tmp_path):
@@ -172,6 +173,32 @@ def test_what_the_user_says_of_the_colours_holds(here, three, tmp_path):
         assert logits(*arguments) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("softmax", [True, False])
+def test_scores_that_are_no_numbers_are_not_ranked(here, three, tmp_path, value, softmax):
+    colours(tmp_path / "net.onnx", before=[("Mul", value)], softmax=softmax)
+    done = here("classify", "-q", *three, "r.png", code=4)
+    assert done.out == b""
+    assert done.err.startswith("cnntool: error: r.png: net.onnx: ")
+    assert done.err.endswith("of its 3 scores are NaN or infinite\n")
+    done = here("classify", "-q", *three, "--json", "r.png", "g.png", code=1)
+    assert (done.out, len(done.err.splitlines())) == (b"", 2)
+    assert here("classify", "-q", *three, "r.png", "g.png", "--fail-fast", code=4).out == b""
+
+
+def test_an_output_is_chosen(here, three, tmp_path):
+    one, other = np.eye(3, dtype=np.float32)[None, 0] * 9, np.eye(3, dtype=np.float32)[None, 2] * 9
+    several(tmp_path / "net.onnx", [("first", one), ("second", other)])
+    usual = ("classify", *three, "--top", "1", "g.png")
+    done = here(*usual)
+    assert done.text.split("\t")[3] == "red"
+    assert "assumed output first, of 2 (--output-name)" in done.err
+    done = here(*usual, "--output-name", "second")
+    assert done.text.split("\t")[3] == "blue"
+    assert "output" not in done.err
+    assert "it has no output 'third'" in here(*usual, "--output-name", "third", code=4).err
+
+
 def test_a_bad_picture_is_reported_and_skipped(cnntool, three, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
     files = ("r.png", "bad.png", "g.png")
@@ -191,7 +218,11 @@ def test_a_bad_picture_is_reported_and_skipped(cnntool, three, tmp_path):
         (4, "no model is called 'vgg16-mni'", ["-m", "vgg16-mni", "r.png"]),
         (4, "resnet50: is not here yet", ["-m", "resnet50", "r.png"]),
         (4, "nowhere.onnx: no such file", ["-m", "nowhere.onnx", "r.png"]),
-        (4, "it gives a picture, no class scores", ["-m", "picture.onnx", "r.png"]),
+        (
+            4,
+            "it gives no class scores, but output (1, 3, 8, 8): a picture",
+            ["-m", "picture.onnx", "r.png"],
+        ),
         (4, "with 3 scores, and 5 classes", ["-m", "net.onnx", "--labels", "five.txt", "r.png"]),
         (4, "truncated.onnx", ["-m", "truncated.onnx", "r.png"]),
         (4, "r.png", ["-m", "./r.png", "r.png"]),
@@ -199,6 +230,11 @@ def test_a_bad_picture_is_reported_and_skipped(cnntool, three, tmp_path):
         (2, "no device is called 'cpuu'", ["--device", "cpuu", "r.png"]),
         (2, "--crop", ["-m", "net.onnx", "--crop", "9", "r.png"]),
         (2, "'1,2' is not one number or three", ["--mean", "1,2", "r.png"]),
+        (
+            2,
+            "--mean: 104, 117, 123 cannot be the mean",
+            ["--mean", "104,117,123", "-m", "net.onnx"],
+        ),
         (2, "a deviation is above 0", ["--std", "0", "r.png"]),
         (2, "'imagnet' is not one of", ["--preprocess", "imagnet", "r.png"]),
     ],

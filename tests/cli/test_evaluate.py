@@ -84,6 +84,19 @@ def test_a_demanded_figure(here, photos):
     assert done.out  # the figures are printed all the same
 
 
+def test_scores_that_are_no_numbers_do_not_count(here, photos, tmp_path):
+    """The root of what lies below 0.5 is NaN: of these pictures the white one alone has scores."""
+    colours(tmp_path / "net.onnx", before=[("Sub", 0.5), ("Pow", 0.5)])
+    done = here("evaluate", *photos, "photos", code=4)
+    assert done.out == b""
+    assert done.err.count("of its 3 scores are NaN or infinite\n") == 5
+    assert done.err.endswith("error: net.onnx: it has no scores for any picture of photos\n")
+    Image.new("RGB", (9, 9), "white").save(tmp_path / "photos" / "red" / "2.png")
+    done = here("evaluate", *photos, "photos", code=1)
+    assert done.text.splitlines()[-1].split("\t")[:3] == ["all", "1", "1"]
+    assert "cnntool: error: photos/2/1.png: net.onnx: 3 of its 3 scores" in done.err
+
+
 def test_a_bad_picture_does_not_count(here, photos, tmp_path):
     (tmp_path / "photos" / "red" / "bad.png").write_bytes(b"nothing")
     done = here("evaluate", *photos, "photos", code=1)

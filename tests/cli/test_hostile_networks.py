@@ -149,7 +149,9 @@ def test_answers_that_are_no_numbers_are_not_counted(here, picture, tmp_path):
     ]
     save(tmp_path / "net.onnx", nodes, [info("input", [1, 3, 8, 8])], [info("out", [1, 3])])
     (tmp_path / "list.csv").write_text("picture.png,2\n")
-    assert "picture.png is NaN" in refusal(here("evaluate", *GUESS, "list.csv", code=4))
+    for verb in (("evaluate", *GUESS, "list.csv"), ("classify", *GUESS, "picture.png")):
+        refused = refusal(here(*verb, code=4))
+        assert "picture.png: net.onnx: 3 of its 3 scores are NaN or infinite" in refused
 
 
 def test_a_confusion_matrix_that_cannot_be_written_is_known_before_the_work(

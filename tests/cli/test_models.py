@@ -11,8 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mischief import CONTENT, SHA256, serving
+from onnx import TensorProto, helper
+from small import picture_net, save, several
 
 from cnntool.nets.manifest import read_manifest
 from cnntool.nets.manifest_text import manifest_text
@@ -153,9 +156,49 @@ class TestInfo:
         shutil.copy(MODELS / "vgg16-mini.toml", tmp_path)
         text = here("models", "info", "vgg16-mini.onnx").text
         assert "file         vgg16-mini.onnx\n             6.9 MB, here\n" in text
-        (tmp_path / "vgg16-mini.toml").unlink()
-        err = here("models", "info", "vgg16-mini.onnx", code=4).err
-        assert "there is no manifest beside it" in err
+
+    def test_of_a_file_without_a_manifest(self, here, store, tmp_path):
+        shutil.copy(BUILT_IN, tmp_path / "net.onnx")
+        lines = here("models", "info", "net.onnx").text.splitlines()
+        for line in (
+            "file         net.onnx",
+            "producer     cnntool",
+            "format       ONNX IR version 8, operators ai.onnx 17",
+            "inputs       input: float32 (batch, 3, height, width)",
+            "outputs      predictions/Softmax: float32 (batch, 12), class scores",
+            "manifest     none beside it: the rest is read from the file, or assumed",
+            "output       predictions/Softmax: probabilities, logits predictions",
+            "assumed      size 224 x 224 (--crop)",
+            "             --preprocess unit (the file does not say)",
+        ):
+            assert line in lines
+        record = json.loads(here("models", "info", "net.onnx", "--json").text)
+        assert record["manifest"] is None
+        assert record["reason"] is None
+        assert record["opset"] == {"": 17}
+        assert record["inputs"] == [
+            {"name": "input", "dtype": "float32", "shape": ["batch", 3, "height", "width"]}
+        ]
+        assert record["outputs"][0]["kind"] == record["kind"] == "probabilities"
+        assert record["size"] == 6947995
+        assert "--preprocess unit (the file does not say)" in record["assumed"]
+        assert here("models", "info", "absent.onnx", code=4)
+
+    def test_of_a_file_that_takes_no_picture(self, here, store, tmp_path):
+        save(
+            tmp_path / "net.onnx",
+            [helper.make_node("Add", ["a", "b"], ["c"])],
+            [helper.make_tensor_value_info(n, TensorProto.FLOAT, [1, 4]) for n in "ab"],
+            [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 4])],
+            producer="somebody",
+        )
+        reason = "it does not take one picture, but a (1, 4), b (1, 4)"
+        lines = here("models", "info", "net.onnx").text.splitlines()
+        assert f"not usable   {reason}" in lines
+        assert "             b: float32 (1, 4)" in lines
+        record = json.loads(here("models", "info", "net.onnx", "--json").text)
+        assert (record["reason"], record["producer"]) == (reason, "somebody")
+        assert [tensor["name"] for tensor in record["inputs"]] == ["a", "b"]
 
     def test_control_codes_do_not_reach_a_terminal(self, here, store, monkeypatch):
         from cnntool.cli import console
@@ -328,6 +371,20 @@ class TestAdd:
         assert spec.input.channel_order == "BGR"
         assert spec.input.crop == (64, 64)
         assert (store / "other.onnx").is_symlink()
+
+    def test_what_comes_out_can_be_said(self, here, store, tmp_path):
+        picture_net(tmp_path / "made.onnx")
+        here("models", "add", "made.onnx", "--white", "2")
+        assert read_manifest(store / "made.toml").output.white == 2
+        picture_net(tmp_path / "tanh.onnx", last=["Tanh"])
+        here("models", "add", "tanh.onnx")
+        spec = read_manifest(store / "tanh.toml")
+        assert (spec.output.black, spec.output.white, spec.input.mean) == (-1, 1, (0.5, 0.5, 0.5))
+        assert "white is 1, black is -1" in here("models", "info", "tanh").text
+        values = np.zeros((1, 9, 4), np.float32)
+        several(tmp_path / "boxes.onnx", [("boxes", values), ("scores", values[..., 0])])
+        here("models", "add", "boxes.onnx", "--output-name", "boxes")
+        assert read_manifest(store / "boxes.toml").output.kind == "other"
 
     def test_the_manifest_beside_is_taken_over(self, here, store, tmp_path):
         shutil.copy(BUILT_IN, tmp_path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
-from small import colours, map_net, picture_net, save
+from small import colours, map_net, picture_net, save, several
 
 pytest.importorskip("onnxruntime")
 
@@ -52,6 +52,61 @@ def test_clipping_is_told(here, photo, tmp_path):
     record = json.loads(done.out)
     assert record["clipped"] == pytest.approx((photo > 0).mean())
     assert (record["height"], record["width"], record["classes"]) == (8, 8, None)
+    assert (record["black"], record["white"]) == (0, 255)
+
+
+@pytest.mark.parametrize(("last", "black"), [("Sigmoid", 0.0), ("Tanh", -1.0)])
+def test_a_last_operator_that_bounds_the_picture_tells_what_is_white(
+    here, photo, tmp_path, last, black
+):
+    picture_net(tmp_path / "net.onnx", factor=3.0, last=[last])
+    done = here("run", "-m", "net.onnx", "photo.png", "-o", "out.png")
+    given = photo / 255.0 if last == "Sigmoid" else photo / 127.5 - 1
+    made = 1 / (1 + np.exp(-3 * given)) if last == "Sigmoid" else np.tanh(3 * given)
+    expected = np.rint((made - black) / (1 - black) * 255)
+    pixels = np.asarray(Image.open(tmp_path / "out.png"))
+    assert np.abs(pixels - expected).max() <= 1
+    assert pixels.max() > 80
+    assert "(as the pictures that it makes)" in done.err
+
+
+def test_a_picture_in_0_1_that_nothing_announces_is_no_black_one(here, photo, tmp_path):
+    picture_net(tmp_path / "net.onnx", factor=1 / 255)
+    usual = ("run", "-m", "net.onnx", "--preprocess", "raw", "photo.png", "-o", "out.png")
+    done = here(*usual, code=4)
+    low, high = photo.min() / 255, photo.max() / 255
+    values = f"its picture has values from {low:.3g} to {high:.3g}"
+    assert f"{values}, and white was taken to be 255" in done.err
+    assert "hint: --white 1, --white 255 or another says which value is white" in done.err
+    assert not (tmp_path / "out.png").exists()
+    here(*usual, "--white", "1")
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out.png")), photo)
+    here(*usual, "--white", "255", "--overwrite")  # who asks for black gets it
+    assert np.asarray(Image.open(tmp_path / "out.png")).max() <= 1
+
+
+def test_a_picture_of_nan_is_reported(here, photo, tmp_path):
+    picture_net(tmp_path / "net.onnx", factor=np.nan)
+    done = here("run", "-q", "-m", "net.onnx", "photo.png", "-o", "out.png", code=4)
+    assert done.err == (
+        "cnntool: error: photo.png: net.onnx: its answer is not finite:"
+        " there is NaN or infinity in it\n"
+    )
+    assert not (tmp_path / "out.png").exists()
+
+
+def test_an_output_is_chosen(here, photo, tmp_path):
+    grey, white = np.full((1, 1, 8, 8), 99, np.float32), np.full((1, 1, 8, 8), 255, np.float32)
+    several(tmp_path / "net.onnx", [("code", white[0, 0, :1]), ("a", grey), ("b", white)], side=8)
+    for arguments, value in (((), 99), (("--output-name", "b"), 255)):
+        done = here(
+            "run", "-m", "net.onnx", "photo.png", "-o", "out.png", "--overwrite", *arguments
+        )
+        assert (np.asarray(Image.open(tmp_path / "out.png")) == value).all()
+        assert ("output a, of 3 (--output-name)" in done.err) == (not arguments)
+    error = here("run", "-m", "net.onnx", "photo.png", "--output-name", "c", code=4).err
+    assert "it has no output 'c'" in error
+    assert "hint: it has code, a, b" in error
 
 
 def test_a_map_is_painted(here, tmp_path):
@@ -107,7 +162,9 @@ def test_pipes_and_folders(cnntool, photo, tmp_path):
 
 def test_errors(fails, photo, tmp_path):
     colours(tmp_path / "net.onnx")
-    assert "it gives class scores, no picture" in fails(4, "run", "-m", "net.onnx", "photo.png")
+    error = fails(4, "run", "-m", "net.onnx", "photo.png")
+    assert "it gives no picture, but scores (N, 3): class scores" in error
+    assert "try 'cnntool classify'" in error
     picture_net(tmp_path / "net.onnx")
     (tmp_path / "out.png").write_bytes(b"precious")
     assert "it exists already" in fails(

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import TensorProto, helper
 from PIL import Image
@@ -81,6 +82,20 @@ def test_a_network_that_takes_blue_first(here, net, tmp_path):
         assert (picture(tmp_path / name) == expected).all()
     here("weights", "-q", "bgr.onnx", "-o", "c.npy")
     assert (np.load(tmp_path / "c.npy") == FIRST).all()  # numbers are as the network has them
+
+
+@pytest.mark.parametrize(
+    ("producer", "first", "other"), [("onnx-caffe2", "blue", "rgb"), ("pytorch", "red", "bgr")]
+)
+def test_an_order_that_is_a_guess_is_said(here, net, tmp_path, producer, first, other):  # noqa: PLR0917
+    model = onnx.load(tmp_path / "net.onnx")
+    model.producer_name = producer
+    onnx.save(model, tmp_path / "net.onnx")
+    done = here("weights", "net.onnx", "--layer", "conv:1", "-o", "a.png")
+    assert f"{first} is taken to come first; --channel-order {other} swaps" in done.err
+    done = here("weights", "net.onnx", "--layer", "conv:1", "--channel-order", other, "-o", "b.png")
+    assert "come first" not in done.err
+    assert not np.array_equal(picture(tmp_path / "a.png"), picture(tmp_path / "b.png"))
 
 
 def test_deeper_layers_and_every_choice_of_the_drawing(here, net, tmp_path):

@@ -13,12 +13,17 @@ TYPES = {
 }
 
 
-def save(path, nodes, inputs, outputs, weights=(), *, opset=17, metadata=None):
+def save(path, nodes, inputs, outputs, weights=(), *, opset=17, metadata=None, producer=""):
     """Write a model; a weight is (name, array), an input or output a value info."""
     graph = helper.make_graph(
         nodes, "net", inputs, outputs, [numpy_helper.from_array(v, n) for n, v in weights]
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    model = helper.make_model(
+        graph,
+        opset_imports=[helper.make_opsetid("", opset)],
+        ir_version=8,
+        producer_name=producer,
+    )
     if metadata:
         helper.set_model_props(model, metadata)
     onnx.save(model, path)
@@ -36,6 +41,8 @@ def colours(
     background=False,
     tail=(),
     metadata=None,
+    producer="",
+    before=(),
 ):
     """Write a classifier whose logits are ten times the mean red, green and blue that go in."""
     shape = [batch, 3, side, side] if layout == "NCHW" else [batch, side, side, 3]
@@ -43,6 +50,11 @@ def colours(
     if dtype != "float32":
         nodes.append(helper.make_node("Cast", ["input"], ["floats"], to=TensorProto.FLOAT))
         last = "floats"
+    weights = []
+    for place, (op, number) in enumerate(before):  # what scales the colours inside the graph
+        weights.append((f"number {place}", np.asarray(number, np.float32)))
+        nodes.append(helper.make_node(op, [last, f"number {place}"], [f"scaled {place}"]))
+        last = f"scaled {place}"
     axes = [2, 3] if layout == "NCHW" else [1, 2]
     nodes.append(helper.make_node("ReduceMean", [last], ["means"], axes=axes, keepdims=0))
     matrix = np.eye(3, dtype=np.float32) * 10
@@ -54,7 +66,7 @@ def colours(
     if softmax:
         nodes.append(helper.make_node("Softmax", ["logits"], ["scores"], axis=-1))
         last = "scores"
-    weights = [("matrix", matrix)]
+    weights.append(("matrix", matrix))
     out = [batch, classes]
     for op, *arguments in tail:
         if op == "four":  # (N, classes, 1, 1), as old exporters leave it
@@ -72,15 +84,26 @@ def colours(
         [helper.make_tensor_value_info(last, kind, out)],
         weights,
         metadata=metadata,
+        producer=producer,
     )
 
 
-def picture_net(path, *, factor=1.0, dtype="float32", layout="NCHW", side=(8, 8), metadata=None):
-    """Write a network that multiplies what goes in."""
+def picture_net(
+    path, *, factor=1.0, dtype="float32", layout="NCHW", side=(8, 8), metadata=None, last=()
+):
+    """Write a network that multiplies what goes in; ``last`` has the operators behind that."""
     shape = [1, 3, *side] if layout == "NCHW" else [1, *side, 3]
+    names = ["product", *(f"made {place}" for place, _ in enumerate(last))]
+    names[-1] = "output"
     return save(
         path,
-        [helper.make_node("Mul", ["input", "factor"], ["output"])],
+        [
+            helper.make_node("Mul", ["input", "factor"], names[:1]),
+            *(
+                helper.make_node(op, [name], [after])
+                for op, name, after in zip(last, names, names[1:], strict=False)
+            ),
+        ],
         [helper.make_tensor_value_info("input", TYPES[dtype], shape)],
         [helper.make_tensor_value_info("output", TYPES[dtype], shape)],
         [("factor", np.array(factor, dtype))],
@@ -95,4 +118,33 @@ def map_net(path, *, side=8):
         [helper.make_node("ArgMax", ["input"], ["classes"], axis=1, keepdims=0)],
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, side, side])],
         [helper.make_tensor_value_info("classes", TensorProto.INT64, [1, side, side])],
+    )
+
+
+def several(path, outputs, *, side=32, nodes=()):
+    """Write a network of a picture whose outputs are constants: (name, values) each.
+
+    ``nodes`` makes a tensor ``raw NAME`` into NAME: (operator, name).
+    """
+    made = {name: op for op, name in nodes}
+    weights, graph, infos = [("zero", np.zeros(1, np.float32))], [], []
+    graph.append(helper.make_node("ReduceMean", ["input"], ["mean"], keepdims=0))
+    graph.append(helper.make_node("Mul", ["mean", "zero"], ["none"]))
+    for name, values in outputs:
+        weights.append((f"{name} values", values))
+        target = f"raw {name}" if name in made else name
+        if values.dtype == np.float32:
+            graph.append(helper.make_node("Add", ["none", f"{name} values"], [target]))
+        else:
+            graph.append(helper.make_node("Identity", [f"{name} values"], [target]))
+        if name in made:
+            graph.append(helper.make_node(made[name], [target], [name]))
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        infos.append(helper.make_tensor_value_info(name, kind, values.shape))
+    return save(
+        path,
+        graph,
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, side, side])],
+        infos,
+        weights,
     )

@@ -19,8 +19,8 @@ def plan_of(path, spec=None, **wishes):
     return plan_for("net", read_graph(path), spec, Wishes(**wishes))
 
 
-def test_a_float_network_gets_imagenets_recipe(tmp_path):
-    plan = plan_of(colours(tmp_path / "net.onnx", side=224))
+def test_a_float_network_of_torch_gets_imagenets_recipe(tmp_path):
+    plan = plan_of(colours(tmp_path / "net.onnx", side=224, producer="pytorch"))
     entry = plan.input
     assert (entry.layout, entry.dtype, entry.size, entry.batch) == (
         "NCHW",
@@ -37,8 +37,9 @@ def test_a_float_network_gets_imagenets_recipe(tmp_path):
     )
     assert plan.taps == ("scores", "logits")
     assert plan.assumed == (
-        "--preprocess imagenet", "the shorter side resized to 256, the centre cut",
-    )  # fmt: skip
+        "--preprocess imagenet (as torchvision's networks want; the file does not say)",
+        "the shorter side resized to 256, the centre cut (--resize, --crop)",
+    )
 
 
 def test_whole_numbers_go_in_as_they_are(tmp_path):
@@ -55,7 +56,7 @@ def test_small_pictures_are_not_cut(tmp_path):
 def test_a_free_size_is_assumed(tmp_path):
     plan = plan_of(colours(tmp_path / "net.onnx", side="S"))
     assert plan.input.size == (224, 224)
-    assert "size 224 x 224" in plan.assumed
+    assert "size 224 x 224 (--crop)" in plan.assumed
     plan = plan_of(tmp_path / "net.onnx", resize=100)
     assert (plan.input.size, plan.input.resize, plan.input.crop) == ((100, 100), 100, (100, 100))
     assert not any("size" in text for text in plan.assumed)
@@ -163,7 +164,7 @@ def test_wishes():
     entry = InputSpec("in", size=(8, 8), mean=(1.0, 2.0, 3.0), deviation=(4.0, 5.0, 6.0))
     swapped = wished(entry, Wishes(channel_order="BGR"))
     assert (swapped.mean, swapped.deviation) == ((3, 2, 1), (6, 5, 4))
-    assert wished(entry, Wishes(mean=(7.0,))).mean == (7, 7, 7)
+    assert wished(entry, Wishes(mean=(0.7,))).mean == (0.7, 0.7, 0.7)
     caffe = wished(entry, Wishes(preprocess="caffe", deviation=(2.0,)))
     assert (caffe.channel_order, caffe.white, caffe.mean) == ("BGR", 255, CAFFE_MEAN)
     assert caffe.deviation == (2, 2, 2)

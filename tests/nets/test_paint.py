@@ -13,17 +13,42 @@ from cnntool.nets.paint import Painting, back, paint, palette, with_chroma
 from cnntool.nets.spec import InputSpec, OutputSpec
 
 
-def plan(kind="image", white=255.0, labels=None, quantised=(1.0, 0.0), **entry):
-    return Plan(
-        "net", InputSpec("in", **entry), OutputSpec("out", kind, white=white), labels, quantised
-    )
+def plan(kind="image", white=255.0, labels=None, quantised=(1.0, 0.0), black=0.0, **entry):
+    output = OutputSpec("out", kind, white=white, black=black)
+    return Plan("net", InputSpec("in", **entry), output, labels, quantised)
 
 
 def test_a_picture_is_rounded_and_clipped():
-    answer = np.array([-3.0, 0.4, 99.6, 255.4, 300.0, np.nan], np.float32).reshape(1, 1, 1, 6)
+    answer = np.array([-3.0, 0.4, 99.6, 255.4, 300.0], np.float32).reshape(1, 1, 1, 5)
     painting = paint(answer, plan())
-    assert painting.pixels.ravel().tolist() == [0, 0, 100, 255, 255, 0]
-    assert painting.clipped == pytest.approx(0.5)
+    assert painting.pixels.ravel().tolist() == [0, 0, 100, 255, 255]
+    assert painting.clipped == pytest.approx(0.4)
+    dark = paint(answer / 100, plan(white=1.0, black=-1.0))
+    assert dark.pixels.ravel().tolist() == [124, 128, 254, 255, 255]
+
+
+@pytest.mark.parametrize("kind", ["image", "map"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_no_colour(kind, value):
+    answer = np.zeros((1, 3, 2, 2), np.float32)
+    answer[0, 1, 1, 1] = value
+    with pytest.raises(ModelError, match="NaN or infinity"):
+        paint(answer, plan(kind))
+
+
+@pytest.mark.parametrize(("white", "most", "suits"), [
+    (255.0, 1.4, False), (255.0, 3.0, True), (1.0, 3.0, True), (1.0, 200.0, False),
+])  # fmt: skip
+def test_a_white_that_was_assumed_is_checked_by_the_values(white, most, suits):
+    answer = np.linspace(-0.1, most, 12, dtype=np.float32).reshape(1, 3, 2, 2)
+    unsure = plan(white=white)._replace(unsure=True)
+    if suits:
+        assert np.array_equal(paint(answer, unsure).pixels, paint(answer, plan(white=white)).pixels)
+    else:
+        with pytest.raises(ModelError, match=f"and white was taken to be {white:g}") as error:
+            paint(answer, unsure)
+        assert "--white" in error.value.hint
+        paint(answer, plan(white=white))
 
 
 def test_layouts_and_white():
