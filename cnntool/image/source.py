@@ -43,6 +43,8 @@ class Source:
         Larger pictures are refused.
     allow_nan : bool
         Whether NaN and infinities may be among the numbers.
+    strict : bool
+        Whether damage that a decoder can get over is an error.
 
     Attributes
     ----------
@@ -62,10 +64,12 @@ class Source:
         name: str,
         max_pixels: int,
         allow_nan: bool,
+        strict: bool = False,
     ) -> None:
         self.name = name
         self.max_pixels = max_pixels
         self.allow_nan = allow_nan
+        self.strict = strict
         self._owned = isinstance(target, (str, bytes, os.PathLike))
         with self.reading():
             if isinstance(target, (str, bytes, os.PathLike)):
