@@ -158,8 +158,14 @@ class Reader(ABC):
         for top in range(0, self.info.height, rows):
             yield np.ascontiguousarray(pixels[top : top + rows])
 
-    def _report_damage(self, reason: str) -> None:
-        """Note damage that the decoder got over; if the source is strict, refuse it."""
+    def report_damage(self, reason: str) -> None:
+        """Note damage that the decoder got over; if the source is strict, refuse it.
+
+        Raises
+        ------
+        InputError
+            When damage is an error.
+        """
         if self._source.strict:
             raise self._source.error(reason)
         note = f"{reason}; what could be decoded is used, --strict refuses it"

@@ -118,6 +118,11 @@ class Source:
         self._stream.seek(0)
         return self._stream
 
+    def body(self, size: int) -> bytes:
+        """Return the first `size` bytes, or all if there are fewer."""
+        with self.reading():
+            return _read_up_to(self.file(), size)
+
     def close(self) -> None:
         """Close what was opened here; a stream that was handed in stays open."""
         if self._owned:

@@ -161,7 +161,7 @@ def unpack(body: bytes, bits: int, shape: tuple[int, int, int]) -> NDArray[np.ui
         for place in range(8):
             byte, bit = divmod(place * bits, 8)
             stop = byte + (groups - 1) * bits + 1
-            three = np.zeros((len(some), groups), np.uint32)
+            three: NDArray[Any] = np.zeros((len(some), groups), np.uint32)
             for offset in range(3):
                 three = three << 8 | padded[:, byte + offset : stop + offset : bits]
             out = samples[top : top + step, place::8]

@@ -198,7 +198,7 @@ class _TiffReader(Reader):
         except CodecError as error:
             raise self._source.error("damaged or truncated TIFF") from error
         if not sound:
-            self._report_damage("damaged TIFF: a strip does not end where its rows end")
+            self.report_damage("damaged TIFF: a strip does not end where its rows end")
         if page.packed:
             return unpack(body, bits, shape)
         return undo_prediction(body, page.predictor, self._dtype, shape)
