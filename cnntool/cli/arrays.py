@@ -80,7 +80,12 @@ def result(command: F) -> F:
 
 
 def read(
-    path: Path, *, layout: str = "auto", max_pixels: int = 100_000_000, allow_nan: bool = False
+    path: Path,
+    *,
+    layout: str = "auto",
+    max_pixels: int = 100_000_000,
+    allow_nan: bool = False,
+    strict: bool = False,
 ) -> Stack:
     """Read one picture, matrix or stack of maps.
 
@@ -90,7 +95,7 @@ def read(
         A file; ``-`` is stdin.
     layout : {'auto', 'chw', 'hwc'}
         See `cnntool.image.files.open_reader`.
-    max_pixels, allow_nan
+    max_pixels, allow_nan, strict
         See `cnntool.image.files.open_reader`.
 
     Raises
@@ -101,7 +106,8 @@ def read(
     if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
     (item,) = expand([path], recursive=False)
-    with Ahead([item], max_pixels=max_pixels, allow_nan=allow_nan, layout=layout) as readers:
+    limits: dict[str, Any] = {"max_pixels": max_pixels, "allow_nan": allow_nan, "strict": strict}
+    with Ahead([item], **limits, layout=layout) as readers:
         return _whole(next(iter(readers)))
 
 
@@ -163,6 +169,7 @@ def run(
         max_pixels=settings["max_pixels"],
         allow_nan=settings["allow_nan"],
         layout=settings["layout"],
+        strict=settings["strict"],
     ) as readers:
         return readers.each(one, doing)
 
@@ -194,6 +201,6 @@ def check_size(shape: tuple[int, int], samples: int, max_pixels: int) -> None:
 def _whole(opened: Opened) -> Stack:
     """Read an opened input to its end."""
     with opened.reader() as reader:
-        for text in reader.info.notes:
-            console.note(f"{opened.item.name}: {text}")
-        return Stack(opened.item, reader.info, reader.read())
+        values, info = reader.read(), reader.info  # damage is known by now
+    console.notes(opened.item.name, info.notes)
+    return Stack(opened.item, info, values)

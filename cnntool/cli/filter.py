@@ -118,6 +118,7 @@ def command(
         max_pixels=settings["max_pixels"],
         allow_nan=settings["allow_nan"],
         layout=settings["layout"],
+        strict=settings["strict"],
     ) as readers:
         work = Work(
             settings=settings,
@@ -170,8 +171,6 @@ class Work(NamedTuple):
         item = opened.item
         with opened.reader() as reader:
             info = reader.info
-            for text in info.notes:
-                console.note(f"{item.name}: {text}")
             format_name = choose_format(info, self.settings["format_name"], self.naming.named)
             rendering = plan_rendering(self._plan(info), info, format_name, self.style)
             if rendering.sheet:
@@ -181,6 +180,7 @@ class Work(NamedTuple):
                 check_size((height, width), maps, self.settings["max_pixels"])
             if self.settings["explain"]:
                 console.result("\n".join(report.explain(item.name, info, rendering)))
+                console.notes(item.name, opened.notes)
                 return
             row = FORMATS[format_name]
             target = self.naming.place(
@@ -194,6 +194,7 @@ class Work(NamedTuple):
                 threads=self._workers(opened, rendering),
                 count=self.settings["as_json"] or console.TALK.verbose,
             )
+            console.notes(item.name, reader.info.notes)  # damage is known by now
         if clipped:
             console.detail(f"{item.name}: {clipped:.2%} of the values were clipped")
         if self.settings["as_json"]:

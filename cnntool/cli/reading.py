@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 
 class Opened:
-    """An input whose decoding has begun, or the error with which that failed."""
+    """An input whose decoding has begun, or the error with which that failed.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What was worth telling before decoding began.
+    """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, item: Item, **limits: Any) -> None:
         self.item = item
@@ -35,6 +43,7 @@ class Opened:
         except CnntoolError as error:
             self._error = error
             return
+        self.notes = reader.info.notes
         self._rows = max(1, reader.info.strip_rows // 2)
         if reader.window is None:
             reader.start(self._rows, ahead=3)
@@ -70,18 +79,25 @@ class Ahead:
     ----------
     items : iterable of Item
         What to open.
-    max_pixels, allow_nan, layout
+    max_pixels, allow_nan, strict, layout
         See `open_reader`.
     """
 
     def __init__(
-        self, items: Iterable[Item], *, max_pixels: int, allow_nan: bool, layout: str = "auto"
+        self,
+        items: Iterable[Item],
+        *,
+        max_pixels: int,
+        allow_nan: bool,
+        strict: bool,
+        layout: str = "auto",
     ) -> None:
         self._items = iter(items)
         self._limits: dict[str, Any] = {
             "max_pixels": max_pixels,
             "allow_nan": allow_nan,
             "layout": layout,
+            "strict": strict,
         }
         self._open: deque[Opened] = deque()
         self._fill()
@@ -118,7 +134,8 @@ class Ahead:
         with console.Progress(doing) as progress:
             for opened in progress.track(self):
                 try:
-                    work(opened)
+                    with console.notes_on_success():
+                        work(opened)
                     codes.append(0)
                 except CnntoolError as error:
                     error.source = error.source or opened.item.name

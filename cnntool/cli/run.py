@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @labels_option
 @preprocessing
 @options.fail_fast
-@options.max_pixels
+@options.reading
 @options.json_lines
 @running
 @options.talk
@@ -58,6 +58,7 @@ def command(
     native: bool,
     fail_fast: bool,
     max_pixels: int,
+    strict: bool,
     as_json: bool,
     **settings: Any,
 ) -> int:
@@ -80,6 +81,7 @@ def command(
             partial(_made, spec=network.plan.input),
             threads=usable_cpus(),
             max_pixels=max_pixels,
+            strict=strict,
             fail_fast=fail_fast,
         )
         writing = _Writing(network, naming, format_name, overwrite, native, as_json)

@@ -44,7 +44,7 @@ _STRANGERS = (
     (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000 is not supported"),
     (rb"8BPS", "Photoshop files are not supported"),
     (rb"v/1\x01", "OpenEXR is not supported"),
-    (rb"P7\s|P[Ff]\s", "PAM and PFM are not supported"),
+    (rb"P7\s", "PAM is not supported"),
     (
         rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf",
         "this is a compressed archive, not a picture",
@@ -65,6 +65,7 @@ def open_reader(
     max_pixels: int = 100_000_000,
     allow_nan: bool = False,
     layout: str | None = None,
+    strict: bool = False,
 ) -> Reader:
     """Open a picture or a matrix; its content, not its name, tells the format.
 
@@ -81,6 +82,9 @@ def open_reader(
     layout : {'chw', 'hwc', 'auto'}, optional
         Axes of a ``.npy`` array that has three; by default a guess from its shape, of which
         ``auto`` has a note where it may be wrong.
+    strict : bool
+        Whether damage that a decoder can get over is an error. If it is not, it is among the
+        reader's ``info.notes`` once the pixels have been read.
 
     Returns
     -------
@@ -92,7 +96,14 @@ def open_reader(
     InputError
         When it cannot be opened, is none of `FORMATS`, is damaged or too large.
     """
-    opened = Source(source, name=name, max_pixels=max_pixels, allow_nan=allow_nan, layout=layout)
+    opened = Source(
+        source,
+        name=name,
+        max_pixels=max_pixels,
+        allow_nan=allow_nan,
+        strict=strict,
+        layout=layout,
+    )
     try:
         reader = _row(opened).reader()(opened)
     except BaseException:
@@ -219,6 +230,7 @@ def read_image(
     name: str,
     max_pixels: int = 100_000_000,
     allow_nan: bool = False,
+    strict: bool = False,
 ) -> tuple[NDArray[Any], ImageInfo]:
     """Read a whole picture or matrix. See `open_reader`.
 
@@ -227,7 +239,9 @@ def read_image(
     pixels : ndarray of shape (height, width, samples)
     info : ImageInfo
     """
-    with open_reader(source, name=name, max_pixels=max_pixels, allow_nan=allow_nan) as reader:
+    with open_reader(
+        source, name=name, max_pixels=max_pixels, allow_nan=allow_nan, strict=strict
+    ) as reader:
         return reader.read(), reader.info
 
 

@@ -45,6 +45,8 @@ class Source:
         Whether NaN and infinities may be among the numbers.
     layout : str, optional
         Axes of an array that has three, see `cnntool.image.files.open_reader`.
+    strict : bool
+        Whether damage that a decoder can get over is an error.
 
     Attributes
     ----------
@@ -65,11 +67,13 @@ class Source:
         max_pixels: int,
         allow_nan: bool,
         layout: str | None = None,
+        strict: bool = False,
     ) -> None:
         self.name = name
         self.layout = layout
         self.max_pixels = max_pixels
         self.allow_nan = allow_nan
+        self.strict = strict
         self._owned = isinstance(target, (str, bytes, os.PathLike))
         with self.reading():
             if isinstance(target, (str, bytes, os.PathLike)):
@@ -117,6 +121,11 @@ class Source:
             self._stream, self._seekable, self._owned = io.BytesIO(body), True, True
         self._stream.seek(0)
         return self._stream
+
+    def body(self, size: int) -> bytes:
+        """Return the first `size` bytes, or all if there are fewer."""
+        with self.reading():
+            return _read_up_to(self.file(), size)
 
     def close(self) -> None:
         """Close what was opened here; a stream that was handed in stays open."""
