@@ -57,6 +57,12 @@ PASSING = _set(
 )
 """Hand a tensor on: the same numbers in the same places, in another type at most."""
 
+QUANTISING = _set("QuantizeLinear DequantizeLinear DynamicQuantizeLinear")
+"""Turn real numbers into whole ones, and back."""
+
+ARRANGING = PASSING | _set("Transpose Reshape Flatten Squeeze Unsqueeze")
+"""Hand a tensor on, perhaps in another arrangement of its axes."""
+
 HELPING = PASSING | _set(
     "Transpose Squeeze Unsqueeze Shape Size Constant ConstantOfShape Range Expand Tile Slice "
     "Split Gather GatherElements GatherND Where Equal Less LessOrEqual Greater GreaterOrEqual "
