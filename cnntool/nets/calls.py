@@ -6,6 +6,7 @@ by whoever asked the network. A module that is called twice has two.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from .flow import result
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from .flow import Flow
     from .graph import Graph, Node
     from .scopes import Number, Scope, Scopes
+
+_CALL = "pkg.torch.onnx.fx_node"
+_NAMES = re.compile(r"%(\w+)")
+_SHAPING = ("view", "_unsafe_view", "reshape", "flatten", "unflatten", "permute", "transpose", "t_",
+            "squeeze", "unsqueeze", "expand", "pad", "constant_pad", "slice")  # fmt: skip
+"""How PyTorch's calls are named that a later one may have swallowed."""
 
 _CLASSES = "pkg.torch.onnx.class_hierarchy"
 _LIBRARY = "torch.nn.modules."
@@ -85,17 +92,13 @@ class Calls:
         numbers = sorted(self._told(scope))
         return numbers.index(call) + 1 if call in numbers else 0
 
-    def _numbers(self, scope: Scope) -> list[Number | None]:
-        places = (self._places[index] for index in scope.nodes)
-        return [place.calls[scope.depth] for place in places if place is not None]
-
     def _told(self, scope: Scope) -> set[Number]:
-        return {number for number in self._numbers(scope) if number is not None}
+        return {number for number in scope.calls if number is not None}
 
     def _numbered(self, scope: Scope) -> list[list[int]]:
         """Sort the nodes of a module by its calls; empty where the exporter does not tell them."""
         calls: dict[Number, list[int]] = {}
-        for index, number in zip(scope.nodes, self._numbers(scope), strict=True):
+        for index, number in zip(scope.nodes, scope.calls, strict=True):
             if number is None:
                 return []
             calls.setdefault(number, []).append(index)
@@ -113,8 +116,13 @@ class Calls:
         return [nodes[start : start + period] for start in range(0, len(nodes), period)]
 
     def _trait(self, scope: Scope, index: int) -> Hashable:
+        return self._graph.nodes[index].op, self._inner(scope, index)
+
+    def _inner(self, scope: Scope, index: int) -> tuple[str, ...]:
+        """Name the modules in a module that a node of it lies in."""
         place = self._places[index]
-        return self._graph.nodes[index].op, place and place.modules[scope.depth + 1 :]
+        within = place is not None and scope.name in place.modules
+        return place.modules[scope.depth + 1 :] if place and within else ()
 
     def _apart(self, scope: Scope, outputs: Sequence[Output]) -> bool:
         """Tell whether what is done again and again is done in a call each, not in a loop within.
@@ -134,8 +142,7 @@ class Calls:
 
     def _is_plain(self, scope: Scope) -> bool:
         """Tell whether a module does each thing in it once: one without others, or a Sequential."""
-        rest = [(place.modules[scope.depth + 1 :] if place else ()) for place in
-                (self._places[index] for index in scope.nodes)]  # fmt: skip
+        rest = [self._inner(scope, index) for index in scope.nodes]
         if all(rest):
             before = f"{scope.name}."
             return all(
@@ -188,16 +195,31 @@ class Calls:
             if tensor in self._results:
                 leaves, clear = True, clear and sure
             for user in self._flow.users(tensor):
+                more = [t for t in user.outputs if t in self._flow.data and t not in seen]
                 if user.index in inside:
                     stays = True
                 elif self._places[user.index] is not None or self._is_layer(user):
-                    leaves, clear = True, clear and sure
-                else:
-                    known = sure and (user.op in ARRANGING or user.op in QUANTISING)
-                    more = [t for t in user.outputs if t in self._flow.data and t not in seen]
+                    leaves, clear = True, clear and sure and self._uses(user, tensor)
+                else:  # what is made several things of was one thing in its module
+                    known = user.op in ARRANGING or user.op in QUANTISING or len(more) > 1
                     seen.update(more)
-                    ahead += [(t, known) for t in more]
+                    ahead += [(t, sure and known) for t in more]
         return _Fate(leaves, stays, clear)
+
+    def _uses(self, user: Node, tensor: str) -> bool:
+        """Tell whether a node was given a tensor as it is, by PyTorch's note of the call.
+
+        An exporter that joins two changes of shape leaves only the later one, and its module.
+        """
+        note = user.metadata.get(_CALL, "")
+        arguments = _NAMES.findall(note.partition("args = ")[2])
+        maker = self._graph.producer_of.get(tensor)
+        made = _NAMES.findall(maker.metadata.get(_CALL, "") if maker else "")[:1]
+        if tensor in arguments or not made or made[0] in arguments:
+            return True
+        return all(
+            name in self._graph.producer_of or not name.startswith(_SHAPING) for name in arguments
+        )
 
     def _is_layer(self, node: Node) -> bool:
         """Tell whether a node whose name is lost is a layer of its own: it has weights."""

@@ -232,16 +232,23 @@ def find_tail(flow: Flow, tensor: str, kinds: dict[int, str], *, stop: bool) -> 
     return Tail(shown or reached, tuple(after), bool(shown), last)
 
 
+def kernel_of(node: Node) -> str:
+    """Name the kernel of a convolution, or the matrix of a product; empty for other nodes."""
+    if node.op in KERNEL:
+        return operand(node, KERNEL[node.op])
+    return operand(node, FACTORS[node.op][1]) if node.op in FACTORS else ""
+
+
 def folds_norm(node: Node) -> bool:
     """Tell whether the exporter put the batch norm behind a convolution or a product into it.
 
     PyTorch's exporters leave a note of the norm, or a kernel and a bias that have lost their names;
     tf2onnx calls the kernel so, and TFLite joins the names of both.
     """
-    if node.op not in KERNEL and node.op not in FACTORS:
+    kernel = kernel_of(node)
+    if not kernel:
         return False
     scopes = node.metadata.get(NOTE, "")
-    kernel = operand(node, KERNEL[node.op] if node.op in KERNEL else FACTORS[node.op][1])
     return (
         "batch_norm" in scopes.rpartition(",")[2]
         or "/merged_input" in kernel

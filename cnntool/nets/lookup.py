@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
 from .calls import Calls
-from .flow import operand, result
-from .following import NOTE, dequantised
+from .flow import result
+from .following import NOTE, dequantised, kernel_of
 from .names import (
     common_scopes,
     components,
@@ -20,7 +20,7 @@ from .names import (
     split_count,
     uncounted,
 )
-from .operators import FACTORS, KERNEL, KINDS
+from .operators import KINDS
 from .rows import noted_modules
 from .scopes import Scopes
 
@@ -172,10 +172,8 @@ class Index:
 
     def _owners(self, row: Layer) -> Iterator[str]:
         """Name the layers of Keras that the path of a kernel's name leads through."""
-        node = self._graph.nodes[row.members[0]]
-        if node.op in KERNEL or (row.kind == "dense" and node.op in FACTORS):
-            place = KERNEL[node.op] if node.op in KERNEL else FACTORS[node.op][1]
-            path = path_scopes(operand(node, place))
+        if row.kind in {"conv", "dense"}:
+            path = path_scopes(kernel_of(self._graph.nodes[row.members[0]]))
             if self._scopes.renamed:
                 path = tuple(split_count(part)[0] for part in path)
             for end in range(2, len(path) + 1):

@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from .flow import operand, result
-from .following import NOTE
+from .following import NOTE, folds_norm, kernel_of
 from .names import (
     is_inserted,
     noted_scopes,
@@ -20,7 +20,7 @@ from .names import (
     split_count,
     torch_modules,
 )
-from .operators import BIAS, FACTORS, KERNEL, QUANTISING
+from .operators import BIAS, QUANTISING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,11 +63,14 @@ class Scope(NamedTuple):
         How many modules are around it.
     nodes : list of int
         Indices of the nodes in it, and in the modules in it, in their order.
+    calls : list of Number or None
+        In which call of it each of them was made, where the exporter tells.
     """
 
     name: str
     depth: int
     nodes: list[int]
+    calls: list[Number | None]
 
 
 class Found(NamedTuple):
@@ -134,8 +137,12 @@ class Scopes:
         for index, place in enumerate(self.places):
             if flow.data.isdisjoint(graph.nodes[index].outputs):
                 continue
-            for depth, name in enumerate(place.modules if place else ()):
-                self._scopes.setdefault(name, Scope(name, depth, [])).nodes.append(index)
+            for depth, (name, call) in enumerate(zip(*place, strict=True) if place else ()):
+                self._enter(index, depth, name, call)
+            also = reader.merged.get(index, Place((), ()))
+            for depth, (name, call) in enumerate(zip(*also, strict=True)):
+                if place is None or name not in place.modules:
+                    self._enter(index, depth, name, call)
         self._known, self._written = _Names(), _Names()
         for name, scope in self._scopes.items():
             self._known.add(name, Found(scope))
@@ -144,6 +151,11 @@ class Scopes:
                 self._written.add(name, Found(self._scopes[module], call))
         tops = {scope.name for scope in self._scopes.values() if not scope.depth}
         self._around = f"{tops.pop()}{'.' if self.torch else '/'}" if len(tops) == 1 else ""
+
+    def _enter(self, index: int, depth: int, name: str, call: Number | None) -> None:
+        scope = self._scopes.setdefault(name, Scope(name, depth, [], []))
+        scope.nodes.append(index)
+        scope.calls.append(call)
 
     def __iter__(self) -> Iterator[Scope]:
         return iter(self._scopes.values())
@@ -185,7 +197,9 @@ class _Reader:
         self._graph, self._flow = graph, flow
         self.places: list[Place | None] = [None] * len(graph.nodes)
         self.written: dict[tuple[str, str, Number | None], None] = {}
+        self.merged: dict[int, Place] = {}
         scripted: dict[int, tuple[str, ...]] = {}
+        bare: list[int] = []
         paths: dict[int, tuple[str, ...]] = {}
         for node in graph.nodes:
             if node.op in QUANTISING:
@@ -193,7 +207,7 @@ class _Reader:
             note = node.metadata.get(NOTE)
             if note is not None:
                 modules = noted_scopes(note)
-                self.places[node.index] = Place(modules, (None,) * len(modules))
+                self.places[node.index] = _unnumbered(modules)
                 continue
             name = next((n for n in (node.name, result(node)) if "/" in n), "")
             if name.startswith("/"):
@@ -205,7 +219,12 @@ class _Reader:
                 if path:
                     paths[node.index] = path
             else:
-                self.places[node.index] = Place((), ())
+                bare.append(node.index)
+        noted = any(self.places)
+        if noted:
+            self._merge_noted()
+        for index in () if noted else bare:  # where others have notes, one without lost its own
+            self.places[index] = Place((), ())
         self.torch = bool(scripted) or any(place and place.modules for place in self.places)
         self.renamed = False
         self._place_scripted(scripted)
@@ -213,13 +232,24 @@ class _Reader:
 
     def _of_weights(self, node: Node) -> tuple[str, ...]:
         """Find out from its weights to which layer a node belongs that has lost its name."""
-        kernel, bias = "", ""
-        if node.op in KERNEL or node.op in FACTORS:
-            kernel = operand(node, KERNEL[node.op] if node.op in KERNEL else FACTORS[node.op][1])
-            bias = operand(node, BIAS[node.op]) if node.op in BIAS else ""
+        kernel = kernel_of(node)
+        bias = operand(node, BIAS[node.op]) if kernel and node.op in BIAS else ""
         own, added = path_scopes(kernel), path_scopes(bias)
         alone = len(self._graph.consumers.get(bias, ())) == 1
         return added if added and alone and (_MERGED in kernel or not own) else own
+
+    def _merge_noted(self) -> None:
+        """Let convolutions that a batch norm took along lie in their own modules, too."""
+        called = {module for place in self.places if place for module in place.modules}
+        for node in self._graph.nodes:
+            place = self.places[node.index]
+            kernel = kernel_of(node) if place and NOTE in node.metadata else ""
+            own = owner(kernel) if kernel and folds_norm(node) else ""
+            if own:
+                parts = own.split(".")
+                around = (".".join(parts[:end]) for end in range(1, len(parts)))
+                modules = (*(module for module in around if module in called), own)
+                self.merged[node.index] = _unnumbered(modules)
 
     def _place_scripted(self, scripted: dict[int, tuple[str, ...]]) -> None:
         """Read the paths of TorchScript: a second call of ``relu`` stands there as ``relu_1``."""
@@ -285,16 +315,27 @@ class _Reader:
         inner = {parts[1] for parts in named if len(parts) > 1}
         self.renamed = numbered and all(split_count(part)[1] for part in inner)
         for index, parts in paths.items():
-            pairs = [split_count(part) for part in parts]
-            known = [name for name, _ in pairs] if self.renamed else parts
-            modules = tuple("/".join(known[:end]) for end in range(1, len(parts) + 1))
-            numbers = tuple(count for _, count in pairs) if self.renamed else (0,) * len(parts)
-            calls = tuple(numbers[:end] for end in range(1, len(parts) + 1))
-            self.places[index] = Place(modules, calls)
-            if not numbered:
-                continue
-            for end, module in enumerate(modules, 1):
-                there = parts[:end] if self.renamed else [name for name, _ in pairs[:end]]
-                name = "/".join(there)
-                if name != module:
-                    self.written[name, module, calls[end - 1]] = None
+            self.places[index] = self._place_path(parts, numbered=numbered)
+            kernel = kernel_of(nodes[index])
+            if _MERGED in kernel:
+                self.merged[index] = self._place_path(path_scopes(kernel), numbered=numbered)
+
+    def _place_path(self, parts: tuple[str, ...], *, numbered: bool) -> Place:
+        pairs = [split_count(part) for part in parts]
+        bare = tuple(name for name, _ in pairs)
+        modules = _paths(bare if self.renamed else parts)
+        numbers = tuple(count for _, count in pairs) if self.renamed else (0,) * len(parts)
+        calls = tuple(numbers[:end] for end in range(1, len(parts) + 1))
+        written = _paths(parts if self.renamed else bare) if numbered else modules
+        for name, module, call in zip(written, modules, calls, strict=True):
+            if name != module:
+                self.written[name, module, call] = None
+        return Place(modules, calls)
+
+
+def _unnumbered(modules: tuple[str, ...]) -> Place:
+    return Place(modules, (None,) * len(modules))
+
+
+def _paths(parts: Sequence[str]) -> tuple[str, ...]:
+    return tuple("/".join(parts[:end]) for end in range(1, len(parts) + 1))
