@@ -66,7 +66,8 @@ class Calls:
     """
 
     def __init__(self, graph: Graph, flow: Flow, scopes: Scopes) -> None:
-        self._graph, self._flow, self._places = graph, flow, scopes.places
+        self._graph, self._flow, self._scopes = graph, flow, scopes
+        self._places = scopes.places
         self._results = {info.name for info in graph.outputs}
         self._known: dict[str, tuple[Output, ...]] = {}
 
@@ -74,7 +75,7 @@ class Calls:
         """List what each call of a module gives."""
         if scope.name not in self._known:
             parts = self._numbered(scope) or self._repeated(scope)
-            outputs = [self._leaving(part) for part in parts]
+            outputs = [self._leaving(scope, part) for part in parts]
             told = len(self._told(scope))
             if told > len(parts) or (len(parts) > 1 and not self._apart(scope, outputs)):
                 tensors = tuple(t for output in outputs for t in output.tensors)
@@ -153,7 +154,7 @@ class Calls:
         kinds = [kind.strip(" '\"") for kind in classes.strip(" []").split(",")]
         return not any(rest) and len(kinds) > 1 and kinds[-2].startswith(_LIBRARY)
 
-    def _leaving(self, members: list[int]) -> Output:
+    def _leaving(self, scope: Scope, members: list[int]) -> Output:
         inside = set(members)
         leaving: dict[str, bool] = {}
         entering: dict[str, bool] = {}
@@ -172,7 +173,23 @@ class Calls:
                     elif not fate.stays and tensor == result(node):
                         unused.append(tensor)
         found = leaving or entering or dict.fromkeys(unused, True)
-        return Output(tuple(found), 1, 1, all(found.values()), members)
+        clear = all(found.values()) and not any(self._goes_on(scope, tensor) for tensor in found)
+        return Output(tuple(found), 1, 1, clear, members)
+
+    def _goes_on(self, scope: Scope, tensor: str) -> bool:
+        """Tell whether a node outside is given a tensor and a weight of the same module.
+
+        Something that was done in the module is then done there, in one with what comes next.
+        """
+        inside = set(scope.nodes)
+        for user in self._flow.users(tensor):
+            for name in user.inputs if user.index not in inside else ():
+                weighs = name not in self._flow.data and "/" in name
+                if weighs and scope.name in self._scopes.modules_of(name):
+                    users = self._graph.consumers.get(name, ())
+                    if inside.isdisjoint(node.index for node in users):
+                        return True
+        return False
 
     def _enters(self, node: Node, inside: set[int], arranged: set[str]) -> bool:
         """Tell whether an exporter made up a node that only arranges what comes in from outside."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .graph import Node
+
 
 def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
@@ -145,6 +147,11 @@ WORDS = {
     "LogSoftmax": "log softmax",
 }
 """What some operators are called in a sentence; others by their names in small letters."""
+
+
+def is_activation(node: Node) -> bool:
+    """Tell whether a node is an activation, as far as its operator tells."""
+    return KIND_OF.get(node.op) in {"relu", "activation"}
 
 
 def word(op: str) -> str:

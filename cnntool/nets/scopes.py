@@ -20,7 +20,7 @@ from .names import (
     split_count,
     torch_modules,
 )
-from .operators import BIAS, QUANTISING
+from .operators import BIAS, QUANTISING, is_activation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -139,10 +139,10 @@ class Scopes:
                 continue
             for depth, (name, call) in enumerate(zip(*place, strict=True) if place else ()):
                 self._enter(index, depth, name, call)
-            also = reader.merged.get(index, Place((), ()))
-            for depth, (name, call) in enumerate(zip(*also, strict=True)):
-                if place is None or name not in place.modules:
-                    self._enter(index, depth, name, call)
+            for also in reader.merged.get(index, ()):
+                for depth, (name, call) in enumerate(zip(*also, strict=True)):
+                    if place is None or name not in place.modules:
+                        self._enter(index, depth, name, call)
         self._known, self._written = _Names(), _Names()
         for name, scope in self._scopes.items():
             self._known.add(name, Found(scope))
@@ -159,6 +159,11 @@ class Scopes:
 
     def __iter__(self) -> Iterator[Scope]:
         return iter(self._scopes.values())
+
+    def modules_of(self, name: str) -> tuple[str, ...]:
+        """Name the layers of Keras that the path of a tensor's name leads through."""
+        parts = path_scopes(name)
+        return _paths([split_count(part)[0] for part in parts] if self.renamed else parts)
 
     def complete(self, query: str) -> list[Found]:
         """Find the module of PyTorch with just this name, or this path in the file."""
@@ -197,7 +202,7 @@ class _Reader:
         self._graph, self._flow = graph, flow
         self.places: list[Place | None] = [None] * len(graph.nodes)
         self.written: dict[tuple[str, str, Number | None], None] = {}
-        self.merged: dict[int, Place] = {}
+        self.merged: dict[int, list[Place]] = {}
         scripted: dict[int, tuple[str, ...]] = {}
         bare: list[int] = []
         paths: dict[int, tuple[str, ...]] = {}
@@ -249,7 +254,7 @@ class _Reader:
                 parts = own.split(".")
                 around = (".".join(parts[:end]) for end in range(1, len(parts)))
                 modules = (*(module for module in around if module in called), own)
-                self.merged[node.index] = _unnumbered(modules)
+                self.merged[node.index] = [_unnumbered(modules)]
 
     def _place_scripted(self, scripted: dict[int, tuple[str, ...]]) -> None:
         """Read the paths of TorchScript: a second call of ``relu`` stands there as ``relu_1``."""
@@ -318,7 +323,36 @@ class _Reader:
             self.places[index] = self._place_path(parts, numbered=numbered)
             kernel = kernel_of(nodes[index])
             if _MERGED in kernel:
-                self.merged[index] = self._place_path(path_scopes(kernel), numbered=numbered)
+                place = self._place_path(path_scopes(kernel), numbered=numbered)
+                self.merged.setdefault(index, []).append(place)
+        self._merge_joined(paths, numbered=numbered)
+
+    def _merge_joined(self, paths: dict[int, tuple[str, ...]], *, numbered: bool) -> None:
+        """Read the names of layers that TFLite made one, joined by ``;``, the last layer's first.
+
+        A name that several nodes have came with a constant that they share. An activation that
+        was part of the node is one of its own here, without a name.
+        """
+        nodes = self._graph.nodes
+        claims: dict[tuple[str, ...], set[int]] = {}
+        for index, parts in paths.items():
+            claims.setdefault(parts, set()).add(index)
+        joined: dict[int, list[tuple[str, ...]]] = {}
+        for index in paths:
+            *_, others = (nodes[index].name or result(nodes[index])).partition(";")
+            for name in filter(None, others.split(";")):
+                parts = path_scopes(name)
+                joined.setdefault(index, []).append(parts)
+                claims.setdefault(parts, set()).add(index)
+        for index, several in joined.items():
+            self.merged.setdefault(index, []).extend(
+                self._place_path(parts, numbered=numbered)
+                for parts in dict.fromkeys(several)
+                if parts and claims[parts] == {index}
+            )
+            follower = self._flow.follower(result(nodes[index]))
+            if follower and self.places[follower.index] is None and is_activation(follower):
+                self.places[follower.index] = self.places[index]
 
     def _place_path(self, parts: tuple[str, ...], *, numbered: bool) -> Place:
         pairs = [split_count(part) for part in parts]
