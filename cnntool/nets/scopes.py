@@ -1,95 +1,165 @@
-"""Scopes: the folders, so to speak, in the paths that layers have for names."""
+"""Scopes: the modules of a network by name, each with the nodes that lie in it.
+
+What leaves a module is found out in `cnntool.nets.calls`.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .names import components, plain, uncounted
+from .modules import Placed, modules_around
+from .names import path_scopes, split_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from .flow import Flow
+    from .graph import Graph
+    from .modules import Number, Place
     from .rows import Layer
 
-_TOP = -1
 
-
-class Ends(NamedTuple):
-    """What a scope ends with.
+class Scope(NamedTuple):
+    """A module that was called.
 
     Parameters
     ----------
-    last : Layer
-        Its last layer.
-    operator : Layer
-        Its last convolution or dense layer; `last` where it has none.
+    name : str
+        Its whole name: ``layer1.0.conv1``, ``vgg16/block4_conv2``.
+    depth : int
+        How many modules are around it.
+    nodes : list of int
+        Indices of the nodes in it, and in the modules in it, in their order.
+    calls : list of Number or None
+        In which call of it each of them was made, where the exporter tells.
     """
 
-    last: Layer
-    operator: Layer
+    name: str
+    depth: int
+    nodes: list[int]
+    calls: list[Number | None]
 
-    def then(self, row: Layer) -> Ends:
-        """Go on to a later layer."""
-        works = row.kind in {"conv", "dense"} or self.operator.kind not in {"conv", "dense"}
-        return Ends(row, row if works else self.operator)
+
+class Found(NamedTuple):
+    """A module that a name means, and which call of it if the name says so."""
+
+    scope: Scope
+    call: Number | None = None
+
+
+class _Names:
+    """Modules by name."""
+
+    def __init__(self) -> None:
+        self._whole: dict[str, list[Found]] = {}
+        self._last: dict[str, list[tuple[str, Found]]] = {}
+
+    def add(self, name: str, found: Found) -> None:
+        self._whole.setdefault(name, []).append(found)
+        self._last.setdefault(name.rpartition("/")[2], []).append((f"/{name}", found))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._whole)
+
+    def whole(self, name: str) -> list[Found]:
+        return self._whole.get(name, [])
+
+    def is_common(self, last: str) -> bool:
+        return len(self._last[last]) > 1
+
+    def ending(self, query: str) -> list[Found]:
+        """Find the modules whose names end with whole parts of a path."""
+        last = self._last.get(query.rpartition("/")[2], ())
+        return [found for name, found in last if name.endswith(f"/{query}")]
 
 
 class Scopes:
-    """Every scope in the names of layers, as a tree."""
+    """Every module of a network, by name.
 
-    def __init__(self) -> None:
-        self._children: dict[tuple[int, str], int] = {}
-        self._nodes: list[tuple[int, str]] = []
-        self._ends: list[Ends] = []
-        self._named: dict[str, list[int]] = {}
-        self._uncounted: dict[str, list[int]] = {}
+    Parameters
+    ----------
+    graph, flow : Graph, Flow
+        The network.
+    rows : sequence of Layer
+        Its layers.
 
-    def add(self, name: str, row: Layer) -> None:
-        """Enter a name of a layer; layers come in their order."""
-        scope = _TOP
-        for part in components(plain(name)):
-            scope = self._enter(scope, part, row)
+    Attributes
+    ----------
+    places : list of Place or None
+        Where each node lies; None for what an exporter put in between.
+    torch : bool
+        Whether the modules are PyTorch's, which have one whole name each. Layers of Keras are
+        known by the last part of theirs.
+    noted : bool
+        Whether the exporter noted the modules, instead of putting them into names.
+    renamed : bool
+        Whether Keras 3 has put a number behind every name; they stand here without.
+    """
 
-    def _enter(self, parent: int, part: str, row: Layer) -> int:
-        scope = self._children.setdefault((parent, part), len(self._nodes))
-        if scope == len(self._nodes):
-            self._nodes.append((parent, part))
-            self._ends.append(Ends(row, row))
-            self._named.setdefault(part, []).append(scope)
-            if (short := uncounted(part)) != part:
-                self._uncounted.setdefault(short, []).append(scope)
-        elif self._ends[scope].last is not row:
-            self._ends[scope] = self._ends[scope].then(row)
-        return scope
+    def __init__(self, graph: Graph, flow: Flow, rows: Sequence[Layer]) -> None:
+        placed = Placed(graph, flow)
+        self.places, self.noted = placed.places, placed.noted
+        self.torch, self.renamed = placed.torch, placed.renamed
+        for row in rows:  # an activation that the exporter made up belongs to what it ends
+            if self.places[row.last] is None:
+                self.places[row.last] = self.places[row.members[0]]
+        self._scopes: dict[str, Scope] = {}
+        for index, place in enumerate(self.places):
+            if not flow.data.isdisjoint(graph.nodes[index].outputs):
+                self._enter(index, [place, *placed.merged.get(index, ())])
+        self._known, self._written = _Names(), _Names()
+        for name, scope in self._scopes.items():
+            self._known.add(name, Found(scope))
+        for name, module, call in placed.written:
+            if module in self._scopes:
+                self._written.add(name, Found(self._scopes[module], call))
+        tops = {scope.name for scope in self._scopes.values() if not scope.depth}
+        self._around = f"{tops.pop()}{'.' if self.torch else '/'}" if len(tops) == 1 else ""
 
-    def find(self, query: str) -> list[Ends]:
-        """Find the scopes that a query names: whole parts of a path, from any place on.
+    def _enter(self, index: int, places: Sequence[Place | None]) -> None:
+        """Put a node into all modules around it."""
+        known: set[str] = set()
+        for place in filter(None, places):
+            for depth, (name, call) in enumerate(zip(*place, strict=True)):
+                if name not in known:
+                    scope = self._scopes.setdefault(name, Scope(name, depth, [], []))
+                    scope.nodes.append(index)
+                    scope.calls.append(call)
+            known.update(place.modules)
 
-        As they are written; if there are none, without the ``_1`` that Keras 3 adds.
+    def __iter__(self) -> Iterator[Scope]:
+        return iter(self._scopes.values())
+
+    def modules_of(self, name: str) -> tuple[str, ...]:
+        """Name the layers of Keras that the path of a tensor's name leads through."""
+        parts = path_scopes(name)
+        return modules_around([split_count(part)[0] for part in parts] if self.renamed else parts)
+
+    def complete(self, query: str) -> list[Found]:
+        """Find the module of PyTorch with just this name, or this path in the file."""
+        if not self.torch:
+            return []
+        return self._known.whole(query) or self._written.whole(query.strip("/"))
+
+    def find(self, query: str) -> list[Found]:
+        """Find the modules that a name may mean.
+
+        The whole name counts first, then the whole name within the one module that all others are
+        in, then, of Keras' layers, the last parts of names. Where Keras 3 has renamed everything
+        the names that it was given count before those in the file. Where that is not clear both
+        count.
         """
-        *before, last = query.strip("/").split("/")
-        for named in (self._named, self._uncounted):
-            found = [s for s in named.get(last, ()) if self._lies_in(s, before)]
-            if found:
-                return [self._ends[scope] for scope in found]
-        return []
+        query = query.strip("/")
+        known, written = self._search(self._known, query), self._search(self._written, query)
+        if self.torch or self.renamed:
+            return known or written
+        return known + [found for found in written if found not in known]
 
-    def _lies_in(self, scope: int, path: Sequence[str]) -> bool:
-        for part in reversed(path):
-            scope = self._nodes[scope][0]
-            if scope == _TOP or part not in (
-                self._nodes[scope][1],
-                uncounted(self._nodes[scope][1]),
-            ):
-                return False
-        return True
+    def _search(self, names: _Names, query: str) -> list[Found]:
+        found = names.whole(query) or (self._around and names.whole(self._around + query)) or []
+        return found or ([] if self.torch else names.ending(query))
 
-    def items(self, *, leaves: bool = False) -> Iterator[tuple[str, list[Ends]]]:
-        """Yield the name of every scope, without what is around it, and what it ends with.
-
-        With `leaves` the last parts of names, too, in which there is nothing.
-        """
-        full = {parent for parent, _ in self._nodes}
-        for named in (self._named, self._uncounted):
-            for part, found in named.items():
-                yield part, [self._ends[scope] for scope in found if leaves or scope in full]
+    def short(self, scope: Scope) -> str:
+        """Return the name to ask for a module by: the last part if that means only this one."""
+        last = scope.name.rpartition("/")[2]
+        return scope.name if self.torch or self._known.is_common(last) else last
