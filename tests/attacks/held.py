@@ -46,9 +46,11 @@ def run_held(
     """Run the tool in a folder; what an endless stdin holds is written until nobody reads it."""
     process = subprocess.Popen(
         [sys.executable, "-ISc", _BETWEEN, str(HARD), sys.executable, "-m", "cnntool", *arguments],
-        cwd=cwd, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        cwd=cwd,
+        stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+        stdout=subprocess.PIPE,
         start_new_session=True,
-    )  # fmt: skip
+    )
 
     def feed() -> None:
         with suppress(OSError), process.stdin as pipe:

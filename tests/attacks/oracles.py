@@ -1,15 +1,17 @@
-"""What other libraries make of a picture, in the shape of ours, or None where they do not compare."""
+"""What other libraries make of a picture, brought to the shape of ours."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
 from PIL import Image, ImageOps
 
-from cnntool.image.types import ImageInfo
+if TYPE_CHECKING:
+    from cnntool.image.types import ImageInfo
 
 
 def disagrees(body: bytes, pixels: np.ndarray, info: ImageInfo) -> str | None:
@@ -32,11 +34,11 @@ def disagrees(body: bytes, pixels: np.ndarray, info: ImageInfo) -> str | None:
 
 
 def _pillow(body: bytes, pixels: np.ndarray, info: ImageInfo):
-    with Image.open(io.BytesIO(body)) as image:
-        image.load()
-        if image.mode in {"CMYK", "YCbCr", "LAB", "HSV", "F", "I"}:
+    with Image.open(io.BytesIO(body)) as opened:
+        opened.load()
+        if opened.mode in {"CMYK", "YCbCr", "LAB", "HSV", "F", "I"}:
             return None
-        image = ImageOps.exif_transpose(image)
+        image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I;16"):
             return (pixels[..., 0], np.asarray(image)) if info.samples == 1 else None
         if pixels.dtype == np.uint16:  # Pillow keeps the upper half
