@@ -25,14 +25,21 @@ from collections import Counter
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 for folder in ("attacks", "image", "nets"):  # as pyproject.toml tells pytest
     sys.path.insert(0, str(HERE.parent / folder))
 
+import bombs  # noqa: E402
+import numpy as np  # noqa: E402
+import png_maker  # noqa: E402
 import small  # noqa: E402
 import specimens  # noqa: E402
+import tiffs  # noqa: E402
 import tiny  # noqa: E402
 from contract import Stage, attempt  # noqa: E402
 from mutations import mutated  # noqa: E402
@@ -46,10 +53,23 @@ PATIENCE = 60
 """Seconds for a case, on a machine that has much else to do."""
 
 
+WEIGHTS = {"png": 3, "tiff": 4, "onnx": 4, "jpeg": 2}
+"""How often a kind of file is drawn; 1 for all others."""
+
+
 @cache
 def seeds() -> dict[str, bytes]:
     """Return whole files by a name whose first word is their kind."""
     found = dict(specimens.every())
+    found |= {f"png {name}": png_maker.make(pixels, **how) for name, pixels, how in _pngs()}
+    for way in random.Random(1).sample(tiffs.ways(), 30):
+        pixels = specimens.picture(way.samples, "uint8").astype(way.dtype)
+        found[f"tiff {way}"], _ = tiffs.encoded(pixels, way)
+    found["jpeg turned"] = bombs.pillow("RGB", 9, 7, "jpeg", exif=bombs.exif(6))
+    found["jpeg restarts"] = bombs.pillow("L", 40, 30, "jpeg", restart_marker_rows=1)
+    found["ppm 16"] = b"P6 2 2 65535\n" + bytes(range(24))
+    found["pbm plain"] = b"P1 # a note\n3 2\n101 010\n"
+    found["text matrix"] = b"# a note\n1 2;3 4\n\n5 -6\n"
     found |= {f"onnx {name}": make().SerializeToString() for name, make in tiny.KINDS.items()}
     with tempfile.TemporaryDirectory() as folder:
         for make in (small.colours, small.picture_net, small.map_net):
@@ -57,12 +77,36 @@ def seeds() -> dict[str, bytes]:
     return found
 
 
+def _pngs() -> Iterator[tuple[str, np.ndarray, dict]]:
+    """Yield what other libraries do not write: interlaced ones, few bits, transparent colours."""
+    rng = np.random.default_rng(2)
+    for colour, depth in ((0, 1), (0, 16), (2, 8), (3, 2), (4, 8), (6, 16)):
+        for interlaced in (False, True):
+            pixels = rng.integers(0, 1 << depth, (7, 9, png_maker.SAMPLES[colour]))
+            before = png_maker.chunk(b"PLTE", bytes(range(12))) if colour == 3 else b""
+            if colour in {0, 2}:
+                before += png_maker.chunk(b"tRNS", bytes(2 * png_maker.SAMPLES[colour]))
+            how = {"depth": depth, "colour": colour, "interlaced": interlaced, "before": before}
+            how["kinds"] = [0, 1, 2, 3, 4]
+            yield f"{colour} {depth} {interlaced}", pixels, how
+
+
+@cache
+def _names() -> dict[str, list[str]]:
+    """Return the names of the seeds by their kinds."""
+    kinds: dict[str, list[str]] = {}
+    for name in seeds():
+        kinds.setdefault(name.split()[0], []).append(name)
+    return kinds
+
+
 def case(seed: int, number: int) -> tuple[str, bytes]:
     """Return one case: the kind of its file, and its bytes."""
     rng = random.Random(f"{seed}:{number}")
-    name, other = rng.choices(list(seeds()), k=2)
-    kind = name.split()[0]
-    return kind, mutated(rng, kind, seeds()[name], seeds()[other])
+    kinds = list(_names())
+    kind, other = rng.choices(kinds, [WEIGHTS.get(kind, 1) for kind in kinds], k=2)
+    body, splice = (seeds()[rng.choice(_names()[drawn])] for drawn in (kind, other))
+    return kind, mutated(rng, kind, body, splice)
 
 
 def prepare() -> Stage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,6 +56,12 @@ def _rgba(pixels: np.ndarray, info: ImageInfo) -> np.ndarray:
     return np.concatenate([colours, alpha], axis=2)
 
 
+def _tiff(body: bytes, pixels: np.ndarray, info: ImageInfo):
+    with suppress(KeyError, ValueError):  # without the package imagecodecs it has few codecs
+        return _tifffile(body, pixels, info)
+    return _pillow(body, pixels, info) if pixels.dtype == np.uint8 else None
+
+
 def _tifffile(body: bytes, pixels: np.ndarray, info: ImageInfo):
     with tifffile.TiffFile(io.BytesIO(body)) as file:
         page = file.pages[0]
@@ -87,7 +94,7 @@ def _text(body: bytes, pixels: np.ndarray, info: ImageInfo):
 
 
 _ORACLES = {
-    "tiff": _tifffile,
+    "tiff": _tiff,
     "npy": _numpy,
     "csv": _text,
     "txt": _text,
