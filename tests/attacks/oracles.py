@@ -43,7 +43,7 @@ def _pillow(body: bytes, pixels: np.ndarray, info: ImageInfo):
         if image.mode.startswith("I;16"):
             return (pixels[..., 0], np.asarray(image)) if info.samples == 1 else None
         if pixels.dtype == np.uint16:  # Pillow keeps the upper half
-            if image.info.get("transparency") is not None:
+            if info.format != "png" or image.info.get("transparency") is not None:
                 return None
             pixels = (pixels >> 8).astype(np.uint8)
         return _rgba(pixels, info), np.asarray(image.convert("RGBA"))
