@@ -65,7 +65,7 @@ EXCLUSIVE = (
 @labels_option
 @preprocessing
 @options.fail_fast
-@options.max_pixels
+@options.reading
 @options.json_lines
 @running
 @options.talk
@@ -110,6 +110,7 @@ def command(
         return work.run(
             expand(paths, recursive=recursive, results=work.folder, matrices=False),
             max_pixels=settings["max_pixels"],
+            strict=settings["strict"],
             fail_fast=settings["fail_fast"],
         )
 

@@ -97,7 +97,12 @@ def result(command: F) -> F:
 
 
 def read(
-    path: Path, *, layout: str = "auto", max_pixels: int = 100_000_000, allow_nan: bool = False
+    path: Path,
+    *,
+    layout: str = "auto",
+    max_pixels: int = 100_000_000,
+    allow_nan: bool = False,
+    strict: bool = False,
 ) -> Stack:
     """Read one picture, matrix or stack of maps.
 
@@ -107,7 +112,7 @@ def read(
         A file; ``-`` is stdin.
     layout : {'auto', 'chw', 'hwc'}
         See `layout`.
-    max_pixels, allow_nan
+    max_pixels, allow_nan, strict
         See `cnntool.image.files.open_reader`.
 
     Raises
@@ -118,7 +123,7 @@ def read(
     if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
     (item,) = expand([path], recursive=False)
-    with Ahead([item], max_pixels=max_pixels, allow_nan=allow_nan) as readers:
+    with Ahead([item], max_pixels=max_pixels, allow_nan=allow_nan, strict=strict) as readers:
         return _whole(next(iter(readers)), layout)
 
 
@@ -179,6 +184,7 @@ def run(
         expand(paths, recursive=settings["recursive"], results=naming.folder),
         max_pixels=settings["max_pixels"],
         allow_nan=settings["allow_nan"],
+        strict=settings["strict"],
     ) as readers:
         return readers.each(one, doing)
 
@@ -211,9 +217,8 @@ def _whole(opened: Opened, layout: str) -> Stack:
     """Read an opened input to its end and lay its axes out as the user says."""
     item = opened.item
     with opened.reader() as reader:
-        for text in reader.info.notes:
-            console.note(f"{item.name}: {text}")
         values, info = reader.read(), reader.info
+    console.notes(item.name, info.notes)
     if info.format != "npy" or info.layout == "hw":
         return Stack(item, info, values)
     if layout == "auto" and info.layout == "hwc" and info.width <= SMALL:

@@ -40,7 +40,7 @@ FORMATS = ("table", "tsv", "csv", "json", "jsonl")
 @preprocessing
 @options.batch
 @options.fail_fast
-@options.max_pixels
+@options.reading
 @click.option(
     "--format",
     "format_name",
@@ -59,6 +59,7 @@ def command(
     batch: int,
     fail_fast: bool,
     max_pixels: int,
+    strict: bool,
     format_name: str | None,
     as_json: bool,
     **settings: Any,
@@ -94,6 +95,7 @@ def command(
             partial(prepare, spec=network.plan.input),
             threads=usable_cpus(),
             max_pixels=max_pixels,
+            strict=strict,
             fail_fast=fail_fast,
         )
         _write(network, answers(network, pictures, batch=batch), form, top)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -23,6 +23,7 @@ class Talk:
     quiet = False
     verbose = False
     debug = False
+    held: list[str] | None = None
 
 
 TALK = Talk()
@@ -48,9 +49,30 @@ def tell(text: str) -> None:
 
 def note(text: str) -> None:
     """Say something worth knowing, unless --quiet; the same note is said once."""
-    if not TALK.quiet and text not in _said:
+    if TALK.held is not None:
+        TALK.held.append(text)
+    elif not TALK.quiet and text not in _said:
         _said.add(text)
         _say("note", text)
+
+
+def notes(name: str, texts: Iterable[str]) -> None:
+    """Say what is worth knowing of a file."""
+    for text in texts:
+        note(f"{name}: {text}")
+
+
+@contextmanager
+def notes_on_success() -> Iterator[None]:
+    """Hold notes back until the work is done: of an input that fails only its error is said."""
+    held: list[str] = []
+    TALK.held = held
+    try:
+        yield
+    finally:
+        TALK.held = None
+    for text in held:
+        note(text)
 
 
 def detail(text: str) -> None:

@@ -61,7 +61,7 @@ class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic in some v
 @preprocessing
 @options.batch
 @options.fail_fast
-@options.max_pixels
+@options.reading
 @options.json_lines
 @running
 @options.talk
@@ -75,6 +75,7 @@ def command(
     batch: int,
     fail_fast: bool,
     max_pixels: int,
+    strict: bool,
     as_json: bool,
     **settings: Any,
 ) -> int:
@@ -101,6 +102,7 @@ def command(
             partial(prepare, spec=network.plan.input),
             threads=usable_cpus(),
             max_pixels=max_pixels,
+            strict=strict,
             fail_fast=fail_fast,
         )
         tally: Tally | None = None

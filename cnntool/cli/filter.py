@@ -107,6 +107,7 @@ def command(
         expand(paths, recursive=recursive, results=naming.folder),
         max_pixels=settings["max_pixels"],
         allow_nan=settings["allow_nan"],
+        strict=settings["strict"],
     ) as readers:
         work = Work(
             settings=settings,
@@ -151,12 +152,11 @@ class Work(NamedTuple):
         item = opened.item
         with opened.reader() as reader:
             info = reader.info
-            for text in info.notes:
-                console.note(f"{item.name}: {text}")
             format_name = choose_format(info, self.settings["format_name"], self.naming.named)
             rendering = plan_rendering(self._plan(info), info, format_name, self.style)
             if self.settings["explain"]:
                 console.result("\n".join(report.explain(item.name, info, rendering)))
+                console.notes(item.name, info.notes)
                 return
             row = FORMATS[format_name]
             target = self.naming.place(
@@ -170,6 +170,7 @@ class Work(NamedTuple):
                 threads=self._workers(opened, rendering),
                 count=self.settings["as_json"] or console.TALK.verbose,
             )
+            console.notes(item.name, reader.info.notes)  # damage is known by now
         if clipped:
             console.detail(f"{item.name}: {clipped:.2%} of the values were clipped")
         if self.settings["as_json"]:

@@ -188,6 +188,7 @@ def _batch(inputs: tuple[Path, ...], settings: dict[str, Any]) -> tuple[list[str
             layout=settings["layout"],
             max_pixels=settings["max_pixels"],
             allow_nan=settings["allow_nan"],
+            strict=settings["strict"],
         )
         values = stack.values[:, :, : stack.info.channels].astype(np.float64)
         names.append(stack.item.name)

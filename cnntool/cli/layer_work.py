@@ -144,7 +144,7 @@ class Work:
         """The layers, in the order of the network."""
         return list(self._wanted.values())
 
-    def run(self, items: Iterable[Item], *, max_pixels: int, fail_fast: bool) -> int:
+    def run(self, items: Iterable[Item], *, max_pixels: int, strict: bool, fail_fast: bool) -> int:
         """Look at every picture; a bad one is reported and the others go on.
 
         Returns
@@ -163,6 +163,7 @@ class Work:
                 prepare,
                 threads=usable_cpus(),
                 max_pixels=max_pixels,
+                strict=strict,
                 fail_fast=fail_fast,
             )
 

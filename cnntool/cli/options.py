@@ -161,10 +161,22 @@ max_pixels = click.option(
 )
 
 
+strict = click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse pictures that are damaged but can still be read, instead of noting it.",
+)
+
+
+def reading(command: F) -> F:
+    """Add --max-pixels and --strict."""
+    return max_pixels(strict(command))
+
+
 def limits(command: F) -> F:
-    """Add --allow-nan and --max-pixels."""
+    """Add --allow-nan, --max-pixels and --strict."""
     return click.option("--allow-nan", is_flag=True, help="Accept NaN and infinity in the input.")(
-        max_pixels(command)
+        reading(command)
     )
 
 

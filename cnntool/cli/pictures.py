@@ -40,6 +40,8 @@ class Pictures:
         How many are decoded at once; memory holds a few more than that.
     max_pixels : int
         Larger pictures are refused.
+    strict : bool
+        Whether damage that a decoder can get over is an error.
     fail_fast : bool
         Whether a bad one ends the command; else it is reported and the others go on.
 
@@ -56,12 +58,14 @@ class Pictures:
         *,
         threads: int,
         max_pixels: int,
+        strict: bool,
         fail_fast: bool = False,
     ) -> None:
         self._items = items
         self._prepare = prepare
         self._threads = threads
         self._max_pixels = max_pixels
+        self._strict = strict
         self._fail_fast = fail_fast
         self._seen = 0
         self._failed = 0
@@ -80,8 +84,7 @@ class Pictures:
         for result in ordered_map(self._load, self._items, self._threads):
             self._seen += 1
             if isinstance(result, Loaded):
-                for text in result.info.notes:
-                    console.note(f"{result.item.name}: {text}")
+                console.notes(result.item.name, result.info.notes)
                 yield result
             else:
                 self.fail(result)
@@ -101,8 +104,11 @@ class Pictures:
             return item.error
         source = sys.stdin.buffer if item.path is None else item.path
         try:
-            with open_reader(source, name=item.name, max_pixels=self._max_pixels) as reader:
-                return Loaded(item, reader.info, self._prepare(reader.picture(), reader.info))
+            with open_reader(
+                source, name=item.name, max_pixels=self._max_pixels, strict=self._strict
+            ) as reader:
+                made = self._prepare(reader.picture(), reader.info)
+                return Loaded(item, reader.info, made)
         except CnntoolError as error:
             error.source = error.source or item.name
             if "--allow-nan" in error.hint:  # which no command that reads pictures has

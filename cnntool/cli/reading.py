@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Opened:
     """An input whose decoding has begun, or the error with which that failed."""
 
-    def __init__(self, item: Item, *, max_pixels: int, allow_nan: bool) -> None:
+    def __init__(self, item: Item, *, max_pixels: int, allow_nan: bool, strict: bool) -> None:
         self.item = item
         self._reader: Reader | None = None
         self._error: CnntoolError | None = item.error
@@ -31,7 +31,13 @@ class Opened:
             return
         source = sys.stdin.buffer if item.path is None else item.path
         try:
-            reader = open_reader(source, name=item.name, max_pixels=max_pixels, allow_nan=allow_nan)
+            reader = open_reader(
+                source,
+                name=item.name,
+                max_pixels=max_pixels,
+                allow_nan=allow_nan,
+                strict=strict,
+            )
         except CnntoolError as error:
             self._error = error
             return
@@ -70,13 +76,19 @@ class Ahead:
     ----------
     items : iterable of Item
         What to open.
-    max_pixels, allow_nan
+    max_pixels, allow_nan, strict
         See `open_reader`.
     """
 
-    def __init__(self, items: Iterable[Item], *, max_pixels: int, allow_nan: bool) -> None:
+    def __init__(
+        self, items: Iterable[Item], *, max_pixels: int, allow_nan: bool, strict: bool
+    ) -> None:
         self._items = iter(items)
-        self._limits: dict[str, Any] = {"max_pixels": max_pixels, "allow_nan": allow_nan}
+        self._limits: dict[str, Any] = {
+            "max_pixels": max_pixels,
+            "allow_nan": allow_nan,
+            "strict": strict,
+        }
         self._open: deque[Opened] = deque()
         self._fill()
 
@@ -112,7 +124,8 @@ class Ahead:
         with console.Progress(doing) as progress:
             for opened in progress.track(self):
                 try:
-                    work(opened)
+                    with console.notes_on_success():
+                        work(opened)
                     codes.append(0)
                 except CnntoolError as error:
                     error.source = error.source or opened.item.name

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @labels_option
 @preprocessing
 @options.fail_fast
-@options.max_pixels
+@options.reading
 @options.json_lines
 @running
 @options.talk
@@ -56,6 +56,7 @@ def command(
     native: bool,
     fail_fast: bool,
     max_pixels: int,
+    strict: bool,
     as_json: bool,
     **settings: Any,
 ) -> int:
@@ -79,6 +80,7 @@ def command(
             partial(_made, spec=network.plan.input),
             threads=usable_cpus(),
             max_pixels=max_pixels,
+            strict=strict,
             fail_fast=fail_fast,
         )
         writing = _Writing(network, naming, format_name, overwrite, native, as_json)

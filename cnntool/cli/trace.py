@@ -148,6 +148,7 @@ def _trace_kernel(path: Path | None, settings: dict[str, Any]) -> None:
         layout=settings["layout"],
         max_pixels=settings["max_pixels"],
         allow_nan=settings["allow_nan"],
+        strict=settings["strict"],
     )
     try:
         work = _prepare(stack, item, settings)

@@ -84,7 +84,7 @@ def run(path: Path | None, settings: dict[str, Any]) -> int:
     ) as network:
         target = _Target(network, query)
         network.open()
-        loaded = _picture(network, path, settings["max_pixels"], photo=output is not None)
+        loaded = _picture(network, path, settings, photo=output is not None)
         found = target.find(loaded.made.tensor, at)
         agrees = found.agrees(0.0 if network.placement.granted == "cpu" else TF32)
         if output is not None:
@@ -121,7 +121,7 @@ def _check(output: str | None, *, as_json: bool) -> None:
         raise UsageError("a unit is drawn as FILE.png", source=output or "--output", hint=hint)
 
 
-def _picture(network: Network, path: Path, max_pixels: int, *, photo: bool) -> Loaded:
+def _picture(network: Network, path: Path, settings: dict[str, Any], *, photo: bool) -> Loaded:
     """Read the one picture, and make it ready."""
     from cnntool.cli.paths import expand
     from cnntool.cli.pictures import Pictures
@@ -131,7 +131,8 @@ def _picture(network: Network, path: Path, max_pixels: int, *, photo: bool) -> L
         expand([path], recursive=False),
         partial(prepared, entry=network.plan.input, photo=photo),
         threads=1,
-        max_pixels=max_pixels,
+        max_pixels=settings["max_pixels"],
+        strict=settings["strict"],
         fail_fast=True,
     )
     return next(iter(pictures))

@@ -99,6 +99,28 @@ def _linear_table(dtype: str) -> NDArray[np.float32]:
     return table
 
 
+def stretch(samples: NDArray[Any], maximum: int, dtype: str) -> NDArray[Any]:
+    """Stretch whole numbers of 0..`maximum` to the whole range of a type, rounded.
+
+    Parameters
+    ----------
+    samples : ndarray of uint8 or uint16
+    maximum : int
+        The value of white; no sample is above it.
+    dtype : str
+        ``"uint8"`` or ``"uint16"``.
+
+    Returns
+    -------
+    ndarray of `dtype`
+    """
+    peak = int(PEAKS[dtype])
+    if maximum == peak:
+        return samples.astype(dtype, copy=False)
+    wide = samples.astype(np.uint64) * (2 * peak) + maximum
+    return (wide // (2 * maximum)).astype(dtype)
+
+
 def quantize(
     values: NDArray[np.floating[Any]],
     dtype: str,

@@ -1,7 +1,8 @@
-"""The orientation of a picture, as cameras note it (EXIF 2.3, tag 274)."""
+"""The orientation of a picture, as cameras note it (EXIF 2.3, tag 274; XMP, tiff:Orientation)."""
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import TYPE_CHECKING, Any
 
@@ -9,30 +10,44 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ORIENTATION = 274
+_IN_XMP = re.compile(rb"""tiff:Orientation\s*(?:=\s*["']|>)\s*([1-8])\s*["'<]""")
 
 
-def orientation(exif: bytes) -> int:
-    """Return the orientation, 1 to 8, from an EXIF block; 1 where it says nothing sensible.
+def orientation(exif: bytes, xmp: bytes = b"") -> int:
+    """Return the orientation, 1 to 8; 1 where nothing says anything sensible.
 
     Parameters
     ----------
     exif : bytes
         A TIFF header and its first directory, with or without ``Exif`` and two zeros in front.
+    xmp : bytes
+        An XMP packet, which counts where `exif` says nothing.
     """
+    return _in_exif(exif) or orientation_in_xmp(xmp)
+
+
+def orientation_in_xmp(xmp: bytes) -> int:
+    """Return the orientation, 1 to 8, from an XMP packet; 1 where it says nothing sensible."""
+    found = _IN_XMP.search(xmp)
+    return int(found[1]) if found else 1
+
+
+def _in_exif(exif: bytes) -> int:
+    """Return the orientation, 1 to 8, from an EXIF block; 0 where it says nothing sensible."""
     exif = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(exif[:2])
     if order is None:
-        return 1
+        return 0
     try:
         (start,) = struct.unpack_from(order + "4xI", exif)
         (count,) = struct.unpack_from(order + "H", exif, start)
         for entry in range(count):
             tag, _, _, value = struct.unpack_from(order + "HHIH", exif, start + 2 + 12 * entry)
             if tag == _ORIENTATION:
-                return value if 1 <= value <= 8 else 1
+                return value if 1 <= value <= 8 else 0
     except struct.error:
-        return 1
-    return 1
+        return 0
+    return 0
 
 
 def upright(pixels: NDArray[Any], code: int) -> NDArray[Any]:

@@ -64,6 +64,7 @@ def open_reader(
     name: str,
     max_pixels: int = 100_000_000,
     allow_nan: bool = False,
+    strict: bool = False,
 ) -> Reader:
     """Open a picture or a matrix; its content, not its name, tells the format.
 
@@ -77,6 +78,9 @@ def open_reader(
         Larger pictures are refused before they are decoded.
     allow_nan : bool
         Whether NaN and infinities may be among the numbers.
+    strict : bool
+        Whether damage that a decoder can get over is an error. If it is not, it is among the
+        reader's ``info.notes`` once the pixels have been read.
 
     Returns
     -------
@@ -88,7 +92,7 @@ def open_reader(
     InputError
         When it cannot be opened, is none of `FORMATS`, is damaged or too large.
     """
-    opened = Source(source, name=name, max_pixels=max_pixels, allow_nan=allow_nan)
+    opened = Source(source, name=name, max_pixels=max_pixels, allow_nan=allow_nan, strict=strict)
     try:
         reader = _row(opened).reader()(opened)
     except BaseException:
@@ -215,6 +219,7 @@ def read_image(
     name: str,
     max_pixels: int = 100_000_000,
     allow_nan: bool = False,
+    strict: bool = False,
 ) -> tuple[NDArray[Any], ImageInfo]:
     """Read a whole picture or matrix. See `open_reader`.
 
@@ -223,7 +228,9 @@ def read_image(
     pixels : ndarray of shape (height, width, samples)
     info : ImageInfo
     """
-    with open_reader(source, name=name, max_pixels=max_pixels, allow_nan=allow_nan) as reader:
+    with open_reader(
+        source, name=name, max_pixels=max_pixels, allow_nan=allow_nan, strict=strict
+    ) as reader:
         return reader.read(), reader.info
 
 

@@ -1,4 +1,4 @@
-"""Read JPEG, WebP, GIF and BMP through Pillow.
+"""Read WebP, GIF, BMP and the headers of JPEG through Pillow.
 
 The format's own class is called, not ``Image.open``: no other format can slip in, and nothing else
 is imported. Sizes are checked here; Pillow's own limit, which warns on stderr, is lifted.
@@ -12,6 +12,8 @@ import threading
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from cnntool.errors import InputError
 
 from . import icc
 from .exif import orientation
@@ -50,8 +52,17 @@ def open_reader(source: Source, kind: str) -> Reader:
         source.check_size(*_webp_size(source))
     with decoding(source, kind):
         image = _opened(source, kind)
-        frames = getattr(image, "n_frames", 1) if kind != "jpeg" else 1
     source.check_size(image.height, image.width)
+    frames, damage = 1, ""
+    if kind in {"webp", "gif"}:
+        try:
+            with decoding(source, kind):
+                frames = image.n_frames  # type: ignore[attr-defined]
+        except InputError as error:
+            # A later frame is damaged; the first is read, and must do without this one's state.
+            damage = error.message
+            with decoding(source, kind):
+                image = _opened(source, kind)
     channels, alpha = _CHANNELS[final_mode(image)]
     profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
     info = ImageInfo(
@@ -63,7 +74,15 @@ def open_reader(source: Source, kind: str) -> Reader:
         frames=frames,
         icc=icc.fitting(profile, colour=channels == 3),
     )
-    return PillowReader(source, info, image, orientation(image.info.get("exif", b"")))
+    turn = orientation(image.info.get("exif", b""), image.info.get("xmp", b""))
+    if kind == "jpeg":
+        from .jpeg_read import JpegReader
+
+        return JpegReader(source, info, image, turn)
+    reader = PillowReader(source, info, image, turn)
+    if damage:
+        reader.report_damage(f"{damage}: a frame after the first")
+    return reader
 
 
 def _opened(source: Source, kind: str) -> ImageFile:
@@ -234,7 +253,7 @@ class PillowReader(Reader):
 
         return image.transpose(Transpose(_TURNS[self._orientation]))
 
-    def _array(self, block: Image) -> NDArray[Any]:
+    def _array(self, block: Image | NDArray[Any]) -> NDArray[Any]:
         import numpy as np
 
-        return np.asarray(block).reshape(block.height, *self._stored.shape[1:])
+        return np.asarray(block).reshape(-1, *self._stored.shape[1:])

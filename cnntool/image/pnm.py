@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .convert import stretch
 from .reader import Reader
 from .types import ImageInfo
 from .writer import Encoded, Settings, Writer
@@ -125,12 +126,9 @@ class _PnmReader(Reader):
         peak = int(self.info.peak)
         if self._bits:
             return (pixels ^ 1) * np.uint8(peak)
-        if self._maximum == peak:
-            return pixels
-        if pixels.max() > self._maximum:
+        if self._maximum < peak and pixels.max() > self._maximum:
             raise self._source.error("damaged PNM: a number above its white")
-        wide = pixels.astype(np.uint64) * (2 * peak) + self._maximum
-        return (wide // (2 * self._maximum)).astype(pixels.dtype)
+        return stretch(pixels, self._maximum, self.info.dtype)
 
 
 class PnmWriter(Writer):

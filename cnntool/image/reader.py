@@ -38,7 +38,7 @@ class Reader(ABC):
     Attributes
     ----------
     info : ImageInfo
-        Of the picture as it is handed out, the right way up.
+        Of the picture as it is handed out, the right way up. Decoding may add to its notes.
     window : callable or None
         Where the rows simply lie in the file: returns rows [lo, hi), any number of times and from
         any thread. There is nothing to decode then, and `start` would not pay.
@@ -157,6 +157,20 @@ class Reader(ABC):
         pixels = upright(whole, self._orientation)
         for top in range(0, self.info.height, rows):
             yield np.ascontiguousarray(pixels[top : top + rows])
+
+    def report_damage(self, reason: str) -> None:
+        """Note damage that the decoder got over; if the source is strict, refuse it.
+
+        Raises
+        ------
+        InputError
+            When damage is an error.
+        """
+        if self._source.strict:
+            raise self._source.error(reason)
+        note = f"{reason}; what could be decoded is used, --strict refuses it"
+        if note not in self.info.notes:
+            self.info = self.info._replace(notes=(*self.info.notes, note))
 
     def _check_finite(self, strip: NDArray[Any], first_row: int) -> None:
         """Refuse NaN and infinities, naming the first by row and column from 0."""

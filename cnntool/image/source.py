@@ -43,6 +43,8 @@ class Source:
         Larger pictures are refused.
     allow_nan : bool
         Whether NaN and infinities may be among the numbers.
+    strict : bool
+        Whether damage that a decoder can get over is an error.
 
     Attributes
     ----------
@@ -62,10 +64,12 @@ class Source:
         name: str,
         max_pixels: int,
         allow_nan: bool,
+        strict: bool = False,
     ) -> None:
         self.name = name
         self.max_pixels = max_pixels
         self.allow_nan = allow_nan
+        self.strict = strict
         self._owned = isinstance(target, (str, bytes, os.PathLike))
         with self.reading():
             if isinstance(target, (str, bytes, os.PathLike)):
@@ -113,6 +117,11 @@ class Source:
             self._stream, self._seekable, self._owned = io.BytesIO(body), True, True
         self._stream.seek(0)
         return self._stream
+
+    def body(self, size: int) -> bytes:
+        """Return the first `size` bytes, or all if there are fewer."""
+        with self.reading():
+            return _read_up_to(self.file(), size)
 
     def close(self) -> None:
         """Close what was opened here; a stream that was handed in stays open."""

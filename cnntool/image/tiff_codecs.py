@@ -15,6 +15,8 @@ from .deflate import InflateError, inflater
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from .deflate import Inflater
+
 NO_COMPRESSION = 1
 _PACKBITS = 32773
 _DEFLATE = {8, 32946}
@@ -29,13 +31,21 @@ UNPREDICTED = {NO_COMPRESSION, _PACKBITS}
 HORIZONTAL, FLOATING = 2, 3
 """Predictors."""
 
+_UNPACKED = 1 << 16
+"""Samples that are unpacked at a time."""
+
 
 class CodecError(ValueError):
     """Data that cannot be decompressed."""
 
 
-def decompress(data: bytes, compression: int, rows: int, row_bytes: int) -> bytes:
-    """Return ``rows * row_bytes`` bytes.
+def decompress(
+    data: bytes, compression: int, rows: int, row_bytes: int, *, spare_rows: int = 0
+) -> tuple[bytes, bool]:
+    """Return ``rows * row_bytes`` bytes, and whether they are sound as far as can be told.
+
+    Deflate carries a checksum. Where a stream goes on after the last row, or ends before its
+    checksum, that says nothing of the rows.
 
     Parameters
     ----------
@@ -45,6 +55,8 @@ def decompress(data: bytes, compression: int, rows: int, row_bytes: int) -> byte
         One of `BYTE_CODECS`.
     rows, row_bytes : int
         Its size when decompressed.
+    spare_rows : int
+        Rows that may follow: the last strip of some files is as high as the others.
 
     Raises
     ------
@@ -52,18 +64,30 @@ def decompress(data: bytes, compression: int, rows: int, row_bytes: int) -> byte
         When the data are damaged or too short.
     """
     size = rows * row_bytes
+    sound = True
     if compression == NO_COMPRESSION:
         body = data[:size]
     elif compression in _DEFLATE:
+        engine = inflater()
         try:
-            body = inflater().decompress(data, size)
+            body = engine.decompress(data, size)
         except InflateError as error:
             raise CodecError from error
+        sound = engine.eof or _ends(engine, spare_rows * row_bytes)
     else:
         body = _by_libtiff(data, compression, rows, row_bytes)
     if len(body) < size:
         raise CodecError
-    return body
+    return body, sound
+
+
+def _ends(engine: Inflater, spare: int) -> bool:
+    """Whether a stream ends, its checksum being right, after `spare` more bytes at most."""
+    try:
+        rest = engine.decompress(engine.unconsumed_tail, spare + 1)
+    except InflateError:
+        return False
+    return engine.eof and len(rest) <= spare
 
 
 def _by_libtiff(data: bytes, compression: int, rows: int, row_bytes: int) -> bytes:
@@ -115,6 +139,36 @@ def silence_libtiff() -> None:
         library.TIFFSetWarningHandler(None)
 
 
+def unpack(body: bytes, bits: int, shape: tuple[int, int, int]) -> NDArray[np.uint16]:
+    """Turn samples of 9 to 15 bits, packed without gaps in every row, into whole numbers.
+
+    Parameters
+    ----------
+    body : bytes
+    bits : int
+    shape : tuple
+        Rows, columns and samples per pixel.
+    """
+    rows, width = shape[0], shape[1] * shape[2]
+    packed = np.frombuffer(body, np.uint8).reshape(rows, -1)
+    groups = -(-width // 8)  # eight samples fill as many bytes as one has bits
+    samples = np.empty((rows, width), np.uint16)
+    step = max(1, _UNPACKED // width)
+    for top in range(0, rows, step):
+        some = packed[top : top + step]
+        padded = np.zeros((len(some), groups * bits + 2), np.uint8)
+        padded[:, : some.shape[1]] = some
+        for place in range(8):
+            byte, bit = divmod(place * bits, 8)
+            stop = byte + (groups - 1) * bits + 1
+            three: NDArray[Any] = np.zeros((len(some), groups), np.uint32)
+            for offset in range(3):
+                three = three << 8 | padded[:, byte + offset : stop + offset : bits]
+            out = samples[top : top + step, place::8]
+            out[:] = three[:, : out.shape[1]] >> (24 - bits - bit) & (1 << bits) - 1
+    return samples.reshape(shape)
+
+
 def undo_prediction(
     body: bytes, predictor: int, dtype: np.dtype[Any], shape: tuple[int, int, int]
 ) -> NDArray[Any]:
@@ -138,7 +192,9 @@ def undo_prediction(
         planes = np.cumsum(steps, axis=1, dtype=np.uint8).reshape(rows, dtype.itemsize, -1)
         big = np.ascontiguousarray(planes.swapaxes(1, 2)).view(dtype.newbyteorder(">"))
         return big.astype(native).reshape(shape)
-    pixels: NDArray[Any] = np.frombuffer(body, dtype).reshape(shape).astype(native, copy=False)
     if predictor == HORIZONTAL:
-        pixels = np.cumsum(pixels, axis=1, dtype=native)
-    return pixels
+        # Differences of whole numbers as wide as the samples, also where these are floats.
+        whole = np.frombuffer(body, dtype.str.replace(dtype.kind, "u")).reshape(shape)
+        bits = np.cumsum(whole, axis=1, dtype=f"u{dtype.itemsize}")
+        return bits.view(native)
+    return np.frombuffer(body, dtype).reshape(shape).astype(native, copy=False)

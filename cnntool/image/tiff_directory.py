@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS = 273, 277, 278, 279
 FILL_ORDER, ORIENTATION, PLANAR, PREDICTOR = 266, 274, 284, 317
-EXTRA, FORMAT, PROFILE = 338, 339, 34675
+EXTRA, FORMAT, XMP, PROFILE = 338, 339, 700, 34675
 
 _ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 _NUMBERS = {3: "H", 4: "I"}
-_BYTES = 7
+_BYTES = {1, 7}
 _UNDERSTOOD = {
     *(WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP),
     *(STRIP_COUNTS, FILL_ORDER, ORIENTATION, PLANAR, PREDICTOR, EXTRA, FORMAT),
 }
 # Kind of page, document, description, maker, model, resolution (3), page's name and number,
-# software, date, artist, host, XMP, copyright: words that change no pixel.
-_IDLE = {254, 269, 270, 271, 272, 282, 283, 285, 296, 297, 305, 306, 315, 316, 700, 33432}
+# software, date, artist, host, copyright: words that change no pixel.
+_IDLE = {254, 269, 270, 271, 272, 282, 283, 285, 296, 297, 305, 306, 315, 316, 33432}
 _MOST_STRIPS = 1 << 16
 
 
@@ -45,11 +45,14 @@ class Directory(NamedTuple):
         The values of every tag that matters here.
     profile : bytes or None
         The colour profile.
+    xmp : bytes
+        The XMP packet; empty where there is none.
     """
 
     order: str
     numbers: dict[int, tuple[int, ...]]
     profile: bytes | None
+    xmp: bytes
 
     def number(self, tag: int, default: int) -> int | None:
         """Return the value of a tag that must have just one, or `default` where it is absent."""
@@ -95,7 +98,7 @@ def _parsed(file: BinaryIO) -> Directory:
     if file.read(4) != bytes(4):
         raise _UnusualError
     numbers: dict[int, tuple[int, ...]] = {}
-    profile = None
+    blocks: dict[int, bytes] = {}
     last = 0
     for tag, kind, many, place in struct.iter_unpack(order + "HHI4s", entries):
         if tag <= last:
@@ -105,11 +108,11 @@ def _parsed(file: BinaryIO) -> Directory:
             layout = f"{order}{many}{_NUMBERS[kind]}"
             body = _value(file, order, place, struct.calcsize(layout))
             numbers[tag] = struct.unpack(layout, body)
-        elif tag == PROFILE and kind == _BYTES:
-            profile = _value(file, order, place, many)
+        elif tag in {XMP, PROFILE} and kind in _BYTES:
+            blocks[tag] = _value(file, order, place, many)
         elif tag not in _IDLE:
             raise _UnusualError
-    return Directory(order, numbers, profile)
+    return Directory(order, numbers, blocks.get(PROFILE), blocks.get(XMP, b""))
 
 
 def _value(file: BinaryIO, order: str, place: bytes, size: int) -> bytes:

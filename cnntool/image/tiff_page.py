@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from . import tiff_directory as tags
+from .exif import orientation_in_xmp
 from .tiff_codecs import BYTE_CODECS, HORIZONTAL, NO_COMPRESSION, UNPREDICTED
 
 if TYPE_CHECKING:
@@ -21,9 +22,12 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 ASSOCIATED, UNASSOCIATED = 1, 2
 """Kinds of extra samples: alpha that the colours are multiplied by, or not."""
 
-_WHOLE, _FLOATING = 1, 3
-_DTYPES = {(_WHOLE, 8): "u1", (_WHOLE, 16): "u2"} | {
-    (_FLOATING, 8 * size): f"f{size}" for size in (2, 4, 8)
+_WHOLE, _SIGNED, _FLOATING = 1, 2, 3
+_KINDS = {_WHOLE: "u", _SIGNED: "i", _FLOATING: "f"}
+_DTYPES = {
+    (number, 8 * size): f"{kind}{size}"
+    for number, kind in _KINDS.items()
+    for size in ((2, 4, 8) if number == _FLOATING else (1, 2, 4))
 }
 """Plain types by sample format and bits."""
 
@@ -54,7 +58,7 @@ class Page(NamedTuple):
         1 to 8, see `cnntool.image.exif`.
     profile : bytes or None
     plain : bool
-        Whether it can be decoded here: samples in whole bytes in a usual order.
+        Whether it can be decoded here: samples in whole bytes in a usual order, or `packed`.
     frames : int
         Pages in the file.
     """
@@ -77,6 +81,11 @@ class Page(NamedTuple):
     profile: bytes | None
     plain: bool
     frames: int
+
+    @property
+    def packed(self) -> bool:
+        """Whether samples of 9 to 15 bits follow each other without gaps."""
+        return self.dtype is not None and self.dtype.str[1:] == "u2" and self.bits < 16
 
 
 def first_page(source: Source) -> Page:
@@ -102,7 +111,8 @@ def plain_page(directory: Directory) -> Page | None:
     numbers, number = directory.numbers, directory.number
     height, width = number(tags.LENGTH, 0), number(tags.WIDTH, 0)
     samples, rows = number(tags.SAMPLES, 1), number(tags.ROWS_PER_STRIP, height or 0)
-    photometric, orientation = number(tags.PHOTOMETRIC, -1), number(tags.ORIENTATION, 1)
+    photometric = number(tags.PHOTOMETRIC, -1)
+    orientation = number(tags.ORIENTATION, orientation_in_xmp(directory.xmp))
     bits, formats = numbers.get(tags.BITS, (1,)), numbers.get(tags.FORMAT, (_WHOLE,))
     settled = (tags.COMPRESSION, tags.PREDICTOR, tags.PLANAR, tags.FILL_ORDER)
     if (
@@ -169,15 +179,18 @@ def _page(page: Any, frames: int, byteorder: Any) -> Page:
     dtype: np.dtype[Any] | None = page.dtype
     compression = int(page.compression)
     predictor = 1 if compression in UNPREDICTED else int(page.predictor)
-    turn, profile = (_value(page, tag) for tag in (tags.ORIENTATION, tags.PROFILE))
+    turn, xmp, profile = (_value(page, tag) for tag in (tags.ORIENTATION, tags.XMP, tags.PROFILE))
+    if not isinstance(turn, int) or not 1 <= turn <= 8:
+        turn = orientation_in_xmp(xmp if isinstance(xmp, bytes) else b"")
     tiled = bool(page.is_tiled)
     rows = min(int(page.rowsperstrip), height) or height
+    whole = dtype is not None and page.bitspersample == 8 * dtype.itemsize
+    packed = page.bitspersample in range(9, 16) and dtype == np.uint16
     plain = (
         page.photometric in {WHITE_IS_ZERO, BLACK_IS_ZERO, RGB}
         and compression in BYTE_CODECS
         and 1 <= predictor <= HORIZONTAL + (dtype is not None and dtype.kind == "f")
-        and dtype is not None
-        and page.bitspersample == 8 * dtype.itemsize
+        and (whole or (packed and predictor == 1))
         and page.fillorder == 1
         and page.imagedepth == 1
     )
@@ -196,7 +209,7 @@ def _page(page: Any, frames: int, byteorder: Any) -> Page:
         offsets=_natural(page.dataoffsets),
         counts=_natural(page.databytecounts),
         extra=int((*page.extrasamples, 0)[0]),
-        orientation=turn if isinstance(turn, int) and 1 <= turn <= 8 else 1,
+        orientation=turn,
         profile=profile if isinstance(profile, bytes) else None,
         plain=plain,
         frames=frames,

@@ -2,6 +2,10 @@
 
 What needs a codec that knows about pixels (JPEG, fax) or a conversion of colours is decoded
 by Pillow in one piece, in 8 bits.
+
+Samples of 8 and 16 bits are brightness, those of 9 to 15 bits are stretched to 16. Floats are
+brightness with 1 for white. Signed samples and those of 32 bits are measurements, so they are
+handed out as the plain numbers they are, as those of a ``.npy`` file.
 """
 
 from __future__ import annotations
@@ -12,8 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import icc
+from .convert import stretch
 from .reader import Reader
-from .tiff_codecs import NO_COMPRESSION, CodecError, decompress, silence_libtiff, undo_prediction
+from .tiff_codecs import (
+    NO_COMPRESSION,
+    CodecError,
+    decompress,
+    silence_libtiff,
+    undo_prediction,
+    unpack,
+)
 from .tiff_page import ASSOCIATED, RGB, UNASSOCIATED, WHITE_IS_ZERO, Page, first_page
 from .types import ImageInfo
 
@@ -24,7 +36,10 @@ if TYPE_CHECKING:
 
     from .source import Source
 
-_NATIVE = {"u1", "u2", "f2", "f4", "f8"}
+_BRIGHTNESS = {"u1": "uint8", "u2": "uint16", "f2": "float32", "f4": "float32", "f8": "float64"}
+_NUMBERS = {"i1": "float32", "i2": "float32", "i4": "float64", "u4": "float64"}
+_READ_AS = _BRIGHTNESS | _NUMBERS
+"""The types that hold all values of the types in a file."""
 
 
 def open_reader(source: Source) -> Reader:
@@ -33,7 +48,8 @@ def open_reader(source: Source) -> Reader:
     source.check_size(page.height, page.width, page.samples)
     if page.dtype is None or not page.plain:
         return _by_pillow(source, page)
-    if page.dtype.str[1:] not in _NATIVE:
+    stored = page.dtype.str[1:]
+    if stored not in _READ_AS:
         raise source.error(
             f"TIFF with {page.dtype.name} samples is not supported",
             hint="convert it to 8 or 16 bits or to float32",
@@ -42,18 +58,30 @@ def open_reader(source: Source) -> Reader:
     if page.samples < channels:
         raise source.error("damaged TIFF: too few samples for its colours")
     source.check_size(*page.block, page.samples)
-    alpha = page.samples > channels and page.extra in {ASSOCIATED, UNASSOCIATED}
+    matrix = stored in _NUMBERS
+    alpha = page.samples > channels and page.extra in {ASSOCIATED, UNASSOCIATED} and not matrix
     dropped = page.samples - channels - alpha
+    notes = []
+    if dropped:
+        notes.append(f"samples beyond colour and alpha are left out: {dropped}")
+    if matrix:
+        notes.append(
+            f"its {page.dtype.name} samples are taken as plain numbers, of which 1 is white"
+        )
+    if page.packed:
+        white = (1 << page.bits) - 1
+        notes.append(f"its {page.bits}-bit samples are stretched to 16 bits: {white} is white")
     info = ImageInfo(
         page.height,
         page.width,
         channels=channels,
-        dtype="float32" if page.dtype.str[1:] == "f2" else page.dtype.name,
+        dtype=_READ_AS[stored],
         alpha=alpha,
         format="tiff",
+        matrix=matrix,
         frames=page.frames,
         icc=icc.fitting(page.profile, colour=channels == 3),
-        notes=(f"samples beyond colour and alpha are left out: {dropped}",) if dropped else (),
+        notes=tuple(notes),
     )
     return _TiffReader(source, info, page)
 
@@ -146,23 +174,33 @@ class _TiffReader(Reader):
                 if index >= min(len(page.offsets), len(page.counts)):
                     raise self._source.error("damaged TIFF: strips are missing")
                 shape = (height if page.tiled else rows, width, samples)
-                block = self._block(page.offsets[index], page.counts[index], shape)
+                spare = height - shape[0]
+                block = self._block(page.offsets[index], page.counts[index], shape, spare)
                 left = column * width
                 part = pixels[:, left : left + width, plane : plane + samples]
                 part[:] = block[:rows, : part.shape[1]]
         return pixels
 
-    def _block(self, offset: int, count: int, shape: tuple[int, int, int]) -> NDArray[Any]:
+    def _block(
+        self, offset: int, count: int, shape: tuple[int, int, int], spare_rows: int
+    ) -> NDArray[Any]:
         page = self._page
         file = self._source.file()
         with self._source.reading():
             file.seek(min(offset, self._size))
             body = file.read(min(count, self._size))
-        row_bytes = shape[1] * shape[2] * self._dtype.itemsize
+        bits = page.bits if page.packed else 8 * self._dtype.itemsize
+        row_bytes = -(-shape[1] * shape[2] * bits // 8)
         try:
-            body = decompress(body, page.compression, shape[0], row_bytes)
+            body, sound = decompress(
+                body, page.compression, shape[0], row_bytes, spare_rows=spare_rows
+            )
         except CodecError as error:
             raise self._source.error("damaged or truncated TIFF") from error
+        if not sound:
+            self.report_damage("damaged TIFF: a strip does not end where its rows end")
+        if page.packed:
+            return unpack(body, bits, shape)
         return undo_prediction(body, page.predictor, self._dtype, shape)
 
     def _arrays(self, blocks: Iterator[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
@@ -173,6 +211,8 @@ class _TiffReader(Reader):
         """Keep the wanted samples, black is 0, colours are not multiplied by alpha."""
         page, info = self._page, self._stored
         strip = block[..., : info.samples].astype(info.dtype, copy=False)
+        if page.packed:
+            strip = stretch(strip, (1 << page.bits) - 1, info.dtype)
         if page.photometric == WHITE_IS_ZERO and info.dtype.startswith("uint"):
             strip[..., 0] = int(info.peak) - strip[..., 0]
         if info.alpha and page.extra == ASSOCIATED:
@@ -182,7 +222,7 @@ class _TiffReader(Reader):
 
 def _consecutive(page: Page) -> bool:
     """Whether the rows of the picture simply follow each other in the file."""
-    if page.compression != NO_COMPRESSION or page.predictor != 1:
+    if page.compression != NO_COMPRESSION or page.predictor != 1 or page.packed:
         return False
     if page.planar or page.tiled or page.dtype is None or not page.offsets:
         return False

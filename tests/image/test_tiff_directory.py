@@ -131,7 +131,7 @@ UNUSUAL = {
     "planes": plain(t284=(SHORT, [2])),
     "one bit": plain(t258=(SHORT, [1])),
     "no bits": plain(t258=None),
-    "signed": plain(t339=(SHORT, [2])),
+    "complex": plain(t339=(SHORT, [6])),
     "mixed bits": plain(t277=(SHORT, [3]), t258=(SHORT, [8, 8, 16])),
     "too few bits": plain(t277=(SHORT, [3]), t258=(SHORT, [8, 8])),
     "palette": plain(t262=(SHORT, [3])),
@@ -193,7 +193,7 @@ def directories(draw):
     """A plain directory of some size, a few of its tags spoiled."""
     height, rows, width = (draw(st.integers(1, 5)) for _ in range(3))
     samples = draw(st.sampled_from([1, 1, 2, 3, 4]))
-    kinds = [(1, 8), (1, 16), (3, 16), (3, 32), (3, 64), (2, 8), (1, 32)]
+    kinds = [(1, 8), (1, 16), (3, 16), (3, 32), (3, 64), (2, 8), (2, 32), (1, 32), (1, 12)]
     form, bits = draw(st.sampled_from(kinds))
     row = width * samples * bits // 8
     counts = [min(rows, height - top) * row for top in range(0, height, rows)]

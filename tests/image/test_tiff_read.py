@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from cnntool.errors import InputError
@@ -220,7 +222,150 @@ def test_lab():
     assert got.min() >= 254
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "uint32", "complex64"])
+def predicted(pixels: np.ndarray, **options: object) -> bytes:
+    """Write a TIFF whose samples are integers' differences, whatever they are."""
+    whole = pixels.view(f"i{pixels.itemsize}")
+    file = io.BytesIO(tiff(whole, predictor=2, photometric="minisblack", **options))
+    with tifffile.TiffFile(file, mode="r+") as opened:
+        kind = {"u": 1, "i": 2, "f": 3}[pixels.dtype.kind]
+        opened.pages[0].tags["SampleFormat"].overwrite(kind)
+        return file.getvalue()
+
+
+PREDICTED = ["f2", "f4", "f8", "i1", "i2", "i4", "u4"]
+
+
+@pytest.mark.parametrize("dtype", PREDICTED)
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+@pytest.mark.parametrize("compression", ["zlib", "lzma"])
+@pytest.mark.parametrize("layout", [{}, {"rowsperstrip": 5}, {"tile": (16, 32)}])
+def test_differences_are_of_integers_as_wide(dtype, byteorder, compression, layout):
+    """As libtiff, tifffile and OpenCV take predictor 2 of floats."""
+    values = np.random.default_rng(2).normal(0, 100, (37, 45)).astype(dtype)
+    body = predicted(values, byteorder=byteorder, compression=compression, **layout)
+    np.testing.assert_array_equal(tifffile.imread(io.BytesIO(body)), values)
+    got, _ = read(body)
+    np.testing.assert_array_equal(got[..., 0], values)
+
+
+@pytest.mark.parametrize("codec", ["tiff_lzw", "tiff_adobe_deflate"])
+def test_differences_of_floats_as_libtiff_takes_them(codec):
+    values = np.random.default_rng(2).normal(0, 1, (9, 13)).astype(np.float32)
+    body = saved(Image.fromarray(values), "tiff", compression=codec, tiffinfo={317: 2})
+    np.testing.assert_array_equal(read(body)[0][..., 0], values)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "held"),
+    [("int8", "float32"), ("int16", "float32"), ("int32", "float64"), ("uint32", "float64")],
+)
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("byteorder", ["<", ">"])
+def test_measurements_are_plain_numbers(dtype, held, compression, byteorder):
+    limits = np.iinfo(dtype)
+    numbers = np.array([[limits.min, -1 if limits.min else 1, 0], [1, 77, limits.max]], dtype)
+    body = tiff(numbers, photometric="minisblack", compression=compression, byteorder=byteorder)
+    got, info = read(body)
+    assert got.dtype == info.dtype == held
+    assert got[..., 0].tolist() == numbers.tolist()
+    assert info.matrix
+    assert info.notes == (f"its {dtype} samples are taken as plain numbers, of which 1 is white",)
+
+
+def test_alpha_of_measurements_is_left_out():
+    numbers = np.arange(2 * 3 * 4, dtype=np.int16).reshape(2, 3, 4) - 9
+    got, info = read(tiff(numbers, photometric="rgb", extrasamples=["unassalpha"]))
+    np.testing.assert_array_equal(got, numbers[..., :3])
+    assert info.notes[0] == "samples beyond colour and alpha are left out: 1"
+
+
+def packed(values: np.ndarray, bits: int) -> bytes:
+    rows = np.unpackbits(values.astype(">u2")[..., None].view(np.uint8), axis=-1)[..., -bits:]
+    return np.packbits(rows.reshape(len(values), -1), axis=1).tobytes()
+
+
+@pytest.mark.parametrize("bits", range(9, 16))
+@pytest.mark.parametrize(("samples", "width"), [(1, 1), (1, 7), (1, 8), (1, 9), (3, 5), (3, 16)])
+def test_packed_samples(bits, samples, width):
+    white = (1 << bits) - 1
+    values = np.random.default_rng(bits).integers(0, white + 1, (6, width, samples))
+    values[0, 0, 0], values[-1, -1, -1] = 0, white
+    rows = packed(values.reshape(6, -1), bits)
+    tags = plain_tags(6, width, samples, bits)
+    for compression, data in ((1, rows), (8, zlib.compress(rows))):
+        tags |= {259: (3, [compression]), 279: (4, [len(data)])}
+        got, info = read(handmade(tags, data))
+        assert info.dtype == "uint16"
+        np.testing.assert_array_equal(got, np.rint(values * (65535 / white)))
+        assert info.notes == (f"its {bits}-bit samples are stretched to 16 bits: {white} is white",)
+    tags |= {259: (3, [1]), 279: (4, [len(rows)])}
+    raw = tifffile.TiffFile(io.BytesIO(handmade(tags, rows))).pages[0]
+    assert (raw.bitspersample, raw.dtype) == (bits, np.uint16)
+    if samples == 1:
+        tags[262] = (3, [0])
+        np.testing.assert_array_equal(
+            read(handmade(tags, rows))[0], 65535 - np.rint(values * (65535 / white))
+        )
+
+
+def damaged_deflate(spoil: str) -> bytes:
+    pixels = picture(3, height=64, width=64)
+    stream = zlib.compress(pixels.tobytes())
+    data = {
+        "longer than its rows": zlib.compress(pixels.tobytes() + b"more"),
+        "without its checksum": stream[:-4],
+        "garbage after its rows": zlib.compress(pixels.tobytes() + bytes(999))[:-12] + b"garbage",
+        "sound": stream,
+    }[spoil]
+    return handmade(plain_tags(64, 64, 3, 8, t259=(3, [8]), t279=(4, [len(data)])), data)
+
+
+@pytest.mark.parametrize(
+    "spoil", ["longer than its rows", "without its checksum", "garbage after its rows"]
+)
+def test_a_strip_that_cannot_be_trusted_is_noted_or_refused(spoil):
+    body = damaged_deflate(spoil)
+    got, info = read(body)
+    np.testing.assert_array_equal(got, picture(3, height=64, width=64))
+    (note,) = info.notes
+    assert note.startswith("damaged TIFF: a strip does not end where its rows end")
+    with pytest.raises(InputError, match="damaged TIFF: a strip does not end"):
+        read(body, strict=True)
+    assert read(damaged_deflate("sound"), strict=True)[1].notes == ()
+
+
+def test_no_garbage_in_a_deflated_strip_is_silent():
+    rng = np.random.default_rng(0)
+    pixels = picture(3, height=64, width=64) ^ rng.integers(0, 4, (64, 64, 3), np.uint8)
+    body = tiff(pixels, photometric="rgb", compression="zlib")
+    place = body.index(zlib.compress(pixels.tobytes(), 6)[:30])
+    noted = 0
+    for number in range(80):
+        damaged = bytearray(body)
+        start = place + int(rng.integers(100, len(body) - place - 100))
+        damaged[start : start + 50] = rng.bytes(50) if number % 2 else bytes(50)
+        try:
+            got, info = read(bytes(damaged))
+        except InputError:
+            continue
+        if not np.array_equal(got, pixels):
+            assert info.notes
+            noted += 1
+    assert noted
+
+
+def test_a_last_strip_as_high_as_the_others_is_sound():
+    rows = bytes(range(24))
+    strips = [zlib.compress(rows[:16]), zlib.compress(rows[16:] + bytes(8))]
+    offsets, counts = [8, 8 + len(strips[0])], [len(strip) for strip in strips]
+    tags = plain_tags(3, 8, 1, 8, t259=(3, [8]), t278=(4, [2]))
+    tags |= {273: (4, offsets), 279: (4, counts)}
+    got, info = read(handmade(tags, b"".join(strips)), strict=True)
+    assert got.tobytes() == rows
+    assert info.notes == ()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "complex64"])
 def test_samples_that_are_refused(dtype):
     with pytest.raises(InputError, match="not supported") as caught:
         read(tiff(np.zeros((3, 4), dtype), photometric="minisblack"))
