@@ -120,7 +120,7 @@ def parse(source: Source) -> PngFile:
                 raise source.error("Apple's variant of PNG" if apple else "damaged PNG: no header")
             if kind == b"IDAT":
                 data.append((offset, length))
-            elif kind in _WANTED and kind not in found:
+            elif kind in _WANTED and kind not in found and not (kind == b"PLTE" and data):
                 found[kind] = _body(source, file, kind, length)
             file.seek(offset + length + 4)
     if not data:
@@ -217,10 +217,11 @@ class ImageData:
         return b"".join(parts)
 
     def finish(self) -> None:
-        """Read on to the checksum at the end of the stream."""
-        while not self._inflater.eof:
-            if self._more(1):
-                return
+        """Read on to the checksums at the end of the stream and of every piece."""
+        while not self._inflater.eof and not self._more(1):
+            pass
+        for _ in self._pieces:
+            pass
 
     def _more(self, size: int) -> bytes:
         data = self._inflater.unconsumed_tail or next(self._pieces, b"")
