@@ -9,6 +9,7 @@ import numpy as np
 from cnntool.cli.console import note
 from cnntool.errors import UsageError
 from cnntool.image.files import FORMATS, format_of
+from cnntool.image.types import ITEM_SIZES
 from cnntool.views import grid, scale
 
 if TYPE_CHECKING:
@@ -160,9 +161,11 @@ def result_dtype(source: ImageInfo, format_name: str, depth: str | None) -> str:
         return "float64" if source.dtype == "float64" else "float32"
     if source.dtype in held:
         return source.dtype
-    if source.matrix:
+    if source.matrix and "uint8" in held:
         return "uint8"
-    best = "uint16" if "uint16" in held else "uint8"
+    best = max(held, key=ITEM_SIZES.__getitem__)
+    if best == "float32" and source.dtype != "float64":  # it holds all of them
+        return best
     note(f"{format_name} holds {best} at most, the input has {source.dtype}")
     return best
 

@@ -44,7 +44,7 @@ _STRANGERS = (
     (rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  ", "JPEG 2000 is not supported"),
     (rb"8BPS", "Photoshop files are not supported"),
     (rb"v/1\x01", "OpenEXR is not supported"),
-    (rb"P7\s|P[Ff]\s", "PAM and PFM are not supported"),
+    (rb"P7\s", "PAM is not supported"),
     (
         rb"PK\x03\x04|\x1f\x8b|BZh|\xfd7zXZ|7z\xbc\xaf",
         "this is a compressed archive, not a picture",

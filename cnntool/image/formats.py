@@ -109,6 +109,18 @@ def _pnm_writer() -> OpenWriter:
     return PnmWriter
 
 
+def _pfm_reader() -> OpenReader:
+    from .pfm import open_reader
+
+    return open_reader
+
+
+def _pfm_writer() -> OpenWriter:
+    from .pfm import PfmWriter
+
+    return PfmWriter
+
+
 def _npy_reader() -> OpenReader:
     from .npy import open_reader
 
@@ -233,6 +245,16 @@ FORMATS = _registry(
         alpha=False,
         reader=_pnm_reader,
         writer=_pnm_writer,
+    ),
+    Format(
+        name="pfm",
+        suffixes=(".pfm",),
+        magic=rb"P[Ff]\s",
+        dtypes=("float32",),
+        channels=(1, 3),
+        alpha=False,
+        reader=_pfm_reader,
+        writer=_pfm_writer,
     ),
     Format(
         name="npy",

@@ -53,14 +53,13 @@ def open_reader(source: Source, kind: str) -> Reader:
     with decoding(source, kind):
         image = _opened(source, kind)
     source.check_size(image.height, image.width)
-    frames, damage = 1, ""
+    frames, damaged = 1, False
     if kind in {"webp", "gif"}:
         try:
             with decoding(source, kind):
                 frames = image.n_frames  # type: ignore[attr-defined]
-        except InputError as error:
-            # A later frame is damaged; the first is read, and must do without this one's state.
-            damage = error.message
+        except InputError:  # not of the first frame, which is all that is read
+            damaged = True
             with decoding(source, kind):
                 image = _opened(source, kind)
     channels, alpha = _CHANNELS[final_mode(image)]
@@ -80,8 +79,8 @@ def open_reader(source: Source, kind: str) -> Reader:
 
         return JpegReader(source, info, image, turn)
     reader = PillowReader(source, info, image, turn)
-    if damage:
-        reader.report_damage(f"{damage}: a frame after the first")
+    if damaged:
+        reader.report_damage(f"damaged {kind.upper()}: a frame after the first")
     return reader
 
 

@@ -29,6 +29,9 @@ _DEPTHS = {
 _SIGNATURE_BYTES = 8
 _WANTED = {b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"eXIf", b"acTL"}
 _WANTED_LIMIT = 1 << 24
+_XMP = b"XML:com.adobe.xmp\0"
+"""How the text chunk with XMP begins."""
+
 _READ_BYTES = 1 << 16
 
 
@@ -83,6 +86,13 @@ class PngFile(NamedTuple):
         return self.chunks.get(b"eXIf", b"")
 
     @property
+    def xmp(self) -> bytes:
+        """An XMP packet, or nothing."""
+        text = self.chunks.get(b"iTXt", b"")[len(_XMP) :]
+        _, _, body = text[2:].split(b"\0", 2) if text[2:].count(b"\0") > 1 else (b"", b"", b"")
+        return (_inflated(body) or b"") if text[:1] == b"\1" else body
+
+    @property
     def frames(self) -> int:
         """Frames of an animation."""
         return max(1, int.from_bytes(self.chunks.get(b"acTL", b"")[:4], "big"))
@@ -91,14 +101,18 @@ class PngFile(NamedTuple):
     def profile(self) -> bytes | None:
         """The colour profile, decompressed."""
         _, _, packed = self.chunks.get(b"iCCP", b"").partition(b"\0")
-        try:
-            return zlib.decompressobj().decompress(packed[1:], icc.LIMIT)
-        except zlib.error:
-            return None
+        return _inflated(packed[1:])
 
     def row_bytes(self, width: int) -> int:
         """Bytes of a row of `width` pixels as stored, filter type not counted."""
         return -(-width * self.samples * self.depth // 8)
+
+
+def _inflated(packed: bytes) -> bytes | None:
+    try:
+        return zlib.decompressobj().decompress(packed, icc.LIMIT)
+    except zlib.error:
+        return None
 
 
 def parse(source: Source) -> PngFile:
@@ -120,7 +134,9 @@ def parse(source: Source) -> PngFile:
                 raise source.error("Apple's variant of PNG" if apple else "damaged PNG: no header")
             if kind == b"IDAT":
                 data.append((offset, length))
-            elif kind in _WANTED and kind not in found and not (kind == b"PLTE" and data):
+            elif kind == b"PLTE" and data:
+                pass  # too late
+            elif kind not in found and _matters(file, kind, offset):
                 found[kind] = _body(source, file, kind, length)
             file.seek(offset + length + 4)
     if not data:
@@ -138,6 +154,15 @@ def parse(source: Source) -> PngFile:
     if colour in {GREY, RGB} and png.transparency and len(png.transparency) != 2 * png.samples:
         raise source.error("damaged PNG: its transparent colour makes no sense")
     return png
+
+
+def _matters(file: BinaryIO, kind: bytes, offset: int) -> bool:
+    """Whether the chunk that begins here says something about the pixels."""
+    if kind != b"iTXt":
+        return kind in _WANTED
+    xmp = file.read(len(_XMP)) == _XMP
+    file.seek(offset)
+    return xmp
 
 
 def _walk(source: Source, file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:

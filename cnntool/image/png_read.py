@@ -86,7 +86,7 @@ class _PngReader(Reader):
     """See `open_reader`."""
 
     def __init__(self, source: Source, info: ImageInfo, png: PngFile) -> None:
-        super().__init__(source, info, orientation(png.exif))
+        super().__init__(source, info, orientation(png.exif, png.xmp))
         self._png = png
 
     def _decode(self, rows: int) -> Iterator[_Rows]:

@@ -72,6 +72,7 @@ def every() -> dict[str, bytes]:
         "pgm": saved(_image(1), "ppm"),
         "ppm": saved(_image(3), "ppm"),
         "pbm": saved(_image(1, "1"), "ppm"),
+        "pfm": b"PF\n9 13\n-1.0\n" + picture(3, "float32").tobytes(),
         "pgm plain": b"P2 3 2 255\n1 2 3\n4 5 6\n",
         "tiff": tiff(picture(1).squeeze()),
         "tiff rgb": tiff(picture(3), photometric="rgb", rowsperstrip=4),

@@ -115,6 +115,24 @@ def test_a_profile_of_other_colours_is_dropped():
     assert read(saved(RGB.convert("CMYK"), "jpeg", icc_profile=profile))[1].icc is None
 
 
+def test_a_later_frame_that_is_damaged(capfd):
+    noise = np.random.default_rng(0).integers(0, 256, (3, 20, 30), np.uint8)
+    images = [Image.fromarray(frame) for frame in noise]
+    body = saved(images[0], "gif", save_all=True, append_images=images[1:])
+    cut = body[: -len(body) // 6]
+    with pytest.raises(IndexError):
+        assert Image.open(io.BytesIO(cut)).n_frames
+    got, info = read(cut)
+    np.testing.assert_array_equal(got[..., 0], images[0])
+    (note,) = info.notes
+    assert note.startswith("damaged GIF: a frame after the first; ")
+    with pytest.raises(InputError, match="GIF: a frame after the first"):
+        read(cut, strict=True)
+    with pytest.raises(InputError, match="damaged or unsupported GIF"):
+        read(body[: len(body) // 6])
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("kind", ["gif", "webp"])
 def test_animations(kind):
     frames = [RGB, RGB.rotate(90), RGB.rotate(180)]

@@ -63,7 +63,6 @@ def test_by_hand(body, want):
         (b"P1 2 2\n1 0 2 1 0", "above its white"),
         (b"P1 2 2\n1 0 x 1 0", "not a number"),
         (b"P7\nWIDTH 1\n", "PAM"),
-        (b"Pf\n1 1\n-1.0\n1234", "PFM"),
     ],
 )
 def test_damage_has_a_name(body, reason):
