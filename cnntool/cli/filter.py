@@ -156,7 +156,7 @@ class Work(NamedTuple):
             rendering = plan_rendering(self._plan(info), info, format_name, self.style)
             if self.settings["explain"]:
                 console.result("\n".join(report.explain(item.name, info, rendering)))
-                console.notes(item.name, info.notes)
+                console.notes(item.name, opened.notes)
                 return
             row = FORMATS[format_name]
             target = self.naming.place(

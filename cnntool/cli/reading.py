@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 
 class Opened:
-    """An input whose decoding has begun, or the error with which that failed."""
+    """An input whose decoding has begun, or the error with which that failed.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What was worth telling before decoding began.
+    """
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, item: Item, *, max_pixels: int, allow_nan: bool, strict: bool) -> None:
         self.item = item
@@ -41,6 +49,7 @@ class Opened:
         except CnntoolError as error:
             self._error = error
             return
+        self.notes = reader.info.notes
         self._rows = max(1, reader.info.strip_rows // 2)
         if reader.window is None:
             reader.start(self._rows, ahead=3)

@@ -117,8 +117,8 @@ def stretch(samples: NDArray[Any], maximum: int, dtype: str) -> NDArray[Any]:
     peak = int(PEAKS[dtype])
     if maximum == peak:
         return samples.astype(dtype, copy=False)
-    wide = samples.astype(np.uint64) * (2 * peak) + maximum
-    return (wide // (2 * maximum)).astype(dtype)
+    wide = samples.astype(np.uint32) * np.uint32(peak) + np.uint32(maximum // 2)  # they just fit
+    return (wide // np.uint32(maximum)).astype(dtype)
 
 
 def quantize(

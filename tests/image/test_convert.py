@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage import color
 
-from cnntool.image.convert import count_clipped, from_linear, luma, quantize, to_linear
+from cnntool.image.convert import (
+    count_clipped,
+    from_linear,
+    luma,
+    quantize,
+    stretch,
+    to_linear,
+)
+from cnntool.image.types import PEAKS
 
 UNIT = st.floats(0, 1, width=32)
 
@@ -101,3 +109,14 @@ def test_what_counts_as_clipped():
     assert count_clipped(values, "uint16") == 3
     assert count_clipped(np.array([-0.001]), "uint8") == 0
     assert count_clipped(np.array([-0.001]), "uint16") == 1
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_stretching_is_exact_and_rounded(dtype):
+    peak = int(PEAKS[dtype])
+    for maximum in {1, 2, 3, 100, 254, 255} | ({4095, 65534, 65535} if peak > 255 else set()):
+        samples = np.arange(maximum + 1).astype(dtype)
+        want = [(2 * int(v) * peak + maximum) // (2 * maximum) for v in samples]
+        got = stretch(samples, maximum, dtype)
+        assert got.dtype == dtype
+        np.testing.assert_array_equal(got, want)
