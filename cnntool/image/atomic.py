@@ -27,6 +27,7 @@ _REASONS = {
     errno.ENAMETOOLONG: "the file name is too long",
     errno.EFBIG: "the file would be too large",
     errno.ELOOP: "too many symbolic links",
+    errno.EBADF: "it is closed",
 }
 _EXISTS = "it exists already"
 _HINT = "--overwrite replaces it"
