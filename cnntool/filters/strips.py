@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     Rows = Callable[[int, int], NDArray[Any]] | Iterable[NDArray[Any]]
 
 T = TypeVar("T")
+R = TypeVar("R")
+
 _VALUES_AT_ONCE = 1 << 26
 """Numbers in the windows of all threads together: very wide rows are worked on one by one."""
-
-R = TypeVar("R")
 
 
 class _Pool:
