@@ -292,9 +292,9 @@ def exif(orientation: int) -> bytes:
     return b"Exif\0\0" * 0 + tiff({274: orientation}, kinds={274: 3})
 
 
-def resized_jpeg(height: int, width: int) -> bytes:
+def resized_jpeg(height: int, width: int, mode: str = "RGB") -> bytes:
     """Return a small progressive JPEG that says that it is large."""
-    body = pillow("RGB", 64, 64, "jpeg", progressive=True)
+    body = pillow(mode, 64, 64, "jpeg", progressive=True)
     at = body.index(b"\xff\xc2")
     return body[: at + 5] + struct.pack(">HH", height, width) + body[at + 9 :]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ import bombs
 import held
 import pytest
 from corpus import some
+
+from cnntool.errors import InputError
+from cnntool.image.files import open_reader
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 
@@ -53,3 +57,33 @@ def test_streams_without_end(folder, name):
     done = held.run_held(*FILTER, "-", cwd=folder, stdin=bombs.endless(*bombs.STREAMS[name]))
     bounded(done)
     assert [path.name for path in folder.iterdir()] == ([] if done.code else ["out.npy"])
+
+
+def wide_tiff(**tags: int) -> bytes:
+    """Return a TIFF of 10,000 x 9,900 that has next to no data."""
+    return bombs.tiff(bombs.plain(9900, 10000, t279=9, **tags), bytes(9))
+
+
+@pytest.mark.parametrize(
+    ("body", "mebibytes"),
+    [
+        (bombs.webp(8000, 8000), 0),
+        (bombs.webp(9900, 10000), 1510),
+        (bombs.resized_jpeg(9900, 10000), 0),
+        (bombs.resized_jpeg(9900, 10000, "CMYK"), 1510),
+        (wide_tiff(t258=64, t339=3), 0),
+        (wide_tiff(t258=64, t339=3, t278=9), 0),
+        (wide_tiff(t258=64, t339=3, t278=9, t274=6), 0),
+        (wide_tiff(t258=64, t339=3, t274=6), 1510),
+        (wide_tiff(t258=64, t339=3, t317=2), 2265),
+        (wide_tiff(t258=64, t339=3, t317=3), 3776),
+        (wide_tiff(t258=1, t259=4), 0),
+    ],
+)
+def test_what_decoding_takes_is_known_from_the_header(body, mebibytes):
+    if not mebibytes:
+        open_reader(io.BytesIO(body), name="a picture").close()
+        return
+    with pytest.raises(InputError, match=f"takes {mebibytes} MiB, over the limit of 1024"):
+        open_reader(io.BytesIO(body), name="a picture")
+    open_reader(io.BytesIO(body), name="a picture", max_pixels=10**9).close()
