@@ -1,19 +1,26 @@
 """The entry point: ``python -m cnntool`` and the ``cnntool`` script."""
 
-from __future__ import annotations
-
-import gc
-import os
-import sys
-
-from cnntool import stopping
-
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    # Ctrl-C is answered before anything is imported. Only here: who imports the package keeps
+    # handlers of their own.
+    import _signal  # type: ignore[import-not-found]  # what ``signal`` wraps: there at once
+    import os
+
+    def leave(number: int, frame: object) -> None:  # noqa: ARG001
+        os._exit(130)
+
+    if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:
+        _signal.signal(_signal.SIGINT, leave)
+    from cnntool import stopping
+
     stopping.install()
     # Nothing that start-up creates is garbage, and looking for it takes a tenth of a small command.
+    import gc
+
     gc.disable()
+    import sys
     import warnings
 
     # What libraries warn of is for who writes programs, and would stand between results and notes.

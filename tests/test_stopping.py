@@ -66,3 +66,53 @@ def test_at_any_moment(tmp_path, samples, delay):
     code = process.wait(timeout=60)
     left = sorted(p.name for p in tmp_path.iterdir())
     assert (code, left) in [(143, []), (-15, []), (0, ["out.tif"]), (143, ["out.tif"])]
+
+
+AT_AN_IMPORT = """
+import os, signal, sys
+module = sys.argv.pop()
+class Interrupter:
+    def find_spec(self, name, path=None, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupter())
+{before}
+from cnntool.__main__ import main
+sys.argv.append("--version")
+main()
+"""
+
+
+def interrupted_at(module: str, before: str = "") -> tuple[int, bytes, bytes]:
+    """Start the tool and interrupt it when it imports a module."""
+    command = [sys.executable, "-c", AT_AN_IMPORT.format(before=before), module]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("module", "err"),
+    [
+        ("cnntool.stopping", b""),  # the first that is imported at all
+        ("cnntool.cli.main", b"cnntool: error: interrupted\n"),
+        ("click", b"cnntool: error: interrupted\n"),
+    ],
+)
+def test_ctrl_c_while_it_is_being_imported(module, err):
+    assert interrupted_at(module) == (130, b"", err)
+
+
+def test_ctrl_c_that_the_caller_ignores_is_ignored_from_the_first_line_on():
+    ignoring = "signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    code, out, err = interrupted_at("cnntool.stopping", ignoring)
+    assert (code, out[:8], err) == (0, b"cnntool ", b"")
+
+
+def test_who_imports_the_package_keeps_its_handlers():
+    code = """
+import signal
+import cnntool, cnntool.__main__, cnntool.stopping, cnntool.cli.main
+assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,7 +17,7 @@ from cnntool.cli.layer_files import (
 from cnntool.cli.layer_table import Row, shape_text, tell
 from cnntool.cli.prepared import prepared
 from cnntool.cli.showing import Screen
-from cnntool.errors import InputError, OutputError
+from cnntool.errors import InputError, ModelError, OutputError
 from cnntool.machine import usable_cpus
 
 if TYPE_CHECKING:
@@ -244,6 +244,14 @@ class Work:
         made_by = self.network.graph.producer_of.get(wanted.tensor)
         dequantised |= made_by is not None and made_by.op == "DequantizeLinear"
         figures = statistics(values)
+        purpose = self.purpose
+        drawn_files = purpose.writes and purpose.raw is None
+        if not values.size and (drawn_files or purpose.show or purpose.report):
+            raise ModelError(
+                f"{wanted.title!r} has no values to draw: {shape_text(figures.shape)}",
+                source=self.network.plan.name,
+                hint="--stats-only and --raw take it",
+            )
         draw = partial(
             self.purpose.drawing.picture,
             photo=getattr(loaded.made, "photo", None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import nullcontext, suppress
 from importlib import import_module
 from typing import Any
 
@@ -132,7 +133,8 @@ def run(arguments: list[str]) -> int:
     _prepare()
     try:
         code = cli.main(arguments, prog_name="cnntool", standalone_mode=False)
-        sys.stdout.flush()
+        with suppress(OSError) if code == OutputError.exit_code else nullcontext():  # said already
+            sys.stdout.flush()
     except click.exceptions.NoArgsIsHelpError as bare:
         console.tell(bare.format_message())
         return UsageError.exit_code
@@ -166,7 +168,9 @@ def _of_the_machine(error: Exception) -> tuple[int, str, str] | None:
         return code, "not enough memory", ""
     if isinstance(error, OSError) and error.errno in UNWRITABLE:
         # Files say so themselves, with their names.
-        return OutputError.exit_code, f"<stdout>: {os.strerror(error.errno).lower()}", ""
+        closed = error.errno == errno.EBADF
+        reason = "it is closed" if closed else os.strerror(error.errno).lower()
+        return OutputError.exit_code, f"<stdout>: {reason}", ""
     if isinstance(error, OSError) and error.errno in SHORT:
         return code, os.strerror(error.errno).lower(), "'ulimit -a' shows the limits"
     if isinstance(error, ImportError):
@@ -182,9 +186,13 @@ def _prepare() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if os.environ.get("COLUMNS") == "0":  # unknown, as everybody but rich understands it
         del os.environ["COLUMNS"]
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by the caller
-            setattr(sys, name, open(os.devnull, mode))  # noqa: PTH123, SIM115
+    for name, mode, flags in (
+        ("stdin", "r", os.O_RDONLY),
+        ("stdout", "w", os.O_RDONLY),  # so that writing fails as it would have
+        ("stderr", "w", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:  # closed by the caller: nothing else may get its number
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
     for name in ("quiet", "verbose", "debug"):
         setattr(console.TALK, name, False)
 

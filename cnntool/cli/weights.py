@@ -199,6 +199,12 @@ class _Weights:
         from cnntool.views.kernels import kernel_sheet
 
         values, drawing = found.values, self._drawing
+        if not values.size:
+            raise ModelError(
+                f"{wanted.title!r} has no weights to draw: {shape_text(values.shape)}",
+                source=self._model,
+                hint="--stats-only and --raw take it",
+            )
         facts = [shape_text(values.shape), Path(self._model).name]
         caption = Caption(wanted.title, ", ".join(facts))
         if not found.is_kernels:

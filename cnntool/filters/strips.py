@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+_VALUES_AT_ONCE = 1 << 26
+"""Numbers in the windows of all threads together: very wide rows are worked on one by one."""
+
 
 class _Pool:
     """Worker threads that answer each job in a queue of its own.
@@ -127,11 +130,14 @@ def run(
         Given the window for ``pipeline.strip_rows`` rows of the result, fewer at the end; what it
         returns is yielded. It calls ``pipeline.rows``.
     threads : int
-        How many windows are worked on at once. The results do not depend on it.
+        How many windows are worked on at once, fewer if they are very large. The results do not
+        depend on it.
     """
     if not pipeline.streams:
         work = _apart(work)
     height, rows = pipeline.out_shape[0], pipeline.strip_rows
+    values = rows * pipeline.source.width * max(pipeline.source.channels, pipeline.out_shape[2])
+    threads = max(1, min(threads, _VALUES_AT_ONCE // max(values, 1)))
     spans = [(start, min(start + rows, height)) for start in range(0, height, rows)]
     if not callable(source):
         yield from ordered_map(work, _windows(pipeline, spans, source), threads)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 from cnntool.errors import OutputError
 from cnntool.stopping import on_stop
 
+from . import leftovers
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,6 +29,7 @@ _REASONS = {
     errno.ENAMETOOLONG: "the file name is too long",
     errno.EFBIG: "the file would be too large",
     errno.ELOOP: "too many symbolic links",
+    errno.EBADF: "it is closed",
 }
 _EXISTS = "it exists already"
 _HINT = "--overwrite replaces it, CNNTOOL_OVERWRITE=1 always does"
@@ -40,6 +43,7 @@ class Output:
 
     A file is written under a hidden name next to its target and renamed by `commit`. Symbolic
     links are followed, the mode of a replaced file is kept. Devices and pipes are written directly.
+    What a process that was killed left in the folder is removed, see `cnntool.image.leftovers`.
 
     Parameters
     ----------
@@ -114,7 +118,7 @@ class Output:
             else:
                 self._place(self._temporary, self._target)
             self._temporary = None
-            self._forget()
+            self._leave()
 
     def discard(self) -> None:
         """Leave nothing behind. After `commit` this does nothing."""
@@ -125,7 +129,12 @@ class Output:
             with suppress(OSError):
                 self._temporary.unlink()
             self._temporary = None
-            self._forget()
+            self._leave()
+
+    def _leave(self) -> None:
+        """Free the lock, and tell that there is nothing left to undo."""
+        leftovers.free(self._lock)
+        self._forget()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
@@ -155,7 +164,21 @@ class Output:
             raise FileExistsError(errno.EEXIST, "")
         if mode and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "")
-        temporary = path.with_name(f".cnntool-{os.urandom(8).hex()}.tmp")
+        leftovers.sweep(path.parent)
+        stream = self._create(path.parent)
+        while not os.fstat(stream.fileno()).st_nlink:  # swept away before it was locked
+            stream.close()
+            self._leave()
+            stream = self._create(path.parent)
+        self._replaces = bool(mode)
+        if mode:
+            with suppress(OSError):
+                self._temporary.chmod(stat.S_IMODE(mode))
+        return stream
+
+    def _create(self, folder: Path) -> BinaryIO:
+        """Make the temporary file and lock it."""
+        temporary = leftovers.new_name(folder)
         self._forget = on_stop(temporary.unlink)
         try:
             stream = temporary.open("xb", buffering=1 << 16)
@@ -163,10 +186,7 @@ class Output:
             self._forget()
             raise
         self._temporary = temporary
-        self._replaces = bool(mode)
-        if mode:
-            with suppress(OSError):
-                temporary.chmod(stat.S_IMODE(mode))
+        self._lock = leftovers.hold(stream.fileno())
         return stream
 
     @staticmethod

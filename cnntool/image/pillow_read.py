@@ -53,6 +53,8 @@ def open_reader(source: Source, kind: str) -> Reader:
     with decoding(source, kind):
         image = _opened(source, kind)
     source.check_size(image.height, image.width)
+    turn = orientation(image.info.get("exif", b""), image.info.get("xmp", b""))
+    source.check_memory(memory(image, turned=turn > 1))
     frames, damaged = 1, False
     if kind in {"webp", "gif"}:
         try:
@@ -73,7 +75,6 @@ def open_reader(source: Source, kind: str) -> Reader:
         frames=frames,
         icc=icc.fitting(profile, colour=channels == 3),
     )
-    turn = orientation(image.info.get("exif", b""), image.info.get("xmp", b""))
     if kind == "jpeg":
         from .jpeg_read import JpegReader
 
@@ -183,6 +184,25 @@ def final_mode(image: Image) -> str:
     if "transparency" in image.info and image.mode in {"1", "L", "P", "RGB"}:
         mode = {"L": "LA", "RGB": "RGBA"}[mode]
     return mode
+
+
+def memory(image: Image, *, turned: bool = False) -> int:
+    """Estimate the bytes that decoding takes at its peak; a picture is as large as its file says.
+
+    Pillow keeps 1 or 4 bytes for a pixel and 8 for a row. Its WebP decoder holds four canvases.
+    A progressive JPEG is decoded when all its coefficients of 2 bytes are there.
+    """
+    mode = final_mode(image)
+    pixel = sum(1 if m in {"1", "L", "P"} else 4 for m in {image.mode, mode})
+    if turned:
+        pixel += len(mode)
+    if image.format == "WEBP":
+        pixel = 16
+    elif "progressive" in image.info:
+        layers = [(across, down) for _, across, down, _ in image.layer]  # type: ignore[attr-defined]
+        most = max(a for a, _ in layers) * max(d for _, d in layers)
+        pixel += -(-2 * sum(a * d for a, d in layers) // most)
+    return pixel * image.width * image.height + 8 * image.height
 
 
 def _is_grey(image: Image) -> bool:

@@ -134,7 +134,7 @@ def parse(source: Source) -> PngFile:
                 raise source.error("Apple's variant of PNG" if apple else "damaged PNG: no header")
             if kind == b"IDAT":
                 data.append((offset, length))
-            elif kind not in found and _matters(file, kind, offset):
+            elif kind not in found and _matters(file, kind, offset, late=bool(data)):
                 found[kind] = _body(source, file, kind, length)
             file.seek(offset + length + 4)
     if not data:
@@ -154,10 +154,10 @@ def parse(source: Source) -> PngFile:
     return png
 
 
-def _matters(file: BinaryIO, kind: bytes, offset: int) -> bool:
-    """Whether the chunk that begins here says something about the pixels."""
+def _matters(file: BinaryIO, kind: bytes, offset: int, *, late: bool) -> bool:
+    """Whether the chunk that begins here says something about the pixels, before or after them."""
     if kind != b"iTXt":
-        return kind in _WANTED
+        return kind in _WANTED and not (late and kind == b"PLTE")
     xmp = file.read(len(_XMP)) == _XMP
     file.seek(offset)
     return xmp
@@ -240,10 +240,11 @@ class ImageData:
         return b"".join(parts)
 
     def finish(self) -> None:
-        """Read on to the checksum at the end of the stream."""
-        while not self._inflater.eof:
-            if self._more(1):
-                return
+        """Read on to the checksums at the end of the stream and of every piece."""
+        while not self._inflater.eof and not self._more(1):
+            pass
+        for _ in self._pieces:
+            pass
 
     def _more(self, size: int) -> bytes:
         data = self._inflater.unconsumed_tail or next(self._pieces, b"")

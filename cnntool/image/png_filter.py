@@ -15,7 +15,7 @@ Bytes = NDArray[np.uint8]
 
 NONE, SUB, UP, AVERAGE, PAETH = range(5)
 
-_SAMPLED_ROWS = 16
+_SAMPLED_ROWS, _SAMPLED_COLUMNS = 16, 1 << 16
 
 _AVERAGE_HANDICAP = 1.1
 """What the slowest of the cheap filters must gain to be worth its time."""
@@ -105,8 +105,9 @@ def _fill_best(out: Bytes, trial: Bytes, rows: Bytes, step: int) -> None:
 def _cheap_choice(strip: NDArray[Any], step: int) -> int:
     """Return the filter type that suits a sample of rows best."""
     picked = np.linspace(min(1, len(strip) - 1), len(strip) - 1, _SAMPLED_ROWS).astype(int)
-    rows = _as_bytes(strip[picked])
-    above = _as_bytes(strip[np.maximum(picked - 1, 0)])
+    sample = strip[:, :_SAMPLED_COLUMNS]
+    rows = _as_bytes(sample[picked])
+    above = _as_bytes(sample[np.maximum(picked - 1, 0)])
     out = np.empty_like(rows)
     costs = []
     for kind in range(PAETH):

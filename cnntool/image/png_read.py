@@ -98,7 +98,7 @@ class _PngReader(Reader):
                     height = -(-(png.height - top) // down)
                     width = -(-(png.width - left) // right)
                     if height > 0 and width > 0:
-                        yield from self._decode_rows(data, height, width, height)
+                        yield from self._decode_rows(data, height, width, rows)
             else:
                 yield from self._decode_rows(data, png.height, png.width, rows)
             data.finish()
@@ -130,8 +130,12 @@ class _PngReader(Reader):
         whole = np.empty(info.shape, info.dtype)
         for top, left, down, right in _PASSES:
             part = whole[top::down, left::right]
-            if part.size:
-                part[:] = self._array(next(blocks))
+            row = 0
+            while part.size and row < len(part):
+                block = next(blocks)
+                part[row : row + block.height] = self._array(block)
+                row += block.height
+                del block  # before the next one is decoded
         for _ in blocks:
             pass
         for top in range(0, info.height, rows):

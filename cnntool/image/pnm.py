@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .source import Source
 
 _HEADER_LIMIT = 1 << 16
+_PIECE = 1 << 16
+"""Bytes of text that are parsed at once."""
 
 
 def open_reader(source: Source) -> Reader:
@@ -89,24 +91,49 @@ class _PnmReader(Reader):
             yield body
 
     def _numbers(self, rows: int) -> Iterator[NDArray[Any]]:
-        """Parse pixels that are written as text."""
+        """Parse pixels that are written as text, a piece at a time."""
         info = self.info
-        count = info.height * info.width * info.channels
-        with self._source.reading():
-            text = self._file.read(min(32 * count + _HEADER_LIMIT, 1 << 30))
-        text = re.sub(rb"#[^\r\n]*", b"", text)
-        words = re.findall(rb"\S", text) if self._bits else text.split(None, count)
+        left = info.height * info.width * info.channels
+        size = rows * info.width * info.channels
+        found = np.empty(0, info.dtype)
+        for words in self._words():
+            numbers = self._parsed(words[: left - len(found)])
+            found = np.concatenate((found, numbers))
+            while len(found) >= min(size, left) > 0:
+                part, found = np.split(found, [min(size, left)])
+                left -= len(part)
+                yield part.reshape(-1, *info.shape[1:])
+            if not left:
+                return
+        raise self._source.error("truncated PNM: rows are missing")
+
+    def _words(self) -> Iterator[list[bytes]]:
+        carry = b""
+        while True:
+            with self._source.reading():
+                piece = self._file.read(_PIECE)
+            text = re.sub(rb"#[^\r\n]*[\r\n]", b" ", carry + piece)
+            comment = text.find(b"#")  # which has not ended yet
+            end = max(text.rfind(space) for space in (b" ", b"\n", b"\r", b"\t")) + 1
+            if not piece or self._bits:
+                end = len(text)
+            carry = text[end:]
+            if comment >= 0:
+                text, end, carry = text[:comment], comment, b"#"
+            if len(carry) > _HEADER_LIMIT:
+                raise self._source.error("damaged PNM: not a number, or a huge one")
+            yield re.findall(rb"\S", text[:end]) if self._bits else text[:end].split()
+            if not piece:
+                return
+
+    def _parsed(self, words: list[bytes]) -> NDArray[Any]:
         try:
-            numbers = np.array([int(word) for word in words[:count]], np.int64)
+            numbers = np.array([int(word) for word in words], np.int64)
         except (ValueError, OverflowError) as error:
             raise self._source.error("damaged PNM: not a number, or a huge one") from error
-        if len(numbers) < count:
-            raise self._source.error("truncated PNM: rows are missing")
-        if numbers.min() < 0 or numbers.max() > self._maximum:
+        if len(numbers) and (numbers.min() < 0 or numbers.max() > self._maximum):
             raise self._source.error("damaged PNM: a number above its white")
-        pixels = numbers.astype(info.dtype).reshape(info.shape)
-        for top in range(0, info.height, rows):
-            yield pixels[top : top + rows]
+        return numbers.astype(self.info.dtype)
 
     def _array(self, block: Any) -> NDArray[Any]:
         info = self.info

@@ -45,8 +45,10 @@ class Reader(ABC):
     """
 
     def __init__(self, source: Source, info: ImageInfo, orientation: int = 1) -> None:
-        swapped = info._replace(height=info.width, width=info.height)
-        self.info = swapped if orientation >= 5 else info
+        self.info = info
+        if orientation >= 5:
+            self.info = info._replace(height=info.width, width=info.height)
+            source.check_size(info.width, info.height)
         self._stored = info
         self._orientation = orientation
         self._source = source

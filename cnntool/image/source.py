@@ -6,7 +6,7 @@ import errno
 import io
 import os
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from cnntool.errors import InputError
 
@@ -15,6 +15,12 @@ from .types import oversize
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+_IN_MEMORY = 1 << 28
+"""Bytes of a pipe that are kept in memory."""
+
+_DECODING = 1 << 30
+"""Bytes that decoding may take whatever the limit of pixels is."""
 
 HEAD = 4096
 """Bytes that are looked at to tell what a file is."""
@@ -106,19 +112,25 @@ class Source:
         if reason := oversize(height, width, samples, self.max_pixels):
             raise self.error(reason, hint="--max-pixels raises the limit")
 
+    def check_memory(self, size: int) -> None:
+        """Refuse what takes so many bytes to decode: more than 1 GiB for 100 megapixels."""
+        limit = max(_DECODING, 10 * self.max_pixels)
+        if size > limit:
+            raise self.error(
+                f"decoding it takes {size >> 20} MiB, over the limit of {limit >> 20}",
+                hint="--max-pixels raises the limit: 10 bytes for every pixel",
+            )
+
     def file(self) -> BinaryIO:
         """Return the source as a file that can seek, at its first byte.
 
-        A pipe is read into memory for that, at most 16 bytes for every allowed pixel.
+        A pipe is kept for that, at most 16 bytes for every allowed pixel; a long one on the disk.
         """
         if not self._seekable:
-            limit = 16 * self.max_pixels + (1 << 26)
             with self.reading():
-                body = self.head + _read_up_to(self._stream, limit + 1 - len(self.head))
-            if len(body) > limit:
-                raise self.error("the stream is too long", hint="--max-pixels raises the limit")
+                kept = self._kept()
             self.close()
-            self._stream, self._seekable, self._owned = io.BytesIO(body), True, True
+            self._stream, self._seekable, self._owned = kept, True, True
         self._stream.seek(0)
         return self._stream
 
@@ -126,6 +138,41 @@ class Source:
         """Return the first `size` bytes, or all if there are fewer."""
         with self.reading():
             return _read_up_to(self.file(), size)
+
+    def _kept(self) -> BinaryIO:
+        limit = 16 * self.max_pixels + (1 << 26)
+        kept: Any = io.BytesIO()
+        size = 0
+        for piece in self.pieces(1 << 22):
+            if size <= _IN_MEMORY < size + len(piece):
+                from tempfile import TemporaryFile
+
+                memory, kept = kept, TemporaryFile()  # noqa: SIM115
+                kept.write(memory.getbuffer())
+            size += len(piece)
+            if size > limit:
+                raise self.error(
+                    f"the stream is over the limit of {limit} bytes",
+                    hint="--max-pixels raises the limit",
+                )
+            kept.write(piece)
+        return cast("BinaryIO", kept)
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Read what has not been read yet, from the first byte on. This can be done once.
+
+        Parameters
+        ----------
+        size : int
+            Bytes that are asked for at once.
+        """
+        yield self.head
+        while True:
+            with self.reading():
+                piece = self._stream.read(size)
+            if not piece:
+                return
+            yield piece
 
     def close(self) -> None:
         """Close what was opened here; a stream that was handed in stays open."""

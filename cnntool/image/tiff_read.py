@@ -19,6 +19,7 @@ from . import icc
 from .convert import stretch
 from .reader import Reader
 from .tiff_codecs import (
+    HORIZONTAL,
     NO_COMPRESSION,
     CodecError,
     decompress,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from .source import Source
 
 _BRIGHTNESS = {"u1": "uint8", "u2": "uint16", "f2": "float32", "f4": "float32", "f8": "float64"}
+_FAX = {2, 3, 4}
 _NUMBERS = {"i1": "float32", "i2": "float32", "i4": "float64", "u4": "float64"}
 _READ_AS = _BRIGHTNESS | _NUMBERS
 """The types that hold all values of the types in a file."""
@@ -83,12 +85,25 @@ def open_reader(source: Source) -> Reader:
         icc=icc.fitting(page.profile, colour=channels == 3),
         notes=tuple(notes),
     )
+    source.check_memory(_memory(page))
     return _TiffReader(source, info, page)
+
+
+def _memory(page: Page) -> int:
+    """Estimate the bytes that decoding takes at its peak."""
+    if _consecutive(page) and page.orientation == 1:
+        return 0
+    pixel = page.samples * (page.dtype or np.dtype(np.uint8)).itemsize
+    whole = page.height * page.width * pixel
+    block = min(page.block[0], page.height) * page.width * pixel
+    copies = {1: 0, HORIZONTAL: 2}.get(page.predictor, 4) + (page.block[1] < page.width)
+    # Some blocks wait to be fetched, and what is turned is there as a whole.
+    return min(whole, 5 * block) + copies * block + (whole if page.orientation > 1 else 0)
 
 
 def _by_pillow(source: Source, page: Page) -> Reader:
     """Let Pillow decode what is not stored as plain samples. It turns the picture upright."""
-    from .pillow_read import PillowReader, decoding, final_mode
+    from .pillow_read import PillowReader, decoding, final_mode, memory
 
     silence_libtiff()
     with decoding(source, "tiff"):
@@ -97,6 +112,8 @@ def _by_pillow(source: Source, page: Page) -> Reader:
         image = TiffImageFile(source.file())
         mode = final_mode(image)
     source.check_size(image.height, image.width)  # it may see another one than tifffile
+    fax = 16 * image.width if page.compression in _FAX else 0  # libtiff's table of runs
+    source.check_memory(memory(image) + fax)
     if image.mode[0] in "IF":
         raise source.error(
             f"this kind of TIFF with {page.bits}-bit samples is not supported",
@@ -167,28 +184,28 @@ class _TiffReader(Reader):
         across, down = -(-info.width // width), -(-info.height // height)
         planes = page.samples if page.planar else 1
         samples = page.samples // planes
+        if planes == 1 and width == info.width and not page.tiled:  # a copy would only cost
+            return self._block(top // height, (rows, width, samples), height - rows)
         pixels = np.empty((rows, info.width, page.samples), self._dtype.newbyteorder("="))
         for plane in range(planes):
             for column in range(across):
                 index = (plane * down + top // height) * across + column
-                if index >= min(len(page.offsets), len(page.counts)):
-                    raise self._source.error("damaged TIFF: strips are missing")
                 shape = (height if page.tiled else rows, width, samples)
-                spare = height - shape[0]
-                block = self._block(page.offsets[index], page.counts[index], shape, spare)
+                block = self._block(index, shape, height - shape[0])
                 left = column * width
                 part = pixels[:, left : left + width, plane : plane + samples]
                 part[:] = block[:rows, : part.shape[1]]
         return pixels
 
-    def _block(
-        self, offset: int, count: int, shape: tuple[int, int, int], spare_rows: int
-    ) -> NDArray[Any]:
+    def _block(self, index: int, shape: tuple[int, int, int], spare_rows: int) -> NDArray[Any]:
+        """Decode a strip or a tile; it may be read-only."""
         page = self._page
+        if index >= min(len(page.offsets), len(page.counts)):
+            raise self._source.error("damaged TIFF: strips are missing")
         file = self._source.file()
         with self._source.reading():
-            file.seek(min(offset, self._size))
-            body = file.read(min(count, self._size))
+            file.seek(min(page.offsets[index], self._size))
+            body = file.read(min(page.counts[index], self._size))
         bits = page.bits if page.packed else 8 * self._dtype.itemsize
         row_bytes = -(-shape[1] * shape[2] * bits // 8)
         try:
@@ -214,6 +231,7 @@ class _TiffReader(Reader):
         if page.packed:
             strip = stretch(strip, (1 << page.bits) - 1, info.dtype)
         if page.photometric == WHITE_IS_ZERO and info.dtype.startswith("uint"):
+            strip = strip if strip.flags.writeable else strip.copy()
             strip[..., 0] = int(info.peak) - strip[..., 0]
         if info.alpha and page.extra == ASSOCIATED:
             strip = _divided(strip, info.peak)

@@ -17,15 +17,24 @@ PEAKS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0}
 """The value that stands for white, by sample type."""
 
 
+_ROW_SHARE, _ROW_LEAST = 64, 1 << 16
+"""What is worked on at once is some rows: one may have this share of all allowed pixels."""
+
+
 def oversize(height: int, width: int, samples: int, limit: int) -> str:
     """Say that a picture is over a limit of pixels; the empty text if it is not.
 
-    A pixel may have up to four samples; every further four count as another pixel.
+    A pixel may have up to four samples; every further four count as another pixel. Memory is taken
+    by the row, so that a row may not have all pixels that the picture may have.
     """
-    if height * width * -(-samples // 4) <= limit:
-        return ""
+    depth = -(-samples // 4)
     size = f"{height}x{width}" + (f"x{samples}" if samples > 4 else "")
-    return f"{size} is over the limit of {limit} pixels"
+    if height * width * depth > limit:
+        return f"{size} is over the limit of {limit} pixels"
+    row = max(limit // _ROW_SHARE, _ROW_LEAST)
+    if width * depth > row:
+        return f"{size} is over the limit of {row} pixels for one row"
+    return ""
 
 
 class ImageInfo(NamedTuple):

@@ -49,7 +49,8 @@ def statistics(values: NDArray[Any]) -> Statistics:
     values : ndarray of shape (C, H, W) or (n,), or any other
         The first axis counts maps.
     """
-    flat = values.reshape(len(values) if values.ndim else 1, -1)
+    maps = len(values) if values.ndim else 1
+    flat = values.reshape(maps, values.size // max(maps, 1))
     zeros = flat.shape[1] - np.count_nonzero(flat, axis=1)
     nan = infinite = 0
     finite = flat

@@ -7,13 +7,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 from PIL import Image
 
 from cnntool.cli import console
 from cnntool.cli.console import printable
+from cnntool.cli.main import COMMANDS
 from cnntool.cli.main import run as run_here
 
 WINDOWS = sys.platform == "win32"
@@ -294,9 +297,15 @@ def test_a_reader_that_goes_away(tmp_path):
 
 @pytest.mark.skipif(WINDOWS, reason="needs a shell")
 @pytest.mark.parametrize(
-    ("closed", "code"), [("<&-", 0), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0)]
+    ("closed", "code", "err"),
+    [
+        ("<&-", 0, b""),
+        (">&-", 6, b"cnntool: error: <stdout>: it is closed\n"),
+        ("2>&-", 0, b""),
+        ("<&- >&- 2>&-", 6, b""),
+    ],
 )
-def test_closed_streams(picture, tmp_path, closed, code):
+def test_closed_streams(picture, tmp_path, closed, code, err):
     line = f'exec "$0" -m cnntool filter -k box picture.png {closed}'
     done = subprocess.run(
         ["sh", "-c", line, sys.executable],
@@ -305,8 +314,80 @@ def test_closed_streams(picture, tmp_path, closed, code):
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (code, b"")
+    assert (done.returncode, done.stderr) == (code, err)
     assert names(tmp_path) == ["picture.box.png", "picture.png"]
+
+
+RESULTS = {
+    "filter": ["-k", "box", "picture.png", "-o", "-"],
+    "kernels": [],
+    "pool": ["--max", "2", "matrix.csv"],
+    "unpool": ["--switches", "switches.csv", "--size", "2", "pooled.csv"],
+    "deconv": ["-k", "1,1;1,1", "matrix.csv"],
+    "resize": ["--size", "2", "matrix.csv"],
+    "trace": ["matrix.csv", "-k", "1,2;3,4", "--at", "0,0"],
+    "im2col": ["matrix.csv", "--kernel-size", "2"],
+    "matrix": ["-k", "1,2;3,4", "--input-size", "3x3", "--mode", "valid"],
+    "conv": ["8x8x3", "conv:3,f4"],
+    "classify": ["picture.png"],
+    "evaluate": ["truth.csv"],
+    "run": ["-m", "net.onnx", "picture.png", "-o", "-"],
+    "activations": ["-l", "conv:1", "picture.png", "-o", "-"],
+    "weights": ["vgg16-mini", "-l", "conv:1", "-o", "-"],
+    "layers": [],
+    "summary": [],
+    "models": [],
+    "devices": ["--device", "cpu"],
+}
+"""A command line of every verb that writes on stdout."""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--version"],
+        ["--help"],
+        ["filter", "--help"],
+        ["filter", "-k", "box", "picture.png"],  # the name that the tool chose
+        ["filter", "-k", "box", "matrix.csv", "--json", "-o", "o.csv"],
+        ["models", "path", "vgg16-mini"],
+        *([verb, *arguments] for verb, arguments in RESULTS.items()),
+    ],
+    ids=" ".join,
+)
+def test_a_closed_stdout_loses_no_result_in_silence(
+    picture, tmp_path, monkeypatch, capsys, arguments
+):
+    _small_files(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdout", None)
+    code = run_here(arguments)
+    with suppress(OSError):  # what is left
+        sys.stdout.close()
+    lines = [line for line in capsys.readouterr().err.splitlines() if ": note: " not in line]
+    assert (code, lines) == (6, ["cnntool: error: <stdout>: it is closed"])
+
+
+def _small_files(folder):
+    """Write what `RESULTS` reads."""
+    (folder / "matrix.csv").write_text("1,2,3\n4,5,6\n7,8,9\n")
+    (folder / "pooled.csv").write_text("4\n")
+    (folder / "switches.csv").write_text("3\n")
+    (folder / "truth.csv").write_text("path,class\npicture.png,cat\n")
+    size = [1, 3, 8, 8]
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["x"], ["y"])],
+        "net",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, size)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, size)],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    (folder / "net.onnx").write_bytes(model.SerializeToString())
+
+
+def test_every_verb_is_held_to_that():
+    assert RESULTS.keys() == COMMANDS.keys()
 
 
 @pytest.mark.skipif(WINDOWS, reason="needs a shell")

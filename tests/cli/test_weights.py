@@ -295,3 +295,26 @@ def test_a_suffix_of_no_format_is_said_of_the_file_before_anything_is_done(
         "cnntool: error: maps.xyz: no format is known by the suffix '.xyz'",
         "cnntool: hint: FILE.png is a picture; FILE.npy and FILE.npz are numbers",
     ]
+
+
+@pytest.mark.parametrize("verb", ["weights", "activations"])
+def test_a_layer_without_outputs_has_figures_and_no_picture(here, tmp_path, verb):
+    save(
+        tmp_path / "empty.onnx",
+        [helper.make_node("Conv", ["input", "none"], ["y"])],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 0, 8, 8])],
+        [("none", np.zeros((0, 3, 1, 1), np.float32))],
+    )
+    Image.new("RGB", (9, 9)).save(tmp_path / "p.png")
+    command = {
+        "weights": ("weights", "empty.onnx", "-q"),
+        "activations": ("activations", "-m", "empty.onnx", "-l", "conv:1", "-q", "p.png"),
+    }[verb]
+    assert cells(here(*command, "--stats-only"))[0][4] == "nan"
+    here(*command, "--raw", "npy", "-o", "raw")
+    for drawing in (["-o", "out"], ["--report", "page.html"]):
+        if verb == "activations" or drawing[0] == "-o":
+            error = here(*command, *drawing, code=4).err
+            assert error.startswith("cnntool: error: empty.onnx: 'block1_conv1' has no ")
+    assert {path.name for path in tmp_path.iterdir()} == {"empty.onnx", "p.png", "raw"}

@@ -198,6 +198,10 @@ END = chunk(b"IEND")
             make(np.array([[[3]]]), depth=2, colour=3, before=chunk(b"PLTE", bytes(9)), piece=50),
             "not in the palette",
         ),
+        (
+            make(np.array([[[3]]]), depth=2, colour=3, after=chunk(b"PLTE", bytes(12))),
+            "no palette",  # it comes too late: others leave it out too
+        ),
     ],
 )
 def test_damage_has_a_name(body, reason):
@@ -217,6 +221,19 @@ def test_checksum_of_the_stream_is_verified():
     short = SIGNATURE + header(2, 1) + chunk(b"IDAT", raw[:-2]) + END
     with pytest.raises(InputError, match="truncated"):
         read(short)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 9])
+def test_checksums_behind_the_last_row_are_verified(rows):
+    data = chunk(b"IDAT", zlib.compress(bytes(6) + b"surplus"))
+    body = SIGNATURE + header(2, 2) + data + END
+    assert read(body)[0].shape == (2, 2, 1)
+    wrong = SIGNATURE + header(2, 2) + data[:-1] + bytes([data[-1] ^ 1]) + END
+    with (
+        pytest.raises(InputError, match="checksum"),
+        open_reader(io.BytesIO(wrong), name="test") as reader,
+    ):
+        list(reader.strips(rows))
 
 
 def test_bands_do_not_show(monkeypatch):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cnntool.errors import InputError
-from cnntool.image.files import read_image
+from cnntool.image.files import open_reader, read_image
 
 
 def read(body: bytes, **options):
@@ -75,3 +75,44 @@ def test_strips_of_bits():
     ink = rng.integers(0, 2, (21, 13), dtype=np.uint8)
     body = b"P4\n13 21\n" + np.packbits(ink, axis=1).tobytes()
     np.testing.assert_array_equal(read(body)[0][..., 0], 255 * (1 - ink))
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7, 64])
+@pytest.mark.parametrize("kind", [b"P1", b"P2", b"P3"])
+def test_text_is_read_in_pieces(monkeypatch, kind, piece):
+    from cnntool.image import pnm
+
+    samples = 3 if kind == b"P3" else 1
+    white = 1 if kind == b"P1" else 200
+    numbers = np.random.default_rng(piece).integers(0, white + 1, (5, 4, samples))
+    body = b"# one # more\n".join(b"%d " % n for n in numbers.ravel())
+    head = kind + b"\n4 5\n" + (b"" if kind == b"P1" else b"200\n")
+    whole = [strip.copy() for strip in strips_of(head + body + b"# end", 2)]
+    monkeypatch.setattr(pnm, "_PIECE", piece)
+    for expected, strip in zip(whole, strips_of(head + body + b"# end", 2), strict=True):
+        np.testing.assert_array_equal(strip, expected)
+    pixels = np.concatenate(whole)
+    peak = 255 * (1 - numbers) if kind == b"P1" else np.floor(numbers * 255 / 200 + 0.5)
+    np.testing.assert_array_equal(pixels, peak)
+
+
+def strips_of(body: bytes, rows: int):
+    with open_reader(io.BytesIO(body), name="x") as reader:
+        yield from reader.strips(rows)
+
+
+def test_a_long_text_is_not_held_as_words():
+    """Each word of a list takes 40 bytes, a pixel one."""
+    import tracemalloc
+
+    body = b"P2\n1000 1000\n255\n" + b"200 " * 1_000_000
+    tracemalloc.start()
+    try:
+        with open_reader(io.BytesIO(body), name="x") as reader:
+            tracemalloc.reset_peak()
+            before = tracemalloc.get_traced_memory()[0]
+            for strip in reader.strips(100):
+                assert strip.shape == (100, 1000, 1)
+        assert tracemalloc.get_traced_memory()[1] - before < 10_000_000
+    finally:
+        tracemalloc.stop()

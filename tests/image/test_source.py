@@ -189,7 +189,7 @@ def test_an_endless_pipe_ends():
         def read(self, size: int = -1) -> bytes:
             return (b"\x89PNG\r\n\x1a\n" + bytes(size))[:size]
 
-    with pytest.raises(InputError, match="the stream is too long"):
+    with pytest.raises(InputError, match="the stream is over the limit of 67110464 bytes"):
         open_reader(Endless(b""), name="test", max_pixels=100)
 
 

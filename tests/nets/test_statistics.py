@@ -60,3 +60,11 @@ def test_against_numpy(values):
     assert found.deviation == pytest.approx(exact.std(), abs=1e-9)
     assert found.sparsity == pytest.approx((exact == 0).mean())
     assert found.dead == sum(not m.any() for m in exact)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3, 3), (3, 0, 3), (0, 0)])
+def test_no_values_at_all(shape):
+    found = statistics(np.zeros(shape, np.float32))
+    assert (found.shape, found.maps, found.dead, found.nan) == (shape, shape[0], 0, 0)
+    assert math.isnan(found.mean)
+    assert math.isnan(found.sparsity)
