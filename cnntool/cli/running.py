@@ -94,7 +94,7 @@ _OPTIONS = (
         show_envvar=True,
         callback=config.fill,
         help="Memory that the network may take, such as 4G, where the system sees to that (Linux)."
-        "  [default: three quarters of all]",
+        "  [default: what is available]",
     ),
     timeout,
     click.option(
