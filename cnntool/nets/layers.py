@@ -100,7 +100,10 @@ class Layers:
             if self._reaches(name, rows[number - 1])
         }
         self._index.aliases = {name: rows[number - 1] for number, name in free.items()}
-        self.rows = tuple(row._replace(alias=free.get(row.number, "")) for row in rows)
+        self.rows = tuple(
+            row._replace(alias=free.get(row.number, ""), hidden=self._index.hides(row.post))
+            for row in rows
+        )
 
     def _reaches(self, alias: str, row: Layer) -> bool:
         """Tell whether a name by place is not the name of something else already."""
