@@ -250,8 +250,9 @@ def describe(layer: Layer, tensor: str) -> str:
         words += f", before {layer.after}"
     elif tensor not in {layer.pre, layer.post}:
         words += ", without its bias"
-    elif layer.cut and tensor == layer.post:
-        words += ", after the ReLU in its quantisation"
+    elif layer.cut:
+        side = "after" if tensor == layer.post else "before"
+        words += f", {side} the ReLU in its quantisation"
     if layer.dequantised and tensor == layer.post:
         return words + ", dequantised"
     return words + (", quantised" if layer.op.startswith("QLinear") else "")

@@ -538,7 +538,8 @@ def test_a_quantised_layer_says_if_its_relu_is_in_its_quantisation(layers):
         (one,) = quantised(zero).resolve("conv1")
         assert (one.tensor, one.words) == ("/relu/Relu_output_0_d", said)
         assert meant(quantised(zero), "relu") == one.tensor
-        assert quantised(zero).resolve("conv1", at="pre")[0].words == "conv 1"
+        (own,) = quantised(zero).resolve("conv1", at="pre")
+        assert own.words == "conv 1, before the ReLU in its quantisation"
     for zero in (np.uint8(3), np.int8(0)):
         assert quantised(zero).resolve("conv1")[0].words == "conv 1, dequantised"
 
