@@ -58,7 +58,8 @@ def command(
     MODEL is a name ('cnntool models' lists them) or an .onnx file; without it the built-in network
     is meant. In a pipe, lines hold a name each and nothing else.
 
-    A layer can be asked for by the name of its tensor, node or scope, by its weight's name, by
+    A layer can be asked for by the name of its tensor or node, by that of the module (layer1.0) or
+    Keras layer that it leaves ('relu#2' is a module's second call), by its weight's name, by
     'conv:9', 'relu:-1' or '#42', by its place, such as block4_conv2 or fc1, and by a pattern
     such as 'block4_*'. With --resolve, tab-separated lines in a pipe hold the name as given, the
     tensor and the words for it.
@@ -100,7 +101,7 @@ def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
 
 def short_name(row: Layer) -> str:
     """Return the name to ask for a layer by: that of its place, of its tensor, or ``conv:9``."""
-    if row.alias or row.after or not _PLAIN.fullmatch(row.post):
+    if row.alias or row.after or row.hidden or not _PLAIN.fullmatch(row.post):
         return row.alias or f"{row.kind}:{row.ordinal}"
     return row.post
 

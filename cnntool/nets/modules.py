@@ -6,6 +6,7 @@ TensorFlow's networks put them into the paths of names.
 
 from __future__ import annotations
 
+import re
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 _MERGED = "merged_input"
 """What tf2onnx calls the kernel of a convolution that it has put a batch norm into."""
+
+_COMPUTES = re.compile(
+    r"/(Conv\w*|depthwise\w*|convolution\w*|separable_conv2d\w*|BiasAdd|FusedBatchNorm\w*|MatMul"
+    r"|(add|mul|sub|Add|Mul|Sub)(V2)?(_\d+)?)(:0)?\Z"
+)
+"""Ends of names that say what a node does last, not what is done before it, as padding is."""
 
 Number = tuple[int, ...]
 """Tells the calls of a module apart; the smaller one came first."""
@@ -151,6 +158,9 @@ class Placed:
             for end, module in enumerate(modules, 1):
                 call = (count,) if count and end == len(modules) else None
                 self.written["/".join(parts[:end]), module, call] = None
+            made = path_scopes(result(self._graph.nodes[index]))
+            if made and made not in own:  # a quantiser removed a ReLU, and left its result's name
+                self.merged[index] = [_unnumbered(torch_modules(made))]
             if count:
                 self.written[torch_modules(parts)[-1], modules[-1], (count,)] = None
 
@@ -209,7 +219,8 @@ class Placed:
         joined: dict[int, list[tuple[str, ...]]] = {}
         for index in paths:
             *_, others = (nodes[index].name or result(nodes[index])).partition(";")
-            for name in filter(None, others.split(";")):
+            made = result(nodes[index]).partition(";")[0]  # called after a norm that is folded in
+            for name in filter(_COMPUTES.search, (*others.split(";"), made)):
                 parts = path_scopes(name)
                 joined.setdefault(index, []).append(parts)
                 claims.setdefault(parts, set()).add(index)

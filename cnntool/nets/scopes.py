@@ -113,8 +113,19 @@ class Scopes:
         for name, module, call in placed.written:
             if module in self._scopes:
                 self._written.add(name, Found(self._scopes[module], call))
-        tops = {scope.name for scope in self._scopes.values() if not scope.depth}
-        self._around = f"{tops.pop()}{'.' if self.torch else '/'}" if len(tops) == 1 else ""
+        self._around = self._wrapping()
+
+    def _wrapping(self) -> list[str]:
+        """List the modules that all others are in, each with the end of a path."""
+        levels: dict[int, list[str]] = {}
+        for scope in self._scopes.values():
+            levels.setdefault(scope.depth, []).append(scope.name)
+        around = []
+        for depth in sorted(levels):
+            if len(levels[depth]) > 1:
+                break
+            around.append(levels[depth][0] + ("." if self.torch else "/"))
+        return around
 
     def _enter(self, index: int, places: Sequence[Place | None]) -> None:
         """Put a node into all modules around it."""
@@ -156,8 +167,10 @@ class Scopes:
         return known + [found for found in written if found not in known]
 
     def _search(self, names: _Names, query: str) -> list[Found]:
-        found = names.whole(query) or (self._around and names.whole(self._around + query)) or []
-        return found or ([] if self.torch else names.ending(query))
+        for before in ("", *self._around):
+            if found := names.whole(before + query):
+                return found
+        return [] if self.torch else names.ending(query)
 
     def short(self, scope: Scope) -> str:
         """Return the name to ask for a module by: the last part if that means only this one."""
