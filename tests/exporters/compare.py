@@ -1,40 +1,16 @@
-"""Hold cnntool's names of layers against what real exporters made of real networks.
+"""Print the table of what cnntool answers to the names of real networks' modules.
 
-See README.md. ``python compare.py --zoo DIR [--list] [FILE...]`` prints the table; with ``--list``
-every module whose name is not right, too.
+Needs cnntool alone, and what `make.py` left. With ``--list`` every module is named whose answer is
+not right.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-from cnntool.errors import ModelError
-from cnntool.nets.graph import read_graph
-from cnntool.nets.layers import Layers
-
-COLUMNS = ("modules", "kept", "right", "refused", "another", "folded", "said", "unsaid", "wrong")
-
-
-def judge(layers: Layers, name: str, entry: dict[str, Any]) -> tuple[str, str]:
-    """Say what comes of asking for a module: the verdict, and the answer or reason."""
-    kept = entry["fate"] == "kept"
-    try:
-        found = layers.resolve(name)
-    except ModelError as error:
-        return ("refused" if kept else "unnamed"), str(error)
-    answer = ", ".join(item.text for item in found)
-    meant = entry["calls"][0]
-    if len(found) == 1 and found[0].tensor in meant:
-        return "right" if kept else "said", answer
-    if kept:
-        return "another", answer
-    if len(found) == 1 and found[0].tensor in entry.get("into", ()):
-        return ("said" if "batch norm" in found[0].words else "unsaid"), answer
-    return "wrong", answer
+from verdicts import COLUMNS, judge
 
 
 def main() -> None:
@@ -48,25 +24,26 @@ def main() -> None:
     print("|---|---|" + "--:|" * len(COLUMNS))
     total: Counter[str] = Counter()
     for path in sorted(given.zoo.glob("*.json")):
-        if given.names and not any(path.name.startswith(name) for name in given.names):
+        if not path.name.startswith(tuple(given.names or [""])):
             continue
         network, _, exporter = path.stem.rpartition(".")
-        layers = Layers(read_graph(path.with_suffix(".onnx")))
         count: Counter[str] = Counter()
-        for name, entry in json.loads(path.read_text()).items():
-            verdict, answer = judge(layers, name, entry)
-            count[verdict] += 1
-            count["modules"] += 1
-            count["kept"] += entry["fate"] == "kept"
-            count["folded"] += entry["fate"] != "kept"
-            if given.list and verdict in {"refused", "another", "unsaid", "wrong"}:
-                print(f"{path.stem}: {name} ({entry['kind']}): {verdict}: {answer}")
+        for verdict in judge(path):
+            kept = verdict.entry["fate"] == "kept"
+            count.update([verdict.word, "modules", "kept" if kept else "gone"])
+            if given.list and verdict.is_bad:
+                entry = verdict.entry
+                print(f"{path.stem}: {verdict.name} ({entry['kind']}): {verdict.word}: {verdict.answer}")
                 print(f"    meant: {entry['fate']} {entry['calls'][0] or entry.get('into')}")
         total += count
-        print(f"| {network} | {exporter} |", " | ".join(str(count[c]) for c in COLUMNS), "|", flush=True)
-    print("| all | |", " | ".join(str(total[c]) for c in COLUMNS), "|")
+        _print_row(network, exporter, count)
+    _print_row("all", "", total)
     if total["kept"]:
-        print(f"\nright: {total['right'] / total['kept']:.2%} of {total['kept']}")
+        print(f"\n{total['right'] / total['kept']:.2%} of {total['kept']} are right.")
+
+
+def _print_row(network: str, exporter: str, count: Counter[str]) -> None:
+    print(f"| {network} | {exporter} |", " | ".join(str(count[c]) for c in COLUMNS), "|", flush=True)
 
 
 if __name__ == "__main__":
