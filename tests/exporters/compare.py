@@ -32,9 +32,7 @@ def main() -> None:
             kept = verdict.entry["fate"] == "kept"
             count.update([verdict.word, "modules", "kept" if kept else "gone"])
             if given.list and verdict.is_bad:
-                entry = verdict.entry
-                print(f"{path.stem}: {verdict.name} ({entry['kind']}): {verdict.word}: {verdict.answer}")
-                print(f"    meant: {entry['fate']} {entry['calls'][0] or entry.get('into')}")
+                print(f"{path.stem}: {verdict.text}")
         total += count
         _print_row(network, exporter, count)
     _print_row("all", "", total)
@@ -43,7 +41,9 @@ def main() -> None:
 
 
 def _print_row(network: str, exporter: str, count: Counter[str]) -> None:
-    print(f"| {network} | {exporter} |", " | ".join(str(count[c]) for c in COLUMNS), "|", flush=True)
+    print(
+        f"| {network} | {exporter} |", " | ".join(str(count[c]) for c in COLUMNS), "|", flush=True
+    )
 
 
 if __name__ == "__main__":

@@ -69,13 +69,17 @@ def main() -> int:
         make(given.names[0], given.zoo)
         return 0
     listing = "tiny" if given.fixtures else "names"
-    names = given.names or [n for kind in ("torch", "keras") for n in getattr(_framework(kind), listing)()]
+    names = given.names or [
+        n for kind in ("torch", "keras") for n in getattr(_framework(kind), listing)()
+    ]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     failed = [
         name
         for name in names
         if subprocess.run(
-            [sys.executable, __file__, "--zoo", given.zoo, name], env=os.environ | quiet, check=False
+            [sys.executable, __file__, "--zoo", given.zoo, name],
+            env=os.environ | quiet,
+            check=False,
         ).returncode
     ]
     if failed:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -19,15 +20,29 @@ from tiny_keras import NETWORKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import ModuleType
 
-APPLICATIONS = (
-    "ConvNeXtTiny DenseNet121 EfficientNetB0 EfficientNetV2B0 InceptionV3 MobileNet MobileNetV2 "
-    "MobileNetV3Small NASNetMobile ResNet50 ResNet50V2 VGG16 VGG19 Xception"
-).split()
-OLD = "MobileNetV2 ResNet50 VGG16 Xception".split()
+APPLICATIONS = [
+    "ConvNeXtTiny",
+    "DenseNet121",
+    "EfficientNetB0",
+    "EfficientNetV2B0",
+    "InceptionV3",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Small",
+    "NASNetMobile",
+    "ResNet50",
+    "ResNet50V2",
+    "VGG16",
+    "VGG19",
+    "Xception",
+]
+OLD = ["MobileNetV2", "Xception"]
 """Of which Keras 2 makes files, too."""
+
+SAVED = ["MobileNet", "MobileNetV2", "ResNet50V2", "Xception"]
+"""Which go by way of a SavedModel, too; it says ``StatefulPartitionedCall`` before every name."""
 
 SIDE = 96
 
@@ -73,7 +88,11 @@ def randomise(model: Any, picture: np.ndarray, norm: Any) -> None:
         value = np.asarray(weight)
         if value.size and value.dtype.kind == "f" and (value == value.flat[0]).all():
             zero = not value.flat[0]
-            new = random.normal(0, 0.2, value.shape) if zero else random.uniform(0.5, 1.5, value.shape)
+            new = (
+                random.normal(0, 0.2, value.shape)
+                if zero
+                else random.uniform(0.5, 1.5, value.shape)
+            )
             weight.assign(new)
     call = norm.call
 
@@ -125,6 +144,8 @@ def _exports(model: Any, folder: Path, name: str) -> Iterator[Path]:
     path = folder / f"{name}.keras3.onnx"
     model.export(path, format="onnx", verbose=False)
     yield path
+    if name.partition(".")[2] not in {*SAVED, *NETWORKS}:
+        return
     path = folder / f"{name}.tf2onnx.onnx"
     with tempfile.TemporaryDirectory() as saved:
         model.export(saved, format="tf_saved_model", verbose=False)
@@ -133,7 +154,7 @@ def _exports(model: Any, folder: Path, name: str) -> Iterator[Path]:
 
 
 def _old_exports(model: Any, folder: Path, name: str) -> Iterator[Path]:
-    import tensorflow
+    import tensorflow as tf
     import tf2onnx
 
     path = folder / f"{name}.tf2onnx.onnx"
@@ -141,10 +162,9 @@ def _old_exports(model: Any, folder: Path, name: str) -> Iterator[Path]:
     yield path
     path = folder / f"{name}.tflite.onnx"
     with tempfile.TemporaryDirectory() as lite:
-        file = os.path.join(lite, "model.tflite")
-        with open(file, "wb") as stream:
-            stream.write(tensorflow.lite.TFLiteConverter.from_keras_model(model).convert())
-        _convert("--tflite", file, path)
+        file = Path(lite, "model.tflite")
+        file.write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
+        _convert("--tflite", str(file), path)
     yield path
 
 

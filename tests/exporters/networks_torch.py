@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import numpy as np
 
 # torchvision's wheels are built for CUDA's PyTorch; of its own operators none is in a classifier,
 # but it wants to find these two.
@@ -22,16 +21,44 @@ _OPERATORS = torch.library.Library("torchvision", "FRAGMENT")
 for _name in ("nms", "qnms"):
     _OPERATORS.define(f"{_name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
-TORCHVISION = (
-    "alexnet convnext_tiny densenet121 efficientnet_b0 efficientnet_v2_s googlenet inception_v3 "
-    "maxvit_t mnasnet0_5 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_400mf "
-    "regnet_y_400mf resnet18 resnet50 resnext50_32x4d shufflenet_v2_x0_5 squeezenet1_0 "
-    "squeezenet1_1 swin_t swin_v2_t vgg11 vgg11_bn vit_b_32 wide_resnet50_2"
-).split()
-TIMM = (
-    "vit_tiny_patch16_224 regnetx_002 regnety_002 efficientnet_b0 tf_efficientnetv2_b0 "
-    "convnext_atto mobilenetv3_small_050 resnet10t"
-).split()
+TORCHVISION = [
+    "alexnet",
+    "convnext_tiny",
+    "densenet121",
+    "efficientnet_b0",
+    "efficientnet_v2_s",
+    "googlenet",
+    "inception_v3",
+    "maxvit_t",
+    "mnasnet0_5",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnet50",
+    "resnext50_32x4d",
+    "shufflenet_v2_x0_5",
+    "squeezenet1_0",
+    "squeezenet1_1",
+    "swin_t",
+    "swin_v2_t",
+    "vgg11",
+    "vgg11_bn",
+    "vit_b_32",
+    "wide_resnet50_2",
+]
+TIMM = [
+    "vit_tiny_patch16_224",
+    "regnetx_002",
+    "regnety_002",
+    "efficientnet_b0",
+    "tf_efficientnetv2_b0",
+    "convnext_atto",
+    "mobilenetv3_small_050",
+    "resnet10t",
+]
 WRAPPED = {
     "model.resnet18": "torchvision.resnet18",
     "module.mobilenet_v2": "torchvision.mobilenet_v2",
@@ -40,7 +67,13 @@ WRAPPED = {
 }
 """As Lightning, DataParallel and others wrap a network: the words before it, and the network."""
 
-SIDES = {"alexnet": 224, "inception_v3": 139, "maxvit_t": 224, "vit_b_32": 96, "vit_tiny_patch16_224": 64}
+SIDES = {
+    "alexnet": 224,
+    "inception_v3": 139,
+    "maxvit_t": 224,
+    "vit_b_32": 96,
+    "vit_tiny_patch16_224": 64,
+}
 """Of the picture, where 64 will not do."""
 
 
@@ -120,37 +153,32 @@ def randomise(model: nn.Module, picture: torch.Tensor) -> None:
 def observe(model: nn.Module, picture: torch.Tensor) -> list[Call]:
     """Run a network and note what every module makes."""
     calls: list[Call] = []
-    pending: dict[str, list[np.ndarray]] = {}
+    names = {module: name for name, module in model.named_modules()}
+    entered: list[torch.Tensor | None] = []
 
-    def first(value: object) -> torch.Tensor | None:
-        while isinstance(value, (tuple, list)) and value:
-            value = value[0]
-        return value.detach().clone() if isinstance(value, torch.Tensor) else None
+    def enter(module: nn.Module, given: tuple[object, ...]) -> None:
+        entered.append(_first(given))
 
-    def before(name: str):
-        def hook(module: nn.Module, given: tuple) -> None:
-            pending.setdefault(name, []).append(first(given))
+    def leave(module: nn.Module, _: tuple[object, ...], result: object) -> None:
+        given, made = entered.pop(), _first(result)
+        if names[module] and given is not None and made is not None:
+            call = Call(names[module], type(module).__name__, given.numpy(), made.numpy())
+            calls.append(call)
 
-        return hook
-
-    def after(name: str):
-        def hook(module: nn.Module, given: tuple, made: object) -> None:
-            entered, left = pending[name].pop(), first(made)
-            if entered is not None and left is not None:
-                calls.append(Call(name, type(module).__name__, entered.numpy(), left.numpy()))
-
-        return hook
-
-    hooks = []
-    for name, module in model.named_modules():
-        if name:
-            hooks.append(module.register_forward_pre_hook(before(name)))
-            hooks.append(module.register_forward_hook(after(name)))
+    hooks = [module.register_forward_pre_hook(enter) for module in names]
+    hooks += [module.register_forward_hook(leave) for module in names]
     with torch.no_grad():
         model(picture)
     for hook in hooks:
         hook.remove()
     return calls
+
+
+def _first(value: object) -> torch.Tensor | None:
+    """Copy the first tensor of what a module is given or makes; a later one may write into it."""
+    while isinstance(value, (tuple, list)) and value:
+        value = value[0]
+    return value.detach().clone() if isinstance(value, torch.Tensor) else None
 
 
 def exports(

@@ -1,4 +1,4 @@
-"""Networks of a few hundred weights, in which the names of Keras' layers are as in large ones."""
+"""Networks of a few hundred weights, whose layers are named as those of large ones in Keras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of a few hundred weights, in which the names of PyTorch's modules are as in large ones."""
+"""Networks of a few hundred weights, whose modules are named as those of large ones in PyTorch."""
 
 from __future__ import annotations
 

@@ -52,6 +52,15 @@ class Verdict(NamedTuple):
         """Tell whether somebody should look at it."""
         return self.word in BAD or (self.word == "unnamed" and "into" in self.entry)
 
+    @property
+    def text(self) -> str:
+        """All of it, with what was meant."""
+        meant = self.entry["calls"][0] or self.entry.get("into", [])
+        return (
+            f"{self.name} ({self.entry['kind']}): {self.word}: {self.answer}; "
+            f"meant: {self.entry['fate']} {', '.join(meant)}"
+        )
+
 
 def judge(record: Path) -> Iterator[Verdict]:
     """Ask for all modules of a network.
