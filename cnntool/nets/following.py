@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 _LONGEST = 8
 """Nodes between an activation's start and its product, in the longest spelling known."""
+
+_NAMELESS = re.compile(r"onnx::Conv(Transpose)?_\d")
+"""What TorchScript's exporter calls the weights of convolutions that it has computed anew."""
+
+NOTE = "pkg.torch.onnx.name_scopes"
+"""Where PyTorch's newer exporter notes the modules around a node, and what it does there."""
 
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
 _QUANTISED = frozenset({"ConvInteger", "MatMulInteger"})
@@ -221,11 +228,36 @@ def find_tail(flow: Flow, tensor: str, kinds: dict[int, str], *, stop: bool) -> 
             ahead, scores_only = result(node), True
         else:
             break
-    shown = _dequantised(flow, reached)
+    shown = dequantised(flow, reached)
     return Tail(shown or reached, tuple(after), bool(shown), last)
 
 
-def _dequantised(flow: Flow, tensor: str) -> str:
+def kernel_of(node: Node) -> str:
+    """Name the kernel of a convolution, or the matrix of a product; empty for other nodes."""
+    if node.op in KERNEL:
+        return operand(node, KERNEL[node.op])
+    return operand(node, FACTORS[node.op][1]) if node.op in FACTORS else ""
+
+
+def folds_norm(node: Node) -> bool:
+    """Tell whether the exporter put the batch norm behind a convolution or a product into it.
+
+    PyTorch's exporters leave a note of the norm, or a kernel and a bias that have lost their names;
+    tf2onnx calls the kernel so, and TFLite joins the names of both.
+    """
+    kernel = kernel_of(node)
+    if not kernel:
+        return False
+    scopes = node.metadata.get(NOTE, "")
+    return (
+        "batch_norm" in scopes.rpartition(",")[2]
+        or "/merged_input" in kernel
+        or (";" in node.name + result(node) and "BatchNorm" in node.name + result(node))
+        or (node.op in BIAS and all(map(_NAMELESS.match, (kernel, operand(node, BIAS[node.op])))))
+    )
+
+
+def dequantised(flow: Flow, tensor: str) -> str:
     """Name the tensor of real numbers that stands for a quantised one; empty if none does."""
     quantise = flow.follower(tensor)
     quantised = quantise is not None and quantise.op == "QuantizeLinear"
@@ -233,6 +265,22 @@ def _dequantised(flow: Flow, tensor: str) -> str:
         if user.op == "DequantizeLinear":
             return result(user)
     return ""
+
+
+def cuts_below_zero(flow: Flow, tail: Tail) -> bool:
+    """Tell whether what ends a layer is quantised in such a way that no value is below 0.
+
+    So a quantiser writes a ReLU: the whole number that stands for 0 is the smallest there is.
+    """
+    maker = flow.graph.producer_of.get(tail.tensor)
+    if maker is None:
+        return False
+    place = 2 if maker.op == "DequantizeLinear" else 7 if maker.op == "QLinearConv" else 0
+    zeros = flow.graph.weights.get(operand(maker, place)) if place else None
+    if zeros is None or zeros.dtype not in {"int8", "uint8", "int16", "uint16"}:
+        return False
+    lowest = 0 if zeros.dtype.startswith("u") else -(1 << (int(zeros.dtype[3:]) - 1))
+    return bool((zeros.read() == lowest).all())
 
 
 def limits(flow: Flow, node: Node) -> tuple[float | None, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,7 +11,7 @@ from cnntool.errors import ModelError
 from .alias import find_aliases
 from .flow import Flow
 from .geometry import trace
-from .lookup import Hit, Index
+from .lookup import COUNTED, Hit, Index
 from .rows import Layer, list_rows
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Layer", "Layers", "Resolved", "layers_of", "resolve"]
 
 _LISTED = 6
+_DENSE = re.compile(r"(fc|dense)_?\d*|predictions|logits")
 _COMPARED, _TOO_LONG = 60, 80
 """Names that are compared with an unknown one letter by letter."""
 
@@ -108,11 +110,15 @@ class Layers:
     def resolve(self, query: str, *, at: str = "post") -> tuple[Resolved, ...]:
         """Find out what a name means.
 
-        The first of these that finds something decides: a name that the manifest gives, an exact
-        tensor, an exact node, either without the exporter's decoration, a scope in the path
-        of a name (its last tensor), a module that the exporter notes (so too), a weight (the layer
-        that it belongs to), ``conv:9`` or ``#42``, a name by place such as ``block4_conv2``, a
-        pattern.
+        The first of these that finds something decides: a name that the manifest gives, the whole
+        name of a PyTorch module, an exact tensor, an exact node, a layer of Keras or another
+        module by the end of its path, a name without the exporter's decoration, a weight or the
+        module that it belongs to, ``conv:9`` or ``#42``, a name by place such as
+        ``block4_conv2``, a pattern.
+
+        What a module means is the tensor that leaves it: that is used outside of it. Of one that is
+        called several times it is the first; ``relu#2`` is the second. Where Keras 3 has put
+        a number behind every name, names are those without.
 
         Parameters
         ----------
@@ -136,23 +142,22 @@ class Layers:
             hits = {hit.tensor: hit for hit in step(query, at)}
             if len(hits) > 1:
                 raise self._ambiguous(query, hits.values())
-            if hits:
-                return tuple(self._resolved(query, hit) for hit in hits.values())
+            for hit in hits.values():
+                if not hit.clear:
+                    raise self._unclear(query, hit)
+                return (self._resolved(query, hit),)
         if set(query) & set("*?["):
             found = self._index.glob(query, at)
             if found:
                 return tuple(self._resolved(query, hit) for hit in found)
-        near = ", ".join(self._nearest(query))
         raise ModelError(
-            f"no layer is called {query!r}",
-            source=self._name,
-            hint=f"the nearest: {near}; {self._see()}" if near else "it has no layers",
+            f"no layer is called {query!r}", source=self._name, hint=self._hint(query)
         )
 
     def _resolved(self, query: str, hit: Hit) -> Resolved:
         row = self.rows[hit.row.number - 1] if hit.row else None
         words = describe(row, hit.tensor) if row else "the input" if self._is_input(hit) else ""
-        return Resolved(query, hit.tensor, row, words)
+        return Resolved(query, hit.tensor, row, ", ".join(filter(None, (words, hit.note))))
 
     def _is_input(self, hit: Hit) -> bool:
         return any(info.name == hit.tensor for info in self.flow.graph.inputs)
@@ -166,6 +171,27 @@ class Layers:
             source=self._name,
             hint=f"name one of them exactly; {self._see()}",
         )
+
+    def _unclear(self, query: str, hit: Hit) -> ModelError:
+        return ModelError(
+            f"what {query!r} gives cannot be told: nodes that no module claims follow {hit.tensor!r}",
+            source=self._name,
+            hint=f"name a tensor exactly; {self._see()}",
+        )
+
+    def _hint(self, query: str) -> str:
+        """Say what there is instead of what there is not."""
+        counted = COUNTED.fullmatch(query)
+        count = self._index.count(counted[1].lower()) if counted else 0
+        if counted and count:
+            kind = counted[1].lower()
+            return f"it has {kind}:1" + (f" to {kind}:{count}" if count > 1 else "")
+        dense = [row.alias for row in self.rows if row.kind == "dense" and row.alias]
+        if _DENSE.fullmatch(query) and dense:
+            are = "layer is" if len(dense) == 1 else "layers are"
+            return f"its dense {are} {', '.join(dense)}; {self._see()}"
+        near = ", ".join(self._nearest(query))
+        return f"the nearest: {near}; {self._see()}" if near else "it has no layers"
 
     def _see(self) -> str:
         return f"see 'cnntool layers {self._name}'"
@@ -183,9 +209,9 @@ class Layers:
         near = nlargest(_COMPARED, names, key=lambda name: len(pairs & _pairs(name)))
         matcher = SequenceMatcher(b=query)
 
-        def likeness(name: str) -> float:
+        def likeness(name: str) -> tuple[bool, float]:
             matcher.set_seq1(name)
-            return matcher.ratio()
+            return name.endswith((f".{query}", f"/{query}")), matcher.ratio()
 
         return nlargest(3, near, key=likeness)
 
@@ -208,12 +234,16 @@ def _stated_names(rows: list[Layer], stated: dict[str, str]) -> dict[int, str]:
 def describe(layer: Layer, tensor: str) -> str:
     """Say which tensor of a layer this is: ``conv 9, after batch norm and ReLU``."""
     words = f"{layer.kind} {layer.ordinal}"
+    if layer.folded:
+        words += " with its batch norm"
     if layer.after and tensor == layer.post:
         words += f", after {layer.after}"
     elif layer.after and tensor == layer.pre:
         words += f", before {layer.after}"
     elif tensor not in {layer.pre, layer.post}:
         words += ", without its bias"
+    elif layer.cut and tensor == layer.post:
+        words += ", after the ReLU in its quantisation"
     if layer.dequantised and tensor == layer.post:
         return words + ", dequantised"
     return words + (", quantised" if layer.op.startswith("QLinear") else "")

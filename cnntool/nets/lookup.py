@@ -3,31 +3,62 @@
 from __future__ import annotations
 
 import re
+from fnmatch import filter as matching_names
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
+from .calls import Calls
 from .flow import result
-from .names import common_scopes, is_inserted, module_path, owner, plain, shortened, uncounted
+from .following import NOTE, dequantised, kernel_of
+from .names import (
+    common_scopes,
+    components,
+    owner,
+    path_scopes,
+    plain,
+    shortened,
+    split_count,
+    uncounted,
+)
 from .operators import KINDS
 from .rows import noted_modules
-from .scopes import Ends, Scopes
+from .scopes import Scopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from .calls import Output
     from .flow import Flow
     from .graph import Graph, Node
     from .rows import Layer
+    from .scopes import Found, Scope
 
-_COUNTED = re.compile(r"(\w+):(-?\d{1,9})")
+COUNTED = re.compile(r"(\w+):(-?\d{1,9})")
+"""A layer by its place among those of its kind: ``conv:9``."""
+
 _NUMBERED = re.compile(r"#(-?\d{1,9})")
+_CALL = re.compile(r"(.+)#(\d{1,9})", re.DOTALL)
 
 
 class Hit(NamedTuple):
-    """A tensor that a name may mean, and the layer that it belongs to, if to one."""
+    """A tensor that a name may mean.
+
+    Parameters
+    ----------
+    tensor : str
+        The tensor.
+    row : Layer or None
+        The layer that it belongs to, if to one.
+    note : str
+        What else is to be said of it.
+    clear : bool
+        Whether it is sure to be what the name means, should it be the only one.
+    """
 
     tensor: str
     row: Layer | None
+    note: str = ""
+    clear: bool = True
 
 
 class Index:
@@ -52,30 +83,35 @@ class Index:
         self, graph: Graph, flow: Flow, rows: Sequence[Layer], stated: Mapping[str, str]
     ) -> None:
         self._graph = graph
+        self._flow = flow
         self._rows = rows
         self._stated = stated
         self._inputs = {info.name for info in graph.inputs}
+        self._results = {info.name for info in graph.outputs}
         self.aliases: dict[str, Layer] = {}
         self._by_node: dict[str, list[Node]] = {}
         self._by_plain: dict[str, list[Layer]] = {}
-        self._by_uncounted: dict[str, list[Layer]] = {}
-        self._by_module: dict[str, Ends] = {}
+        self._by_version: dict[str, list[Layer]] = {}
+        self._by_part: dict[str, list[Layer]] = {}
         self._by_weight: dict[str, list[Layer]] = {}
         self._by_owner: dict[str, list[Layer]] = {}
         self._by_kind: dict[str, list[Layer]] = {}
-        self._scopes = Scopes()
         self._row_of: dict[int, Layer] = {}
         self._holder: dict[str, Layer] = {}
+        self._ends: dict[str, list[Layer]] = {}
+        self._scopes = Scopes(graph, flow, rows)
+        self._calls = Calls(graph, flow, self._scopes)
         self._enter_nodes()
         self._enter_names()
-        self._enter_weights(flow)
+        self._enter_weights()
         self.steps: tuple[Callable[[str, str], Iterable[Hit]], ...] = (
             self._manifest,
+            self._module,
             self._tensor,
             self._node,
-            self._normalised,
             self._scope,
-            self._module,
+            self._normalised,
+            self._part,
             self._weight,
             self._ordinal,
         )
@@ -91,42 +127,58 @@ class Index:
             for index in row.members:
                 self._row_of[index] = row
                 self._holder[result(self._graph.nodes[index])] = row
+            self._ends.setdefault(result(self._graph.nodes[row.last]), []).append(row)
         for row in self._rows:
             self._holder.setdefault(row.post, row)
 
     def _enter_names(self) -> None:
-        names = [(plain(name), row) for row in self._rows for name in self._names(row)]
-        prefix = common_scopes(name for name, row in names if row.kind in {"conv", "dense"})
-        for name, row in names:
-            for short in shortened(name, prefix):
-                _enter(self._by_plain, short, row)
-                _enter(self._by_uncounted, uncounted(short), row)
-            self._scopes.add(name, row)
-            self._enter_module(module_path(name), row)
-        for row in self._rows:
-            for module in noted_modules(self._graph.nodes[row.members[0]]):
-                self._enter_module(module, row)
+        names = [(plain(name), row, bare) for row in self._rows for name, bare in self._names(row)]
+        of_layers = (name for name, row, _ in names if row.kind in {"conv", "dense"})
+        prefix = common_scopes(of_layers)
+        renamed = self._scopes.renamed
+        for name, row, bare in names:
+            spelt = f"{uncounted(name.rpartition('/')[0])}/{name.rpartition('/')[2]}"
+            for short in shortened(spelt if renamed and "/" in name else name, prefix):
+                if "/" in short or not renamed:  # the last part alone is TensorFlow's own name
+                    _enter(self._by_plain, short, row)
+            if renamed:
+                _enter(self._by_version, name, row)
+            elif bare:  # Caffe2 counts what it does in place
+                _enter(self._by_version, uncounted(name), row)
+            if not (renamed or self._scopes.torch) and "/" in name:
+                _enter(self._by_part, components(name)[-1], row)
 
-    def _enter_module(self, module: str, row: Layer) -> None:
-        before = self._by_module.get(module)
-        self._by_module[module] = before.then(row) if before else Ends(row, row)
-
-    def _names(self, row: Layer) -> Iterator[str]:
-        """Yield what the nodes of a layer are called, and what they make."""
+    def _names(self, row: Layer) -> Iterator[tuple[str, bool]]:
+        """Yield what the nodes of a layer are called, and what they make; which is without a node."""
         for index in row.members:
             node = self._graph.nodes[index]
-            yield from dict.fromkeys(filter(None, (node.name, result(node))))
+            for name in dict.fromkeys(filter(None, (node.name, result(node)))):
+                yield name, not node.name
 
-    def _enter_weights(self, flow: Flow) -> None:
+    def _enter_weights(self) -> None:
         for row in self._rows:
             for index in row.members:
-                for tensor in self._graph.nodes[index].inputs:
-                    behind = () if tensor in flow.data else flow.weights_behind(tensor) or ()
+                node = self._graph.nodes[index]
+                for tensor in node.inputs:
+                    data = tensor in self._flow.data
+                    behind = () if data else self._flow.weights_behind(tensor) or ()
                     for name in behind:
                         _enter(self._by_weight, name, row)
-                        _enter(self._by_owner, owner(plain(name)), row)
-        self._by_owner.pop("", None)
-        self._by_module.pop("", None)
+                        module = owner(plain(name))
+                        if module and _is_near(module, row, node):
+                            _enter(self._by_owner, module, row)
+            for module in self._owners(row):
+                _enter(self._by_owner, module, row)
+
+    def _owners(self, row: Layer) -> Iterator[str]:
+        """Name the layers of Keras that the path of a kernel's name leads through."""
+        if row.kind in {"conv", "dense"}:
+            path = path_scopes(kernel_of(self._graph.nodes[row.members[0]]))
+            if self._scopes.renamed:
+                path = tuple(split_count(part)[0] for part in path)
+            for end in range(2, len(path) + 1):
+                yield "/".join(path[:end])
+                yield path[end - 1]
 
     def _manifest(self, query: str, at: str) -> Iterable[Hit]:
         tensor = self._stated.get(query)
@@ -149,49 +201,98 @@ class Index:
                 yield Hit(result(node), None)
 
     def _normalised(self, query: str, at: str) -> Iterable[Hit]:
-        counted = _COUNTED.fullmatch(query)
+        counted = COUNTED.fullmatch(query)
         if counted and int(counted[2]):  # relu:3 is no third output of something called relu
             return
         short = plain(query)
-        for row in self._by_plain.get(short) or self._by_uncounted.get(short) or ():
+        for row in self._by_plain.get(short) or self._by_version.get(short) or ():
             yield Hit(row.at(at), row)
 
-    def _scope(self, query: str, at: str) -> Iterable[Hit]:
-        for ends in self._scopes.find(query):
-            yield self._end(ends, at)
+    def _part(self, query: str, at: str) -> Iterable[Hit]:
+        """Find nodes by the last part of their names."""
+        for row in self._by_part.get(query, ()):
+            yield Hit(row.at(at), row)
 
     def _module(self, query: str, at: str) -> Iterable[Hit]:
-        if query in self._by_module:
-            yield self._end(self._by_module[query], at)
+        """Find a module of PyTorch by its whole name."""
+        hits = self._outputs(self._scopes.complete, query, at)
+        literal = list(self._tensor(query, at)) if hits else []
+        if literal and literal[0].tensor not in {hit.tensor for hit in hits}:
+            if query in self._inputs or query in self._results:
+                return [*hits, *literal]
+            note = f"the module; the tensor {query} is another"
+            return [hit._replace(note=_joined(hit.note, note)) for hit in hits]
+        return hits
 
-    def _end(self, ends: Ends, at: str) -> Hit:
-        """Get the last tensor of a scope, or there the operator's own output.
+    def _scope(self, query: str, at: str) -> Iterable[Hit]:
+        return self._outputs(self._scopes.find, query, at)
 
-        What follows the last layer belongs to the scope only if the exporter put it in no other.
-        """
-        row, operator = ends
-        if at == "pre":
-            return Hit(operator.pre, operator)
-        if operator is not row and operator.after and operator.post == row.post:
-            return Hit(row.post, operator)
-        if row.post == row.pre or (row.after and not self._is_lost(row)):
-            return Hit(row.pre, row)
-        return Hit(row.post, row)
+    def _outputs(
+        self, search: Callable[[str], Sequence[Found]], query: str, at: str
+    ) -> list[Hit]:
+        """Find what leaves the modules that a name means; of several calls the first."""
+        found = search(query)
+        if found:
+            return [hit for one in found for hit in self._call(one, at)]
+        number = _CALL.fullmatch(query)
+        if number is None:
+            return []
+        return [
+            hit
+            for one in search(number[1])
+            if one.call is None
+            for hit in self._of_call(one.scope, int(number[2]), at)
+        ]
 
-    def _is_lost(self, row: Layer) -> bool:
-        """Tell whether the exporter made up the node that ends a layer."""
-        return is_inserted(self._graph.nodes[row.last].name)
+    def _call(self, found: Found, at: str) -> list[Hit]:
+        if found.call is None:
+            return self._of_call(found.scope, 1, at)
+        return self._of_call(found.scope, self._calls.place_of(found.scope, found.call), at)
+
+    def _of_call(self, scope: Scope, number: int, at: str) -> list[Hit]:
+        outputs = self._calls.of(scope)
+        if not 0 < number <= len(outputs):
+            return []
+        output = outputs[number - 1]
+        note = f"call {number} of {output.count}" if output.count > 1 else ""
+        if at == "pre" and output.number:
+            row = self._operator(output)
+            if row is not None:
+                return [Hit(row.pre, row, note)]
+        return [
+            Hit(*self._shown(tensor, output), note, clear=output.clear)
+            for tensor in output.tensors
+        ]
+
+    def _operator(self, output: Output) -> Layer | None:
+        """Find the last convolution or dense layer of a module, or its last layer."""
+        rows = [self._row_of[index] for index in output.members if index in self._row_of]
+        works = [row for row in rows if row.kind in {"conv", "dense"}]
+        return (works or rows or [None])[-1]
+
+    def _shown(self, tensor: str, output: Output) -> tuple[str, Layer | None]:
+        """Name the tensor to look at, dequantised if need be, and the layer that it is of."""
+        inside = set(output.members)
+        ending = [row for row in self._ends.get(tensor, ()) if row.members[0] in inside]
+        if ending:
+            works = [row for row in ending if row.kind in {"conv", "dense"}]
+            row = (works or ending)[-1]
+            return row.post, row
+        held = self._holder.get(tensor)
+        if held is not None and tensor == held.pre and held.after:
+            return tensor, held
+        return dequantised(self._flow, tensor) or tensor, held
 
     def _weight(self, query: str, at: str) -> Iterable[Hit]:
         if query in self._by_weight:
             for row in self._by_weight[query]:
                 yield Hit(row.at(at), row)
             return
-        for row in self._by_owner.get(query, ()):  # a module's own output, as PyTorch has it
+        for row in self._by_owner.get(query, ()):  # a module's own output
             yield Hit(row.pre, row)
 
     def _ordinal(self, query: str, at: str) -> Iterable[Hit]:
-        numbered, counted = _NUMBERED.fullmatch(query), _COUNTED.fullmatch(query)
+        numbered, counted = _NUMBERED.fullmatch(query), COUNTED.fullmatch(query)
         rows: Sequence[Layer]
         if numbered:
             rows, number = self._rows, int(numbered[1])
@@ -202,6 +303,10 @@ class Index:
         if 0 < abs(number) <= len(rows):
             row = rows[number - (number > 0)]
             yield Hit(row.at(at), row)
+
+    def count(self, kind: str) -> int:
+        """Count the layers of a kind, or with an operator."""
+        return len(self._by_kind.get(kind, ()))
 
     def alias(self, query: str, at: str) -> Iterable[Hit]:
         """Find a layer by its place; ``input`` is what the network is given."""
@@ -224,33 +329,60 @@ class Index:
         aliases = [name for name in matching(self.aliases) if name not in self._stated]
         hits += [Hit(self.aliases[name].at(at), self.aliases[name]) for name in aliases]
         groups: tuple[Callable[[], list[Hit]], ...] = (
-            lambda: [self._end(self._by_module[name], at) for name in matching(self._by_module)],
-            lambda: self._matching_scopes(pattern, at, leaves=False),
+            lambda: self._modules(pattern, at),
             lambda: [Hit(name, self._holder[name]) for name in matching(self._holder)],
             lambda: [hit for name in matching(self._by_node) for hit in self._node(name, at)],
-            lambda: self._matching_scopes(pattern, at, leaves=True),
+            lambda: [hit for name in matching(self._by_part) for hit in self._part(name, at)],
         )
         for group in groups:
             hits = hits or group()
         unique = {hit.tensor: hit for hit in reversed(hits)}
-        return sorted(unique.values(), key=lambda hit: hit.row.number if hit.row else 0)
+        place = {node: index for index, node in enumerate(self._graph.producer_of)}
+        return sorted(unique.values(), key=lambda hit: place.get(hit.tensor, -1))
 
-    def _matching_scopes(self, pattern: str, at: str, *, leaves: bool) -> list[Hit]:
-        return [
-            self._end(end, at)
-            for name, ends in self._scopes.items(leaves=leaves)
-            if fnmatchcase(name, pattern)
-            for end in ends
-        ]
+    def _modules(self, pattern: str, at: str) -> list[Hit]:
+        """Find what leaves the modules that a pattern matches, those included whose weights do."""
+        number = _CALL.fullmatch(pattern)
+        pattern, call = (number[1], int(number[2])) if number else (pattern, 1)
+        names = set(matching_names(self._by_owner, pattern)) if self._scopes.torch else set()
+        hits: list[Hit] = []
+        for scope in self._scopes:
+            last = scope.name if self._scopes.torch else scope.name.rpartition("/")[2]
+            if fnmatchcase(scope.name, pattern) or fnmatchcase(last, pattern):
+                hits += self._of_call(scope, call, at)
+            names.discard(scope.name)
+        hits += [hit for name in names for hit in self._weight(name, at) if call == 1]
+        return [hit for hit in hits if hit.clear]
 
     def clear_names(self) -> Iterator[str]:
         """Yield the names that mean one layer each."""
         yield from self.aliases
         yield from self._stated
-        yield from self._by_module
+        for scope in self._scopes:
+            outputs = self._calls.of(scope)
+            if len(outputs[0].tensors) == 1 and outputs[0].clear:
+                yield self._scopes.short(scope)
         yield from self._holder
         yield from (name for name, rows in self._by_plain.items() if len(rows) == 1)
-        yield from (name for name, ends in self._scopes.items() if len(ends) == 1)
+
+    def named(self, tensor: str) -> bool:
+        """Tell whether a tensor can be asked for by its name."""
+        return not self._scopes.complete(tensor)
+
+
+def _is_near(module: str, row: Layer, node: Node) -> bool:
+    """Tell whether a weight's module can be the one of a node, by what the exporter notes.
+
+    Equal weights may have become one, under one name. A batch norm takes the node along.
+    """
+    if NOTE not in node.metadata or row.folded:
+        return True
+    inner = (noted_modules(node) or ("",))[-1]
+    return inner in {module, module.rpartition(".")[0]}
+
+
+def _joined(*words: str) -> str:
+    return ", ".join(filter(None, words))
 
 
 def _enter(names: dict[str, list[Layer]], name: str, row: Layer) -> None:

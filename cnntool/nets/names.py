@@ -18,8 +18,8 @@ _DECORATION = re.compile(
     r"|_(Dequantize|Quantize)Linear(_Output)?)\Z"
 )
 _SAVED_MODEL = re.compile(r"StatefulPartitionedCall(_\d+)?/")
-_COUNTED = re.compile(r"_1\Z")
-_INSERTED = re.compile(r"[^/]*__\d+(:\d+)?")
+_COUNTED = re.compile(r"(.+)_(\d{1,9})")
+_INSERTED = re.compile(r".*__\d+(:\d+)?", re.DOTALL)
 _WEIGHT = re.compile(
     r"([./](weight|bias|kernel|gamma|beta|running_mean|running_var)|_(weight|bias|gamma|beta)"
     r"|_running_(mean|var)|_[wWbB](_\d+)?)\Z"
@@ -46,13 +46,22 @@ def plain(name: str) -> str:
     return name
 
 
+def split_count(part: str) -> tuple[str, int]:
+    """Split a scope such as ``conv2d_1_2`` into the name and the number that was put behind it.
+
+    The number is 0, and the name the whole, where there is none.
+    """
+    found = _COUNTED.fullmatch(part)
+    return (found[1], int(found[2])) if found else (part, 0)
+
+
 def uncounted(name: str) -> str:
-    """Take the ``_1`` off the scopes of a plain name that Keras 3 puts there."""
-    return "/".join(_COUNTED.sub("", part) for part in name.split("/"))
+    """Take the numbers off the scopes of a plain name that Keras 3 puts there."""
+    return "/".join(split_count(part)[0] for part in name.split("/"))
 
 
 def is_inserted(name: str) -> bool:
-    """Tell whether the exporter made a node up: it has no scope, and a number behind ``__``."""
+    """Tell whether the exporter made a node up: it has a number behind ``__``."""
     return _INSERTED.fullmatch(name) is not None
 
 
@@ -91,18 +100,22 @@ def shortened(name: str, prefix: int) -> Iterator[str]:
         yield "/".join(parts[start:])
 
 
-def module_path(name: str) -> str:
-    """Turn the path of a node into the module's path as PyTorch has it.
+def torch_modules(scopes: Iterable[str]) -> tuple[str, ...]:
+    """Turn the scopes of a TorchScript node into modules' paths as PyTorch has them.
 
-    ``/layer1/layer1.0/conv1/Conv`` lies in ``layer1.0.conv1``.
+    A scope is called after its last name that is no number: those of
+    ``/layer1/layer1.0/conv1/Conv`` are ``layer1``, ``layer1.0`` and ``layer1.0.conv1``.
     """
-    parts: list[str] = []
-    for part in components(name)[:-1]:
-        if parts and part.startswith(parts[-1] + "."):
-            parts[-1] = part
+    paths: list[str] = []
+    before = path = ""
+    for scope in scopes:
+        if before and scope.startswith(before + "."):
+            path += scope.removeprefix(before)
         else:
-            parts.append(part)
-    return ".".join(parts)
+            path = f"{path}.{scope}" if path else scope
+        before = scope
+        paths.append(path)
+    return tuple(paths)
 
 
 def path_scopes(name: str) -> tuple[str, ...]:

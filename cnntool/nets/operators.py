@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .graph import Node
+
 
 def _set(names: str) -> frozenset[str]:
     return frozenset(names.split())
@@ -56,6 +58,12 @@ PASSING = _set(
     "Identity Cast CastLike QuantizeLinear DequantizeLinear DynamicQuantizeLinear Dropout"
 )
 """Hand a tensor on: the same numbers in the same places, in another type at most."""
+
+QUANTISING = _set("QuantizeLinear DequantizeLinear DynamicQuantizeLinear")
+"""Turn real numbers into whole ones, and back."""
+
+ARRANGING = PASSING | _set("Transpose Reshape Flatten Squeeze Unsqueeze")
+"""Hand a tensor on, perhaps in another arrangement of its axes."""
 
 HELPING = PASSING | _set(
     "Transpose Squeeze Unsqueeze Shape Size Constant ConstantOfShape Range Expand Tile Slice "
@@ -139,6 +147,11 @@ WORDS = {
     "LogSoftmax": "log softmax",
 }
 """What some operators are called in a sentence; others by their names in small letters."""
+
+
+def is_activation(node: Node) -> bool:
+    """Tell whether a node is an activation, as far as its operator tells."""
+    return KIND_OF.get(node.op) in {"relu", "activation"}
 
 
 def word(op: str) -> str:

@@ -7,7 +7,16 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from .flow import operand, result
-from .following import constant_operand, find_gate, find_tail, join_bias, limits
+from .following import (
+    NOTE,
+    constant_operand,
+    cuts_below_zero,
+    find_gate,
+    find_tail,
+    folds_norm,
+    join_bias,
+    limits,
+)
 from .names import noted_scopes, path_scopes
 from .operators import DOMAINS, ELEMENTWISE, FACTORS, HELPING, KIND_OF, SPATIAL
 
@@ -43,6 +52,10 @@ class Layer(NamedTuple):
         What lies between: ``"batch norm and ReLU"``; empty if nothing does.
     dequantised : bool
         Whether `post` is a dequantised tensor.
+    folded : bool
+        Whether a batch norm has been put into its weights, so that `pre` is the norm's output.
+    cut : bool
+        Whether `post` has been quantised without values below 0, which does what a ReLU would.
     scopes : tuple of str
         The modules that it is in, outermost first, as far as the exporter says.
     members : tuple of int
@@ -61,6 +74,8 @@ class Layer(NamedTuple):
     post: str
     after: str
     dequantised: bool
+    folded: bool
+    cut: bool
     scopes: tuple[str, ...]
     members: tuple[int, ...]
     last: int
@@ -136,6 +151,8 @@ def _row(flow: Flow, kinds: dict[int, str], group: _Group) -> Layer:
         post=tail.tensor,
         after=" and ".join(filter(None, (", ".join(tail.after[:-1]), *tail.after[-1:]))),
         dequantised=tail.dequantised,
+        folded=kind in {"conv", "dense"} and folds_norm(nodes[0]),
+        cut=kind in {"conv", "dense"} and not tail.after and cuts_below_zero(flow, tail),
         scopes=scopes_of(nodes[0]),
         members=tuple(node.index for node in nodes),
         last=(tail.last or own).index,
@@ -194,4 +211,4 @@ def scopes_of(node: Node) -> tuple[str, ...]:
 
 def noted_modules(node: Node) -> tuple[str, ...]:
     """List the modules around a node that PyTorch's exporter notes with it."""
-    return noted_scopes(node.metadata.get("pkg.torch.onnx.name_scopes", ""))
+    return noted_scopes(node.metadata.get(NOTE, ""))
