@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import onnx
 import pytest
@@ -71,6 +73,50 @@ def test_what_one_exporter_of_pytorch_names_the_other_names(network: str) -> Non
         verdicts = judge(FIXTURES / f"tiny.{network}.{exporter}.json")
         answers.append({v.name for v in verdicts if v.word == "right"})
     assert answers[0] == answers[1]
+
+
+@pytest.mark.parametrize(
+    ("network", "pattern", "count"),
+    [
+        ("residual", "layer1.*.conv?", 4),
+        ("wrapped", "model.layer?", 2),
+        ("dense", "features.denseblock?.denselayer1", 2),
+        ("mobile", "features.*.conv.3", 2),
+        ("transformer", "blocks.?.attn", 2),
+        ("shared", "block.?", 2),
+    ],
+)
+def test_a_pattern_finds_the_same_modules_in_both_exports(
+    network: str, pattern: str, count: int
+) -> None:
+    found = []
+    for exporter in ("torchscript", "dynamo"):
+        record = FIXTURES / f"tiny.{network}.{exporter}.json"
+        entries = json.loads(record.read_text())
+        layers = Layers(read_graph(record.with_suffix(".onnx")))
+        tensors = [hit.tensor for hit in layers.resolve(pattern)]
+        found.append(
+            {name for name in entries if {*_held(entries[name])} & {*tensors}},
+        )
+        assert len(tensors) == count
+    assert found[0] == found[1]
+
+
+def _held(entry: dict[str, Any]) -> list[str]:
+    return entry["calls"][0] or entry.get("into", [])
+
+
+@pytest.mark.parametrize("exporter", ["torchscript", "dynamo"])
+def test_a_name_without_the_wrapper_is_right_or_refused(exporter: str) -> None:
+    record = FIXTURES / f"tiny.wrapped.{exporter}.json"
+    layers = Layers(read_graph(record.with_suffix(".onnx")))
+    answered = 0
+    for name, entry in json.loads(record.read_text()).items():
+        with suppress(ModelError):
+            (found,) = layers.resolve(name.removeprefix("model."))
+            assert found.tensor in _held(entry)
+            answered += 1
+    assert answered > 10
 
 
 @pytest.mark.parametrize("path", VGG, ids=lambda path: path.stem)
