@@ -238,12 +238,13 @@ def _tell(work: Work, layers: list[_Drawn], count: int) -> None:
 
         records = [
             {
-                "layer": one.wanted.title,
+                "layer": name,
                 "tensor": one.wanted.tensor,
                 "output": one.output,
                 "patches": [_record(patch) for patch in one.patches],
             }
             for one in layers
+            for name in one.wanted.names
         ]
         console.result(json.dumps({"inputs": count, **work.network.facts, "layers": records}))
         return

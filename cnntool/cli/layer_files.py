@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +16,7 @@ from cnntool.errors import OutputError, UsageError
 from cnntool.image.files import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from cnntool.image.atomic import Output
 
 RAW = (".npz", ".npy")
+
+_LONGEST_KEY = 1000
+_CLIMBS = re.compile(r"(^|[/\\])\.\.([/\\]|$)")
 
 
 def raw_format(raw: str | None, output: str | None) -> str | None:
@@ -287,8 +291,12 @@ def archive_for(
     return Archive(files.place(item, wanted[0]), overwrite=overwrite)
 
 
-def key_of(one: Wanted, among: Sequence[Wanted]) -> str:
-    """Name a layer in an archive: its title, with its number if an earlier one has that too."""
-    name = safe(one.title)
-    first = next(other for other in among if safe(other.title) == name)
-    return name if first is one else f"{name}-{one.number}"
+def keys_of(one: Wanted, among: Sequence[Wanted]) -> Iterator[str]:
+    """Name a layer in an archive as records do: with its number if an earlier one has that name.
+
+    What would lead a program that unpacks the archive out of its folder is spelt otherwise.
+    """
+    for name in one.names:
+        plain = len(name) < _LONGEST_KEY and name.isprintable() and not _CLIMBS.search(name)
+        first = next(other for other in among if name in other.names)
+        yield (name if plain else safe(name)) + ("" if first is one else f"-{one.number}")

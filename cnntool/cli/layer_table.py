@@ -78,12 +78,16 @@ def tabbed(cells: Iterable[str]) -> str:
     return "\t".join("".join(" " if c in "\t\n\r" else c for c in cell) for cell in cells)
 
 
-def record(row: Row) -> dict[str, Any]:
+def records(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    """Make a record for every name that layers were asked for by."""
+    return [{"layer": name, **_record(row)} for row in rows for name in row.wanted.names]
+
+
+def _record(row: Row) -> dict[str, Any]:
     """Make a record of a row, ready for JSON."""
     figures, field, layer = row.figures, row.field, row.wanted.layer
     known = field is not None and not field.whole
     return {
-        "layer": row.wanted.title,
         "tensor": row.wanted.tensor,
         "number": layer.number if layer else None,
         "type": row.wanted.kind or None,
@@ -130,7 +134,7 @@ def tell(name: str, rows: Sequence[Row], facts: dict[str, Any] | None) -> None:
     if facts is not None:
         import json
 
-        console.result(json.dumps({**facts, "layers": [record(row) for row in rows]}))
+        console.result(json.dumps({**facts, "layers": records(rows)}))
     elif sys.stdout.isatty():
         _table(name, rows)
         _say_where(rows)

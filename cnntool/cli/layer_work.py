@@ -10,7 +10,7 @@ from cnntool.cli import console
 from cnntool.cli.layer_files import (
     LayerFiles,
     archive_for,
-    key_of,
+    keys_of,
     write_array,
     write_picture,
 )
@@ -224,7 +224,8 @@ class Work:
         ) as archive:
             for one in found:
                 if archive is not None and one.values is not None:
-                    archive.add(key_of(one.row.wanted, self.chosen), one.values)
+                    for key in keys_of(one.row.wanted, self.chosen):
+                        archive.add(key, one.values)
                 if self._screen is not None and one.shown is not None:
                     self._screen.show(one.row, one.shown)
                 looked.append(one._replace(values=None, shown=None))

@@ -51,7 +51,8 @@ def command(
     MODEL is a name ('cnntool models' lists them) or an .onnx file; without it the built-in network
     is meant. In a pipe, lines hold a name each and nothing else.
 
-    A layer can be asked for by the name of its tensor, node or scope, by its weight's name, by
+    A layer can be asked for by the name of its tensor or node, by that of the module (layer1.0) or
+    Keras layer that it leaves ('relu#2' is a module's second call), by its weight's name, by
     'conv:9', 'relu:-1' or '#42', by its place, such as block4_conv2 or fc1, and by a pattern
     such as 'block4_*'. With --resolve, tab-separated lines in a pipe hold the name as given, the
     tensor and the words for it.

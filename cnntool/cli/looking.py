@@ -59,6 +59,9 @@ class Wanted(NamedTuple):
         None for what is no layer, such as the input.
     words : str
         What it is: ``conv 9, after ReLU``.
+    names : tuple of str
+        What it was asked for by: what records and archives call it. Its title where that was a
+        pattern, or nothing.
     """
 
     number: int
@@ -66,6 +69,7 @@ class Wanted(NamedTuple):
     tensor: str
     layer: Layer | None
     words: str
+    names: tuple[str, ...]
 
     @property
     def kind(self) -> str:
@@ -102,12 +106,10 @@ def choose(layers: Layers, queries: Sequence[str], *, everything: bool, at: str)
     if queries and everything:
         raise UsageError("--all and --layer exclude each other")
     graph = layers.flow.graph
-    if queries:
-        found = {one.tensor: one.layer for one in _resolved(layers, queries, at)}
-    else:
-        rows = layers.rows if everything else _main(layers)
-        found = {}
-        for row in rows:
+    meant = _resolved(layers, queries, at)
+    found = {one.tensor: one.layer for one in meant}
+    if not queries:
+        for row in layers.rows if everything else _main(layers):
             found.setdefault(row.at(at), row)
         if not found:
             raise ModelError(
@@ -119,7 +121,10 @@ def choose(layers: Layers, queries: Sequence[str], *, everything: bool, at: str)
             console.note(f"no --layer: the {len(found)} that have a name by their place")
     place = {tensor: node.index for tensor, node in graph.producer_of.items()}
     tensors = sorted(found, key=lambda tensor: place.get(tensor, -1))
-    return [_wanted(number, tensor, found[tensor]) for number, tensor in enumerate(tensors, 1)]
+    return [
+        _wanted(number, tensor, found[tensor], [one for one in meant if one.tensor == tensor])
+        for number, tensor in enumerate(tensors, 1)
+    ]
 
 
 def _main(layers: Layers) -> list[Layer]:
@@ -136,11 +141,17 @@ def _resolved(layers: Layers, queries: Iterable[str], at: str) -> list[Resolved]
     return found
 
 
-def _wanted(number: int, tensor: str, layer: Layer | None) -> Wanted:
+def _wanted(number: int, tensor: str, layer: Layer | None, meant: Sequence[Resolved]) -> Wanted:
     from cnntool.nets.layers import describe
 
-    words = describe(layer, tensor) if layer else ""
-    return Wanted(number, title_of(tensor, layer), tensor, layer, words)
+    title = title_of(tensor, layer)
+    words = meant[0].words if meant else describe(layer, tensor) if layer else ""
+    return Wanted(number, title, tensor, layer, words, names_of(meant) or (title,))
+
+
+def names_of(meant: Iterable[Resolved]) -> tuple[str, ...]:
+    """List the names among queries, without the patterns."""
+    return tuple(dict.fromkeys(one.query for one in meant if one.is_name))
 
 
 def title_of(tensor: str, layer: Layer | None) -> str:

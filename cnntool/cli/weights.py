@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import console, opening, options
-from cnntool.cli.looking import Wanted, title_of
+from cnntool.cli.looking import Wanted, names_of, title_of
 from cnntool.cli.maps import STYLES, Drawing, chosen_drawing, drawing
 from cnntool.errors import ModelError, UsageError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from cnntool.cli.layer_table import Row
     from cnntool.cli.learned import Trained
     from cnntool.cli.paths import Item
+    from cnntool.nets.layers import Layer, Resolved
     from cnntool.nets.learned import Learned
 
 
@@ -103,19 +104,24 @@ def _choose(network: Trained, queries: tuple[str, ...]) -> list[Wanted]:
     if not queries and all(row.kind != "conv" for row in network.layers.rows):
         hint = f"--layer names one of 'cnntool layers {network.graph.wire.name}'"
         raise ModelError("it has no convolution", source=network.graph.wire.name, hint=hint)
-    found = {}
+    found: dict[int, Layer] = {}
+    names: dict[int, list[Resolved]] = {}
     for query in queries or ("conv:1",):
         meant = network.layers.resolve(query, at="pre")
         rows = [network.of(one) for one in meant]
         usable = [row for row in rows if has_weights(network.graph, row)] or rows[:1]
         found.update({row.number: row for row in usable})
+        for one, row in zip(meant, rows, strict=True):
+            names.setdefault(row.number, []).extend([one] if queries else [])
         said = meant[0].text if len(meant) == 1 else f"{query} -> {len(usable)} layers"
         console.note(said if queries else f"no --layer: the first convolution, {said}")
     rows = [found[number] for number in sorted(found)]
-    return [
-        Wanted(number, title_of(row.post, row), row.pre, row, describe(row, row.pre))
-        for number, row in enumerate(rows, 1)
-    ]
+    chosen = []
+    for number, row in enumerate(rows, 1):
+        title, words = title_of(row.post, row), describe(row, row.pre)
+        asked = names_of(names[row.number]) or (title,)
+        chosen.append(Wanted(number, title, row.pre, row, words, asked))
+    return chosen
 
 
 class _Weights:
@@ -136,7 +142,7 @@ class _Weights:
 
     def run(self, chosen: list[Wanted]) -> None:
         """Look at every layer."""
-        from cnntool.cli.layer_files import archive_for, key_of
+        from cnntool.cli.layer_files import archive_for, keys_of
         from cnntool.cli.layer_table import tell
         from cnntool.cli.paths import Item
 
@@ -151,7 +157,8 @@ class _Weights:
                 found = self._network.weights(wanted.layer)
                 rows.append(self._row(item, wanted, found))
                 if archive is not None:
-                    archive.add(key_of(wanted, chosen), found.values)
+                    for key in keys_of(wanted, chosen):
+                        archive.add(key, found.values)
         tell(self._model, rows, {"model": self._model} if self._settings["as_json"] else None)
 
     def _row(self, item: Item, wanted: Wanted, found: Learned) -> Row:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from .flow import Flow
     from .graph import Graph, Node
-    from .scopes import Number, Scope, Scopes
+    from .modules import Number
+    from .scopes import Scope, Scopes
 
 _CALL = "pkg.torch.onnx.fx_node"
 _NAMES = re.compile(r"%(\w+)")
@@ -38,7 +39,7 @@ class Output(NamedTuple):
     tensors : tuple of str
         All that leaves it; more than one where it gives several, or where it cannot be told which
         of them is its output.
-    number, count : int
+    number, total : int
         Which call it is of how many, from 1; 0 where that cannot be told.
     clear : bool
         Whether the exporter says of all nodes behind the tensors whose they are. If it does not,
@@ -49,7 +50,7 @@ class Output(NamedTuple):
 
     tensors: tuple[str, ...]
     number: int
-    count: int
+    total: int
     clear: bool
     members: list[int]
 
@@ -83,7 +84,7 @@ class Calls:
                 self._known[scope.name] = (Output(tensors, 0, 0, clear, scope.nodes),)
             else:
                 self._known[scope.name] = tuple(
-                    output._replace(number=number, count=len(parts))
+                    output._replace(number=number, total=len(parts))
                     for number, output in enumerate(outputs, 1)
                 )
         return self._known[scope.name]
@@ -113,7 +114,9 @@ class Calls:
             return [nodes]
         period = _period([self._trait(scope, index) for index in nodes])
         if told:
-            period = len(nodes) // len(told) if len(nodes) // period % len(told) == 0 else len(nodes)
+            period = (
+                len(nodes) // len(told) if len(nodes) // period % len(told) == 0 else len(nodes)
+            )
         return [nodes[start : start + period] for start in range(0, len(nodes), period)]
 
     def _trait(self, scope: Scope, index: int) -> Hashable:

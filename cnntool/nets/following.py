@@ -19,6 +19,9 @@ _LONGEST = 8
 _NAMELESS = re.compile(r"onnx::Conv(Transpose)?_\d")
 """What TorchScript's exporter calls the weights of convolutions that it has computed anew."""
 
+_FOLDED = re.compile(r"/merged_input(:0)?\Z|_fused_bn\Z")
+"""How tf2onnx calls a kernel that it has put a batch norm into."""
+
 NOTE = "pkg.torch.onnx.name_scopes"
 """Where PyTorch's newer exporter notes the modules around a node, and what it does there."""
 
@@ -251,7 +254,7 @@ def folds_norm(node: Node) -> bool:
     scopes = node.metadata.get(NOTE, "")
     return (
         "batch_norm" in scopes.rpartition(",")[2]
-        or "/merged_input" in kernel
+        or _FOLDED.search(kernel) is not None
         or (";" in node.name + result(node) and "BatchNorm" in node.name + result(node))
         or (node.op in BIAS and all(map(_NAMELESS.match, (kernel, operand(node, BIAS[node.op])))))
     )

@@ -41,12 +41,15 @@ class Resolved(NamedTuple):
         The layer that it belongs to; None for what is no layer, such as an input.
     words : str
         Which tensor of the layer it is: ``conv 9, after ReLU``; empty for what is no layer.
+    is_name : bool
+        Whether the query means this alone; a pattern may mean more.
     """
 
     query: str
     tensor: str
     layer: Layer | None
     words: str
+    is_name: bool = True
 
     @property
     def text(self) -> str:
@@ -149,10 +152,8 @@ class Layers:
         if set(query) & set("*?["):
             found = self._index.glob(query, at)
             if found:
-                return tuple(self._resolved(query, hit) for hit in found)
-        raise ModelError(
-            f"no layer is called {query!r}", source=self._name, hint=self._hint(query)
-        )
+                return tuple(self._resolved(query, hit)._replace(is_name=False) for hit in found)
+        raise ModelError(f"no layer is called {query!r}", source=self._name, hint=self._hint(query))
 
     def _resolved(self, query: str, hit: Hit) -> Resolved:
         row = self.rows[hit.row.number - 1] if hit.row else None
@@ -174,7 +175,7 @@ class Layers:
 
     def _unclear(self, query: str, hit: Hit) -> ModelError:
         return ModelError(
-            f"what {query!r} gives cannot be told: nodes that no module claims follow {hit.tensor!r}",
+            f"what {query!r} gives cannot be told: what follows {hit.tensor!r} may be part of it",
             source=self._name,
             hint=f"name a tensor exactly; {self._see()}",
         )
@@ -186,6 +187,10 @@ class Layers:
         if counted and count:
             kind = counted[1].lower()
             return f"it has {kind}:1" + (f" to {kind}:{count}" if count > 1 else "")
+        calls = self._index.calls(query)
+        if calls:
+            times = "once" if calls == 1 else f"{calls} times"
+            return f"{query.rpartition('#')[0]!r} is called {times}"
         dense = [row.alias for row in self.rows if row.kind == "dense" and row.alias]
         if _DENSE.fullmatch(query) and dense:
             are = "layer is" if len(dense) == 1 else "layers are"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .calls import Calls
 from .flow import result
-from .following import NOTE, dequantised, kernel_of
+from .following import dequantised, kernel_of
 from .names import (
     common_scopes,
     components,
@@ -21,7 +21,6 @@ from .names import (
     uncounted,
 )
 from .operators import KINDS
-from .rows import noted_modules
 from .scopes import Scopes
 
 if TYPE_CHECKING:
@@ -149,7 +148,7 @@ class Index:
                 _enter(self._by_part, components(name)[-1], row)
 
     def _names(self, row: Layer) -> Iterator[tuple[str, bool]]:
-        """Yield what the nodes of a layer are called, and what they make; which is without a node."""
+        """Yield what the nodes of a layer are called or make, and whether the node has no name."""
         for index in row.members:
             node = self._graph.nodes[index]
             for name in dict.fromkeys(filter(None, (node.name, result(node)))):
@@ -165,10 +164,20 @@ class Index:
                     for name in behind:
                         _enter(self._by_weight, name, row)
                         module = owner(plain(name))
-                        if module and _is_near(module, row, node):
+                        if module and self._is_near(module, row, index):
                             _enter(self._by_owner, module, row)
             for module in self._owners(row):
                 _enter(self._by_owner, module, row)
+
+    def _is_near(self, module: str, row: Layer, index: int) -> bool:
+        """Tell whether a weight's module can be the one of a node, where PyTorch notes it.
+
+        Equal weights may have become one, under one name. A batch norm takes the node along.
+        """
+        place = self._scopes.places[index]
+        if not self._scopes.noted or place is None or row.folded:
+            return True
+        return (place.modules or ("",))[-1] in {module, module.rpartition(".")[0]}
 
     def _owners(self, row: Layer) -> Iterator[str]:
         """Name the layers of Keras that the path of a kernel's name leads through."""
@@ -187,10 +196,12 @@ class Index:
         row = next((row for row in self._rows if row.post == tensor), self._holder.get(tensor))
         yield Hit(row.pre if row and at == "pre" else tensor, row)
 
-    def _tensor(self, query: str, at: str) -> Iterable[Hit]:  # noqa: ARG002 - exact is exact
+    def _tensor(self, query: str, at: str) -> Iterable[Hit]:
         made = query in self._graph.producer_of and query not in self._graph.weights
         if made or query in self._inputs:
             yield Hit(query, self._holder.get(query))
+            if self._scopes.renamed and query in self._inputs | self._results:
+                yield from self._scope(query, at)  # whoever named it may have meant the layer
 
     def _node(self, query: str, at: str) -> Iterable[Hit]:
         for node in self._by_node.get(query, ()):
@@ -220,16 +231,14 @@ class Index:
         if literal and literal[0].tensor not in {hit.tensor for hit in hits}:
             if query in self._inputs or query in self._results:
                 return [*hits, *literal]
-            note = f"the module; the tensor {query} is another"
+            note = f"not the tensor {query}"
             return [hit._replace(note=_joined(hit.note, note)) for hit in hits]
         return hits
 
     def _scope(self, query: str, at: str) -> Iterable[Hit]:
         return self._outputs(self._scopes.find, query, at)
 
-    def _outputs(
-        self, search: Callable[[str], Sequence[Found]], query: str, at: str
-    ) -> list[Hit]:
+    def _outputs(self, search: Callable[[str], Sequence[Found]], query: str, at: str) -> list[Hit]:
         """Find what leaves the modules that a name means; of several calls the first."""
         found = search(query)
         if found:
@@ -254,21 +263,20 @@ class Index:
         if not 0 < number <= len(outputs):
             return []
         output = outputs[number - 1]
-        note = f"call {number} of {output.count}" if output.count > 1 else ""
+        note = f"call {number} of {output.total}" if output.total > 1 else ""
         if at == "pre" and output.number:
             row = self._operator(output)
             if row is not None:
                 return [Hit(row.pre, row, note)]
         return [
-            Hit(*self._shown(tensor, output), note, clear=output.clear)
-            for tensor in output.tensors
+            Hit(*self._shown(tensor, output), note, clear=output.clear) for tensor in output.tensors
         ]
 
     def _operator(self, output: Output) -> Layer | None:
         """Find the last convolution or dense layer of a module, or its last layer."""
         rows = [self._row_of[index] for index in output.members if index in self._row_of]
         works = [row for row in rows if row.kind in {"conv", "dense"}]
-        return (works or rows or [None])[-1]
+        return next(reversed(works or rows), None)
 
     def _shown(self, tensor: str, output: Output) -> tuple[str, Layer | None]:
         """Name the tensor to look at, dequantised if need be, and the layer that it is of."""
@@ -303,6 +311,13 @@ class Index:
         if 0 < abs(number) <= len(rows):
             row = rows[number - (number > 0)]
             yield Hit(row.at(at), row)
+
+    def calls(self, query: str) -> int:
+        """Count the calls of the module that ``relu#5`` is of; 0 if it is of none."""
+        number = _CALL.fullmatch(query)
+        found = self._scopes.complete(number[1]) or self._scopes.find(number[1]) if number else []
+        outputs = self._calls.of(found[0].scope) if len(found) == 1 else ()
+        return len(outputs) if outputs and outputs[0].number else 0
 
     def count(self, kind: str) -> int:
         """Count the layers of a kind, or with an operator."""
@@ -364,21 +379,6 @@ class Index:
                 yield self._scopes.short(scope)
         yield from self._holder
         yield from (name for name, rows in self._by_plain.items() if len(rows) == 1)
-
-    def named(self, tensor: str) -> bool:
-        """Tell whether a tensor can be asked for by its name."""
-        return not self._scopes.complete(tensor)
-
-
-def _is_near(module: str, row: Layer, node: Node) -> bool:
-    """Tell whether a weight's module can be the one of a node, by what the exporter notes.
-
-    Equal weights may have become one, under one name. A batch norm takes the node along.
-    """
-    if NOTE not in node.metadata or row.folded:
-        return True
-    inner = (noted_modules(node) or ("",))[-1]
-    return inner in {module, module.rpartition(".")[0]}
 
 
 def _joined(*words: str) -> str:

@@ -19,7 +19,7 @@ _DECORATION = re.compile(
 )
 _SAVED_MODEL = re.compile(r"StatefulPartitionedCall(_\d+)?/")
 _COUNTED = re.compile(r"(.+)_(\d{1,9})")
-_INSERTED = re.compile(r".*__\d+(:\d+)?", re.DOTALL)
+_INSERTED = re.compile(r"(.*__\d+|StatefulPartitionedCall(_\d+)?)(:\d+)?", re.DOTALL)
 _WEIGHT = re.compile(
     r"([./](weight|bias|kernel|gamma|beta|running_mean|running_var)|_(weight|bias|gamma|beta)"
     r"|_running_(mean|var)|_[wWbB](_\d+)?)\Z"
@@ -61,7 +61,7 @@ def uncounted(name: str) -> str:
 
 
 def is_inserted(name: str) -> bool:
-    """Tell whether the exporter made a node up: it has a number behind ``__``."""
+    """Tell whether a name is made up by the exporter: it has a number behind ``__``."""
     return _INSERTED.fullmatch(name) is not None
 
 

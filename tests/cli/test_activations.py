@@ -19,6 +19,8 @@ from PIL import Image
 from small import picture_net, save
 from vgg import vgg16
 
+from cnntool.cli.layer_files import keys_of
+from cnntool.cli.looking import Wanted
 from cnntool.views.bars import vector_sheet
 from cnntool.views.board import Caption
 from cnntool.views.sheet import sheet
@@ -188,11 +190,11 @@ def test_raw_numbers(here, net, tmp_path, layout):
     planes = (pixels / np.float32(255)).transpose(2, 0, 1)
     here(*net, "-q", "-l", "input", "-l", "conv:1", "-l", "predictions", "--raw", "npz", "p.png")
     found = np.load(tmp_path / "p.activations.npz")
-    assert sorted(found) == ["block1_conv1", "input", "predictions"]
+    assert sorted(found) == ["conv:1", "input", "predictions"]
     assert all(found[name].dtype == np.float32 for name in found)
     assert found["input"] == pytest.approx(planes, abs=1e-6)
     maps = np.maximum(np.einsum("oc,chw->ohw", KERNEL, planes), 0)
-    assert found["block1_conv1"] == pytest.approx(maps, abs=1e-6)
+    assert found["conv:1"] == pytest.approx(maps, abs=1e-6)
     assert found["predictions"].shape == (2,)
     done = here(*net, "-q", "-l", "input", "p.png", "-o", "x.npy")
     assert cells(done)[0][12] == "x.npy"
@@ -200,7 +202,39 @@ def test_raw_numbers(here, net, tmp_path, layout):
     here(*net, "-q", "--all", "--raw", "npy", "p.png", "-o", "numbers")
     names = sorted(path.name for path in (tmp_path / "numbers").iterdir())
     assert "01-block1_conv1.npy" in names
-    assert (np.load(tmp_path / "numbers" / "01-block1_conv1.npy") == found["block1_conv1"]).all()
+    assert (np.load(tmp_path / "numbers" / "01-block1_conv1.npy") == found["conv:1"]).all()
+
+
+def test_records_and_archives_call_layers_as_they_were_asked_for(here, net, tmp_path):
+    asked = ("block1_conv1", "conv:1", "#-1", "predictions")
+    options = [option for name in asked for option in ("-l", name)]
+    done = here(*net, "-q", "--json", *options, "--raw", "npz", "p.png")
+    (record,) = map(json.loads, done.out.splitlines())
+    names = [layer["layer"] for layer in record["layers"]]
+    assert sorted(names) == ["#-1", "block1_conv1", "conv:1", "predictions"]
+    found = np.load(tmp_path / "p.activations.npz")
+    assert sorted(found) == sorted(names)
+    assert (found["conv:1"] == found["block1_conv1"]).all()
+    done = here(*net, "-q", "--json", "-l", "block1_conv[1]", "--stats-only", "p.png")
+    assert [one["layer"] for one in json.loads(done.out)["layers"]] == ["block1_conv1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("layer1.0/conv 1:0", "layer1.0/conv 1:0"),
+        ("/conv1/Conv_output_0", "/conv1/Conv_output_0"),
+        ("../../x", "x"),
+        ("a/../b", "a_.._b"),
+        ("..\\x", "x"),
+        ("a\nb", "a_b"),
+        ("a" * 2000, "a" * 80),
+    ],
+)
+def test_no_name_in_an_archive_leads_out_of_its_folder(name, key):
+    first, other = (Wanted(number, "", str(number), None, "", (name,)) for number in (1, 2))
+    assert list(keys_of(first, [first, other])) == [key]
+    assert list(keys_of(other, [first, other])) == [f"{key}-2"]
 
 
 def test_an_archive_that_fails_leaves_nothing(here, net, tmp_path):
@@ -220,7 +254,7 @@ def test_json_records(here, net):
     assert record["model"]["name"] == "net.onnx"
     assert record["preprocessing"]["white"] == 1.0
     conv, scores = record["layers"]
-    assert conv["layer"] == "block1_conv1"
+    assert conv["layer"] == "conv:1"
     assert conv["tensor"] == ODD
     assert (conv["type"], conv["ordinal"], conv["meaning"]) == ("conv", 1, "conv 1, after ReLU")
     assert conv["shape"] == [4, 8, 8]

@@ -275,7 +275,7 @@ def test_shared_weights_mean_several_layers(layers):
         layers(nodes, [weight("w", 2, 2, 1, 1)]).resolve("w")
 
 
-@pytest.mark.parametrize("query", ["block1_conv3", "conv:0", "conv:3", "#5", "#-5", "elu:1", ""])
+@pytest.mark.parametrize("query", ["block1_conv3", "#5", "#-5", "elu:1", ""])
 def test_nothing_is_called_so(layers, query):
     with pytest.raises(ModelError) as raised:
         layers(CHAIN, WEIGHTS).resolve(query)
@@ -284,6 +284,24 @@ def test_nothing_is_called_so(layers, query):
     assert near.startswith("the nearest: ")
     assert len(near.split(", ")) == 3
     assert see == "see 'cnntool layers net.onnx'"
+
+
+@pytest.mark.parametrize("query", ["conv:0", "conv:3", "Conv:40"])
+def test_a_number_that_is_too_large_is_told_how_many_there_are(layers, query):
+    with pytest.raises(ModelError, match=f"no layer is called '{query}'") as raised:
+        layers(CHAIN, WEIGHTS).resolve(query)
+    assert raised.value.hint == "it has conv:1 to conv:2"
+
+
+def test_who_asks_for_fc1_is_told_the_dense_layers_that_there_are():
+    from cnntool.nets.catalog import find
+
+    found = find("vgg16-mini")
+    known = Layers(read_graph(found.file), found.spec)
+    for query in ("fc1", "fc2", "dense_1"):
+        with pytest.raises(ModelError) as raised:
+            known.resolve(query)
+        assert raised.value.hint.startswith("its dense layer is predictions; see")
 
 
 def test_the_nearest_names(layers):
@@ -301,7 +319,7 @@ def test_names_of_several_things_are_not_offered(layers):
     with pytest.raises(ModelError) as raised:
         layers(nodes, WEIGHTS).resolve("same_")
     nearest = raised.value.hint.removeprefix("the nearest: ").partition(";")[0]
-    assert nearest.split(", ")[:2] == ["first.same", "second.same"]
+    assert nearest.split(", ")[:2] == ["first/same", "second/same"]
     assert "same" not in nearest.split(", ")
     with pytest.raises(ModelError) as raised:
         layers(nodes, WEIGHTS).resolve("onlyy")
@@ -517,6 +535,11 @@ def test_quantised_operators(layers):
         node("DequantizeLinear", "d s z", "y"),
     ]
     more = numpy_helper.from_array(np.zeros((3, 3, 1, 1), np.uint8), "w2")
+    found = layers(nodes, [*scales, *codes, more])
+    cut = "after the ReLU in its quantisation"  # the smallest number stands for 0
+    assert found.resolve("conv")[0].text == f"conv -> c (conv 1, {cut}, quantised)"
+    assert found.resolve("conv:2")[0].text == f"conv:2 -> y (conv 2, {cut}, dequantised)"
+    scales[1] = numpy_helper.from_array(np.uint8(3), "z")
     found = layers(nodes, [*scales, *codes, more])
     assert found.resolve("conv")[0].text == "conv -> c (conv 1, quantised)"
     assert found.resolve("conv:2")[0].text == "conv:2 -> y (conv 2, dequantised)"
