@@ -46,7 +46,7 @@ def write_record(path: Path, picture: Array, calls: Iterable[Call], *, layouts: 
     ``calls`` lists the tensors for each call of the module in its order. ``fate`` says what became
     of the module: *kept*; *removed*, for what hands on its input; *merged*, for a batch norm whose
     input no tensor holds; *folded*, for what no tensor holds. ``into`` are the tensors of the batch
-    norm that a folded module hands its output to.
+    norm that a folded module hands its output to, before the activation that some have inside.
 
     Parameters
     ----------
@@ -86,7 +86,8 @@ def write_record(path: Path, picture: Array, calls: Iterable[Call], *, layouts: 
             fate = "kept"
         record[call.name] = {"kind": call.kind, "fate": fate, "calls": [held]}
         if fate == "folded" and into:
-            record[call.name]["into"] = holding(into[0].made)
+            inside = [other.given for other in calls if other.name.startswith(f"{into[0].name}.")]
+            record[call.name]["into"] = holding(inside[0] if inside else into[0].made)
     _spread(record)
     path.with_suffix(".json").write_text(json.dumps(record, indent=0) + "\n")
 
