@@ -50,7 +50,7 @@ def test_hidden_until_complete(tmp_path):
 def test_nothing_is_left_after_an_exception(tmp_path, error, kind):
     path = tmp_path / "out"
     path.write_bytes(b"before")
-    dtype = "float64" if FORMATS[kind].matrix else "uint8"
+    dtype = FORMATS[kind].dtypes[0]
     info = ImageInfo(13, 9, dtype=dtype, layout="hw")
 
     def interrupted() -> None:
