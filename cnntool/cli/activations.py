@@ -98,12 +98,11 @@ def command(
     from cnntool.cli.layer_work import Work
     from cnntool.cli.looking import choose
     from cnntool.cli.network import Network
-    from cnntool.nets.layers import Layers
 
     with Network(
         model, wishes(settings), session_settings(settings), accepts=lambda _plan: None
     ) as network:
-        layers = Layers(network.graph, network.found.spec)
+        layers = network.layers()
         chosen = choose(layers, queries, everything=everything, at=at)
         work = Work(network, layers.flow, chosen, purpose, several=several)
         network.open()

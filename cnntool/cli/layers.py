@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import console, options, running
 from cnntool.cli.opening import Opened, model, open_layers, shapes_of
 from cnntool.errors import UsageError
 
@@ -41,10 +41,17 @@ _PLAIN = re.compile(r"[\w.:/@%+=,#;][\w.:/@%+=,#;-]*", re.ASCII)
     show_default=True,
     help="After the batch norm and activation of a convolution or dense layer, or before.",
 )
+@running.timeout
 @options.json_lines
 @options.talk
 def command(
-    *, model: str, kinds: tuple[str, ...], queries: tuple[str, ...], at: str, as_json: bool
+    *,
+    model: str,
+    kinds: tuple[str, ...],
+    queries: tuple[str, ...],
+    at: str,
+    as_json: bool,
+    timeout: float,
 ) -> None:
     """List the layers of a network by the names that can be asked for.
 
@@ -56,7 +63,7 @@ def command(
     such as 'block4_*'. With --resolve, tab-separated lines in a pipe hold the name as given, the
     tensor and the words for it.
     """
-    opened = open_layers(model)
+    opened = open_layers(model, timeout)
     if queries:
         if kinds:
             raise UsageError("--type has no meaning with --resolve")
@@ -68,7 +75,7 @@ def command(
     if as_json:
         import json
 
-        shapes = shapes_of(opened)
+        shapes = shapes_of(opened, timeout=timeout)
         for row in rows:
             console.result(json.dumps(record(row, shapes)))
     elif sys.stdout.isatty():

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from cnntool.nets.assume import Plan
     from cnntool.nets.catalog import Found
     from cnntool.nets.graph import Graph
+    from cnntool.nets.layers import Layers
     from cnntool.nets.providers import Placement
     from cnntool.nets.recipes import Wishes
     from cnntool.nets.session import Session, Settings
@@ -75,10 +76,12 @@ class Network:
             from cnntool.nets.assume import plan_for
             from cnntool.nets.catalog import find
             from cnntool.nets.graph import read_graph
+            from cnntool.nets.limits import hold_time
 
             self.found: Found = find(model)
-            self.graph: Graph = read_graph(self.found.file, name=model)
-            self.plan: Plan = plan_for(model, self.graph, self.found.spec, wishes)
+            with hold_time(settings.timeout, model):
+                self.graph: Graph = read_graph(self.found.file, name=model)
+                self.plan: Plan = plan_for(model, self.graph, self.found.spec, wishes)
             accepts(self.plan)
         except BaseException:
             self._child.close()
@@ -89,11 +92,25 @@ class Network:
             lanes = min(settings.threads or usable_cpus(), MOST_LANES)
             self.settings = settings._replace(lanes=lanes)
 
+    def layers(self) -> Layers:
+        """Read its layers."""
+        from cnntool.nets.layers import Layers
+        from cnntool.nets.limits import hold_time
+
+        with hold_time(self.settings.timeout, self.plan.name):
+            return Layers(self.graph, self.found.spec)
+
     def open(self) -> None:
         """Have the network opened; what had to be assumed is said."""
         from cnntool.nets.session import Session
         from cnntool.nets.skeleton import skeleton
 
+        limit = self.settings.max_memory
+        memory = "any memory" if limit is None else f"{limit >> 20} MiB of memory"
+        console.detail(
+            f"{self.plan.name} may take {memory} (--max-memory)"
+            f" and {self.settings.timeout:g} s (--timeout)"
+        )
         part = skeleton(self.graph, self.taps)
         self.session = Session(part, self.settings, name=self.plan.name, child=self._child)
         if self.plan.assumed:

@@ -30,24 +30,35 @@ class Opened(NamedTuple):
     layers: Layers
 
 
-def open_layers(name: str) -> Opened:
+def open_layers(name: str, timeout: float | None = None) -> Opened:
     """Find a network by its name or file, and read its layers.
+
+    Parameters
+    ----------
+    name : str
+    timeout : float, optional
+        Seconds that reading may take; by default those of a session.
 
     Raises
     ------
     ModelError
-        There is no such network, or it cannot be read.
+        There is no such network, or it cannot be read, or not in time.
     """
     from cnntool.nets.catalog import find
     from cnntool.nets.graph import read_graph
     from cnntool.nets.layers import Layers
+    from cnntool.nets.limits import hold_time
+    from cnntool.nets.session import TIMEOUT
 
     found = find(name)
-    graph = read_graph(found.file, name=name)
-    return Opened(found, graph, Layers(graph, found.spec))
+    with hold_time(timeout or TIMEOUT, name):
+        graph = read_graph(found.file, name=name)
+        return Opened(found, graph, Layers(graph, found.spec))
 
 
-def shapes_of(opened: Opened, size: Sequence[int] = ()) -> dict[str, TensorInfo]:
+def shapes_of(
+    opened: Opened, size: Sequence[int] = (), timeout: float | None = None
+) -> dict[str, TensorInfo]:
     """Find the shapes of its tensors; if they cannot be had, say why, and go on without.
 
     Raises
@@ -61,7 +72,8 @@ def shapes_of(opened: Opened, size: Sequence[int] = ()) -> dict[str, TensorInfo]
     graph, spec = opened.graph, opened.found.spec
     inputs = choose_inputs(graph, spec, size)
     try:
-        return find_shapes(graph, inputs, wanted_tensors(graph, opened.layers))
+        wanted = wanted_tensors(graph, opened.layers)
+        return find_shapes(graph, inputs, wanted, timeout=timeout)
     except (ModelError, DeviceError) as error:
         if size and isinstance(error, ModelError):
             raise

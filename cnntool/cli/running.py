@@ -92,7 +92,7 @@ _OPTIONS = (
         envvar="CNNTOOL_MAX_MEMORY",
         show_envvar=True,
         callback=config.fill,
-        help="Memory that the network may take, such as 4G.  [default: three quarters of all]",
+        help="Memory that the network may take, such as 4G.  [default: what is available]",
     ),
     timeout,
     click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import console, options, running
 from cnntool.cli.layers import one_line, record, shape_text
 from cnntool.cli.opening import Opened, model, open_layers, shapes_of
 from cnntool.errors import UsageError
@@ -109,9 +109,16 @@ class ColumnList(click.ParamType):  # type: ignore[type-arg]  # generic in some 
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated lines with a heading.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON record on stdout.")
+@running.timeout
 @options.talk
 def command(
-    *, model: str, size: tuple[int, ...], columns: tuple[str, ...], as_csv: bool, as_json: bool
+    *,
+    model: str,
+    size: tuple[int, ...],
+    columns: tuple[str, ...],
+    as_csv: bool,
+    as_json: bool,
+    timeout: float,
 ) -> None:
     """Describe a network layer by layer.
 
@@ -126,10 +133,10 @@ def command(
     """
     if as_json and (as_csv or columns):
         raise UsageError("--json tells all there is: --csv and --columns are for lines")
-    opened = open_layers(model)
+    opened = open_layers(model, timeout)
     from cnntool.nets.summary import summarise
 
-    summary = summarise(opened.graph, opened.layers, shapes_of(opened, size))
+    summary = summarise(opened.graph, opened.layers, shapes_of(opened, size, timeout))
     if not size and any(None in _lengths(info.shape) for info in summary.inputs):
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
     told = columns or tuple(COLUMNS)

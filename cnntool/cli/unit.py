@@ -152,12 +152,11 @@ class _Target:
     def __init__(self, network: Network, query: str) -> None:
         from cnntool.nets.activations import exactly
         from cnntool.nets.formula import formula
-        from cnntool.nets.layers import Layers
         from cnntool.nets.learned import learned
 
         self._network = network
         graph = network.graph
-        layers = Layers(graph, network.found.spec)
+        layers = network.layers()
         self._flow = layers.flow
         self._layer = _only(layers, query)
         self._learned = learned(graph, self._flow, self._layer, network.settings)

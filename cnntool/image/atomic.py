@@ -171,7 +171,7 @@ class Output:
             self._leave()
             stream = self._create(path.parent)
         self._replaces = bool(mode)
-        if mode:
+        if mode and self._temporary:
             with suppress(OSError):
                 self._temporary.chmod(stat.S_IMODE(mode))
         return stream

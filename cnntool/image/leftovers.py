@@ -1,7 +1,7 @@
 """Temporary files of processes that were killed: what is nobody's any more is removed.
 
-A process holds a lock (``flock``) on each temporary file for as long as it has a use for it, and the
-system frees the locks of whoever dies. A lock is asked for only on files of this machine, which
+A process holds a lock (``flock``) on each temporary file for as long as it has a use for it, and
+the system frees the locks of whoever dies. A lock is asked for only on files of this machine, which
 their names tell: on some network disks no lock reaches another machine. Where there are no locks
 nothing is removed.
 """

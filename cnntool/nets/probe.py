@@ -30,6 +30,9 @@ _ELEMENTWISE = {"Affine", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledT
 _PADS_AS_INPUT = 11
 """From this version of the operators on, Pad has no attribute ``pads``."""
 
+_MOST = 30_000
+"""Tensors: the time that onnxruntime takes grows by the square of them, here about ten seconds."""
+
 _INTS = 7
 """Type of an attribute that is a list of whole numbers."""
 
@@ -57,12 +60,15 @@ def shape_probe(graph: Graph, inputs: Mapping[str, Sequence[int]]) -> bytes:
     Raises
     ------
     ModelError
-        When the network has no such input.
+        When the network has no such input, or more tensors than can be asked for.
     """
     unknown = inputs.keys() - {info.name for info in graph.inputs}
     if unknown:
         raise graph.wire.error(f"the network has no input {min(unknown)!r}")
     nodes = [node for node in graph.nodes if not is_stated(graph, node)]
+    tensors = [tensor for node in nodes for tensor in node.outputs if tensor]
+    if len(tensors) > _MOST:
+        raise graph.wire.error(f"{len(tensors)} tensors are more than {_MOST} to infer shapes of")
     used = {tensor for node in nodes for tensor in needs(node)}
     weights = [weight for name, weight in graph.weights.items() if name in used]
     small = [weight for weight in weights if not is_large(weight)]
@@ -76,7 +82,6 @@ def shape_probe(graph: Graph, inputs: Mapping[str, Sequence[int]]) -> bytes:
         fields.append(chunk_field(INPUT, value))
     fields += weight_fields(graph, small, Path())
     fields += (chunk_field(INPUT, value_message(w.name, w.dtype, w.shape)) for w in large)
-    tensors = [tensor for node in nodes for tensor in node.outputs if tensor]
     for index, tensor in enumerate(tensors):
         rank = f"rank {index} of {tensor}"
         fields += (

@@ -7,11 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from cnntool.errors import CnntoolError, ModelError
-from cnntool.machine import usable_cpus
+from cnntool.machine import available_memory, usable_cpus
 from cnntool.nets import providers
 from cnntool.nets.channel import Message
 from cnntool.nets.child import Child, GoneError, LateError
-from cnntool.nets.limits import default_memory
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +49,7 @@ class Settings(NamedTuple):
     threads: int | None = None
     lanes: int = 1
     timeout: float = TIMEOUT
-    max_memory: int | None = default_memory()
+    max_memory: int | None = available_memory()
     optimise: bool | Literal["basic"] = True
 
 

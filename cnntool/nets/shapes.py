@@ -94,7 +94,11 @@ def _compare(graph: Graph, info: TensorInfo, size: Sequence[int]) -> None:
 
 
 def find_shapes(
-    graph: Graph, inputs: Mapping[str, tuple[int, ...]], wanted: Collection[str]
+    graph: Graph,
+    inputs: Mapping[str, tuple[int, ...]],
+    wanted: Collection[str],
+    *,
+    timeout: float | None = None,
 ) -> dict[str, TensorInfo]:
     """Find the shapes of tensors, without reading a weight.
 
@@ -107,6 +111,8 @@ def find_shapes(
     wanted : collection of str
         Tensors that must be known. If the file says their shapes for this size of input,
         onnxruntime is not needed.
+    timeout : float, optional
+        Seconds that onnxruntime may take; by default those of a session.
 
     Returns
     -------
@@ -133,6 +139,8 @@ def find_shapes(
 
     probe = Skeleton(shape_probe(graph, inputs), Path())
     settings = Settings(device="cpu", threads=1)
+    if timeout is not None:
+        settings = settings._replace(timeout=timeout)
     with Session(probe, settings, name=graph.wire.name) as session:
         found = read_shapes(session.outputs)
     for tensor in wanted if inputs else ():

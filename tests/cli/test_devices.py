@@ -200,3 +200,9 @@ def test_options_that_make_no_sense(option, text, message):
     with pytest.raises(click.BadParameter) as caught:
         settings_of(option, text)
     assert message in caught.value.message
+
+
+def test_verbose_tells_the_limits(here, samples):
+    done = here("classify", "-v", samples / "cat.png", "--max-memory", "2G", "--timeout", "77")
+    told = "vgg16-mini may take 2048 MiB of memory (--max-memory) and 77 s (--timeout)\n"
+    assert told in done.err

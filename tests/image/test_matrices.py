@@ -205,3 +205,96 @@ def test_versions_of_the_header(version):
 def test_damaged_headers(body, reason):
     with pytest.raises(InputError, match=reason):
         read(body)
+
+
+def by_hand(text: str) -> list[list[float]] | None:
+    """Read a matrix the slow way; None where it is wrong."""
+    rows = []
+    for line in text.splitlines():
+        content = line.partition("#")[0].strip().removesuffix(";")
+        for part in content.split(";") if content else ():
+            cells = [c.strip() for c in part.split(",")] if "," in part else part.split()
+            try:
+                rows.append([float(cell) for cell in cells])
+            except ValueError:
+                return None
+            if not cells or any("_" in cell for cell in cells) or len(cells) != len(rows[0]):
+                return None
+    return rows or None
+
+
+NUMBERS = st.sampled_from(["1", "-2.5", "+3e2", ".5", "1.", "1e400", "0x1", "1_0", "", "1 2", "a"])
+
+
+@given(
+    st.lists(st.lists(NUMBERS, min_size=1, max_size=3), min_size=1, max_size=5),
+    st.lists(st.sampled_from([",", " ", " , ", "\t", ";"]), min_size=1, max_size=3),
+    st.lists(st.sampled_from(["\n", "\r\n", "\n\n", " \n", "# 1,2;3\n", ";\n"]), min_size=1),
+)
+def test_the_quick_way_reads_what_the_slow_one_does(rows, separators, ends):
+    lines = [separators[i % len(separators)].join(row) for i, row in enumerate(rows)]
+    text = "".join(line + ends[i % len(ends)] for i, line in enumerate(lines))
+    expected = by_hand(text)
+    found, reason = None, ""
+    try:
+        found = read_image(io.BytesIO(text.encode()), name="x.csv", allow_nan=True)[0]
+    except InputError as error:
+        reason = error.message
+    assert (found is None) == (expected is None) or "ends a row" in reason
+    if found is not None:
+        np.testing.assert_array_equal(found[:, :, 0], expected)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 1000])
+def test_pieces_do_not_show(monkeypatch, rows):
+    from cnntool.image import text
+
+    monkeypatch.setattr(text, "_PIECE", 50)
+    numbers = np.random.default_rng(0).random((700, 3))
+    body = "\n".join(",".join(map(repr, row)) for row in numbers.tolist()).encode()
+    with open_reader(io.BytesIO(body), name="x") as reader:
+        strips = list(reader.strips(rows))
+    assert {len(strip) for strip in strips[:-1]} <= {rows}
+    np.testing.assert_array_equal(np.concatenate(strips)[:, :, 0], numbers)
+    bad = body.replace(b"\n", b"\n1,2\n", 500).split(b"\n", 600)
+    with pytest.raises(InputError, match="row 2 has 2 numbers, row 1 has 3"):
+        read_image(io.BytesIO(b"\n".join(bad)), name="x")
+
+
+def test_what_never_ends_is_refused_by_the_number_that_was_too_large():
+    class Yes(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def read(self, size=-1):
+            return (b"1,2,3\n" * (size // 6 + 1))[: size // 6 * 6]
+
+    with pytest.raises(InputError, match=r"x3 is over the limit of 300000 pixels") as caught:
+        open_reader(Yes(), name="x", max_pixels=300_000)
+    assert "--max-pixels" in caught.value.hint
+
+
+def test_a_text_that_is_too_long(monkeypatch):
+    from cnntool.image import text
+
+    monkeypatch.setattr(text, "_PIECE", 16)
+    monkeypatch.setattr(text, "_LINE_LIMIT", 100)
+    with pytest.raises(InputError, match="a line of more than 100 bytes"):
+        read_image(io.BytesIO(b"1,2\n" + b"1," * 99 + b"1"), name="x")
+    monkeypatch.setattr(text, "_LIMIT", 1000)
+    with pytest.raises(InputError, match="more than 1000 bytes"):
+        read_image(io.BytesIO(b"1\n" * 4000), name="x")
+
+
+def test_a_matrix_takes_little_more_than_its_numbers():
+    import tracemalloc
+
+    body = b"1.5,2.5,3.5,4.5\n" * 100_000
+    tracemalloc.start()
+    try:
+        with open_reader(io.BytesIO(body), name="x") as reader:
+            for strip in reader.strips(1000):
+                assert strip.shape == (1000, 4, 1)
+        assert tracemalloc.get_traced_memory()[1] < 100_000 * 4 * 8 + 12_000_000
+    finally:
+        tracemalloc.stop()

@@ -281,3 +281,54 @@ def test_memory_stays_far_below_the_picture(tmp_path):
         tracemalloc.stop()
     assert total == int(pixels.sum(dtype=np.int64))
     assert peak < pixels.nbytes / 8
+
+
+def blank(height: int, width: int, *, depth=8, colour=0, interlaced=False, turn=1) -> bytes:
+    """Make a black picture of any size in few bytes."""
+    shapes = [(height, width)]
+    if interlaced:
+        shapes = [
+            (-(-(height - top) // down), -(-(width - left) // right))
+            for top, left, down, right in png_read._PASSES
+        ]
+    body = sum(h * (1 + w * SAMPLES[colour] * depth // 8) for h, w in shapes)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced)
+    exif = struct.pack("<2sHIHHHII", b"II", 42, 8, 1, 0x112, 3, 1, turn) + bytes(4)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"eXIf", exif)
+        + chunk(b"IDAT", zlib.compress(bytes(body), 9))
+        + chunk(b"IEND")
+    )
+
+
+def peak_of(body: bytes) -> int:
+    """Read a picture strip by strip and return the most bytes that were held."""
+    import tracemalloc
+
+    with open_reader(io.BytesIO(body), name="x") as reader:
+        tracemalloc.start()
+        try:
+            for _ in reader.strips(reader.info.strip_rows):
+                pass
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+def test_an_interlaced_picture_takes_little_more_than_its_pixels():
+    body = blank(1600, 1200, depth=16, colour=6, interlaced=True)
+    assert peak_of(body) < 1.5 * 1600 * 1200 * 8
+
+
+def test_a_tall_picture_takes_as_little_as_any():
+    assert peak_of(blank(1_000_000, 1)) < 12_000_000
+
+
+@pytest.mark.parametrize("turn", [1, 6])
+def test_a_row_is_limited_for_itself(turn):
+    body = blank(1, 70_000) if turn == 1 else blank(70_000, 1, turn=6)
+    with pytest.raises(InputError, match="1x70000 is over the limit of 65536 pixels for one row"):
+        open_reader(io.BytesIO(body), name="x", max_pixels=100_000)
+    open_reader(io.BytesIO(body), name="x", max_pixels=64 * 70_000).close()
