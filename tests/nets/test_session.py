@@ -379,7 +379,9 @@ def test_time_is_granted_for_each_picture_of_a_batch():
 
 
 @pytest.mark.parametrize(
-    ("count", "limit"), [(25_000_000_000, Settings().max_memory), (300_000_000, 1 << 30)]
+    ("count", "limit"),
+    [(25_000_000_000, Settings().max_memory), (300_000_000, 1 << 30)],
+    ids=["more than is available", "more than is allowed"],
 )
 def test_a_network_that_wants_too_much_memory(count, limit):
     error = error_of(zeros(count), {}, settings=CPU._replace(max_memory=limit))
@@ -433,6 +435,7 @@ def test_nothing_that_is_printed_on_stdout_gets_there(fake_runtime, capfd):
         ("abort", f"it needs more than {CPU.max_memory >> 20} MiB"),
         ("text", "output 'y' is no array of numbers"),
     ],
+    ids=["segv", "kill", "exit", "abort", "text"],
 )
 def test_a_runtime_that_dies(fake_runtime, monkeypatch, how, message):
     monkeypatch.setenv("FAKE_RUN", how)
