@@ -115,6 +115,8 @@ class Reader(ABC):
         import numpy as np
 
         info = self.info
+        # Whoever wants all of it makes something of it, which takes as much again.
+        self._source.check_memory(2 * info.height * info.row_bytes)
         whole = np.empty(info.shape, info.dtype)
         row = 0
         for strip in self.strips(info.strip_rows):

@@ -87,3 +87,12 @@ def test_what_decoding_takes_is_known_from_the_header(body, mebibytes):
     with pytest.raises(InputError, match=f"takes {mebibytes} MiB, over the limit of 1024"):
         open_reader(io.BytesIO(body), name="a picture")
     open_reader(io.BytesIO(body), name="a picture", max_pixels=10**9).close()
+
+
+def test_who_wants_all_of_a_picture_needs_room_for_it():
+    body = bombs.png(9900, 10000, depth=16, colour=6)
+    with (
+        open_reader(io.BytesIO(body), name="a picture") as reader,
+        pytest.raises(InputError, match="takes 1510 MiB, over the limit of 1024"),
+    ):
+        reader.read()

@@ -21,7 +21,9 @@ def encoded(mode, form, orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize(("mode", "form"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGBA", "WEBP")])
+@pytest.mark.parametrize(
+    ("mode", "form"), [("L", "JPEG"), ("RGB", "JPEG"), ("RGB", "WEBP"), ("RGBA", "WEBP")]
+)
 def test_the_picture_is_the_array(mode, form, orientation):
     data = encoded(mode, form, orientation)
     with open_reader(io.BytesIO(data), name="x") as reader:
@@ -29,7 +31,7 @@ def test_the_picture_is_the_array(mode, form, orientation):
         shape = reader.info.shape
     with open_reader(io.BytesIO(data), name="x") as reader:
         found = reader.picture()
-    assert isinstance(found, np.ndarray) == (mode == "RGBA")
+    assert isinstance(found, np.ndarray) == (form == "JPEG" or mode == "RGBA")
     assert expected.shape == shape
     assert np.array_equal(np.asarray(found).reshape(shape), expected)
 
