@@ -94,7 +94,7 @@ def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
 
 def short_name(row: Layer) -> str:
     """Return the name to ask for a layer by: that of its place, of its tensor, or ``conv:9``."""
-    if row.alias or row.after or not _PLAIN.fullmatch(row.post):
+    if row.alias or row.after or row.hidden or not _PLAIN.fullmatch(row.post):
         return row.alias or f"{row.kind}:{row.ordinal}"
     return row.post
 

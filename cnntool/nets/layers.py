@@ -100,7 +100,10 @@ class Layers:
             if self._reaches(name, rows[number - 1])
         }
         self._index.aliases = {name: rows[number - 1] for number, name in free.items()}
-        self.rows = tuple(row._replace(alias=free.get(row.number, "")) for row in rows)
+        self.rows = tuple(
+            row._replace(alias=free.get(row.number, ""), hidden=self._index.hides(row.post))
+            for row in rows
+        )
 
     def _reaches(self, alias: str, row: Layer) -> bool:
         """Tell whether a name by place is not the name of something else already."""
@@ -247,8 +250,9 @@ def describe(layer: Layer, tensor: str) -> str:
         words += f", before {layer.after}"
     elif tensor not in {layer.pre, layer.post}:
         words += ", without its bias"
-    elif layer.cut and tensor == layer.post:
-        words += ", after the ReLU in its quantisation"
+    elif layer.cut:
+        side = "after" if tensor == layer.post else "before"
+        words += f", {side} the ReLU in its quantisation"
     if layer.dequantised and tensor == layer.post:
         return words + ", dequantised"
     return words + (", quantised" if layer.op.startswith("QLinear") else "")

@@ -312,6 +312,10 @@ class Index:
             row = rows[number - (number > 0)]
             yield Hit(row.at(at), row)
 
+    def hides(self, tensor: str) -> bool:
+        """Tell whether the name of a tensor means another one, of a module that is called so."""
+        return any(hit.tensor != tensor for hit in self._module(tensor, "post"))
+
     def calls(self, query: str) -> int:
         """Count the calls of the module that ``relu#5`` is of; 0 if it is of none."""
         number = _CALL.fullmatch(query)

@@ -56,6 +56,8 @@ class Layer(NamedTuple):
         Whether a batch norm has been put into its weights, so that `pre` is the norm's output.
     cut : bool
         Whether `post` has been quantised without values below 0, which does what a ReLU would.
+    hidden : bool
+        Whether the name of `post` means something else: a module that has it, too.
     scopes : tuple of str
         The modules that it is in, outermost first, as far as the exporter says.
     members : tuple of int
@@ -76,6 +78,7 @@ class Layer(NamedTuple):
     dequantised: bool
     folded: bool
     cut: bool
+    hidden: bool
     scopes: tuple[str, ...]
     members: tuple[int, ...]
     last: int
@@ -153,6 +156,7 @@ def _row(flow: Flow, kinds: dict[int, str], group: _Group) -> Layer:
         dequantised=tail.dequantised,
         folded=kind in {"conv", "dense"} and folds_norm(nodes[0]),
         cut=kind in {"conv", "dense"} and not tail.after and cuts_below_zero(flow, tail),
+        hidden=False,
         scopes=scopes_of(nodes[0]),
         members=tuple(node.index for node in nodes),
         last=(tail.last or own).index,

@@ -7,6 +7,7 @@ import pytest
 from onnx import helper, numpy_helper
 from tiny import build, weight
 
+from cnntool.cli.layers import short_name
 from cnntool.errors import ModelError
 from cnntool.nets.graph import read_graph
 from cnntool.nets.layers import Layers
@@ -253,7 +254,7 @@ def test_what_torchscript_counts_is_a_call_only_if_it_does_the_same_work(layers)
 
 def test_a_module_wins_over_a_tensor_of_its_name_and_says_so(layers):
     nodes = [
-        noted("Transpose", "x", "permute", "features.1"),
+        noted("Softmax", "x", "permute", "features.1"),
         noted("Relu", "permute", "relu", "act"),
         noted("Transpose", "relu", "permute_1", "permute"),
         noted("Relu", "permute_1", "y", ""),
@@ -263,6 +264,7 @@ def test_a_module_wins_over_a_tensor_of_its_name_and_says_so(layers):
     assert (one.tensor, one.words) == ("permute_1", "not the tensor permute")
     assert meant(found, "node_permute") == "permute"
     assert meant(found, "relu") == "relu"  # no module has this name
+    assert [short_name(row) for row in found.rows] == ["softmax:1", "relu", "y"]
     # An output's name is somebody's choice: he may mean either.
     found = layers([*nodes[:3], noted("Relu", "permute_1", "act", "")])
     assert "'act' may mean 2 tensors: relu, act" in refusal(found, "act")
@@ -536,7 +538,8 @@ def test_a_quantised_layer_says_if_its_relu_is_in_its_quantisation(layers):
         (one,) = quantised(zero).resolve("conv1")
         assert (one.tensor, one.words) == ("/relu/Relu_output_0_d", said)
         assert meant(quantised(zero), "relu") == one.tensor
-        assert quantised(zero).resolve("conv1", at="pre")[0].words == "conv 1"
+        (own,) = quantised(zero).resolve("conv1", at="pre")
+        assert own.words == "conv 1, before the ReLU in its quantisation"
     for zero in (np.uint8(3), np.int8(0)):
         assert quantised(zero).resolve("conv1")[0].words == "conv 1, dequantised"
 
