@@ -117,7 +117,8 @@ def observe(model: Any, picture: np.ndarray) -> list[Call]:
         if type(layer).__name__ != "InputLayer"
     ]
     tensors = {id(tensor): tensor for _, given, made in nodes for tensor in (given, made)}
-    outputs = type(model)(model.inputs, list(tensors.values()))(picture)
+    keras = importlib.import_module(type(model).__module__.partition(".")[0])
+    outputs = keras.Model(model.inputs, list(tensors.values()))(picture)
     values = {key: np.asarray(value) for key, value in zip(tensors, outputs, strict=True)}
     calls = []
     for layer, given, made in nodes:
