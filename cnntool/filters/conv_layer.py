@@ -79,7 +79,8 @@ class ConvLayer:
             shape = "x".join(map(str, self.weights.shape[1:]))
             raise UsageError(
                 f"the kernel is {shape} (channels x rows x columns),"
-                f" channels of the input: {channels}"
+                f" channels of the input: {channels}",
+                hint="--layout says which axis of an array holds the channels",
             )
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from cnntool.filters.arithmetic import Pair, Window
 
 
+_MANY = 1024
+"""Numbers of which a sum in float32 loses more than its last digits."""
+
+
 class _Axis(NamedTuple):
     """One axis of a pool: sizes, and where the taps lie."""
 
@@ -42,6 +46,12 @@ class _Axis(NamedTuple):
                 start = first * self.stride + offset
                 stop = (last - 1) * self.stride + offset + 1
                 yield slice(first, last), slice(start, stop, self.stride)
+
+    def windows(self) -> Iterator[slice]:
+        """Yield for each output the places on the input that it sees."""
+        for output, first in enumerate(_first_places(self)):
+            last = output * self.stride - self.before + (self.taps - 1) * self.dilation
+            yield slice(int(first), min(last + 1, self.size), self.dilation)
 
     def counts(self, *, padding: bool) -> NDArray[np.intp]:
         """Count the taps on the input, and on the padding if asked, for each output."""
@@ -105,6 +115,8 @@ def max_pool(maps: NDArray[Any], window: Window) -> NDArray[Any]:
 
 def _largest(values: NDArray[Any], axis: _Axis) -> NDArray[Any]:
     """Pool along the first axis."""
+    if axis.outputs < axis.taps:
+        return np.stack([values[places].max(axis=0) for places in axis.windows()])
     found = _first(values, axis)
     for outputs, places in axis.spans():
         np.maximum(found[outputs], values[places], out=found[outputs])
@@ -196,6 +208,10 @@ def average_pool(
 def _sum(values: NDArray[Any], axis: _Axis, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Add up along the first axis."""
     total = np.zeros((axis.outputs, *values.shape[1:]), dtype)
+    if axis.outputs < axis.taps > _MANY:
+        for output, places in enumerate(axis.windows()):
+            total[output] = values[places].sum(axis=0, dtype=np.float64)
+        return total
     for outputs, places in axis.spans():
         total[outputs] += values[places]
     return total

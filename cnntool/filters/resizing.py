@@ -8,6 +8,7 @@ are shared out among the others.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -47,6 +48,9 @@ _CURVES: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], i
 
 _BLOCK = 1024
 """Outputs that are made at once: for all of them, weights may take more memory than the result."""
+
+_PIECE = 1 << 20
+"""Values that are added up at once where an output is made of more inputs than that many."""
 
 
 def scaled_shape(shape: Pair, factors: tuple[float, float]) -> Pair:
@@ -101,38 +105,57 @@ def resize(
         )
         nearest: NDArray[Any] = maps[rows[:, None], columns]
         return nearest
-    if maps.dtype.name in {"uint8", "uint16", "float16", "float32"}:
-        maps = maps.astype(np.float32, copy=False)
-    else:
-        maps = maps.astype(np.float64, copy=False)
-    down = _along(maps, shape[0], method, antialias=antialias)
-    across = _along(down.swapaxes(0, 1), shape[1], method, antialias=antialias)
+    small = maps.dtype.name in {"uint8", "uint16", "float16", "float32"}
+    dtype = np.dtype(np.float32 if small else np.float64)
+    down = _along(maps, shape[0], method, dtype, antialias=antialias)
+    across = _along(down.swapaxes(0, 1), shape[1], method, dtype, antialias=antialias)
     return np.ascontiguousarray(across.swapaxes(0, 1))
 
 
-def _along(values: NDArray[Any], out: int, method: str, *, antialias: bool) -> NDArray[Any]:
+def _along(
+    values: NDArray[Any], out: int, method: str, dtype: np.dtype[Any], *, antialias: bool
+) -> NDArray[Any]:
     """Resize the first axis."""
-    found = np.zeros((out, *values.shape[1:]), values.dtype)
+    size = len(values)
+    spread = max(1.0, size / out) if antialias else 1.0
+    found = np.zeros((out, *values.shape[1:]), dtype)
+    if spread > _BLOCK:
+        for output in range(out):
+            found[output] = _mean(values, (output + 0.5) * size / out, method, spread)
+        return found
     for start in range(0, out, _BLOCK):
         part = found[start : start + _BLOCK]
-        outputs = np.arange(start, start + len(part))
-        places, weights = _weights(outputs, len(values), out, method, antialias=antialias)
-        for place, weight in zip(places.T, weights.T.astype(values.dtype), strict=True):
+        centres = (np.arange(start, start + len(part)) + 0.5) * size / out
+        places, weights = _weights(centres, size, method, spread)
+        for place, weight in zip(places.T, weights.T.astype(dtype), strict=True):
             part += weight[:, None, None] * values[place]
     return found
 
 
 def _weights(
-    outputs: NDArray[np.intp], size: int, out: int, method: str, *, antialias: bool
+    centres: NDArray[np.float64], size: int, method: str, spread: float
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
     """Return the inputs that make each output, and their weights: two arrays (outputs, taps)."""
     curve, support = _CURVES[method]
-    spread = max(1.0, size / out) if antialias else 1.0
     reach = support * spread
-    centres = (outputs + 0.5) * size / out
     first = np.floor(centres - reach).astype(np.intp)
     places = first[:, None] + np.arange(int(np.ceil(2 * reach)) + 1)
     weights = curve(np.abs(places + 0.5 - centres[:, None]) / spread)
     weights[(places < 0) | (places >= size)] = 0
     weights /= weights.sum(axis=1, keepdims=True)
     return places.clip(0, size - 1), weights
+
+
+def _mean(values: NDArray[Any], centre: float, method: str, spread: float) -> NDArray[np.float64]:
+    """Make one output of very many inputs, a piece of them after the other."""
+    curve, support = _CURVES[method]
+    begin, end = (int(np.floor(centre + sign * support * spread)) for sign in (-1, 1))
+    piece = max(1, _PIECE // prod(values.shape[1:]))
+    found = np.zeros(values.shape[1:])
+    total = 0.0
+    for place in range(max(0, begin), min(len(values), end + 1), piece):
+        part = values[place : min(place + piece, end + 1)]
+        weights = curve(np.abs(place + np.arange(len(part)) + 0.5 - centre) / spread)
+        found += np.tensordot(weights, part, 1)
+        total += weights.sum()
+    return found / total

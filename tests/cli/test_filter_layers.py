@@ -120,7 +120,7 @@ def test_the_axes_can_be_said(here, layer, tmp_path):
     np.save(tmp_path / "k.npy", np.ones((1, 8, 1, 1)))
     done = here("filter", "-k", "@k.npy", "x.npy", "-o", "o.npy", code=2)
     assert "the kernel is 8x1x1 (channels x rows x columns), channels of the input: 4" in done.err
-    assert "x.npy: taken as 8 rows, 3 columns and 4 channels; --layout chw" in done.err
+    assert "hint: --layout says which axis of an array holds the channels" in done.err
     here("filter", "-k", "@k.npy", "x.npy", "--layout", "chw", "-o", "o.npy")
     assert np.load(tmp_path / "o.npy").tolist() == np.load(tmp_path / "x.npy").sum(axis=0).tolist()
 

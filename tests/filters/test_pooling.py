@@ -171,3 +171,22 @@ def test_a_switch_that_is_no_place(place):
 def test_switches_of_another_shape():
     with pytest.raises(UsageError, match="for 1x2, the pooled values are 1x1"):
         unpool(column([1]), column([0, 1]), (2, 2))
+
+
+def test_sums_of_very_many_numbers_keep_their_digits():
+    ones = np.ones((20_000_000, 1, 1), np.uint8)
+    window = Window(ones.shape[:2], (1, 1))
+    assert average_pool(ones, window).ravel() == [1]  # float32 cannot count beyond 16,777,216
+    assert max_pool(ones, window).ravel() == [1]
+    assert max_pool(ones, Window((19_999_999, 1), (1, 1), pads=(2, 2, 0, 0))).shape == (6, 1, 1)
+
+
+@pytest.mark.parametrize("pads", [(0, 0, 0, 0), (700, 700, 0, 0), (3, 0, 0, 0)])
+def test_few_large_windows_are_windows_like_others(pads):
+    maps = RNG.normal(size=(3000, 2, 3)).astype(np.float32)
+    window = Window((1450, 1), (700, 1), (2, 1), pads)
+    for output, values in enumerate(average_pool(maps, window)):
+        start = 700 * output - pads[0]
+        seen = [maps[place] for place in range(start, start + 2900, 2) if 0 <= place < 3000]
+        np.testing.assert_allclose(values, np.mean(seen, axis=0, dtype=float), atol=1e-6)
+        np.testing.assert_array_equal(max_pool(maps, window)[output], np.max(seen, axis=0))

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cnntool.errors import UsageError
+from cnntool.filters import resizing
 from cnntool.filters.resizing import resize, scaled_shape
 
 SIZES = st.integers(1, 12)
@@ -119,3 +120,13 @@ def test_sizes():
         scaled_shape((10, 7), (0, 1))
     with pytest.raises(UsageError, match="1 or more"):
         resize(np.ones((2, 2, 1)), (0, 1))
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic"])
+def test_very_many_inputs_of_one_output_are_added_piece_by_piece(monkeypatch, method):
+    maps = np.random.default_rng(5).random((2100, 2, 3))
+    whole = resize(maps, (2, 2), method=method)
+    monkeypatch.setattr(resizing, "_PIECE", 600)
+    np.testing.assert_allclose(resize(maps, (2, 2), method=method), whole, rtol=1e-12)
+    monkeypatch.setattr(resizing, "_BLOCK", 10**6)  # all of them at once
+    np.testing.assert_allclose(resize(maps, (2, 2), method=method), whole, rtol=1e-12)
