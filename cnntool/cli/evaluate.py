@@ -180,11 +180,12 @@ def _print_lines(lines: list[Line], tally: Tally) -> None:
 
 
 def _print_table(lines: list[Line], tally: Tally) -> None:
-    from cnntool.nets.labels import REST
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from cnntool.nets.labels import REST
 
     table = Table(box=box.SIMPLE)
     for heading in ("class", "pictures", "top-1", "top-5", "top-1 error", "top-5 error"):

@@ -52,8 +52,10 @@ def tables(card: Card) -> str:
     """Return the figures and the tables as Markdown."""
     known, foreign = int(card.counts[:-1].sum()), int(card.counts[-1].sum())
     lines = [
-        f"{known:,} photos of {len(card.labels) - 1} classes, mean over the classes: top-1"
-        f" **{_percent(card.result.top1)}**, top-5 **{_percent(card.result.top5)}**.",
+        (
+            f"{known:,} photos of {len(card.labels) - 1} classes, mean over the classes: top-1"
+            f" **{_percent(card.result.top1)}**, top-5 **{_percent(card.result.top5)}**."
+        ),
     ]
     if card.earlier:
         lines.append(
@@ -61,9 +63,11 @@ def tables(card: Card) -> str:
         )
     lines += [
         "",
-        f"{foreign} photos of none of them: **{_percent(card.result.found)}** are answered"
-        f" `something else`, as are {_percent(card.result.mistaken)} of the photos of known"
-        f" classes. Area under the ROC curve of that probability: {card.result.area:.3f}.",
+        (
+            f"{foreign} photos of none of them: **{_percent(card.result.found)}** are answered"
+            f" `something else`, as are {_percent(card.result.mistaken)} of the photos of known"
+            f" classes. Area under the ROC curve of that probability: {card.result.area:.3f}."
+        ),
         "",
         "| class | photos | right | in the first five | most often taken for |",
         "|---|---:|---:|---:|---|",
@@ -79,17 +83,23 @@ def tables(card: Card) -> str:
         lines.append(f"| {label} | {total} | {right} | {_percent(card.top5[row])} | {taken} |")
     lines += [
         "",
-        "How often an answer of some probability is right, `something else` included; expected"
-        f" calibration error {_percent(card.error)} (15 bins):",
+        (
+            "How often an answer of some probability is right, `something else` included; expected"
+            f" calibration error {_percent(card.error)} (15 bins):"
+        ),
         "",
         "| probability | right | photos |",
         "|---:|---:|---:|",
     ]
-    lines += [f"| {_percent(said)} | {_percent(true)} | {count} |" for said, true, count in card.bins]
+    lines += [
+        f"| {_percent(said)} | {_percent(true)} | {count} |" for said, true, count in card.bins
+    ]
     lines += [
         "",
-        f"The same {card.changed} photos of `val`, some of them of no class, changed before they"
-        " are handed over:",
+        (
+            f"The same {card.changed} photos of `val`, some of no class, changed before they are"
+            " handed over:"
+        ),
         "",
         "| change | same answer as before | right |",
         "|---|---:|---:|",

@@ -24,9 +24,7 @@ TOLERANCE = 1e-4
 STEADY_STEP = 16
 
 
-def exported(
-    network: MiniVgg, recipe: Recipe, photos: Photos, path: Path
-) -> measure.Preprocessing:
+def exported(network: MiniVgg, recipe: Recipe, photos: Photos, path: Path) -> measure.Preprocessing:
     """Write the network to `path`, calibrated, and return the preprocessing that suits it best.
 
     Both are settled on the photos kept aside.
@@ -73,7 +71,9 @@ def measured(path: Path, way: measure.Preprocessing, recipe: Recipe, photos: Pho
     found = classifier.all(photos, rows)
     result = Figures.of(found, targets)
     LOG.info("val: %s", result)
-    earlier = np.isin(targets, [photos.labels.index(one) for one in EARLIER if one in photos.labels])
+    earlier = np.isin(
+        targets, [photos.labels.index(one) for one in EARLIER if one in photos.labels]
+    )
     labels = tuple(map(name, photos.labels))
     known = int((targets != photos.foreign).sum())
     text = manifest.text(path, labels, way, recipe, result, known)

@@ -12,6 +12,7 @@ from measure import Preprocessing
 from network import DEPTHS
 from recipe import Recipe
 
+
 def layers() -> dict[str, str]:
     """Return the tensor that each Keras name stands for: after the ReLU, as in Keras."""
     found = {"input": "input"}
@@ -34,6 +35,10 @@ def text(  # noqa: PLR0917
     """Return the manifest of the file `model`, measured on so many `photos` of known classes."""
     content = model.read_bytes()
     named = "\n".join(f"{name} = {json.dumps(tensor)}" for name, tensor in layers().items())
+    rest = (
+        f"{100 * result.found:.1f} % of the photos of no class found, {100 * result.mistaken:.1f} %"
+        f" of the others called so, area under the ROC curve {result.area:.3f}"
+    )
     stages = ", ".join(f"{stage.epochs} at {stage.size}" for stage in recipe.stages)
     today = dt.datetime.now(tz=dt.UTC).date()
     return f"""\
@@ -85,7 +90,7 @@ dataset = "photos of {len(labels) - 1} classes (160 pixels): val, mean over the 
 measured = "onnxruntime, float16 weights, the preprocessing above"
 
 [training]
-something_else = "{100 * result.found:.1f} % of the photos of no class found, {100 * result.mistaken:.1f} % of the others called so, ROC area {result.area:.3f}"
+something_else = "{rest}"
 program = "models/training"
 photos = "train of the same sets, {100 * recipe.aside:.0f} % of them kept aside for choices"
 epochs = {recipe.epochs}

@@ -160,5 +160,8 @@ def steadiness(
     shares = {}
     for name, change in CHANGES.items():
         after = classifier.all(photos, rows, change).argmax(axis=1)
-        shares[name] = float(np.mean(after == before)), float(np.mean(after == photos.targets[rows]))
+        shares[name] = (
+            float(np.mean(after == before)),
+            float(np.mean(after == photos.targets[rows])),
+        )
     return shares

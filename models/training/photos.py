@@ -77,7 +77,9 @@ def halved(photos: Photos, cache: Path) -> Photos:
         partial = cache.with_suffix(".partial")
         pixels = np.memmap(partial, np.uint8, "w+", shape=shape)
         for version, row in np.ndindex(versions, count):
-            pixels[version, row] = np.asarray(Image.fromarray(photos.pixels[version, row]).reduce(2))
+            pixels[version, row] = np.asarray(
+                Image.fromarray(photos.pixels[version, row]).reduce(2)
+            )
         pixels.flush()
         partial.rename(cache)
     return replace(photos, pixels=np.memmap(cache, np.uint8, "r", shape=shape))

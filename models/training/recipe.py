@@ -16,9 +16,11 @@ class Stage:
     strength : Strength
         Of the variation.
     share : float
-        Of the draws of an epoch that are made.
+        Draws of an epoch, as a share of the photos to learn from.
     foreign : float
         Share of the draws that are photos of no class.
+    smoothing : float
+        Label smoothing.
     """
 
     epochs: int
@@ -26,11 +28,12 @@ class Stage:
     strength: Strength = field(default_factory=Strength)
     share: float = 1.0
     foreign: float = 0.09
+    smoothing: float = 0.1
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """A whole training run. An epoch is as many draws as there are photos to learn from.
+    """A whole training run.
 
     Attributes
     ----------
@@ -54,8 +57,6 @@ class Recipe:
         Weight decay of the dense layer.
     warm_up, cool_down : float
         Epochs in which the rates rise at the start and fall at the end, both along a line.
-    smoothing : float
-        Label smoothing.
     dropout : float
         Before the dense layer.
     average : float
@@ -80,7 +81,6 @@ class Recipe:
     decay: float = 5e-4
     warm_up: float = 0.5
     cool_down: float = 10
-    smoothing: float = 0.1
     dropout: float = 0.1
     average: float = 0.998
     aside: float = 0.08
@@ -115,8 +115,9 @@ RECIPES = {
         stages=(
             Stage(1, 64, foreign=0.06),
             Stage(7, 64, strength=MILD),
-            Stage(5, 96, strength=MILD),
-            Stage(1, 128, strength=GENTLE),
+            Stage(1, 96, strength=MILD, foreign=0.12, smoothing=0.05),
+            Stage(4, 96, strength=MILD, share=1.5, foreign=0.12, smoothing=0.05),
+            Stage(1, 128, strength=GENTLE, share=1.5, foreign=0.12, smoothing=0.05),
         ),
     ),
     "quick": Recipe(

@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import machine
@@ -27,7 +28,7 @@ LOG = logging.getLogger("training")
 
 @dataclass
 class Run:
-    """What a checkpoint holds: network, its average, optimisers, blocks kept, epochs, CPU seconds."""
+    """What a checkpoint holds: network, its average, optimisers, epochs done, CPU seconds."""
 
     network: MiniVgg
     average: Average
@@ -128,9 +129,9 @@ def train(recipe: Recipe, photos: Photos, checkpoint: Path, start: Layers | None
 
 
 def _drawn(
-    recipe: Recipe, photos: Photos, rows: NDArray[np.int64], foreign: float
+    recipe: Recipe, photos: Photos, rows: NDArray[np.int64], foreign: float, draws: int
 ) -> NDArray[np.int64]:
-    """Return as many of `rows` as there are, in random order; a share is of no class."""
+    """Return so many draws of `rows` in random order; the share `foreign` is of no class."""
     rows = rows[torch.randperm(len(rows)).cpu().numpy()]
     targets = photos.targets[rows]
     counts = np.bincount(targets, minlength=len(photos.labels)).astype(float)
@@ -138,7 +139,7 @@ def _drawn(
     known = 1 - foreign
     shares *= known / shares[: photos.foreign].sum()
     shares[photos.foreign] = foreign
-    edges = np.cumsum((len(rows) * shares / counts)[targets]) + torch.rand(()).item()
+    edges = np.cumsum((draws * shares / counts)[targets]) + torch.rand(()).item()
     times = np.diff(np.floor(edges), prepend=0).astype(np.int64)
     drawn = np.repeat(rows, times)
     return drawn[torch.randperm(len(drawn)).cpu().numpy()]
@@ -149,8 +150,8 @@ def _epoch(run: Run, recipe: Recipe, photos: Photos, rows: NDArray[np.int64]) ->
     torch.manual_seed(recipe.seed + 1000 * (run.epoch + 1))
     stage = recipe.stage(run.epoch)
     foreign = stage.foreign + recipe.made
-    order = _drawn(recipe, photos, rows, foreign)
-    steps = int(stage.share * len(order)) // recipe.batch
+    order = _drawn(recipe, photos, rows, foreign, round(stage.share * len(rows)))
+    steps = len(order) // recipe.batch
     run.network.train()
     total = 0.0
     bar = Bar(f"epoch {run.epoch + 1}/{recipe.epochs}", steps)
@@ -161,7 +162,10 @@ def _epoch(run: Run, recipe: Recipe, photos: Photos, rows: NDArray[np.int64]) ->
                 group["lr"] = peak * rate
         chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
         version = torch.randint(0, len(photos.pixels), (len(chosen),)).cpu().numpy()
-        pixels, targets = on_device(photos.pixels[version, chosen]), on_device(photos.targets[chosen])
+        pixels, targets = (
+            on_device(photos.pixels[version, chosen]),
+            on_device(photos.targets[chosen]),
+        )
         pixels = _with_made(pixels, targets == photos.foreign, recipe.made / foreign)
         total += _step(run, recipe, varied(pixels, stage.size, stage.strength), targets)
         bar.show(step + 1)
@@ -180,17 +184,21 @@ def _with_made(pixels: Tensor, foreign: Tensor, share: float) -> Tensor:
 
 def _step(run: Run, recipe: Recipe, views: Tensor, targets: Tensor) -> float:
     """Take one step on a batch of views and return its loss."""
-    views, others, share = mixed(views, targets, recipe.stage(run.epoch).strength.mix)
+    stage = recipe.stage(run.epoch)
+    views, others, share = mixed(views, targets, stage.strength.mix)
+    loss_of = partial(functional.cross_entropy, label_smoothing=stage.smoothing)
     weights = [weight for weight in run.network.parameters() if weight.requires_grad]
 
     def learned(part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         shown, first, second = part
         with torch.autocast(shown.device.type, dtype=torch.bfloat16):
             logits = run.network(shown).float()
-        loss = (1 - share) * _loss(logits, first, recipe) + share * _loss(logits, second, recipe)
+        loss = torch.lerp(loss_of(logits, first), loss_of(logits, second), share)
         return loss.detach(), torch.autograd.grad(loss, weights)
 
-    parts = zip(*(batch.chunk(machine.workers()) for batch in (views, targets, others)), strict=True)
+    parts = zip(
+        *(batch.chunk(machine.workers()) for batch in (views, targets, others)), strict=True
+    )
     losses, slopes = zip(*machine.together(learned, parts), strict=True)
     for weight, slope in zip(weights, zip(*slopes, strict=True), strict=True):
         weight.grad = torch.stack(slope).mean(dim=0)
@@ -198,10 +206,6 @@ def _step(run: Run, recipe: Recipe, views: Tensor, targets: Tensor) -> float:
         optimiser.step()
     run.average.update(run.network)
     return torch.stack(losses).mean().item()
-
-
-def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    return functional.cross_entropy(logits, targets, label_smoothing=recipe.smoothing)
 
 
 @torch.inference_mode()

@@ -15,9 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from small import colours, picture_net
+
 from cnntool.cli import classify
 from cnntool.nets.classify import Prediction
-from small import colours, picture_net
 
 pytest.importorskip("onnxruntime")
 

@@ -9,8 +9,9 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from cnntool.cli import evaluate
 from small import colours, map_net
+
+from cnntool.cli import evaluate
 
 pytest.importorskip("onnxruntime")
 
