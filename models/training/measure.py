@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 from augment import DEVIATION, MEAN
 from figures import Figures
+from machine import together
 from numpy.typing import NDArray
 from photos import Photos
 from PIL import Image, ImageFilter
@@ -45,7 +46,11 @@ class Classifier:
 
     def __init__(self, path: Path, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
-        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, pictures: Iterable[Image.Image]) -> NDArray[np.float32]:
         """Return probabilities (N, classes)."""
@@ -57,11 +62,13 @@ class Classifier:
         self, photos: Photos, rows: NDArray[np.int64], change: Change | None = None
     ) -> NDArray[np.float32]:
         """Return probabilities of the photos in `rows`, each changed first."""
-        found = []
-        for start in range(0, len(rows), 64):
-            pictures = (Image.fromarray(photos.pixels[0, row]) for row in rows[start : start + 64])
-            found.append(self(map(change, pictures) if change else pictures))
-        return np.concatenate(found)
+
+        def some(part: NDArray[np.int64]) -> NDArray[np.float32]:
+            pictures = (Image.fromarray(photos.pixels[0, row]) for row in part)
+            return self(map(change, pictures) if change else pictures)
+
+        parts = np.array_split(rows, -(-len(rows) // 16))
+        return np.concatenate(together(some, parts))
 
 
 def confusion(probabilities: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -73,8 +80,6 @@ def confusion(probabilities: NDArray[np.float32], targets: NDArray[np.int64]) ->
 
 
 CANDIDATES = (
-    Preprocessing(96, 96),
-    Preprocessing(112, 112),
     Preprocessing(128, 128),
     Preprocessing(144, 144),
     Preprocessing(160, 144),

@@ -21,6 +21,8 @@ class Stage:
         Share of the draws that are photos of no class.
     smoothing : float
         Label smoothing.
+    evenness : float
+        How far classes of different size are drawn alike: 0 draws photos, 1 draws classes.
     """
 
     epochs: int
@@ -29,6 +31,7 @@ class Stage:
     share: float = 1.0
     foreign: float = 0.09
     smoothing: float = 0.1
+    evenness: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,8 +48,6 @@ class Recipe:
         Blocks that stay as they are where the training starts from a trained network.
     batch : int
         Pictures a step.
-    evenness : float
-        How far classes of different size are drawn alike: 0 draws photos, 1 draws classes.
     made : float
         Share of the draws that are pictures made of nothing.
     muon, sgd : float
@@ -73,7 +74,6 @@ class Recipe:
     stages: tuple[Stage, ...]
     kept: int = 2
     batch: int = 128
-    evenness: float = 0.5
     made: float = 0.03
     muon: float = 0.02
     sgd: float = 0.05
@@ -116,8 +116,9 @@ RECIPES = {
             Stage(1, 64, foreign=0.06),
             Stage(7, 64, strength=MILD),
             Stage(1, 96, strength=MILD, foreign=0.12, smoothing=0.05),
-            Stage(4, 96, strength=MILD, share=1.5, foreign=0.12, smoothing=0.05),
-            Stage(1, 128, strength=GENTLE, share=1.5, foreign=0.12, smoothing=0.05),
+            Stage(1, 96, strength=MILD, share=1.5, foreign=0.12, smoothing=0.05),
+            Stage(3, 96, strength=MILD, share=1.5, foreign=0.12, smoothing=0.05, evenness=0.2),
+            Stage(1, 128, strength=GENTLE, share=1.5, foreign=0.12, smoothing=0.05, evenness=0.2),
         ),
     ),
     "quick": Recipe(

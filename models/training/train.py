@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from optimiser import Average, Muon
 from photos import Photos, halved, split
 from progress import Bar
-from recipe import Recipe
+from recipe import Recipe, Stage
 from torch import Tensor
 from torch.nn import functional
 
@@ -128,17 +128,16 @@ def train(recipe: Recipe, photos: Photos, checkpoint: Path, start: Layers | None
     return run.averaged(recipe, len(photos.labels))
 
 
-def _drawn(
-    recipe: Recipe, photos: Photos, rows: NDArray[np.int64], foreign: float, draws: int
-) -> NDArray[np.int64]:
-    """Return so many draws of `rows` in random order; the share `foreign` is of no class."""
+def _drawn(stage: Stage, made: float, photos: Photos, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the draws of an epoch from `rows`, in random order."""
     rows = rows[torch.randperm(len(rows)).cpu().numpy()]
     targets = photos.targets[rows]
     counts = np.bincount(targets, minlength=len(photos.labels)).astype(float)
-    shares = counts ** (1 - recipe.evenness)
-    known = 1 - foreign
-    shares *= known / shares[: photos.foreign].sum()
+    shares = counts ** (1 - stage.evenness)
+    foreign = stage.foreign + made
+    shares *= (1 - foreign) / shares[: photos.foreign].sum()
     shares[photos.foreign] = foreign
+    draws = round(stage.share * len(rows))
     edges = np.cumsum((draws * shares / counts)[targets]) + torch.rand(()).item()
     times = np.diff(np.floor(edges), prepend=0).astype(np.int64)
     drawn = np.repeat(rows, times)
@@ -149,9 +148,9 @@ def _epoch(run: Run, recipe: Recipe, photos: Photos, rows: NDArray[np.int64]) ->
     """Train on as many draws as there are rows, in a new order; return the mean loss."""
     torch.manual_seed(recipe.seed + 1000 * (run.epoch + 1))
     stage = recipe.stage(run.epoch)
-    foreign = stage.foreign + recipe.made
-    order = _drawn(recipe, photos, rows, foreign, round(stage.share * len(rows)))
+    order = _drawn(stage, recipe.made, photos, rows)
     steps = len(order) // recipe.batch
+    share = recipe.made / (recipe.made + stage.foreign)
     run.network.train()
     total = 0.0
     bar = Bar(f"epoch {run.epoch + 1}/{recipe.epochs}", steps)
@@ -166,7 +165,7 @@ def _epoch(run: Run, recipe: Recipe, photos: Photos, rows: NDArray[np.int64]) ->
             on_device(photos.pixels[version, chosen]),
             on_device(photos.targets[chosen]),
         )
-        pixels = _with_made(pixels, targets == photos.foreign, recipe.made / foreign)
+        pixels = _with_made(pixels, targets == photos.foreign, share)
         total += _step(run, recipe, varied(pixels, stage.size, stage.strength), targets)
         bar.show(step + 1)
     bar.close()

@@ -15,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
 import augment  # noqa: E402
 import calibrate  # noqa: E402
 import card  # noqa: E402
+import deliver  # noqa: E402
 import export  # noqa: E402
 import figures  # noqa: E402
 import foreign  # noqa: E402
@@ -31,6 +32,7 @@ from PIL import Image  # noqa: E402
 
 from cnntool.nets.evaluate import Tally  # noqa: E402
 from cnntool.nets.labels import REST  # noqa: E402
+from cnntool.nets.manifest import read_manifest  # noqa: E402
 
 WIDTHS = (2, 3, 4, 5, 6)
 
@@ -204,8 +206,8 @@ def test_draws_are_as_even_as_asked_and_have_the_share_of_no_class():
     targets = np.repeat([0, 1, 2], [100, 400, 50])
     given = photos.Photos(np.zeros((1, 550, 1, 1, 3), np.uint8), targets, ("a", "b", "other"))
     for evenness, ratio in ((0, 4), (0.5, 2), (1, 1)):
-        plan = recipe.Recipe(WIDTHS, (), evenness=evenness)
-        drawn = train._drawn(plan, given, np.arange(550), foreign=0.2, draws=550)
+        stage = recipe.Stage(1, 64, foreign=0.15, evenness=evenness)
+        drawn = train._drawn(stage, 0.05, given, np.arange(550))
         few, many, of_none = np.bincount(targets[drawn])
         assert len(drawn) == pytest.approx(550, abs=1)
         assert of_none == pytest.approx(110, rel=0.08)
@@ -280,6 +282,32 @@ def test_a_run_learns_stops_and_goes_on(tmp_path):
     logits = train.answers(found, given, np.arange(4), 32)
     assert logits.shape == (4, 3)
     assert torch.isfinite(logits).all()
+
+
+def test_what_is_delivered_describes_itself(tmp_path):
+    for label, level in (("cat", 40), ("t_shirt", 200), ("other", 120)):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for number in range(16):
+            picture = Image.new("RGB", (160, 160), (level, 3 * number, 255 - level))
+            picture.save(tmp_path / "set" / label / f"{number}.jpg")
+    given = photos.load(tmp_path / "set", tmp_path / "cache")
+    machine.prepare("cpu")
+    torch.manual_seed(2)
+    plan = recipe.Recipe(WIDTHS, (recipe.Stage(1, 64),), aside=0.5)
+    net = network.MiniVgg(WIDTHS, 3).eval()
+    model = tmp_path / "vgg16-mini.onnx"
+    deliver.measured(model, deliver.exported(net, plan, given, model), plan, given)
+    spec = read_manifest(model.with_suffix(".toml"))
+    assert spec.labels.names == ("cat", "T-shirt", "something else")
+    assert spec.labels.wordnet == ("n02121620", "n03595614", "")
+    assert spec.size == model.stat().st_size
+    assert spec.accuracy.photos == 32
+    page = (tmp_path / "README.md").read_text()
+    assert "32 photos of 2 classes" in page
+    assert "| noise, deviation 20 of 255 |" in page
+    for name in ("confusion-matrix.png", "first-layer-filters.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 50
 
 
 def test_preprocessing_crops_the_centre_of_any_picture():
