@@ -23,6 +23,8 @@ class Stage:
         Label smoothing.
     evenness : float
         How far classes of different size are drawn alike: 0 draws photos, 1 draws classes.
+    rate : float or None
+        Of a stage of one epoch after the others: the share of the peak rates that it falls from.
     """
 
     epochs: int
@@ -32,6 +34,7 @@ class Stage:
     foreign: float = 0.09
     smoothing: float = 0.1
     evenness: float = 0.5
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ class Recipe:
     dropout: float = 0.1
     average: float = 0.998
     aside: float = 0.08
-    mistaken: float = 0.035
+    mistaken: float = 0.043
     seed: int = 16
 
     @property
@@ -94,8 +97,12 @@ class Recipe:
 
     def rate(self, epoch: int, done: float) -> float:
         """Return the share of the peak rates in `epoch`, of which the share `done` is over."""
+        alone = self.stage(epoch).rate
+        if alone is not None:
+            return alone * (1 - done)
         progress = epoch + done
-        return min(1.0, progress / self.warm_up, (self.epochs - progress) / self.cool_down)
+        left = sum(stage.epochs for stage in self.stages if stage.rate is None) - progress
+        return min(1.0, progress / self.warm_up, left / self.cool_down)
 
     def stage(self, epoch: int) -> Stage:
         """Return the stage that `epoch`, counted from 0, belongs to."""
@@ -115,10 +122,13 @@ RECIPES = {
         stages=(
             Stage(1, 64, foreign=0.06),
             Stage(7, 64, strength=MILD),
-            Stage(1, 96, strength=MILD, foreign=0.12, smoothing=0.05),
-            Stage(1, 96, strength=MILD, share=1.5, foreign=0.12, smoothing=0.05),
-            Stage(3, 96, strength=MILD, share=1.5, foreign=0.12, smoothing=0.05, evenness=0.2),
-            Stage(1, 128, strength=GENTLE, share=1.5, foreign=0.12, smoothing=0.05, evenness=0.2),
+            Stage(1, 96, MILD, foreign=0.12, smoothing=0.05),
+            Stage(1, 96, MILD, share=1.5, foreign=0.12, smoothing=0.05),
+            Stage(2, 96, MILD, share=1.5, foreign=0.12, smoothing=0.05, evenness=0.2),
+            Stage(1, 96, MILD, share=1.5, foreign=0.15, smoothing=0.05, evenness=0.0),
+            Stage(1, 128, GENTLE, share=1.5, foreign=0.15, smoothing=0.05, evenness=0.0),
+            Stage(1, 128, MILD, share=1.7, foreign=0.18, smoothing=0.05, evenness=0.0, rate=0.25),
+            Stage(1, 144, MILD, share=1.3, foreign=0.18, smoothing=0.05, evenness=0.0, rate=0.2),
         ),
     ),
     "quick": Recipe(
