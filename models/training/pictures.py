@@ -33,7 +33,7 @@ def confusion_matrix(counts: NDArray[np.int64], labels: tuple[str, ...], path: P
             colour = tuple(round(255 - (255 - one) * (0.03 + 0.97 * depth)) for one in deep)
             left, top = margin + cell * column, margin + cell * row
             draw.rectangle((left, top, left + cell - 2, top + cell - 2), colour)
-            if share >= 0.005:
+            if round(100 * share):
                 ink = PAPER if depth > 0.55 else INK
                 centre = (left + cell // 2 - 1, middle - 1)
                 draw.text(centre, f"{100 * share:.0f}", ink, small, anchor="mm")

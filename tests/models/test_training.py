@@ -1,6 +1,7 @@
 """The training code: where torch is installed."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +165,11 @@ def test_rates_rise_stay_and_fall():
     assert plan.rate(9, 1) == 0
     assert plan.rate(0, 0.5) == 0.25
     assert [plan.stage(epoch).size for epoch in (0, 3, 4, 9)] == [64, 64, 96, 96]
+    longer = replace(plan, stages=(*plan.stages, recipe.Stage(1, 128, rate=0.5)))
+    assert [longer.rate(epoch, 0) for epoch in range(10)] == [
+        plan.rate(epoch, 0) for epoch in range(10)
+    ]
+    assert [longer.rate(10, done) for done in (0, 0.5, 1)] == [0.5, 0.25, 0]
 
 
 def folder_of_photos(folder):

@@ -14,7 +14,8 @@ from cnntool.nets.labels import REST
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "models"
 DRAWN = Path(__file__).parent / "drawn"
-MEASURED = 0.82, 0.96
+LEAST = 0.82, 0.96
+"""Top-1 and top-5 accuracy that the network must have, as the mean over the classes."""
 CONVOLUTIONS = [
     f"block{number}_conv{index}"
     for number, depth in enumerate((2, 2, 3, 3, 3), start=1)
@@ -84,8 +85,8 @@ class TestManifest:
     def test_records_what_was_measured(self, manifest):
         accuracy = manifest["accuracy"]
         assert accuracy["photos"] == 7712
-        assert MEASURED[0] <= accuracy["top1"] <= accuracy["top5"] <= 1
-        assert accuracy["top5"] >= MEASURED[1]
+        assert LEAST[0] <= accuracy["top1"] <= accuracy["top5"] <= 1
+        assert accuracy["top5"] >= LEAST[1]
 
     def test_names_all_of_vgg16(self, manifest):
         assert set(CONVOLUTIONS + POOLS) | {"input", "predictions"} <= set(manifest["layers"])
@@ -185,8 +186,8 @@ class TestFigures:
         pytest.importorskip("onnxruntime", reason="the network runs in onnxruntime")
         record = json.loads(here("evaluate", DRAWN, "--json", "-q").out)
         assert record["pictures"] == 20
-        assert record["class_mean"]["top1"] >= 0.5
-        assert record["class_mean"]["top5"] >= 0.75
-        assert record["rest"]["found"] >= 0.6
-        assert record["rest"]["mistaken"] <= 0.2
-        assert record["rest"]["area"] >= 0.9
+        assert record["class_mean"]["top1"] >= 10 / 12
+        assert record["class_mean"]["top5"] >= 11 / 12
+        assert record["rest"]["found"] >= 6 / 8
+        assert record["rest"]["mistaken"] == 0
+        assert record["rest"]["area"] >= 0.95
