@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cnntool.nets.classify import Prediction, Scores
 
 FORMATS = ("table", "tsv", "csv", "json", "jsonl")
+SURE = 0.5
+"""Probability up to which an answer of the built-in network is followed by advice."""
 
 
 @click.command("classify")
@@ -67,7 +69,8 @@ def command(
     """Say what is in pictures.
 
     INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in.
-    The built-in network tells twelve classes apart; 'cnntool models' lists others.
+    The built-in network knows 52 everyday things and says 'something else' of the rest; 'cnntool
+    models' lists others.
 
     Tab-separated lines hold the input, the rank, the probability, the label, the class's index and
     its WordNet id.
@@ -87,7 +90,6 @@ def command(
         suits=CLASSES,
     ) as network:
         network.open()
-        _introduce(network)
         from cnntool.cli.pictures import Pictures
         from cnntool.nets.preprocess import prepare
 
@@ -103,13 +105,16 @@ def command(
         return pictures.code
 
 
-def _introduce(network: Network) -> None:
-    """Say on a terminal what the built-in network knows, and how to get more."""
-    if network.found.name == BUILT_IN and network.plan.labels and sys.stderr.isatty():
-        names = ", ".join(network.plan.labels.names)
+def _advise(network: Network, best: Prediction) -> None:
+    """Say on a terminal what else there is, where the built-in network does not know a picture."""
+    if network.found.name != BUILT_IN or not sys.stderr.isatty():
+        return
+    from cnntool.nets.labels import REST
+
+    if best.label == REST or not best.probability > SURE:
         console.note(
-            f"{BUILT_IN} knows {network.plan.labels.classes} classes: {names};"
-            " 'cnntool models pull mobilenetv2' gets a network of 1,000"
+            f"'cnntool models info {BUILT_IN}' lists the classes that it knows,"
+            " 'cnntool models pull mobilenetv2' (14 MB) gets a network of 1,000"
         )
 
 
@@ -151,6 +156,7 @@ def _write(network: Network, found: Iterator[tuple[Loaded, Scores]], form: str, 
             console.result(_table(loaded.item.name, best, first=first))
         else:
             console.result(_lines(loaded.item.name, best, form))
+        _advise(network, best[0])
         first = False
     if form == "json":
         console.result("[]" if first else "]")

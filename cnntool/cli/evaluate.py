@@ -81,8 +81,9 @@ def command(
 ) -> int:
     """Measure how often a network is right.
 
-    DIR has a folder for each class, named by its label, its index or its WordNet id. CSV has a
-    picture and its class in each line; paths are relative to the file.
+    DIR has a folder for each class, named by its label, its index or its WordNet id; the folder
+    'other' is the class 'something else', where a network has it. CSV has a picture and its class
+    in each line; paths are relative to the file.
     """
     from cnntool.cli.classify import answers
     from cnntool.cli.network import Network
@@ -133,11 +134,13 @@ def _tally(plan: Plan, scores: Scores, highest: int, source: str) -> Tally:
         raise ModelError(
             f"there is no class {highest}: the network tells {classes} apart, from 0", source=source
         )
-    return Tally(classes)
+    rest = plan.labels.rest if plan.labels else None
+    return Tally(classes, None if rest is None else rest + plan.output.background)
 
 
 def _report(network: Network, tally: Tally, *, as_json: bool) -> None:
     from cnntool.nets.classify import name_of
+    from cnntool.nets.labels import REST
 
     plan = network.plan
     rows: list[tuple[str, Share]] = []
@@ -145,40 +148,65 @@ def _report(network: Network, tally: Tally, *, as_json: bool) -> None:
         share = tally.of(place)
         if share.pictures:
             rows.append((name_of(plan, place - plan.output.background)[0], share))
+    mean1, mean5 = tally.mean
     if as_json:
         import json
 
         classes = [{"label": label, **_facts(share)} for label, share in rows]
-        record = {**network.facts, **_facts(tally.total), "classes": classes}
-        console.result(json.dumps(record))
+        mean = {"top1": _number(mean1), "top5": _number(mean5)}
+        rest = tally.rest and {key: _number(share) for key, share in tally.rest._asdict().items()}
+        record = {**network.facts, **_facts(tally.total), "class_mean": mean, "rest": rest}
+        console.result(json.dumps({**record, "classes": classes}))
         return
-    rows.append(("all", tally.total))
+    lines = [(label, share.pictures, share.accuracy1, share.accuracy5) for label, share in rows]
+    counted = sum(label != REST for label, _ in rows)
+    lines.append(("mean over classes", counted, mean1, mean5))
+    lines.append(("all", tally.total.pictures, tally.total.accuracy1, tally.total.accuracy5))
     if not sys.stdout.isatty():
-        for label, share in rows:
-            numbers = (share.accuracy1, share.accuracy5, 1 - share.accuracy1, 1 - share.accuracy5)
-            cells = [label, str(share.pictures), *(f"{number:.6g}" for number in numbers)]
-            console.result("\t".join(cells))
-        return
+        _print_lines(lines, tally)
+    else:
+        _print_table(lines, tally)
+
+
+Line = tuple[str, int, float, float]
+"""A label, how many pictures or classes, top-1 and top-5 accuracy."""
+
+
+def _print_lines(lines: list[Line], tally: Tally) -> None:
+    from cnntool.nets.labels import REST
+
+    if tally.rest:
+        found, mistaken, area = tally.rest
+        for name, share in (("found", found), ("mistaken", mistaken), ("ROC area", area)):
+            console.result(f"{REST}, {name}\t\t{share:.6g}\t\t\t")
+    for label, count, *shares in lines:
+        numbers = (*shares, *(1 - share for share in shares))
+        console.result("\t".join([label, str(count), *(f"{number:.6g}" for number in numbers)]))
+
+
+def _print_table(lines: list[Line], tally: Tally) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
+    from cnntool.nets.labels import REST
+
     table = Table(box=box.SIMPLE)
     for heading in ("class", "pictures", "top-1", "top-5", "top-1 error", "top-5 error"):
         table.add_column(heading, justify="left" if heading == "class" else "right")
-    for label, share in rows:
-        if label == "all":
+    for label, count, *shares in lines:
+        if label == "mean over classes":
             table.add_section()
-        table.add_row(
-            Text(console.printable(label)),
-            str(share.pictures),
-            f"{share.accuracy1:.2%}",
-            f"{share.accuracy5:.2%}",
-            f"{1 - share.accuracy1:.2%}",
-            f"{1 - share.accuracy5:.2%}",
-        )
+        texts = (f"{share:.2%}" for share in (*shares, *(1 - share for share in shares)))
+        table.add_row(Text(console.printable(label)), str(count), *texts)
     Console().print(table)
+    if tally.rest:
+        found, mistaken, area = tally.rest
+        console.result(
+            f"{REST}: {found:.2%} of its pictures found, {mistaken:.2%} of the others called so,"
+            f" area under the ROC curve {area:.3f}"
+        )
 
 
 def _facts(share: Share) -> dict[str, Any]:
@@ -189,6 +217,11 @@ def _facts(share: Share) -> dict[str, Any]:
         "top1_error": 1 - share.accuracy1,
         "top5_error": 1 - share.accuracy5,
     }
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return None if isnan(value) else value
 
 
 class _Confusion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from cnntool.errors import ModelError
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _WIDTH = 12
 _SHOWN = 12
+_LISTED = 100
+"""Classes up to which all are named; of more, the first `_SHOWN`."""
 
 
 def state(entry: Entry) -> str:
@@ -258,8 +261,11 @@ def _labels(spec: ModelSpec) -> list[str]:
     if spec.labels is None:
         return []
     names = [name.partition(",")[0] for name in spec.labels.names]
-    more = ", ..." if len(names) > _SHOWN else ""
-    return [f"{len(names):,}: {', '.join(names[:_SHOWN])}{more}"]
+    if len(names) > _LISTED:
+        names = [*names[:_SHOWN], "..."]
+    listed = ", ".join(name.replace(" ", "\xa0") for name in names)
+    lines = textwrap.wrap(f"{spec.labels.classes:,}: {listed}", 88, break_on_hyphens=False)
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def _accuracy(found: Accuracy) -> list[str]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 Colour = tuple[int, int, int]
 
+REST = "something else"
+"""The class of pictures that belong to no other class; ``other`` finds it, too."""
+
 _WORDNET = re.compile(r"n\d{8}")
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _MOST = 1_000_000
@@ -41,6 +44,11 @@ class LabelSet(NamedTuple):
     def classes(self) -> int:
         """How many there are."""
         return len(self.names)
+
+    @property
+    def rest(self) -> int | None:
+        """The class that stands for none of the others, if there is one."""
+        return self.names.index(REST) if REST in self.names else None
 
     def find(self, text: str) -> int:
         """Return the class that a text means.
@@ -93,6 +101,8 @@ def _spellings(
         wholes[_plain(name)] = (*wholes.get(_plain(name), ()), index)
         for part in dict.fromkeys(map(_plain, name.split(","))):
             parts[part] = (*parts.get(part, ()), index)
+    if REST in wholes:
+        parts.setdefault("other", wholes[REST])
     return wholes, parts
 
 

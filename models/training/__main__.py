@@ -4,6 +4,7 @@ import argparse
 import logging
 from pathlib import Path
 
+import export
 import machine
 import photos
 import torch
@@ -24,6 +25,7 @@ def main() -> None:
     parser.add_argument(
         "--models", type=Path, default=Path(__file__).parents[1], help="where the results go"
     )
+    parser.add_argument("--start", type=Path, help="a network whose convolutions are taken over")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="full")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
@@ -37,15 +39,16 @@ def main() -> None:
     )
     machine.prepare(options.device)
     recipe = RECIPES[options.recipe]
-    learned = photos.load(options.data / "train", options.work / "train.u8")
+    learned = photos.load(options.data / "train", options.work / "train.u8", recoded=True)
     LOG.info(
         "%s on %s: %d photos, %s", options.recipe, options.device, len(learned.targets), recipe
     )
-    network = train(recipe, learned, options.work / f"{options.recipe}.pt")
+    start = export.read(options.start) if options.start else None
+    network = train(recipe, learned, options.work / f"{options.recipe}.pt", start)
     model = options.models / "vgg16-mini.onnx"
-    exported(network, learned, model)
+    way = exported(network, recipe, learned, model)
     unseen = photos.load(options.data / "val", options.work / "val.u8")
-    measured(model, recipe, learned, unseen)
+    measured(model, way, recipe, unseen)
 
 
 if __name__ == "__main__":

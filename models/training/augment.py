@@ -25,18 +25,22 @@ class Strength:
         Smallest share of the picture that a crop keeps, 0..1.
     aspect : float
         Largest ratio of a crop's sides, 1 or more.
+    turn : float
+        Largest rotation of half of the pictures, degrees.
     colour : float
         Brightness, contrast and saturation vary by a factor of 1 - colour .. 1 + colour.
-    grey, coarse, erase, mix : float
-        Probability that a picture turns grey, that a batch is seen at half resolution, that a
-        rectangle is erased, and that a batch is mixed with itself in another order.
+    grey, coarse, noise, erase, mix : float
+        Probability that a picture turns grey, that a batch is seen at half resolution or gets
+        noise, that a rectangle is erased, and that a batch is mixed with itself in another order.
     """
 
     area: float = 0.35
     aspect: float = 4 / 3
+    turn: float = 15
     colour: float = 0.3
     grey: float = 0.08
     coarse: float = 0.1
+    noise: float = 0.1
     erase: float = 0.2
     mix: float = 0.3
 
@@ -56,6 +60,8 @@ def varied(pixels: Tensor, size: int, strength: Strength) -> Tensor:
     grid = _crops(count, size, strength)
     views = functional.grid_sample(values, grid, padding_mode="reflection", align_corners=False)
     views = _recoloured(views.contiguous() / 255, strength)
+    if _chance(strength.noise):
+        views += _uniform(count, 0, 0.4)[:, None, None, None] * torch.randn_like(views)
     if strength.erase:
         views = _erased(views, strength.erase)
     return views.contiguous(memory_format=torch.channels_last)
@@ -90,14 +96,17 @@ def _uniform(count: int, low: float, high: float) -> Tensor:
 
 
 def _crops(count: int, size: int, strength: Strength) -> Tensor:
-    """Return sampling points (N, size, size, 2) of random, half of them mirrored, crops."""
+    """Return sampling points (N, size, size, 2) of random crops, turned, half of them mirrored."""
     area = _uniform(count, strength.area, 1)
     bend = torch.exp(_uniform(count, -math.log(strength.aspect), math.log(strength.aspect)) / 2)
     width, height = (area.sqrt() * bend).clamp(max=1), (area.sqrt() / bend).clamp(max=1)
     flip = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    turn = math.radians(strength.turn) * _uniform(count, -1, 1) * (torch.rand(count) < 0.5)
     affine = torch.zeros(count, 2, 3)
-    affine[:, 0, 0] = width * flip
-    affine[:, 1, 1] = height
+    affine[:, 0, 0] = width * flip * turn.cos()
+    affine[:, 0, 1] = -height * turn.sin()
+    affine[:, 1, 0] = width * flip * turn.sin()
+    affine[:, 1, 1] = height * turn.cos()
     affine[:, 0, 2] = (1 - width) * _uniform(count, -1, 1)
     affine[:, 1, 2] = (1 - height) * _uniform(count, -1, 1)
     return functional.affine_grid(affine, [count, 3, size, size], align_corners=False)

@@ -1,14 +1,18 @@
-"""From trained weights to files: export, choice of preprocessing, figures, manifest, card."""
+"""From trained weights to files: export, preprocessing, calibration, figures, manifest, card."""
 
 import logging
 from pathlib import Path
 
+import calibrate
 import card
 import export
 import manifest
 import measure
 import numpy as np
 import pictures
+from export import Layers
+from figures import EARLIER, Figures
+from labels import name
 from network import MiniVgg
 from photos import Photos, split
 from PIL import Image
@@ -17,50 +21,81 @@ from recipe import Recipe
 LOG = logging.getLogger("training")
 
 TOLERANCE = 1e-4
-STEADY_STEP = 8
+STEADY_STEP = 16
 
 
-def exported(network: MiniVgg, photos: Photos, path: Path) -> None:
-    """Write the network to `path` and check the file against PyTorch on real photos.
+def exported(network: MiniVgg, recipe: Recipe, photos: Photos, path: Path) -> measure.Preprocessing:
+    """Write the network to `path`, calibrated, and return the preprocessing that suits it best.
+
+    Both are settled on the photos kept aside.
+    """
+    layers = network.folded()
+    _write(layers, photos, path)
+    _, aside = split(photos.targets, share=recipe.aside, seed=recipe.seed)
+    way, scores = measure.chosen(path, photos, aside)
+    for candidate, score in zip(measure.CANDIDATES, scores, strict=True):
+        LOG.info("aside, %s: %s", candidate, score)
+    found = measure.Classifier(path, way).all(photos, aside)
+    targets = photos.targets[aside]
+    setting = calibrate.calibrated(found, targets, mistaken=recipe.mistaken)
+    _write(setting.folded(layers), photos, path)
+    LOG.info("aside, %s: %s", setting, Figures.of(setting.of(found), targets))
+    weights = layers["block1_conv1"][0].cpu().numpy()
+    pictures.first_filters(weights, path.with_name("first-layer-filters.png"))
+    return way
+
+
+def _write(layers: Layers, photos: Photos, path: Path) -> None:
+    """Write `layers` to `path` and check the file against PyTorch on real photos.
 
     Raises
     ------
     RuntimeError
         If a probability differs by more than `TOLERANCE`.
     """
-    layers = export.rounded(network.folded())
+    layers = export.rounded(layers)
     export.write(layers, path)
     way = measure.Preprocessing(160, 160)
     sample = np.linspace(0, len(photos.targets) - 1, 32).astype(np.int64)
-    views = np.stack([way.apply(Image.fromarray(photos.pixels[row])) for row in sample])
+    views = np.stack([way.apply(Image.fromarray(photos.pixels[0, row])) for row in sample])
     off = export.difference(layers, path, views)
     LOG.info("%s: %d bytes, ONNX differs from PyTorch by %.1e", path.name, path.stat().st_size, off)
     if off > TOLERANCE:
         raise RuntimeError(f"{path} differs from PyTorch by {off}")
-    weights = layers["block1_conv1"][0].cpu().numpy()
-    pictures.first_filters(weights, path.with_name("first-layer-filters.png"))
 
 
-def measured(path: Path, recipe: Recipe, learned: Photos, unseen: Photos) -> None:
-    """Choose the preprocessing on the photos kept aside, measure on `unseen`, write it all down."""
-    _, aside = split(learned.targets, share=recipe.aside, seed=recipe.seed)
-    way, scores = measure.chosen(path, learned, aside)
-    for candidate, score in zip(measure.CANDIDATES, scores, strict=True):
-        LOG.info("aside, %s: top-1 %.2f %%", candidate, 100 * score)
+def measured(path: Path, way: measure.Preprocessing, recipe: Recipe, photos: Photos) -> None:
+    """Measure the file on unseen `photos` and write it all down."""
     classifier = measure.Classifier(path, way)
-    rows = np.arange(len(unseen.targets))
-    found = classifier.all(unseen, rows)
-    result = manifest.Result(
-        measure.top(found, unseen.targets, 1), measure.top(found, unseen.targets, 5), len(rows)
+    targets, rows = photos.targets, np.arange(len(photos.targets))
+    found = classifier.all(photos, rows)
+    result = Figures.of(found, targets)
+    LOG.info("val: %s", result)
+    earlier = np.isin(
+        targets, [photos.labels.index(one) for one in EARLIER if one in photos.labels]
     )
-    LOG.info("val: top-1 %.2f %%, top-5 %.2f %%", 100 * result.top1, 100 * result.top5)
-    text = manifest.text(path, learned.labels, way, recipe, result)
+    labels = tuple(map(name, photos.labels))
+    known = int((targets != photos.foreign).sum())
+    text = manifest.text(path, labels, way, recipe, result, known)
     path.with_suffix(".toml").write_text(text, encoding="utf-8")
-    labels = tuple(label.replace("_", " ") for label in learned.labels)
-    counts = measure.confusion(found, unseen.targets)
+    counts = measure.confusion(found, targets)
     pictures.confusion_matrix(counts, labels, path.with_name("confusion-matrix.png"))
+    error, bins = calibrate.calibration_error(found, targets)
+    first = np.argsort(-found, axis=1, kind="stable")[:, :5]
+    among = (first == targets[:, None]).any(axis=1)
+    top5 = np.array([among[targets == one].mean() for one in range(len(labels))])
     few = rows[::STEADY_STEP]
-    steady = measure.steadiness(classifier, unseen, few)
-    for name, (kept, right) in steady.items():
-        LOG.info("%s: same answer %.1f %%, top-1 %.1f %%", name, 100 * kept, 100 * right)
-    card.insert(path.with_name("README.md"), card.tables(result, counts, labels, steady, len(few)))
+    shown = card.Card(
+        result,
+        Figures.of(found[earlier], targets[earlier]) if earlier.any() else None,
+        counts,
+        top5,
+        labels,
+        error,
+        bins,
+        measure.steadiness(classifier, photos, few),
+        len(few),
+    )
+    page = card.tables(shown)
+    LOG.info("\n%s", page)
+    card.insert(path.with_name("README.md"), page)

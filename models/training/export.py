@@ -101,6 +101,19 @@ def write(layers: Layers, path: Path) -> None:
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
+def read(path: Path) -> Layers:
+    """Return the layers of a file that `write` wrote."""
+    held = {one.name: numpy_helper.to_array(one) for one in onnx.load(path).graph.initializer}
+    return {
+        name.removesuffix("/kernel"): (
+            torch.tensor(values.astype(np.float32)),
+            torch.tensor(held[name.replace("/kernel", "/bias")]),
+        )
+        for name, values in held.items()
+        if name.endswith("/kernel")
+    }
+
+
 def difference(layers: Layers, path: Path, photos: NDArray[np.float32]) -> float:
     """Return the largest difference of a probability between PyTorch and the file."""
     import onnxruntime

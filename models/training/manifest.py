@@ -3,37 +3,14 @@
 import datetime as dt
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from augment import DEVIATION, MEAN
+from figures import Figures
+from labels import WORDNET
 from measure import Preprocessing
 from network import DEPTHS
 from recipe import Recipe
-
-WORDNET = {
-    "English springer": "n02102040",
-    "French horn": "n03394916",
-    "cassette player": "n02979186",
-    "cat": "n02121620",
-    "chain saw": "n03000684",
-    "church": "n03028079",
-    "dog": "n02084071",
-    "garbage truck": "n03417042",
-    "gas pump": "n03425413",
-    "golf ball": "n03445777",
-    "parachute": "n03888257",
-    "tench": "n01440764",
-}
-
-
-@dataclass(frozen=True)
-class Result:
-    """What was measured on ``val``: shares from 0 to 1, and the number of photos."""
-
-    top1: float
-    top5: float
-    photos: int
 
 
 def layers() -> dict[str, str]:
@@ -47,18 +24,27 @@ def layers() -> dict[str, str]:
     return found | {"global_average_pooling2d": names[0], "predictions": names[1]}
 
 
-def text(
-    model: Path, labels: tuple[str, ...], way: Preprocessing, recipe: Recipe, result: Result
+def text(  # noqa: PLR0917
+    model: Path,
+    labels: tuple[str, ...],
+    way: Preprocessing,
+    recipe: Recipe,
+    result: Figures,
+    photos: int,
 ) -> str:
-    """Return the manifest of the file `model`."""
+    """Return the manifest of the file `model`, measured on so many `photos` of known classes."""
     content = model.read_bytes()
     named = "\n".join(f"{name} = {json.dumps(tensor)}" for name, tensor in layers().items())
+    rest = (
+        f"{100 * result.found:.1f} % of the photos of no class found, {100 * result.mistaken:.1f} %"
+        f" of the others called so, area under the ROC curve {result.area:.3f}"
+    )
     stages = ", ".join(f"{stage.epochs} at {stage.size}" for stage in recipe.stages)
     today = dt.datetime.now(tz=dt.UTC).date()
     return f"""\
 schema = 1
 name = "{model.stem}"
-title = "VGG-16, narrow, twelve classes"
+title = "VGG-16, narrow, {len(labels) - 1} everyday things"
 file = "{model.name}"
 sha256 = "{hashlib.sha256(content).hexdigest()}"
 size = {len(content)}  # bytes
@@ -90,8 +76,8 @@ logits = "predictions"
 background = false  # no class before the first label
 
 [labels]
-names = {json.dumps([label.replace("_", " ") for label in labels])}
-wordnet = {json.dumps([WORDNET[label.replace("_", " ")] for label in labels])}
+names = {json.dumps(labels)}
+wordnet = {json.dumps([WORDNET.get(label, "") for label in labels])}
 
 [layers]
 {named}
@@ -99,11 +85,12 @@ wordnet = {json.dumps([WORDNET[label.replace("_", " ")] for label in labels])}
 [accuracy]
 top1 = {result.top1:.4f}
 top5 = {result.top5:.4f}
-photos = {result.photos}
-dataset = "Imagenette (160 pixels), cats and dogs: val"
+photos = {photos}
+dataset = "photos of {len(labels) - 1} classes (160 pixels): val, mean over the classes"
 measured = "onnxruntime, float16 weights, the preprocessing above"
 
 [training]
+something_else = "{rest}"
 program = "models/training"
 photos = "train of the same sets, {100 * recipe.aside:.0f} % of them kept aside for choices"
 epochs = {recipe.epochs}

@@ -3,6 +3,7 @@
 Works as a user's program would: onnxruntime and Pillow, the preprocessing of the manifest.
 """
 
+import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from augment import DEVIATION, MEAN
+from figures import Figures
+from machine import together
 from numpy.typing import NDArray
 from photos import Photos
-from PIL import Image
+from PIL import Image, ImageFilter
 
 Change = Callable[[Image.Image], Image.Image]
 
@@ -43,7 +46,11 @@ class Classifier:
 
     def __init__(self, path: Path, preprocessing: Preprocessing) -> None:
         self.preprocessing = preprocessing
-        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        self.session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
 
     def __call__(self, pictures: Iterable[Image.Image]) -> NDArray[np.float32]:
         """Return probabilities (N, classes)."""
@@ -55,17 +62,13 @@ class Classifier:
         self, photos: Photos, rows: NDArray[np.int64], change: Change | None = None
     ) -> NDArray[np.float32]:
         """Return probabilities of the photos in `rows`, each changed first."""
-        found = []
-        for start in range(0, len(rows), 64):
-            pictures = (Image.fromarray(photos.pixels[row]) for row in rows[start : start + 64])
-            found.append(self(map(change, pictures) if change else pictures))
-        return np.concatenate(found)
 
+        def some(part: NDArray[np.int64]) -> NDArray[np.float32]:
+            pictures = (Image.fromarray(photos.pixels[0, row]) for row in part)
+            return self(map(change, pictures) if change else pictures)
 
-def top(probabilities: NDArray[np.float32], targets: NDArray[np.int64], k: int) -> float:
-    """Return the share of rows whose target is among the `k` most probable."""
-    best = np.argsort(-probabilities, axis=1, kind="stable")[:, :k]
-    return float(np.mean((best == targets[:, None]).any(axis=1)))
+        parts = np.array_split(rows, -(-len(rows) // 16))
+        return np.concatenate(together(some, parts))
 
 
 def confusion(probabilities: NDArray[np.float32], targets: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -77,24 +80,18 @@ def confusion(probabilities: NDArray[np.float32], targets: NDArray[np.int64]) ->
 
 
 CANDIDATES = (
-    Preprocessing(128, 128),
-    Preprocessing(144, 128),
     Preprocessing(144, 144),
     Preprocessing(160, 144),
-    Preprocessing(160, 160),
-    Preprocessing(176, 160),
-    Preprocessing(176, 176),
-    Preprocessing(192, 192),
-)
+)  # 144 pixels take as long as the first edition did
 
 
 def chosen(
-    path: Path, photos: Photos, aside: NDArray[np.int64]
-) -> tuple[Preprocessing, list[float]]:
-    """Return the best of the candidates on the photos kept `aside`, and the top-1 of each."""
-    targets = photos.targets[aside]
-    scores = [top(Classifier(path, way).all(photos, aside), targets, 1) for way in CANDIDATES]
-    return CANDIDATES[int(np.argmax(scores))], scores
+    path: Path, photos: Photos, rows: NDArray[np.int64]
+) -> tuple[Preprocessing, list[Figures]]:
+    """Return the candidate with the best top-1 on `rows`, and the figures of each."""
+    targets = photos.targets[rows]
+    found = [Figures.of(Classifier(path, way).all(photos, rows), targets) for way in CANDIDATES]
+    return CANDIDATES[int(np.argmax([figures.top1 for figures in found]))], found
 
 
 def _scaled(side: int) -> Change:
@@ -109,13 +106,51 @@ def _cropped(left: float, right: float) -> Change:
     return crop
 
 
+def _blurred(sigma: float) -> Change:
+    return lambda picture: picture.filter(ImageFilter.GaussianBlur(sigma))
+
+
+def _noisy(deviation: float) -> Change:
+    def add(picture: Image.Image) -> Image.Image:
+        values = np.asarray(picture, dtype=np.float64)
+        noise = np.random.default_rng(0).normal(0, deviation, values.shape)
+        return Image.fromarray(np.clip(np.round(values + noise), 0, 255).astype(np.uint8))
+
+    return add
+
+
+def _turned(degrees: float) -> Change:
+    """Turn and cut away the corners that have no picture; the largest square within stays."""
+
+    def turn(picture: Image.Image) -> Image.Image:
+        angle = np.radians(degrees)
+        side = int(picture.width / (abs(np.cos(angle)) + abs(np.sin(angle))))
+        edge = (picture.width - side) // 2
+        turned = picture.rotate(degrees, Image.Resampling.BILINEAR)
+        return turned.crop((edge, edge, edge + side, edge + side))
+
+    return turn
+
+
+def _compressed(quality: int) -> Change:
+    def code(picture: Image.Image) -> Image.Image:
+        file = io.BytesIO()
+        picture.save(file, "JPEG", quality=quality)
+        return Image.open(file)
+
+    return code
+
+
 CHANGES: dict[str, Change] = {
     "unchanged": lambda picture: picture,
-    "100 pixels": _scaled(100),
-    "224 pixels": _scaled(224),
-    "640 pixels": _scaled(640),
-    "2000 pixels": _scaled(2000),
+    "smaller: 80 pixels": _scaled(80),
+    "smaller: 48 pixels": _scaled(48),
+    "larger: 640 pixels": _scaled(640),
     "grey": lambda picture: picture.convert("L"),
+    "blur, sigma 2 pixels": _blurred(2),
+    "noise, deviation 20 of 255": _noisy(20),
+    "JPEG, quality 20": _compressed(20),
+    "turned by 15 degrees": _turned(15),
     "left 80 %": _cropped(0, 0.8),
     "right 80 %": _cropped(0.2, 1),
 }
@@ -124,11 +159,13 @@ CHANGES: dict[str, Change] = {
 def steadiness(
     classifier: Classifier, photos: Photos, rows: NDArray[np.int64]
 ) -> dict[str, tuple[float, float]]:
-    """Return for each change the share of answers that it leaves alone, and the top-1 after it."""
+    """Return for each change the share of answers that it leaves alone, and the share right."""
     before = classifier.all(photos, rows).argmax(axis=1)
     shares = {}
     for name, change in CHANGES.items():
-        after = classifier.all(photos, rows, change)
-        kept = float(np.mean(after.argmax(axis=1) == before))
-        shares[name] = kept, top(after, photos.targets[rows], 1)
+        after = classifier.all(photos, rows, change).argmax(axis=1)
+        shares[name] = (
+            float(np.mean(after == before)),
+            float(np.mean(after == photos.targets[rows])),
+        )
     return shares

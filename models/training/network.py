@@ -63,26 +63,56 @@ class MiniVgg(nn.Module):
         Number of labels.
     dropout : float
         Share of the averaged features left out while training, 0..1.
+    kept : int
+        Blocks at the start that do not learn: convolution and bias as they are, no norm.
     """
 
-    def __init__(self, widths: tuple[int, ...], classes: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], classes: int, *, dropout: float = 0.0, kept: int = 0
+    ) -> None:
         super().__init__()
         self.body = nn.ModuleDict()
         channels = 3
         for number, (width, depth) in enumerate(zip(widths, DEPTHS, strict=True), start=1):
             for index in range(1, depth + 1):
                 name = f"block{number}_conv{index}"
-                plain = not self.body
+                plain = not self.body or number <= kept
                 self.body[name] = ConvBlock(channels, width, pooled=index == depth, plain=plain)
                 channels = width
+        self.kept = sum(DEPTHS[:kept])
+        for layer in list(self.body.values())[: self.kept]:
+            layer.requires_grad_(requires_grad=False)
         self.dropout = nn.Dropout(dropout)
         self.predictions = nn.Linear(channels, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits (N, classes) of normalised RGB pictures (N, 3, H, W)."""
-        for layer in self.body.values():
+        layers = list(self.body.values())
+        with torch.no_grad():
+            for layer in layers[: self.kept]:
+                x = layer(x)
+        for layer in layers[self.kept :]:
             x = layer(x)
         return self.predictions(self.dropout(x.mean(dim=(2, 3))))
+
+    @torch.no_grad()
+    def begin_with(self, layers: dict[str, tuple[Tensor, Tensor]], views: Tensor) -> None:
+        """Take over the convolutions of a trained network, as `folded` returns them.
+
+        A norm answers as the folded bias did once its offset holds the mean of what comes in, which
+        is measured on `views`.
+        """
+        x = views
+        for name, layer in self.body.items():
+            weight, bias = layers[name]
+            layer.conv.weight.copy_(weight)
+            if layer.conv.bias is None:
+                found = layer.pool(layer.conv(x))
+                deviation, mean = torch.std_mean(found, dim=(0, 2, 3))
+                layer.norm.bias.copy_((mean + bias) / deviation)
+            else:
+                layer.conv.bias.copy_(bias)
+            x = layer.train()(x)
 
     def folded(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Return weight and bias of every convolution and of the dense layer by name."""

@@ -4,7 +4,11 @@ Muon (Jordan et al., 2024) turns the momentum of a weight matrix into the neares
 singular values by a few Newton-Schulz steps, so that all directions learn at one pace.
 """
 
+from functools import partial
+from typing import Any
+
 import torch
+from machine import together
 from torch import Tensor, nn
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -38,17 +42,20 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: None = None) -> None:  # noqa: ARG002 (the signature is torch's)
         """Take one step with the gradients at hand."""
         for group in self.param_groups:
-            for weight in group["params"]:
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                    state["norm"] = weight.norm()
-                trend = state["momentum"].mul_(group["momentum"]).add_(weight.grad)
-                ahead = weight.grad.add(trend, alpha=group["momentum"])
-                update = orthogonalised(ahead.flatten(1)).view_as(weight)
-                update *= state["norm"] / (update.norm() + 1e-7)
-                weight.add_(update, alpha=-group["lr"])
-                weight.mul_(state["norm"] / weight.norm())
+            together(partial(self._move, group), group["params"])
+
+    @torch.no_grad()
+    def _move(self, group: dict[str, Any], weight: nn.Parameter) -> None:
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+            state["norm"] = weight.norm()
+        trend = state["momentum"].mul_(group["momentum"]).add_(weight.grad)
+        ahead = weight.grad.add(trend, alpha=group["momentum"])
+        update = orthogonalised(ahead.flatten(1)).view_as(weight)
+        update *= state["norm"] / (update.norm() + 1e-7)
+        weight.add_(update, alpha=-group["lr"])
+        weight.mul_(state["norm"] / weight.norm())
 
 
 class Average:

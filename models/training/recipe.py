@@ -7,12 +7,34 @@ from augment import Strength
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs at one picture size (pixels), one share of the peak rates, one variation."""
+    """Epochs at one picture size.
+
+    Attributes
+    ----------
+    epochs, size : int
+        How many, and pixels.
+    strength : Strength
+        Of the variation.
+    share : float
+        Draws of an epoch, as a share of the photos to learn from.
+    foreign : float
+        Share of the draws that are photos of no class.
+    smoothing : float
+        Label smoothing.
+    evenness : float
+        How far classes of different size are drawn alike: 0 draws photos, 1 draws classes.
+    rate : float or None
+        Of a stage of one epoch after the others: the share of the peak rates that it falls from.
+    """
 
     epochs: int
     size: int
-    rate: float = 1.0
     strength: Strength = field(default_factory=Strength)
+    share: float = 1.0
+    foreign: float = 0.09
+    smoothing: float = 0.1
+    evenness: float = 0.5
+    rate: float | None = None
 
 
 @dataclass(frozen=True)
@@ -25,8 +47,12 @@ class Recipe:
         Channels of the five blocks.
     stages : tuple of Stage
         Small pictures first: an epoch at 64 pixels costs a quarter of one at 128.
+    kept : int
+        Blocks that stay as they are where the training starts from a trained network.
     batch : int
         Pictures a step.
+    made : float
+        Share of the draws that are pictures made of nothing.
     muon, sgd : float
         Peak learning rates of the convolutions and of everything else.
     momentum : float
@@ -35,31 +61,33 @@ class Recipe:
         Weight decay of the dense layer.
     warm_up, cool_down : float
         Epochs in which the rates rise at the start and fall at the end, both along a line.
-    smoothing : float
-        Label smoothing.
     dropout : float
         Before the dense layer.
     average : float
         Decay of the running average of the weights.
     aside : float
         Share of each class of ``train`` that is kept for choices.
+    mistaken : float
+        Share of the photos of known classes kept aside that may be called something else.
     seed : int
         Of the split, the initial weights, the order and the variation.
     """
 
     widths: tuple[int, ...]
     stages: tuple[Stage, ...]
-    batch: int = 96
-    muon: float = 0.03
+    kept: int = 2
+    batch: int = 128
+    made: float = 0.03
+    muon: float = 0.02
     sgd: float = 0.05
     momentum: float = 0.9
     decay: float = 5e-4
-    warm_up: float = 7.6
-    cool_down: float = 12
-    smoothing: float = 0.1
+    warm_up: float = 0.5
+    cool_down: float = 10
     dropout: float = 0.1
     average: float = 0.998
     aside: float = 0.08
+    mistaken: float = 0.043
     seed: int = 16
 
     @property
@@ -69,9 +97,12 @@ class Recipe:
 
     def rate(self, epoch: int, done: float) -> float:
         """Return the share of the peak rates in `epoch`, of which the share `done` is over."""
+        alone = self.stage(epoch).rate
+        if alone is not None:
+            return alone * (1 - done)
         progress = epoch + done
-        top = self.stage(epoch).rate
-        return min(top, progress / self.warm_up, top * (self.epochs - progress) / self.cool_down)
+        left = sum(stage.epochs for stage in self.stages if stage.rate is None) - progress
+        return min(1.0, progress / self.warm_up, left / self.cool_down)
 
     def stage(self, epoch: int) -> Stage:
         """Return the stage that `epoch`, counted from 0, belongs to."""
@@ -82,22 +113,27 @@ class Recipe:
         raise IndexError(epoch)
 
 
-MILD = Strength(erase=0.1, mix=0.1)
+MILD = Strength(area=0.45, turn=10, grey=0.05, erase=0.0, mix=0.1)
 GENTLE = Strength(area=0.4, colour=0.25, erase=0.0, mix=0.0)
 
 RECIPES = {
     "full": Recipe(
         widths=(16, 48, 96, 192, 320),
         stages=(
-            Stage(9, 64),
-            Stage(4, 96, rate=0.4),
-            Stage(6, 96, rate=0.4, strength=MILD),
-            Stage(6, 128, rate=0.4, strength=GENTLE),
+            Stage(1, 64, foreign=0.06),
+            Stage(7, 64, strength=MILD),
+            Stage(1, 96, MILD, foreign=0.12, smoothing=0.05),
+            Stage(1, 96, MILD, share=1.5, foreign=0.12, smoothing=0.05),
+            Stage(2, 96, MILD, share=1.5, foreign=0.12, smoothing=0.05, evenness=0.2),
+            Stage(1, 96, MILD, share=1.5, foreign=0.15, smoothing=0.05, evenness=0.0),
+            Stage(1, 128, GENTLE, share=1.5, foreign=0.15, smoothing=0.05, evenness=0.0),
+            Stage(1, 128, MILD, share=1.7, foreign=0.18, smoothing=0.05, evenness=0.0, rate=0.25),
+            Stage(1, 144, MILD, share=1.3, foreign=0.18, smoothing=0.05, evenness=0.0, rate=0.2),
         ),
     ),
     "quick": Recipe(
         widths=(16, 32, 64, 128, 192),
-        stages=(Stage(4, 64), Stage(3, 96, strength=GENTLE)),
+        stages=(Stage(3, 64), Stage(2, 96, strength=GENTLE)),
         warm_up=1,
         cool_down=4,
         average=0.99,

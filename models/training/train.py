@@ -4,17 +4,22 @@ import logging
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import machine
 import numpy as np
 import torch
 from augment import mixed, normalised, varied
+from export import Layers
+from figures import Figures
+from foreign import made
 from network import MiniVgg
 from numpy.typing import NDArray
 from optimiser import Average, Muon
-from photos import Photos, split
+from photos import Photos, halved, split
 from progress import Bar
-from recipe import Recipe
+from recipe import Recipe, Stage
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,6 +33,7 @@ class Run:
     network: MiniVgg
     average: Average
     optimisers: list[torch.optim.Optimizer]
+    kept: int
     epoch: int = 0
     seconds: float = 0.0
 
@@ -58,20 +64,19 @@ class Run:
 
     def averaged(self, recipe: Recipe, classes: int) -> MiniVgg:
         """Return a copy of the network with the averaged weights, ready to be measured."""
-        network = MiniVgg(recipe.widths, classes, dropout=recipe.dropout)
+        network = MiniVgg(recipe.widths, classes, kept=self.kept)
         network.load_state_dict(self.average.state)
         return network.to(memory_format=torch.channels_last).eval()
 
 
-def started(recipe: Recipe, classes: int) -> Run:
+def started(recipe: Recipe, classes: int, kept: int) -> Run:
     """Return a run at epoch 0 with seeded weights."""
     torch.manual_seed(recipe.seed)
-    network = MiniVgg(recipe.widths, classes, dropout=recipe.dropout)
+    network = MiniVgg(recipe.widths, classes, dropout=recipe.dropout, kept=kept)
     network = network.to(memory_format=torch.channels_last)
-    filters = [weight for weight in network.parameters() if weight.ndim == 4]
-    offsets = [
-        weight for weight in network.body.parameters() if weight.ndim == 1 and weight.requires_grad
-    ]
+    learning = [weight for weight in network.body.parameters() if weight.requires_grad]
+    filters = [weight for weight in learning if weight.ndim == 4]
+    offsets = [weight for weight in learning if weight.ndim == 1]
     head = {"params": list(network.predictions.parameters()), "weight_decay": recipe.decay}
     optimisers = [
         Muon(filters, rate=recipe.muon, momentum=recipe.momentum),
@@ -79,10 +84,10 @@ def started(recipe: Recipe, classes: int) -> Run:
             [{"params": offsets}, head], lr=recipe.sgd, momentum=recipe.momentum, nesterov=True
         ),
     ]
-    return Run(network, Average(network, recipe.average), optimisers)
+    return Run(network, Average(network, recipe.average), optimisers, kept)
 
 
-def train(recipe: Recipe, photos: Photos, checkpoint: Path) -> MiniVgg:
+def train(recipe: Recipe, photos: Photos, checkpoint: Path, start: Layers | None) -> MiniVgg:
     """Train to the end of the recipe and return the averaged network.
 
     Parameters
@@ -93,32 +98,59 @@ def train(recipe: Recipe, photos: Photos, checkpoint: Path) -> MiniVgg:
         The training folder; a part of it is kept aside and measured after every epoch.
     checkpoint : Path
         Written after every epoch; where it exists, the run continues from it.
+    start : dict or None
+        Layers of a network whose convolutions are taken over, or none to begin at random.
     """
+    small = halved(photos, checkpoint.with_name("half.u8"))
     rows, aside = split(photos.targets, share=recipe.aside, seed=recipe.seed)
-    run = started(recipe, len(photos.labels))
+    run = started(recipe, len(photos.labels), recipe.kept if start else 0)
     if checkpoint.exists():
         run.restore(checkpoint)
+    elif start:
+        size = recipe.stage(0).size
+        some = on_device(photos.pixels[0, rows[:: len(rows) // 256]])
+        run.network.begin_with(start, varied(some, size, recipe.stage(0).strength))
+        run.average = Average(run.network, recipe.average)
     while run.epoch < recipe.epochs:
         began = time.process_time()
-        loss = _epoch(run, recipe, photos, rows)
+        size = recipe.stage(run.epoch).size
+        near = size <= small.pixels.shape[2]
+        loss = _epoch(run, recipe, small if near else photos, rows)
         run.epoch += 1
         run.seconds += time.process_time() - began
         run.save(checkpoint)
-        size = recipe.stage(run.epoch - 1).size
-        share = _right(run.averaged(recipe, len(photos.labels)), photos, aside, size)
+        logits = answers(run.averaged(recipe, len(photos.labels)), photos, aside, size)
         LOG.info(
-            "epoch %d of %d, %d pixels: loss %.3f, aside %.2f %%, %.0f s of CPU",
-            run.epoch, recipe.epochs, size, loss, 100 * share, run.seconds,
+            "epoch %d of %d, %d pixels: loss %.3f, aside %s, %.0f s of CPU",
+            run.epoch, recipe.epochs, size, loss,
+            Figures.of(logits.softmax(dim=1).cpu().numpy(), photos.targets[aside]), run.seconds,
         )  # fmt: skip
     return run.averaged(recipe, len(photos.labels))
 
 
+def _drawn(stage: Stage, made: float, photos: Photos, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the draws of an epoch from `rows`, in random order."""
+    rows = rows[torch.randperm(len(rows)).cpu().numpy()]
+    targets = photos.targets[rows]
+    counts = np.bincount(targets, minlength=len(photos.labels)).astype(float)
+    shares = counts ** (1 - stage.evenness)
+    foreign = stage.foreign + made
+    shares *= (1 - foreign) / shares[: photos.foreign].sum()
+    shares[photos.foreign] = foreign
+    draws = round(stage.share * len(rows))
+    edges = np.cumsum((draws * shares / counts)[targets]) + torch.rand(()).item()
+    times = np.diff(np.floor(edges), prepend=0).astype(np.int64)
+    drawn = np.repeat(rows, times)
+    return drawn[torch.randperm(len(drawn)).cpu().numpy()]
+
+
 def _epoch(run: Run, recipe: Recipe, photos: Photos, rows: NDArray[np.int64]) -> float:
-    """Train on every row once, in a new order; return the mean loss."""
+    """Train on as many draws as there are rows, in a new order; return the mean loss."""
     torch.manual_seed(recipe.seed + 1000 * (run.epoch + 1))
     stage = recipe.stage(run.epoch)
-    order = rows[torch.randperm(len(rows)).cpu().numpy()]
-    steps = len(rows) // recipe.batch
+    order = _drawn(stage, recipe.made, photos, rows)
+    steps = len(order) // recipe.batch
+    share = recipe.made / (recipe.made + stage.foreign)
     run.network.train()
     total = 0.0
     bar = Bar(f"epoch {run.epoch + 1}/{recipe.epochs}", steps)
@@ -128,47 +160,67 @@ def _epoch(run: Run, recipe: Recipe, photos: Photos, rows: NDArray[np.int64]) ->
             for group in optimiser.param_groups:
                 group["lr"] = peak * rate
         chosen = order[step * recipe.batch : (step + 1) * recipe.batch]
-        pixels, targets = on_device(photos.pixels[chosen]), on_device(photos.targets[chosen])
+        version = torch.randint(0, len(photos.pixels), (len(chosen),)).cpu().numpy()
+        pixels, targets = (
+            on_device(photos.pixels[version, chosen]),
+            on_device(photos.targets[chosen]),
+        )
+        pixels = _with_made(pixels, targets == photos.foreign, share)
         total += _step(run, recipe, varied(pixels, stage.size, stage.strength), targets)
         bar.show(step + 1)
     bar.close()
     return total / steps
 
 
+def _with_made(pixels: Tensor, foreign: Tensor, share: float) -> Tensor:
+    """Put pictures of nothing in the place of a share of the photos of no class."""
+    places = torch.nonzero(foreign & (torch.rand(len(foreign)) < share)).flatten()
+    if len(places):
+        sources = torch.nonzero(~foreign).flatten()[: len(places)]
+        pixels[places] = made(pixels[sources])
+    return pixels
+
+
 def _step(run: Run, recipe: Recipe, views: Tensor, targets: Tensor) -> float:
     """Take one step on a batch of views and return its loss."""
-    mix = recipe.stage(run.epoch).strength.mix
-    views, others, share = mixed(views, targets, mix)
-    with torch.autocast(views.device.type, dtype=torch.bfloat16):
-        logits = run.network(views).float()
-    loss = (1 - share) * _loss(logits, targets, recipe) + share * _loss(logits, others, recipe)
-    run.network.zero_grad()
-    loss.backward()
+    stage = recipe.stage(run.epoch)
+    views, others, share = mixed(views, targets, stage.strength.mix)
+    loss_of = partial(functional.cross_entropy, label_smoothing=stage.smoothing)
+    weights = [weight for weight in run.network.parameters() if weight.requires_grad]
+
+    def learned(part: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
+        shown, first, second = part
+        with torch.autocast(shown.device.type, dtype=torch.bfloat16):
+            logits = run.network(shown).float()
+        loss = torch.lerp(loss_of(logits, first), loss_of(logits, second), share)
+        return loss.detach(), torch.autograd.grad(loss, weights)
+
+    parts = zip(
+        *(batch.chunk(machine.workers()) for batch in (views, targets, others)), strict=True
+    )
+    losses, slopes = zip(*machine.together(learned, parts), strict=True)
+    for weight, slope in zip(weights, zip(*slopes, strict=True), strict=True):
+        weight.grad = torch.stack(slope).mean(dim=0)
     for optimiser in run.optimisers:
         optimiser.step()
     run.average.update(run.network)
-    return loss.item()
-
-
-def _loss(logits: Tensor, targets: Tensor, recipe: Recipe) -> Tensor:
-    return functional.cross_entropy(logits, targets, label_smoothing=recipe.smoothing)
+    return torch.stack(losses).mean().item()
 
 
 @torch.inference_mode()
-def _right(network: MiniVgg, photos: Photos, rows: NDArray[np.int64], size: int) -> float:
-    """Return the share of `rows` whose class comes first, whole photos at `size` pixels."""
-    hits = 0
+def answers(network: MiniVgg, photos: Photos, rows: NDArray[np.int64], size: int) -> Tensor:
+    """Return the logits of `rows`, whole photos at `size` pixels."""
+    found = []
     for chosen in np.array_split(rows, math.ceil(len(rows) / 100)):
         views = functional.interpolate(
-            normalised(on_device(photos.pixels[chosen])),
+            normalised(on_device(photos.pixels[0, chosen])),
             (size, size),
             mode="bilinear",
             antialias=True,
         ).contiguous(memory_format=torch.channels_last)
         with torch.autocast(views.device.type, dtype=torch.bfloat16):
-            found = network(views).argmax(dim=1)
-        hits += (found == on_device(photos.targets[chosen])).sum().item()
-    return hits / len(rows)
+            found.append(network(views).float())
+    return torch.cat(found)
 
 
 def on_device(values: NDArray[np.generic]) -> Tensor:

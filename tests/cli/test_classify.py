@@ -17,6 +17,9 @@ import pytest
 from PIL import Image
 from small import colours, picture_net, several
 
+from cnntool.cli import classify
+from cnntool.nets.classify import Prediction
+
 pytest.importorskip("onnxruntime")
 
 SHARED = Path(__file__).parents[2].parent / "shared"
@@ -92,6 +95,30 @@ def test_the_built_in_network_knows_a_cat(cnntool, samples):
     assert record["predictions"][0]["wordnet"] == "n02121620"
     assert record["predictions"][0]["probability"] > 0.6
     assert done.err == ""
+
+
+@pytest.mark.parametrize(
+    ("label", "probability", "said"),
+    [("cat", 0.51, False), ("cat", 0.5, True), ("something else", 0.9, True)],
+)
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_it_does_not_know_is_followed_by_advice(  # noqa: PLR0917
+    here, three, label, probability, said, terminal, monkeypatch
+):
+    # fmt: off
+    monkeypatch.setattr("cnntool.nets.classify.top", lambda *_: [
+        Prediction(0, label, "", probability, None)
+    ])
+    # fmt: on
+    monkeypatch.setattr(classify.sys.stderr, "isatty", lambda: terminal, raising=False)
+    note = (
+        "cnntool: note: 'cnntool models info vgg16-mini' lists the classes that it knows,"
+        " 'cnntool models pull mobilenetv2' (14 MB) gets a network of 1,000\n"
+    )
+    done = here("classify", "r.png", "g.png")
+    assert done.err == (note if said and terminal else "")
+    assert here("classify", "-q", "r.png").err == ""
+    assert note not in here("classify", *three, "r.png").err
 
 
 def test_stdin_and_folders(cnntool, three, tmp_path):

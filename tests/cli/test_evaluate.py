@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
 from PIL import Image
 from small import colours, map_net
+
+from cnntool.cli import evaluate
 
 pytest.importorskip("onnxruntime")
 
@@ -39,6 +42,7 @@ def test_a_line_for_each_class(cnntool, photos):
         ["red", "1", "1", "1", "0", "0"],
         ["green", "3", "0.666667", "1", "0.333333", "0"],
         ["blue", "1", "1", "1", "0", "0"],
+        ["mean over classes", "3", "0.888889", "1", "0.111111", "0"],
         ["all", "5", "0.8", "1", "0.2", "0"],
     ]
 
@@ -49,6 +53,42 @@ def test_a_record(here, photos):
     assert record["top1_error"] == pytest.approx(0.2)
     assert [c["label"] for c in record["classes"]] == ["red", "green", "blue"]
     assert record["provider"] == "CPUExecutionProvider"
+
+
+def test_the_class_of_the_rest_is_counted_apart(here, photos, tmp_path):
+    (tmp_path / "names.txt").write_text("red\ngreen\nsomething else\n")
+    (tmp_path / "photos" / "2").rename(tmp_path / "photos" / "other")
+    Image.new("RGB", (9, 9), COLOURS["blue"]).save(tmp_path / "photos" / "red" / "2.png")
+    Image.new("RGB", (9, 9), COLOURS["red"]).save(tmp_path / "photos" / "other" / "2.png")
+    # Known: red, and blue (mistaken); green, green and red. Of the rest: blue (found) and red.
+    record = json.loads(here("evaluate", *photos, "photos", "--json").out)
+    assert record["class_mean"] == {"top1": pytest.approx((1 / 2 + 2 / 3) / 2), "top5": 1}
+    # The blue one of the rest ties with the mistaken blue one; the red one ties with all others.
+    area = (4.5 + 2) / 10
+    assert record["rest"] == pytest.approx({"found": 1 / 2, "mistaken": 1 / 5, "area": area})
+    assert record["classes"][-1]["label"] == "something else"
+    lines = here("evaluate", *photos, "photos").text.splitlines()
+    assert [line.split("\t") for line in lines[:3]] == [
+        ["something else, found", "", "0.5", "", "", ""],
+        ["something else, mistaken", "", "0.2", "", "", ""],
+        ["something else, ROC area", "", "0.65", "", "", ""],
+    ]
+    assert lines[-2].startswith("mean over classes\t2\t0.583333\t")
+
+
+def test_without_pictures_of_the_rest_there_is_no_area(here, photos, tmp_path):
+    (tmp_path / "names.txt").write_text("red\ngreen\nsomething else\n")
+    shutil.rmtree(tmp_path / "photos" / "2")
+    record = json.loads(here("evaluate", *photos, "photos", "--json").out)
+    assert record["rest"] == {"found": None, "mistaken": 0, "area": None}
+
+
+def test_figures_on_a_terminal(here, photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate.sys.stdout, "isatty", lambda: True, raising=False)
+    (tmp_path / "names.txt").write_text("red\ngreen\nsomething else\n")
+    text = here("evaluate", *photos, "photos").text
+    assert "mean over classes" in text
+    assert "something else: 100.00% of its pictures found, 0.00% of the others called so" in text
 
 
 def test_a_table_of_pictures(here, photos, tmp_path):

@@ -67,7 +67,8 @@ class TestList:
         lines = [line.split("\t") for line in here("models").text.splitlines()]
         assert [line[0] for line in lines] == NAMES
         mini = lines[NAMES.index("vgg16-mini")]
-        assert mini[1:] == ["6947995", "12", "91.30", "built-in", "VGG-16, narrow, twelve classes"]
+        top1 = f"{100 * read_manifest(MODELS / 'vgg16-mini.toml').accuracy.top1:.2f}"
+        assert mini[1:] == ["6974403", "53", top1, "built-in", "VGG-16, narrow, 52 everyday things"]
         vgg = lines[NAMES.index("vgg16")]
         assert vgg[1:5] == ["553437752", "1000", "72.38", "absent"]
         candy = lines[NAMES.index("candy")]
@@ -91,15 +92,16 @@ class TestList:
     def test_as_json(self, here, store):
         records = [json.loads(line) for line in here("models", "list", "--json").text.splitlines()]
         assert [record["name"] for record in records] == NAMES
+        accuracy = read_manifest(MODELS / "vgg16-mini.toml").accuracy
         assert records[NAMES.index("vgg16-mini")] == {
             "name": "vgg16-mini",
-            "title": "VGG-16, narrow, twelve classes",
+            "title": "VGG-16, narrow, 52 everyday things",
             "state": "built-in",
-            "size": 6947995,
+            "size": 6974403,
             "kind": "probabilities",
-            "classes": 12,
-            "top1": 0.913,
-            "top5": 0.9911,
+            "classes": 53,
+            "top1": accuracy.top1,
+            "top5": accuracy.top5,
             "licence": "MIT",
             "file": str(BUILT_IN),
         }
@@ -151,11 +153,21 @@ class TestInfo:
         assert record["input"]["mean"] == list(spec.input.mean)
         assert record["urls"] == list(spec.urls)
 
+    def test_all_classes_are_listed_unless_they_are_many(self, here, store):
+        lines = here("models", "info", "vgg16-mini").text.splitlines()
+        start = next(place for place, line in enumerate(lines) if line.startswith("classes"))
+        stop = next(place for place, line in enumerate(lines) if line.startswith("accuracy"))
+        listed = " ".join(line.strip() for line in lines[start:stop]).split("53: ")[1]
+        spec = read_manifest(MODELS / "vgg16-mini.toml")
+        assert tuple(listed.split(", ")) == spec.labels.names
+        assert max(map(len, lines[start:stop])) <= 101
+        assert "1,000: tench, goldfish" in here("models", "info", "mobilenetv2").text
+
     def test_of_a_file(self, here, store, tmp_path):
         shutil.copy(BUILT_IN, tmp_path)
         shutil.copy(MODELS / "vgg16-mini.toml", tmp_path)
         text = here("models", "info", "vgg16-mini.onnx").text
-        assert "file         vgg16-mini.onnx\n             6.9 MB, here\n" in text
+        assert "file         vgg16-mini.onnx\n             7.0 MB, here\n" in text
 
     def test_of_a_file_without_a_manifest(self, here, store, tmp_path):
         shutil.copy(BUILT_IN, tmp_path / "net.onnx")
@@ -165,7 +177,7 @@ class TestInfo:
             "producer     cnntool",
             "format       ONNX IR version 8, operators ai.onnx 17",
             "inputs       input: float32 (batch, 3, height, width)",
-            "outputs      predictions/Softmax: float32 (batch, 12), class scores",
+            "outputs      predictions/Softmax: float32 (batch, 53), class scores",
             "manifest     none beside it: the rest is read from the file, or assumed",
             "output       predictions/Softmax: probabilities, logits predictions",
             "assumed      size 224 x 224 (--crop)",
@@ -180,7 +192,7 @@ class TestInfo:
             {"name": "input", "dtype": "float32", "shape": ["batch", 3, "height", "width"]}
         ]
         assert record["outputs"][0]["kind"] == record["kind"] == "probabilities"
-        assert record["size"] == 6947995
+        assert record["size"] == 6974403
         assert "--preprocess unit (the file does not say)" in record["assumed"]
         assert here("models", "info", "absent.onnx", code=4)
 
@@ -363,7 +375,7 @@ class TestAdd:
         assert record["output"]["kind"] == "probabilities"
 
     def test_with_what_the_user_says(self, here, store, tmp_path):
-        (tmp_path / "l.txt").write_text("".join(f"class {n}\n" for n in range(12)))
+        (tmp_path / "l.txt").write_text("".join(f"class {n}\n" for n in range(53)))
         here("models", "add", BUILT_IN, "--name", "other", "--labels", "l.txt",
              "--preprocess", "caffe", "--resize", "96", "--crop", "64", "--link")  # fmt: skip
         spec = read_manifest(store / "other.toml")

@@ -1,6 +1,7 @@
 """The training code: where torch is installed."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,26 @@ pytest.importorskip("onnxruntime", reason="the export is checked with onnxruntim
 sys.path.insert(0, str(Path(__file__).parents[2] / "models" / "training"))
 
 import augment  # noqa: E402
+import calibrate  # noqa: E402
 import card  # noqa: E402
+import deliver  # noqa: E402
 import export  # noqa: E402
-import manifest  # noqa: E402
+import figures  # noqa: E402
+import foreign  # noqa: E402
+import labels  # noqa: E402
+import machine  # noqa: E402
 import measure  # noqa: E402
 import network  # noqa: E402
 import optimiser  # noqa: E402
 import photos  # noqa: E402
+import pictures  # noqa: E402
 import recipe  # noqa: E402
+import train  # noqa: E402
 from PIL import Image  # noqa: E402
+
+from cnntool.nets.evaluate import Tally  # noqa: E402
+from cnntool.nets.labels import REST  # noqa: E402
+from cnntool.nets.manifest import read_manifest  # noqa: E402
 
 WIDTHS = (2, 3, 4, 5, 6)
 
@@ -96,7 +108,7 @@ def test_the_average_of_a_network_at_rest_is_the_network():
 def test_views_have_the_size_asked_for_and_are_normalised():
     torch.manual_seed(0)
     pixels = torch.full((6, 160, 160, 3), 255, dtype=torch.uint8)
-    still = augment.Strength(colour=0, grey=0, coarse=0, erase=0, mix=0)
+    still = augment.Strength(turn=0, colour=0, grey=0, coarse=0, noise=0, erase=0, mix=0)
     views = augment.varied(pixels, 96, still)
     assert views.shape == (6, 3, 96, 96)
     torch.testing.assert_close(views, augment.normalised(pixels)[:, :, :96, :96], atol=1e-4, rtol=0)
@@ -105,7 +117,7 @@ def test_views_have_the_size_asked_for_and_are_normalised():
 def test_grey_views_have_three_equal_channels():
     torch.manual_seed(0)
     pixels = torch.randint(0, 256, (4, 160, 160, 3), dtype=torch.uint8)
-    views = augment.varied(pixels, 64, augment.Strength(grey=1, erase=0))
+    views = augment.varied(pixels, 64, augment.Strength(grey=1, noise=0, erase=0))
     raw = views * torch.tensor(augment.DEVIATION)[:, None, None]
     raw = raw + torch.tensor(augment.MEAN)[:, None, None]
     torch.testing.assert_close(raw[:, 0], raw[:, 1], atol=1e-4, rtol=0)
@@ -132,27 +144,176 @@ def test_the_split_takes_the_share_of_each_class_and_is_fixed():
     assert photos.split(targets, share=0.1, seed=5)[1].tolist() != aside.tolist()
 
 
+def test_views_are_turned_about_their_centre():
+    torch.manual_seed(0)
+    pixels = torch.zeros(64, 160, 160, 3, dtype=torch.uint8)
+    pixels[:, 60:100, 60:100] = 255
+    strength = augment.Strength(
+        area=1, aspect=1, turn=45, colour=0, grey=0, coarse=0, noise=0, erase=0, mix=0
+    )
+    views = augment.varied(pixels, 80, strength)[:, 0]
+    centre = views[:, 38:42, 38:42].mean(dim=(1, 2))
+    torch.testing.assert_close(centre, centre[:1].expand(64), atol=0.05, rtol=0)
+    assert views.std(dim=0).max() > 0.3  # and the corners of the square are not where they were
+
+
 def test_rates_rise_stay_and_fall():
-    stages = (recipe.Stage(4, 64), recipe.Stage(6, 96, rate=0.5))
-    plan = recipe.Recipe(WIDTHS, stages, warm_up=2, cool_down=4)
+    plan = recipe.Recipe(WIDTHS, (recipe.Stage(4, 64), recipe.Stage(6, 96)), warm_up=2, cool_down=4)
     assert [plan.rate(epoch, 0) for epoch in range(10)] == [
-        0, 0.5, 1, 1, 0.5, 0.5, 0.5, 0.375, 0.25, 0.125,
+        0, 0.5, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25,
     ]  # fmt: skip
     assert plan.rate(9, 1) == 0
     assert plan.rate(0, 0.5) == 0.25
     assert [plan.stage(epoch).size for epoch in (0, 3, 4, 9)] == [64, 64, 96, 96]
+    longer = replace(plan, stages=(*plan.stages, recipe.Stage(1, 128, rate=0.5)))
+    assert [longer.rate(epoch, 0) for epoch in range(10)] == [
+        plan.rate(epoch, 0) for epoch in range(10)
+    ]
+    assert [longer.rate(10, done) for done in (0, 0.5, 1)] == [0.5, 0.25, 0]
 
 
-def test_photos_are_decoded_once(tmp_path):
-    for label, level in (("dark", 10), ("light", 240)):
-        (tmp_path / "set" / label).mkdir(parents=True)
-        Image.new("RGB", (160, 160), (level,) * 3).save(tmp_path / "set" / label / "a.jpg")
+def folder_of_photos(folder):
+    for label, level, suffix in (
+        ("light", 240, "jpg"),
+        ("other", 128, "webp"),
+        ("dark", 10, "jpg"),
+    ):
+        (folder / label).mkdir(parents=True)
+        Image.new("RGB", (160, 160), (level,) * 3).save(folder / label / f"a.{suffix}")
+
+
+def test_photos_are_decoded_once_and_those_of_no_class_come_last(tmp_path):
+    folder_of_photos(tmp_path / "set")
     first = photos.load(tmp_path / "set", tmp_path / "cache")
     (tmp_path / "set" / "light" / "a.jpg").write_bytes(b"no longer a picture")
     second = photos.load(tmp_path / "set", tmp_path / "cache")
-    assert first.labels == ("dark", "light")
-    assert second.targets.tolist() == [0, 1]
-    assert second.pixels[:, 80, 80, 0].tolist() == pytest.approx([10, 240], abs=2)
+    assert first.labels == ("dark", "light", "other")
+    assert second.foreign == 2
+    assert second.targets.tolist() == [0, 1, 2]
+    assert second.pixels[0, :, 80, 80, 0].tolist() == pytest.approx([10, 240, 128], abs=2)
+
+
+def test_a_second_version_is_the_photo_compressed_anew(tmp_path):
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    (tmp_path / "set" / "other").mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), np.uint8)
+    for number in range(4):
+        Image.fromarray(noise).save(tmp_path / "set" / "a" / f"{number}.jpg", quality=95)
+    found = photos.load(tmp_path / "set", tmp_path / "cache", recoded=True)
+    plain, recoded = found.pixels.astype(float)
+    assert found.pixels.shape == (2, 4, 160, 160, 3)
+    assert (np.abs(plain - recoded).mean(axis=(1, 2, 3)) > 2).all()
+    half = photos.halved(found, tmp_path / "half")
+    np.testing.assert_allclose(half.pixels[0, 0, 3, 5], plain[0, 6:8, 10:12].mean((0, 1)), atol=1)
+
+
+def test_draws_are_as_even_as_asked_and_have_the_share_of_no_class():
+    torch.manual_seed(0)
+    targets = np.repeat([0, 1, 2], [100, 400, 50])
+    given = photos.Photos(np.zeros((1, 550, 1, 1, 3), np.uint8), targets, ("a", "b", "other"))
+    for evenness, ratio in ((0, 4), (0.5, 2), (1, 1)):
+        stage = recipe.Stage(1, 64, foreign=0.15, evenness=evenness)
+        drawn = train._drawn(stage, 0.05, given, np.arange(550))
+        few, many, of_none = np.bincount(targets[drawn])
+        assert len(drawn) == pytest.approx(550, abs=1)
+        assert of_none == pytest.approx(110, rel=0.08)
+        assert many / few == pytest.approx(ratio, rel=0.1)
+        times = np.bincount(drawn)[targets == 1]
+        assert times.max() - times.min() <= 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_pictures_of_nothing_are_pictures_unlike_their_source(seed):
+    torch.manual_seed(seed)
+    pixels = torch.randint(0, 256, (1, 10, 10, 3), dtype=torch.uint8)
+    pixels = pixels.repeat_interleave(8, 1).repeat_interleave(8, 2).expand(8, -1, -1, -1)
+    made = foreign.made(pixels)
+    assert (made.shape, made.dtype) == (pixels.shape, torch.uint8)
+    apart = (made.float() - pixels.float()).abs().mean(dim=(1, 2, 3))
+    assert (apart > 20).all()
+
+
+def test_training_from_a_network_begins_where_it_was(trained):
+    pictures = torch.randn(64, 3, 64, 64)
+    layers = trained.folded()
+    begun = network.MiniVgg(WIDTHS, 4, kept=2)
+    begun.begin_with(layers, pictures)
+    with torch.no_grad():
+        begun.predictions.weight.copy_(layers["predictions"][0])
+        begun.predictions.bias.copy_(layers["predictions"][1])
+    begun.train()
+    maps = {}
+    for name, net in (("begun", begun), ("trained", trained)):
+        x = pictures
+        with torch.inference_mode():
+            for layer in net.body.values():
+                x = layer(x)
+        maps[name] = x.mean(dim=(2, 3))
+    for one, other in zip(maps["begun"].T, maps["trained"].T, strict=True):
+        if other.std() > 1e-3:  # a norm leaves nothing but the scale of a channel open
+            assert torch.corrcoef(torch.stack([one, other]))[0, 1] > 0.99
+    learning = [name for name, weight in begun.named_parameters() if weight.requires_grad]
+    assert not any("block1" in name or "block2" in name for name in learning)
+    assert "body.block3_conv1.conv.weight" in learning
+
+
+def test_the_file_is_read_back_as_it_was_written(trained, tmp_path):
+    layers = export.rounded(trained.folded())
+    export.write(layers, tmp_path / "tiny.onnx")
+    for name, (weight, bias) in export.read(tmp_path / "tiny.onnx").items():
+        torch.testing.assert_close(weight, layers[name][0], atol=0, rtol=0)
+        torch.testing.assert_close(bias, layers[name][1], atol=0, rtol=0)
+
+
+def test_a_run_learns_stops_and_goes_on(tmp_path):
+    folder_of_photos(tmp_path / "set")
+    for label in ("light", "other", "dark"):
+        (first,) = (tmp_path / "set" / label).iterdir()
+        for number in range(9):
+            (first.parent / f"{number}{first.suffix}").write_bytes(first.read_bytes())
+    given = photos.load(tmp_path / "set", tmp_path / "cache")
+    machine.prepare("cpu")
+    short, whole = (
+        recipe.Recipe(
+            WIDTHS, (recipe.Stage(epochs, 32, augment.Strength(mix=1)),), batch=6, aside=0.2,
+            warm_up=1, cool_down=1,
+        )
+        for epochs in (1, 2)
+    )  # fmt: skip
+    train.train(short, given, tmp_path / "run.pt", None)
+    saved = torch.load(tmp_path / "run.pt", weights_only=True)
+    assert saved["epoch"] == 1
+    found = train.train(whole, given, tmp_path / "run.pt", None)
+    assert torch.load(tmp_path / "run.pt", weights_only=True)["epoch"] == 2
+    logits = train.answers(found, given, np.arange(4), 32)
+    assert logits.shape == (4, 3)
+    assert torch.isfinite(logits).all()
+
+
+def test_what_is_delivered_describes_itself(tmp_path):
+    for label, level in (("cat", 40), ("t_shirt", 200), ("other", 120)):
+        (tmp_path / "set" / label).mkdir(parents=True)
+        for number in range(16):
+            picture = Image.new("RGB", (160, 160), (level, 3 * number, 255 - level))
+            picture.save(tmp_path / "set" / label / f"{number}.jpg")
+    given = photos.load(tmp_path / "set", tmp_path / "cache")
+    machine.prepare("cpu")
+    torch.manual_seed(2)
+    plan = recipe.Recipe(WIDTHS, (recipe.Stage(1, 64),), aside=0.5)
+    net = network.MiniVgg(WIDTHS, 3).eval()
+    model = tmp_path / "vgg16-mini.onnx"
+    deliver.measured(model, deliver.exported(net, plan, given, model), plan, given)
+    spec = read_manifest(model.with_suffix(".toml"))
+    assert spec.labels.names == ("cat", "T-shirt", "something else")
+    assert spec.labels.wordnet == ("n02121620", "n03595614", "")
+    assert spec.size == model.stat().st_size
+    assert spec.accuracy.photos == 32
+    page = (tmp_path / "README.md").read_text()
+    assert "32 photos of 2 classes" in page
+    assert "| noise, deviation 20 of 255 |" in page
+    for name in ("confusion-matrix.png", "first-layer-filters.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.width > 50
 
 
 def test_preprocessing_crops_the_centre_of_any_picture():
@@ -166,25 +327,101 @@ def test_preprocessing_crops_the_centre_of_any_picture():
     )
 
 
-def test_accuracy_and_confusion_of_three_answers():
-    found = np.array([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.3, 0.6]], dtype=np.float32)
-    targets = np.array([0, 1, 1])
-    assert measure.top(found, targets, 1) == pytest.approx(1 / 3)
-    assert measure.top(found, targets, 2) == 1
-    assert measure.confusion(found, targets).tolist() == [[1, 0, 0], [1, 0, 1], [0, 0, 0]]
+def test_figures_of_six_answers():
+    found = np.array(
+        [
+            [0.7, 0.2, 0.1],
+            [0.6, 0.3, 0.1],
+            [0.1, 0.3, 0.6],  # a known one called something else
+            [0.2, 0.7, 0.1],
+            [0.1, 0.2, 0.7],
+            [0.9, 0.05, 0.05],  # of no class, and not found
+        ],
+        dtype=np.float32,
+    )
+    targets = np.array([0, 0, 0, 1, 2, 2])
+    got = figures.Figures.of(found, targets)
+    assert got.top1 == pytest.approx((2 / 3 + 1) / 2)
+    assert got.top5 == 1
+    assert (got.found, got.mistaken) == (0.5, 0.25)
+    assert got.area == pytest.approx(4 / 8)  # above all four; below all four
+    assert measure.confusion(found, targets).tolist() == [[2, 0, 1], [0, 1, 0], [1, 0, 1]]
+
+
+def test_the_tool_counts_the_same_figures():
+    random = np.random.default_rng(3)
+    found = random.dirichlet(np.full(9, 0.5), 300).astype(np.float32)
+    targets = random.integers(0, 9, 300)
+    tally = Tally(9, rest=8)
+    for truth, scores in zip(targets, found, strict=True):
+        tally.add(int(truth), scores)
+    got = figures.Figures.of(found, targets)
+    assert tally.mean == pytest.approx((got.top1, got.top5))
+    assert tally.rest == pytest.approx((got.found, got.mistaken, got.area))
+
+
+def test_calibration_finds_the_temperature_and_keeps_to_what_may_be_mistaken():
+    random = np.random.default_rng(5)
+    logits = random.normal(0, 2, (4000, 5))
+    odds = np.exp(logits)
+    true = odds / odds.sum(axis=1, keepdims=True)
+    targets = np.array([random.choice(5, p=row) for row in true])
+    said = true**2.5 / (true**2.5).sum(axis=1, keepdims=True)  # too sure of itself
+    setting = calibrate.calibrated(said, targets, mistaken=0.1)
+    calm = setting.of(said)
+    known = targets != 4
+    assert np.mean(calm[known].argmax(axis=1) == 4) == pytest.approx(0.1, abs=0.005)
+    before, _ = calibrate.calibration_error(said, targets)
+    after, bins = calibrate.calibration_error(calm, targets)
+    assert after < 0.4 * before
+    assert sum(count for _, _, count in bins) == 4000
+
+
+def test_the_calibration_is_in_the_file(trained, tmp_path):
+    setting = calibrate.Calibration(0.7, 1.6)
+    layers = trained.folded()
+    pictures = torch.randn(3, 3, 64, 64)
+    expected = setting.of(export.probabilities(layers, pictures).numpy())
+    found = export.probabilities(setting.folded(layers), pictures).numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_labels_are_those_of_the_folders():
+    assert labels.name("garbage_truck") == "garbage truck"
+    assert labels.name("other") == REST
+    assert set(figures.EARLIER) <= {name.replace(" ", "_") for name in labels.WORDNET}
+
+
+def test_classes_that_are_taken_for_each_other_are_neighbours():
+    counts = np.diag([10, 10, 10, 10, 10])
+    counts[0, 3] = counts[3, 1] = 4
+    assert pictures.alike(counts) == [0, 3, 1, 2, 4]
 
 
 def test_the_card_keeps_its_words_and_changes_its_tables(tmp_path):
     page = tmp_path / "README.md"
     page.write_text(f"before\n{card.BEGIN}\nold\n{card.END}\nafter\n")
-    counts = np.array([[3, 1], [0, 2]])
-    result = manifest.Result(top1=5 / 6, top5=1, photos=6)
-    card.insert(page, card.tables(result, counts, ("cat", "dog"), {"grey": (0.5, 0.25)}, 6))
+    shown = card.Card(
+        figures.Figures(top1=0.75, top5=1, found=0.5, mistaken=0.25, area=0.9),
+        None,
+        np.array([[3, 1, 0], [0, 2, 0], [1, 0, 1]]),
+        np.array([1, 1, 1.0]),
+        ("cat", "dog", "something else"),
+        0.034,
+        [(0.62, 0.6, 5), (0.97, 0.95, 3)],
+        {"grey": (0.5, 0.25)},
+        6,
+    )
+    card.insert(page, card.tables(shown))
     text = page.read_text()
     assert text.startswith("before\n")
     assert text.endswith("after\n")
     assert "old" not in text
-    assert "6 photos: top-1 **83.3 %**, top-5 **100.0 %**" in text
-    assert "| cat | 4 | 75.0 % | dog (1) |" in text
-    assert "| dog | 2 | 100.0 % | - |" in text
+    assert "6 photos of 2 classes, mean over the classes: top-1 **75.0 %**" in text
+    assert "2 photos of none of them: **50.0 %**" in text
+    assert "| cat | 4 | 75.0 % | 100.0 % | dog (1) |" in text
+    assert "| dog | 2 | 100.0 % | 100.0 % | - |" in text
+    assert "| something else | 2 | 50.0 % | 100.0 % | cat (1) |" in text
+    assert "expected calibration error 3.4 %" in text
+    assert "| 97.0 % | 95.0 % | 3 |" in text
     assert "| grey | 50.0 % | 25.0 % |" in text

@@ -403,9 +403,9 @@ def test_every_manifest_of_the_catalogue_is_good(path):
     spec = read_manifest(path)
     assert spec.name == path.stem
     if spec.output.kind in {"probabilities", "logits"}:
-        assert spec.labels.classes in {12, 1000}
+        assert spec.labels.classes == (53 if spec.name == "vgg16-mini" else 1000)
         assert spec.accuracy.top1 > 0.5
-        assert all(spec.labels.wordnet)
+        assert all(spec.labels.wordnet) or spec.name == "vgg16-mini"
     elif spec.output.kind == "map":
         assert spec.labels.classes == len(spec.labels.colours) == 21
     else:

@@ -179,13 +179,13 @@ class TestDescribing:
         assert added.spec.output == draft.spec.output
 
     def test_what_the_user_says(self, tmp_path):
-        (tmp_path / "l.txt").write_text("".join(f"class {n}\n" for n in range(12)))
+        (tmp_path / "l.txt").write_text("".join(f"class {n}\n" for n in range(53)))
         wishes = Wishes(preprocess="caffe", labels=tmp_path / "l.txt", resize=80, crop=(64, 64))
         spec = describe(BUILT_IN, name="caffe-like", wishes=wishes).spec
         assert spec.name == "caffe-like"
         assert spec.input.channel_order == "BGR"
         assert (spec.input.resize, spec.input.crop) == (80, (64, 64))
-        assert spec.labels == LabelSet(tuple(f"class {n}" for n in range(12)), ("",) * 12)
+        assert spec.labels == LabelSet(tuple(f"class {n}" for n in range(53)), ("",) * 53)
 
     def test_the_manifest_beside(self):
         beside = read_manifest(MODELS / "vgg16-mini.toml")

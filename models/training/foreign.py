@@ -1,0 +1,73 @@
+"""Pictures of nothing that has a class, made from the photos themselves.
+
+Photos that belong to no class are few. Some more is made of every batch: textures, shuffled
+patches, blends of two photos and plain surfaces, so that "something else" is no list of things.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def made(pixels: Tensor) -> Tensor:
+    """Return one picture of nothing for each of `pixels`, uint8 (N, H, W, 3); kinds take turns."""
+    values = pixels.permute(0, 3, 1, 2).float()
+    kinds = (_texture, _shuffled, _blend, _surface)
+    first = int(torch.randint(0, len(kinds), ()))
+    made = [
+        kinds[(first + row) % len(kinds)](values[row], values[row - 1])
+        for row in range(len(values))
+    ]
+    return torch.stack(made).clamp_(0, 255).byte().permute(0, 2, 3, 1)
+
+
+def _between(low: int, high: int) -> int:
+    return int(torch.randint(low, high + 1, ()))
+
+
+def _sized(picture: Tensor, size: int) -> Tensor:
+    return functional.interpolate(picture[None], (size, size), mode="bilinear", antialias=True)[0]
+
+
+def _texture(picture: Tensor, _: Tensor) -> Tensor:
+    """Return a small cutout, blown up, or repeated with its mirror images."""
+    size = picture.shape[-1]
+    side = _between(size // 8, size // 5)
+    top, left = _between(0, size - side), _between(0, size - side)
+    cutout = picture[:, top : top + side, left : left + side]
+    if _between(0, 1):
+        return _sized(cutout, size)
+    row = torch.cat([cutout, cutout.flip(2)], dim=2)
+    tile = torch.cat([row, row.flip(1)], dim=1)
+    times = -(-size // tile.shape[-1])
+    return tile.repeat(1, times, times)[:, :size, :size]
+
+
+def _shuffled(picture: Tensor, _: Tensor) -> Tensor:
+    """Return the patches of a 4 x 4, 5 x 5 or 8 x 8 grid in another order."""
+    size = picture.shape[-1]
+    across = (4, 5, 8)[_between(0, 2)]
+    side = size // across
+    patches = picture[:, : side * across, : side * across].unfold(1, side, side)
+    patches = patches.unfold(2, side, side).flatten(1, 2)[:, torch.randperm(across**2)]
+    rows = patches.unflatten(1, (across, across)).permute(0, 1, 3, 2, 4)
+    return _sized(rows.reshape(3, side * across, side * across), size)
+
+
+def _blend(picture: Tensor, other: Tensor) -> Tensor:
+    """Return two photos laid over each other, one of them upside down, strongly blurred."""
+    both = (picture + other.flip(1)) / 2
+    size = both.shape[-1]
+    return _sized(_sized(both, _between(6, 16)), size)
+
+
+def _surface(picture: Tensor, other: Tensor) -> Tensor:
+    """Return a gradient between two colours of the photos, with noise or without."""
+    size = picture.shape[-1]
+    row, column = _between(0, size - 1), _between(0, size - 1)
+    start, end = picture[:, row, column], other[:, column, row]
+    steps = torch.linspace(-1, 1, size)
+    angle = 6.28 * torch.rand(())
+    slope = (steps[:, None] * angle.sin() + steps * angle.cos()) * torch.rand(()) / 2 + 0.5
+    surface = torch.lerp(start[:, None, None], end[:, None, None], slope)
+    return surface + 60 * torch.rand(()) ** 2 * torch.randn_like(surface)
