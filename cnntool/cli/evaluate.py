@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING, Any, Self
 
 import click

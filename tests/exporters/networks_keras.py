@@ -23,13 +23,11 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 APPLICATIONS = [
-    "ConvNeXtTiny",
     "DenseNet121",
-    "EfficientNetB0",
-    "EfficientNetV2B0",
     "InceptionV3",
     "MobileNet",
     "MobileNetV2",
+    "MobileNetV3Large",
     "MobileNetV3Small",
     "NASNetMobile",
     "ResNet50",
