@@ -20,7 +20,7 @@ from .names import (
     split_count,
     uncounted,
 )
-from .operators import KINDS
+from .operators import FACTORS, KERNEL, KINDS
 from .scopes import Scopes
 
 if TYPE_CHECKING:
@@ -155,12 +155,12 @@ class Index:
                 yield name, not node.name
 
     def _enter_weights(self) -> None:
+        others = self._flow.data | self._layers_of_constants()
         for row in self._rows:
             for index in row.members:
                 node = self._graph.nodes[index]
                 for tensor in node.inputs:
-                    data = tensor in self._flow.data
-                    behind = () if data else self._flow.weights_behind(tensor) or ()
+                    behind = () if tensor in others else self._flow.weights_behind(tensor) or ()
                     for name in behind:
                         _enter(self._by_weight, name, row)
                         module = owner(plain(name))
@@ -168,6 +168,15 @@ class Index:
                             _enter(self._by_owner, module, row)
             for module in self._owners(row):
                 _enter(self._by_owner, module, row)
+
+    def _layers_of_constants(self) -> set[str]:
+        """List what convolutions and products make of constants alone: their weights are theirs."""
+        found: set[str] = set()
+        for node in self._graph.nodes:
+            works = node.op in KERNEL or node.op in FACTORS
+            if (works or not found.isdisjoint(node.inputs)) and result(node) not in self._flow.data:
+                found.update(node.outputs)
+        return found
 
     def _is_near(self, module: str, row: Layer, index: int) -> bool:
         """Tell whether a weight's module can be the one of a node, where PyTorch notes it.

@@ -43,6 +43,8 @@ SAVED = ["MobileNet", "MobileNetV2", "ResNet50V2", "Xception"]
 """Which go by way of a SavedModel, too; it says ``StatefulPartitionedCall`` before every name."""
 
 SIDE = 96
+LARGER = {"InceptionV3": 160}
+"""Where that would leave maps of one value, which a batch norm of theirs makes too large."""
 
 
 def names() -> list[str]:
@@ -68,7 +70,8 @@ def build(name: str) -> tuple[Any, np.ndarray]:
     keras.utils.set_random_seed(sum(map(ord, name)))
     rest = name.partition(".")[2]
     if rest in APPLICATIONS:
-        model = getattr(keras.applications, rest)(weights=None, input_shape=(SIDE, SIDE, 3))
+        side = LARGER.get(rest, SIDE)
+        model = getattr(keras.applications, rest)(weights=None, input_shape=(side, side, 3))
     else:
         model = NETWORKS[rest](keras)
     picture = np.random.default_rng(0).normal(size=(1, *model.input_shape[1:])).astype("f4")

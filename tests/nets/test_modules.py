@@ -561,3 +561,19 @@ def test_many_modules_and_calls_take_no_time(layers):
         for turn in range(300)
     ]
     assert "no layer is called 'b'" in refusal(layers(deep), "b")
+
+
+@pytest.mark.parametrize("query", ["attn.bias", "attn.bias.weight"])
+def test_what_is_made_of_constants_alone_is_not_the_layer_that_takes_it(layers, query):
+    table, kernel = weight("table", 4, 4), weight("attn.bias.weight", 4, 4)
+    found = layers(
+        [
+            scripted("MatMul", "table attn.bias.weight", "/attn/bias/MatMul"),
+            scripted("Sigmoid", "/attn/bias/MatMul", "/attn/Sigmoid"),
+            scripted("Add", "x /attn/Sigmoid", "/attn/Add"),
+            scripted("Relu", "/attn/Add", "/relu/Relu"),
+        ],
+        [table, kernel],
+    )
+    assert meant(found, "attn") == "/attn/Add"
+    assert f"no layer is called '{query}'" in refusal(found, query)
