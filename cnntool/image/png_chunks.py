@@ -165,6 +165,7 @@ def _matters(file: BinaryIO, kind: bytes, offset: int, *, late: bool) -> bool:
 
 def _walk(source: Source, file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     """Yield type, offset and length of every chunk before the last; `file` is moved in between."""
+    met = set()
     while True:
         head = file.read(8)
         if len(head) < 8:
@@ -175,6 +176,10 @@ def _walk(source: Source, file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         if kind == b"IEND":
             _body(source, file, kind, length)
             return
+        if kind in met:
+            raise source.error(f"damaged PNG: two chunks {kind.decode()}")
+        if kind in {b"IHDR", b"PLTE"}:
+            met.add(kind)
         yield kind, file.tell(), length
 
 

@@ -107,8 +107,11 @@ class Reader(ABC):
         row = 0
         for strip in strips:
             self._check_finite(strip, row)
-            yield strip
             row += len(strip)
+            if row == self.info.height:
+                for _ in strips:  # what comes behind the last row may still say that it is damaged
+                    pass
+            yield strip
 
     def read(self) -> NDArray[Any]:
         """Return the whole picture: (height, width, samples). This can be done once."""

@@ -39,6 +39,8 @@ def _pillow(body: bytes, pixels: np.ndarray, info: ImageInfo):
         opened.load()
         if opened.mode in {"CMYK", "YCbCr", "LAB", "HSV", "F", "I"}:
             return None
+        if opened.mode == "1" and "transparency" in opened.info:  # of the key libpng takes one bit
+            return None
         image = ImageOps.exif_transpose(opened)
         if image.mode.startswith("I;16"):
             return (pixels[..., 0], np.asarray(image)) if info.samples == 1 else None
@@ -67,6 +69,8 @@ def _tifffile(body: bytes, pixels: np.ndarray, info: ImageInfo):
         page = file.pages[0]
         if len(page.databytecounts) != len(page.dataoffsets) or 0 in page.databytecounts:
             return None  # it takes them for empty
+        if page.planarconfig not in {1, 2}:  # of another type: libtiff passes over it
+            return None
         if page.photometric not in {1, 2} or page.tags.get(274) or page.dtype.kind not in "uf":
             return None
         if page.extrasamples and page.extrasamples[0] == 1:  # colours times alpha

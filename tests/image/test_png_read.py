@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -233,7 +234,17 @@ def test_checksums_behind_the_last_row_are_verified(rows):
         pytest.raises(InputError, match="checksum"),
         open_reader(io.BytesIO(wrong), name="test") as reader,
     ):
-        list(reader.strips(rows))
+        list(islice(reader.strips(rows), -(-2 // rows)))  # who takes the rows alone gets to know
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"PLTE"])
+def test_a_second_header_or_palette_is_refused(kind):
+    palette = header(1, 1, 8, 3) + chunk(b"PLTE", bytes(3))
+    again = header(1, 1, 8, 3) if kind == b"IHDR" else chunk(b"PLTE", bytes(6))
+    pixels = chunk(b"IDAT", zlib.compress(bytes(2))) + END
+    assert read(SIGNATURE + palette + pixels)[0].shape == (1, 1, 3)
+    with pytest.raises(InputError, match=f"two chunks {kind.decode()}"):
+        read(SIGNATURE + palette + again + pixels)
 
 
 def test_bands_do_not_show(monkeypatch):
