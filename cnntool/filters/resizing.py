@@ -16,7 +16,7 @@ import numpy as np
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -47,7 +47,8 @@ _CURVES: dict[str, tuple[Callable[[NDArray[np.float64]], NDArray[np.float64]], i
 """Weight by distance, and the distance from which on it is 0."""
 
 _BLOCK = 1024
-"""Outputs that are made at once: for all of them, weights may take more memory than the result."""
+"""Rows, and columns, that are made at once: for all of them, the weights and what is resized along
+one axis may take more memory than the result."""
 
 _PIECE = 1 << 20
 """Values that are added up at once where an output is made of more inputs than that many."""
@@ -107,28 +108,41 @@ def resize(
         return nearest
     small = maps.dtype.name in {"uint8", "uint16", "float16", "float32"}
     dtype = np.dtype(np.float32 if small else np.float64)
-    down = _along(maps, shape[0], method, dtype, antialias=antialias)
-    across = _along(down.swapaxes(0, 1), shape[1], method, dtype, antialias=antialias)
-    return np.ascontiguousarray(across.swapaxes(0, 1))
+    found = np.empty((*shape, maps.shape[2]), dtype)
+    for rows in _blocks(shape[0]):
+        down = _some(maps, rows, shape[0], method, dtype, antialias=antialias).swapaxes(0, 1)
+        for columns in _blocks(shape[1]):
+            part = _some(down, columns, shape[1], method, dtype, antialias=antialias)
+            found[rows, columns] = part.swapaxes(0, 1)
+    return found
 
 
-def _along(
-    values: NDArray[Any], out: int, method: str, dtype: np.dtype[Any], *, antialias: bool
+def _blocks(out: int) -> Iterator[slice]:
+    """Cut outputs into those that are made at once."""
+    for start in range(0, out, _BLOCK):
+        yield slice(start, min(start + _BLOCK, out))
+
+
+def _some(
+    values: NDArray[Any],
+    outputs: slice,
+    out: int,
+    method: str,
+    dtype: np.dtype[Any],
+    *,
+    antialias: bool,
 ) -> NDArray[Any]:
-    """Resize the first axis."""
+    """Make some of the outputs along the first axis."""
     size = len(values)
     spread = max(1.0, size / out) if antialias else 1.0
-    found = np.zeros((out, *values.shape[1:]), dtype)
+    centres = (np.arange(outputs.start, outputs.stop) + 0.5) * size / out
     if spread > _BLOCK:
-        for output in range(out):
-            found[output] = _mean(values, (output + 0.5) * size / out, method, spread)
-        return found
-    for start in range(0, out, _BLOCK):
-        part = found[start : start + _BLOCK]
-        centres = (np.arange(start, start + len(part)) + 0.5) * size / out
-        places, weights = _weights(centres, size, method, spread)
-        for place, weight in zip(places.T, weights.T.astype(dtype), strict=True):
-            part += weight[:, None, None] * values[place]
+        means = [_mean(values, centre, method, spread) for centre in centres]
+        return np.stack(means).astype(dtype)
+    found = np.zeros((len(centres), *values.shape[1:]), dtype)
+    places, weights = _weights(centres, size, method, spread)
+    for place, weight in zip(places.T, weights.T.astype(dtype), strict=True):
+        found += weight[:, None, None] * values[place]
     return found
 
 
