@@ -13,6 +13,7 @@ from torch.nn import functional
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
 LUMA = (0.299, 0.587, 0.114)
+BLUR_WIDTH = 160  # pixels: the width at which sigma is 0.5 to 2.2
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class Strength:
         Largest rotation of half of the pictures, degrees.
     colour : float
         Brightness, contrast and saturation vary by a factor of 1 - colour .. 1 + colour.
-    grey, coarse, noise, erase, mix : float
+    grey, coarse, noise, erase, mix, blur : float
         Probability that a picture turns grey, that a batch is seen at half resolution or gets
-        noise, that a rectangle is erased, and that a batch is mixed with itself in another order.
+        noise, that a rectangle is erased, that a batch is mixed with itself in another order, and
+        that a picture is blurred.
     """
 
     area: float = 0.35
@@ -43,6 +45,7 @@ class Strength:
     noise: float = 0.1
     erase: float = 0.2
     mix: float = 0.3
+    blur: float = 0.0
 
 
 def normalised(pixels: Tensor) -> Tensor:
@@ -55,6 +58,9 @@ def varied(pixels: Tensor, size: int, strength: Strength) -> Tensor:
     """Return random views (N, 3, size, size), normalised, of uint8 pictures (N, H, W, 3)."""
     count = len(pixels)
     values = pixels.permute(0, 3, 1, 2).float().contiguous()
+    blurred = torch.nonzero(torch.rand(count) < strength.blur).flatten()
+    if len(blurred):
+        values[blurred] = _blurred(values[blurred])
     if pixels.shape[1] >= 2 * size or _chance(strength.coarse):
         values = functional.avg_pool2d(values, 2)
     grid = _crops(count, size, strength)
@@ -93,6 +99,16 @@ def _chance(probability: float) -> bool:
 
 def _uniform(count: int, low: float, high: float) -> Tensor:
     return torch.empty(count).uniform_(low, high)
+
+
+def _blurred(values: Tensor) -> Tensor:
+    """Return square pictures (N, 3, S, S), each blurred by a Gaussian of its own width."""
+    side = values.shape[-1]
+    sigma = _uniform(len(values), 0.5, 2.2)[:, None, None] * (side / BLUR_WIDTH)
+    steps = torch.arange(side)
+    weights = torch.exp(-0.5 * ((steps - steps[:, None]) / sigma) ** 2)
+    weights = (weights / weights.sum(dim=2, keepdim=True))[:, None]
+    return weights @ values @ weights.mT
 
 
 def _crops(count: int, size: int, strength: Strength) -> Tensor:

@@ -2,6 +2,7 @@
 
 Photos that belong to no class are few. Some more is made of every batch: textures, shuffled
 patches, blends of two photos and plain surfaces, so that "something else" is no list of things.
+Most are as sharp as photos: were they smooth, every blurred photo would be taken for one of them.
 """
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional
 def made(pixels: Tensor) -> Tensor:
     """Return one picture of nothing for each of `pixels`, uint8 (N, H, W, 3); kinds take turns."""
     values = pixels.permute(0, 3, 1, 2).float()
-    kinds = (_texture, _shuffled, _blend, _surface)
+    kinds = (_texture, _shuffled, _blend, _texture, _shuffled, _blend, _surface)
     first = int(torch.randint(0, len(kinds), ()))
     made = [
         kinds[(first + row) % len(kinds)](values[row], values[row - 1])
@@ -21,22 +22,43 @@ def made(pixels: Tensor) -> Tensor:
     return torch.stack(made).clamp_(0, 255).byte().permute(0, 2, 3, 1)
 
 
+def recombined(pixels: Tensor) -> Tensor:
+    """Return photos of no class, uint8 (N, H, W, 3), cut closer or with a part of another."""
+    size = pixels.shape[1]
+    found = pixels.clone()
+    for row in range(len(pixels)):
+        kind = _between(0, 3)
+        side = _between(size // 3, 2 * size // 3)
+        top, left, down, right = (_between(0, size - side) for _ in range(4))
+        cutout = pixels[row - 1, top : top + side, left : left + side]
+        if kind == 0:
+            found[row, down : down + side, right : right + side] = cutout
+        elif kind == 1:
+            cutout = pixels[row, top : top + side, left : left + side].permute(2, 0, 1)
+            large = _sized(cutout.float(), size, "bicubic")
+            found[row] = large.clamp_(0, 255).byte().permute(1, 2, 0)
+    return found
+
+
 def _between(low: int, high: int) -> int:
     return int(torch.randint(low, high + 1, ()))
 
 
-def _sized(picture: Tensor, size: int) -> Tensor:
-    return functional.interpolate(picture[None], (size, size), mode="bilinear", antialias=True)[0]
+def _sized(picture: Tensor, size: int, mode: str = "bilinear") -> Tensor:
+    smooth = mode != "nearest"
+    return functional.interpolate(picture[None], (size, size), mode=mode, antialias=smooth)[0]
 
 
 def _texture(picture: Tensor, _: Tensor) -> Tensor:
-    """Return a small cutout, blown up, or repeated with its mirror images."""
+    """Return a small cutout, blown up (mostly sharpened), or repeated with its mirror images."""
     size = picture.shape[-1]
-    side = _between(size // 8, size // 5)
+    side = _between(size // 8, size // 4)
     top, left = _between(0, size - side), _between(0, size - side)
     cutout = picture[:, top : top + side, left : left + side]
     if _between(0, 1):
-        return _sized(cutout, size)
+        large = _sized(cutout, size, ("nearest", "bicubic", "bicubic")[_between(0, 2)])
+        smooth = _sized(_sized(large, side // 2), size)
+        return large + 2 * torch.rand(()) * (large - smooth)
     row = torch.cat([cutout, cutout.flip(2)], dim=2)
     tile = torch.cat([row, row.flip(1)], dim=1)
     times = -(-size // tile.shape[-1])
@@ -44,9 +66,9 @@ def _texture(picture: Tensor, _: Tensor) -> Tensor:
 
 
 def _shuffled(picture: Tensor, _: Tensor) -> Tensor:
-    """Return the patches of a 4 x 4, 5 x 5 or 8 x 8 grid in another order."""
+    """Return the patches of a grid of 3 x 3 to 16 x 16 in another order."""
     size = picture.shape[-1]
-    across = (4, 5, 8)[_between(0, 2)]
+    across = (3, 4, 5, 6, 8, 10, 16)[_between(0, 6)]
     side = size // across
     patches = picture[:, : side * across, : side * across].unfold(1, side, side)
     patches = patches.unfold(2, side, side).flatten(1, 2)[:, torch.randperm(across**2)]
@@ -55,10 +77,10 @@ def _shuffled(picture: Tensor, _: Tensor) -> Tensor:
 
 
 def _blend(picture: Tensor, other: Tensor) -> Tensor:
-    """Return two photos laid over each other, one of them upside down, strongly blurred."""
+    """Return two photos laid over each other, one of them upside down; one in six blurred."""
     both = (picture + other.flip(1)) / 2
     size = both.shape[-1]
-    return _sized(_sized(both, _between(6, 16)), size)
+    return both if _between(0, 5) else _sized(_sized(both, _between(6, 16)), size)
 
 
 def _surface(picture: Tensor, other: Tensor) -> Tensor:
@@ -70,4 +92,4 @@ def _surface(picture: Tensor, other: Tensor) -> Tensor:
     angle = 6.28 * torch.rand(())
     slope = (steps[:, None] * angle.sin() + steps * angle.cos()) * torch.rand(()) / 2 + 0.5
     surface = torch.lerp(start[:, None, None], end[:, None, None], slope)
-    return surface + 60 * torch.rand(()) ** 2 * torch.randn_like(surface)
+    return surface + 60 * torch.rand(()) * torch.randn_like(surface)

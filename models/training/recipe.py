@@ -1,6 +1,6 @@
 """Every number of the training in one place."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from augment import Strength
 
@@ -23,8 +23,11 @@ class Stage:
         Label smoothing.
     evenness : float
         How far classes of different size are drawn alike: 0 draws photos, 1 draws classes.
-    rate : float or None
-        Of a stage of one epoch after the others: the share of the peak rates that it falls from.
+    rate : (float, float) or None
+        Of a stage of one epoch after the others: the shares of the peak rates that it falls from
+        and to.
+    average : float
+        Decay of the running average of the weights.
     """
 
     epochs: int
@@ -34,7 +37,8 @@ class Stage:
     foreign: float = 0.09
     smoothing: float = 0.1
     evenness: float = 0.5
-    rate: float | None = None
+    rate: tuple[float, float] | None = None
+    average: float = 0.998
 
 
 @dataclass(frozen=True)
@@ -63,8 +67,8 @@ class Recipe:
         Epochs in which the rates rise at the start and fall at the end, both along a line.
     dropout : float
         Before the dense layer.
-    average : float
-        Decay of the running average of the weights.
+    met : int
+        The epoch whose averaged weights the last ones are averaged with, half and half; 0: none.
     aside : float
         Share of each class of ``train`` that is kept for choices.
     mistaken : float
@@ -85,9 +89,9 @@ class Recipe:
     warm_up: float = 0.5
     cool_down: float = 10
     dropout: float = 0.1
-    average: float = 0.998
+    met: int = 0
     aside: float = 0.08
-    mistaken: float = 0.043
+    mistaken: float = 0.045
     seed: int = 16
 
     @property
@@ -99,7 +103,7 @@ class Recipe:
         """Return the share of the peak rates in `epoch`, of which the share `done` is over."""
         alone = self.stage(epoch).rate
         if alone is not None:
-            return alone * (1 - done)
+            return alone[0] + done * (alone[1] - alone[0])
         progress = epoch + done
         left = sum(stage.epochs for stage in self.stages if stage.rate is None) - progress
         return min(1.0, progress / self.warm_up, left / self.cool_down)
@@ -115,6 +119,11 @@ class Recipe:
 
 MILD = Strength(area=0.45, turn=10, grey=0.05, erase=0.0, mix=0.1)
 GENTLE = Strength(area=0.4, colour=0.25, erase=0.0, mix=0.0)
+STEADY = replace(MILD, blur=0.25)
+LAST = Stage(
+    1, 144, STEADY, share=0.85, foreign=0.2, smoothing=0.05, evenness=-0.2, rate=(0.3, 0.21),
+    average=0.995,
+)  # fmt: skip
 
 RECIPES = {
     "full": Recipe(
@@ -127,15 +136,22 @@ RECIPES = {
             Stage(2, 96, MILD, share=1.5, foreign=0.12, smoothing=0.05, evenness=0.2),
             Stage(1, 96, MILD, share=1.5, foreign=0.15, smoothing=0.05, evenness=0.0),
             Stage(1, 128, GENTLE, share=1.5, foreign=0.15, smoothing=0.05, evenness=0.0),
-            Stage(1, 128, MILD, share=1.7, foreign=0.18, smoothing=0.05, evenness=0.0, rate=0.25),
-            Stage(1, 144, MILD, share=1.3, foreign=0.18, smoothing=0.05, evenness=0.0, rate=0.2),
+            Stage(
+                1, 128, MILD, share=1.7, foreign=0.18, smoothing=0.05, evenness=0.0, rate=(0.25, 0)
+            ),
+            Stage(
+                1, 144, MILD, share=1.3, foreign=0.18, smoothing=0.05, evenness=0.0, rate=(0.2, 0)
+            ),
+            LAST,
+            replace(LAST, share=0.75, rate=(0.21, 0.08)),
+            replace(LAST, share=0.5, rate=(0.08, 0.0)),
         ),
+        met=16,
     ),
     "quick": Recipe(
         widths=(16, 32, 64, 128, 192),
-        stages=(Stage(3, 64), Stage(2, 96, strength=GENTLE)),
+        stages=(Stage(3, 64, average=0.99), Stage(2, 96, strength=GENTLE, average=0.99)),
         warm_up=1,
         cool_down=4,
-        average=0.99,
     ),
 }

@@ -13,7 +13,7 @@ import torch
 from augment import mixed, normalised, varied
 from export import Layers
 from figures import Figures
-from foreign import made
+from foreign import made, recombined
 from network import MiniVgg
 from numpy.typing import NDArray
 from optimiser import Average, Muon
@@ -84,7 +84,7 @@ def started(recipe: Recipe, classes: int, kept: int) -> Run:
             [{"params": offsets}, head], lr=recipe.sgd, momentum=recipe.momentum, nesterov=True
         ),
     ]
-    return Run(network, Average(network, recipe.average), optimisers, kept)
+    return Run(network, Average(network, recipe.stage(0).average), optimisers, kept)
 
 
 def train(recipe: Recipe, photos: Photos, checkpoint: Path, start: Layers | None) -> MiniVgg:
@@ -101,7 +101,6 @@ def train(recipe: Recipe, photos: Photos, checkpoint: Path, start: Layers | None
     start : dict or None
         Layers of a network whose convolutions are taken over, or none to begin at random.
     """
-    small = halved(photos, checkpoint.with_name("half.u8"))
     rows, aside = split(photos.targets, share=recipe.aside, seed=recipe.seed)
     run = started(recipe, len(photos.labels), recipe.kept if start else 0)
     if checkpoint.exists():
@@ -110,22 +109,35 @@ def train(recipe: Recipe, photos: Photos, checkpoint: Path, start: Layers | None
         size = recipe.stage(0).size
         some = on_device(photos.pixels[0, rows[:: len(rows) // 256]])
         run.network.begin_with(start, varied(some, size, recipe.stage(0).strength))
-        run.average = Average(run.network, recipe.average)
+        run.average = Average(run.network, recipe.stage(0).average)
     while run.epoch < recipe.epochs:
         began = time.process_time()
         size = recipe.stage(run.epoch).size
-        near = size <= small.pixels.shape[2]
-        loss = _epoch(run, recipe, small if near else photos, rows)
+        small = 2 * size <= photos.pixels.shape[2]
+        shown = halved(photos, checkpoint.with_name("half.u8")) if small else photos
+        loss = _epoch(run, recipe, shown, rows)
         run.epoch += 1
         run.seconds += time.process_time() - began
         run.save(checkpoint)
+        if run.epoch == recipe.met:
+            run.save(_met(recipe, checkpoint))
         logits = answers(run.averaged(recipe, len(photos.labels)), photos, aside, size)
         LOG.info(
             "epoch %d of %d, %d pixels: loss %.3f, aside %s, %.0f s of CPU",
             run.epoch, recipe.epochs, size, loss,
             Figures.of(logits.softmax(dim=1).cpu().numpy(), photos.targets[aside]), run.seconds,
         )  # fmt: skip
+    if recipe.met:
+        earlier = torch.load(_met(recipe, checkpoint), weights_only=True)["average"]
+        run.average.state = {
+            name: torch.lerp(value, earlier[name], 0.5) if value.is_floating_point() else value
+            for name, value in run.average.state.items()
+        }
     return run.averaged(recipe, len(photos.labels))
+
+
+def _met(recipe: Recipe, checkpoint: Path) -> Path:
+    return checkpoint.with_stem(f"{checkpoint.stem}{recipe.met}")
 
 
 def _drawn(stage: Stage, made: float, photos: Photos, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -151,6 +163,7 @@ def _epoch(run: Run, recipe: Recipe, photos: Photos, rows: NDArray[np.int64]) ->
     order = _drawn(stage, recipe.made, photos, rows)
     steps = len(order) // recipe.batch
     share = recipe.made / (recipe.made + stage.foreign)
+    run.average.decay = stage.average
     run.network.train()
     total = 0.0
     bar = Bar(f"epoch {run.epoch + 1}/{recipe.epochs}", steps)
@@ -173,7 +186,8 @@ def _epoch(run: Run, recipe: Recipe, photos: Photos, rows: NDArray[np.int64]) ->
 
 
 def _with_made(pixels: Tensor, foreign: Tensor, share: float) -> Tensor:
-    """Put pictures of nothing in the place of a share of the photos of no class."""
+    """Vary the photos of no class, and put pictures of nothing in the place of a share of them."""
+    pixels[foreign] = recombined(pixels[foreign])
     places = torch.nonzero(foreign & (torch.rand(len(foreign)) < share)).flatten()
     if len(places):
         sources = torch.nonzero(~foreign).flatten()[: len(places)]

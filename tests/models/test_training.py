@@ -165,11 +165,11 @@ def test_rates_rise_stay_and_fall():
     assert plan.rate(9, 1) == 0
     assert plan.rate(0, 0.5) == 0.25
     assert [plan.stage(epoch).size for epoch in (0, 3, 4, 9)] == [64, 64, 96, 96]
-    longer = replace(plan, stages=(*plan.stages, recipe.Stage(1, 128, rate=0.5)))
+    longer = replace(plan, stages=(*plan.stages, recipe.Stage(1, 128, rate=(0.5, 0.1))))
     assert [longer.rate(epoch, 0) for epoch in range(10)] == [
         plan.rate(epoch, 0) for epoch in range(10)
     ]
-    assert [longer.rate(10, done) for done in (0, 0.5, 1)] == [0.5, 0.25, 0]
+    assert [longer.rate(10, done) for done in (0, 0.5, 1)] == pytest.approx([0.5, 0.3, 0.1])
 
 
 def folder_of_photos(folder):
@@ -220,6 +220,33 @@ def test_draws_are_as_even_as_asked_and_have_the_share_of_no_class():
         assert many / few == pytest.approx(ratio, rel=0.1)
         times = np.bincount(drawn)[targets == 1]
         assert times.max() - times.min() <= 1
+
+
+def test_a_blurred_view_is_as_smooth_as_scipy_makes_it():
+    ndimage = pytest.importorskip("scipy.ndimage", reason="the Gaussian to compare with")
+    torch.manual_seed(0)
+    values = torch.rand(3, 3, 160, 160)
+    found = augment._blurred(values)
+    torch.manual_seed(0)
+    torch.rand(3, 3, 160, 160)
+    sigmas = torch.empty(3).uniform_(0.5, 2.2)
+    for one, plain, sigma in zip(found, values, sigmas.tolist(), strict=True):
+        expected = ndimage.gaussian_filter(plain.numpy(), (0, sigma, sigma), truncate=8)
+        inside = np.s_[:, 10:-10, 10:-10]
+        np.testing.assert_allclose(one.numpy()[inside], expected[inside], atol=1e-5)
+
+
+def test_photos_of_no_class_stay_made_of_themselves():
+    torch.manual_seed(1)
+    levels = torch.arange(40, 200, 10, dtype=torch.uint8)
+    pixels = levels[:, None, None, None].expand(-1, 160, 160, 3).contiguous()
+    found = foreign.recombined(pixels)
+    whole = [bool((one == level).all()) for one, level in zip(found, levels, strict=True)]
+    assert 0 < sum(whole) < 16
+    for row, one in enumerate(found):
+        near = torch.stack([one.int() - levels[row], one.int() - levels[row - 1]]).abs()
+        assert near.amin(dim=0).max() <= 1
+    assert (pixels == levels[:, None, None, None]).all()
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -285,6 +312,12 @@ def test_a_run_learns_stops_and_goes_on(tmp_path):
     assert saved["epoch"] == 1
     found = train.train(whole, given, tmp_path / "run.pt", None)
     assert torch.load(tmp_path / "run.pt", weights_only=True)["epoch"] == 2
+    met = train.train(replace(whole, met=1), given, tmp_path / "met.pt", None)
+    ends = [
+        torch.load(tmp_path / name, weights_only=True)["average"] for name in ("met1.pt", "met.pt")
+    ]
+    weight = "predictions.weight"
+    torch.testing.assert_close(met.state_dict()[weight], (ends[0][weight] + ends[1][weight]) / 2)
     logits = train.answers(found, given, np.arange(4), 32)
     assert logits.shape == (4, 3)
     assert torch.isfinite(logits).all()
