@@ -56,6 +56,21 @@ def test_a_convolution_loads_no_scipy(tmp_path, samples):
     assert (tmp_path / "o.png").exists()
 
 
+@pytest.mark.parametrize("command", [["classify"], ["activations", "--all", "--stats-only"]])
+def test_the_process_of_a_network_starts_before_numpy_is_imported(command, samples):
+    """Both import what they need side by side then."""
+    arguments = [*command, "-q", str(samples / "cat.png")]
+    code = f"""
+def hook(event, _):
+    starts = event in ("os.posix_spawn", "subprocess.Popen")
+    if starts and not {{"early", "late"}} & {{*sys.modules}}:
+        sys.modules["late" if "numpy" in sys.modules else "early"] = sys
+sys.addaudithook(hook)
+from cnntool.cli.main import run
+assert run({arguments!r}) == 0"""
+    assert loaded(code) & {"late", "early"} == {"early"}
+
+
 def test_a_matrix_loads_no_pillow(samples):
     arguments = ["filter", "-k", "box", str(samples / "matrix.csv")]
     found = loaded(f"from cnntool.cli.main import run; assert run({arguments!r}) == 0")

@@ -80,7 +80,7 @@ def command(
     paths = inputs_or_stdin(inputs)
     form = "jsonl" if as_json else format_name or ("table" if sys.stdout.isatty() else "tsv")
     from cnntool.cli.network import Network
-    from cnntool.nets.meaning import CLASSES
+    from cnntool.nets.spec import CLASSES
 
     with Network(
         model,

@@ -89,8 +89,8 @@ def command(
     from cnntool.cli.classify import answers
     from cnntool.cli.network import Network
     from cnntool.cli.pictures import Pictures
-    from cnntool.nets.meaning import CLASSES
     from cnntool.nets.preprocess import prepare
+    from cnntool.nets.spec import CLASSES
 
     with (
         _Confusion(confusion, overwrite=overwrite) as matrix,

@@ -72,7 +72,7 @@ def command(
     naming = Naming(output, "run", several=is_several(paths))
     from cnntool.cli.network import Network
     from cnntool.cli.pictures import Pictures
-    from cnntool.nets.meaning import PICTURES
+    from cnntool.nets.spec import PICTURES
 
     with Network(model, wishes(settings), session_settings(settings), suits=PICTURES) as network:
         network.open()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.labels import LabelSet, read_labels
 from cnntool.nets.meaning import (
-    CLASSES,
     IMAGENET,
     as_numbers,
     classes_of,
@@ -22,7 +21,7 @@ from cnntool.nets.meaning import (
 )
 from cnntool.nets.recipes import BYTES, RECIPES, Wishes, fields, wished
 from cnntool.nets.scaling import keras_network, levels, opening
-from cnntool.nets.spec import DTYPES, InputSpec, OutputSpec
+from cnntool.nets.spec import CLASSES, DTYPES, InputSpec, OutputSpec
 
 if TYPE_CHECKING:
     from cnntool.nets.graph import Graph, TensorInfo

@@ -10,19 +10,13 @@ from cnntool.errors import ModelError
 from cnntool.nets.labels import LabelSet, read_labels
 from cnntool.nets.places import shipped_models
 from cnntool.nets.scaling import PASSING, levels
-from cnntool.nets.spec import OutputSpec
+from cnntool.nets.spec import CLASSES, PICTURES, OutputSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnntool.nets.graph import Graph, TensorInfo
     from cnntool.nets.spec import ModelSpec
-
-CLASSES = frozenset({"probabilities", "logits"})
-"""Kinds of outputs that are class scores."""
-
-PICTURES = frozenset({"image", "map"})
-"""Kinds of outputs that can be seen."""
 
 IMAGENET = {1000, 1001}
 """ImageNet's classes, without and with one before them for what is none."""

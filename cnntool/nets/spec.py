@@ -27,6 +27,12 @@ KINDS = ("probabilities", "logits", "image", "map", "other")
 """Outputs: two forms of class scores, a picture, a class for every pixel (or a score for each), and
 numbers that are none of these: boxes, a code, a single value."""
 
+CLASSES = frozenset({"probabilities", "logits"})
+"""Kinds of outputs that are class scores."""
+
+PICTURES = frozenset({"image", "map"})
+"""Kinds of outputs that can be seen."""
+
 
 class InputSpec(NamedTuple):
     """How a picture becomes the input tensor. Pairs are (rows, columns).
