@@ -156,6 +156,12 @@ class Layers:
             found = self._index.glob(query, at)
             if found:
                 return tuple(self._resolved(query, hit)._replace(is_name=False) for hit in found)
+        if self._index.is_constant(query):
+            raise ModelError(
+                f"{query!r} is made of constants alone: it is no layer that an input reaches",
+                source=self._name,
+                hint=self._see(),
+            )
         raise ModelError(f"no layer is called {query!r}", source=self._name, hint=self._hint(query))
 
     def _resolved(self, query: str, hit: Hit) -> Resolved:

@@ -321,6 +321,13 @@ class Index:
             row = rows[number - (number > 0)]
             yield Hit(row.at(at), row)
 
+    def is_constant(self, module: str) -> bool:
+        """Tell whether a module works on constants alone."""
+        return any(
+            place is not None and module in place.modules and result(node) not in self._flow.data
+            for node, place in zip(self._graph.nodes, self._scopes.places, strict=True)
+        )
+
     def hides(self, tensor: str) -> bool:
         """Tell whether the name of a tensor means another one, of a module that is called so."""
         return any(hit.tensor != tensor for hit in self._module(tensor, "post"))
