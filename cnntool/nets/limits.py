@@ -16,6 +16,9 @@ MIB = 1 << 20
 _LONGEST = 1e8
 """Seconds that a timer of the system can count."""
 
+_AGAIN = 0.05
+"""Seconds until the timer speaks again: a finaliser, say, swallows what it raises."""
+
 
 def inherited() -> int | None:
     """Return the bytes of address space that whoever started this process allows it."""
@@ -81,7 +84,7 @@ def hold_time(seconds: float, name: str) -> Iterator[None]:
         )
 
     before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST))
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST), _AGAIN)
     try:
         yield
     finally:
