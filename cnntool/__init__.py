@@ -1,3 +1,3 @@
 """cnntool filters images with classic kernels, from the shell."""
 
-__version__ = "0.1.0"
+from cnntool.version import __version__ as __version__

@@ -269,7 +269,7 @@ def test_without_pooch_it_says_what_to_install(known, store, monkeypatch):
 
 
 def test_it_says_who_asks(known, server):
-    from cnntool import __version__
+    from cnntool.version import __version__
 
     server.agents.clear()
     pull(known("good"), limits=CALM)
