@@ -18,7 +18,7 @@ from mischief import CONTENT, SHA256, serving
 from cnntool.errors import DownloadError, OutputError
 from cnntool.nets import catalog, download
 from cnntool.nets.download import Limits, Listener, pull
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import manifest_text
 from cnntool.nets.spec import InputSpec, ModelSpec, OutputSpec
 
 CALM = Limits(timeout=60, stall=20)
