@@ -55,7 +55,7 @@ def test_the_tree_of_errors_is_a_tree_of_pythons_errors_too():
         ("`deviation=0.1,0.2,0.3`", "--std 0.1,0.2,0.3"),
         ("'cnntool layers x `type=conv`' lists", "'cnntool layers x --type conv' lists"),
         ("`preprocess=unit`, `mean`; `white`.", "--preprocess unit, --mean; --white."),
-        ("no style is called '`photo`'", "no style is called '`photo`'"),  # what a user wrote
+        ("'`scale=1/2`' halves a picture", "'--scale 1/2' halves a picture"),
         ("`a`.png: no such file", "`a`.png: no such file"),
         ("x`y`z", "x`y`z"),
     ],

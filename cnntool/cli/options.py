@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -13,6 +14,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Reading(NamedTuple):
+    """How inputs are read: `layout` and `limits`."""
+
+    layout: str = "auto"
+    max_pixels: int = 100_000_000
+    allow_nan: bool = False
+    strict: bool = False
+
+
+class Saving(NamedTuple):
+    """Where a result goes, and how: `output`, `encoding` and `json_lines`."""
+
+    output: str | None
+    format_name: str | None
+    depth: str | None
+    compression: int | None
+    quality: int
+    overwrite: bool
+    as_json: bool
+
+
+def gathered(**records: Any) -> Callable[[F], F]:
+    """Hand options to a command as records (NamedTuples), each under the name that is given."""
+
+    def decorate(command: F) -> F:
+        def call(*arguments: Any, **settings: Any) -> Any:
+            for name, record in records.items():
+                settings[name] = record(**{key: settings.pop(key) for key in record._fields})
+            return command(*arguments, **settings)
+
+        return update_wrapper(call, command)  # type: ignore[return-value]
+
+    return decorate
 
 
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
