@@ -11,7 +11,7 @@ from cnntool.cli.results import Result
 
 if TYPE_CHECKING:
     from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Padding, Pair
+    from cnntool.shapes.windows import Padding, Pair
     from cnntool.views.scale import Range
 
 
@@ -73,8 +73,8 @@ def command(
     echo '1,2;3,4' | cnntool deconv -k '1,1;1,1' --stride 2
     """  # noqa: D301  click reads the escape
     from cnntool.cli.settings import parse_kernel
-    from cnntool.filters.arithmetic import NO_PADS, Window
     from cnntool.filters.transpose import linear_kernel, transpose_convolve
+    from cnntool.shapes.windows import NO_PADS, Window
 
     weights = linear_kernel(parse_kernel(kernel))
     window = Window(weights.shape, stride, dilation).padded(padding)

@@ -15,7 +15,7 @@ from cnntool.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnntool.filters.arithmetic import Padding
+    from cnntool.shapes.windows import Padding
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -290,7 +290,7 @@ def _whole(text: str) -> int:
 
 
 class PaddingType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """What `cnntool.filters.arithmetic.parse_padding` reads."""
+    """What `cnntool.shapes.windows.parse_padding` reads."""
 
     name = "N|WORD"
 
@@ -301,7 +301,7 @@ class PaddingType(click.ParamType):  # type: ignore[type-arg]  # generic in some
         ctx: click.Context | None,
     ) -> Padding:
         """Read the text."""
-        from cnntool.filters.arithmetic import parse_padding
+        from cnntool.shapes.windows import parse_padding
 
         try:
             return value if isinstance(value, tuple) else parse_padding(str(value))

@@ -13,7 +13,7 @@ from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Padding, Pair
+    from cnntool.shapes.windows import Padding, Pair
 
 
 SIDE = "N|ROWS,COLUMNS|all"
@@ -102,7 +102,7 @@ def command(
 
     def work(stack: Stack) -> Result:
         from cnntool.filters import pooling
-        from cnntool.filters.arithmetic import Window
+        from cnntool.shapes.windows import Window
 
         height, width, samples = stack.values.shape
         kernel: Any = (height, width) if side == "all" else side

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Pair
     from cnntool.filters.resizing import Method
+    from cnntool.shapes.windows import Pair
 
 LARGEST = 1_000_000_000
 """The largest factor."""

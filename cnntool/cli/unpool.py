@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Pair
+    from cnntool.shapes.windows import Pair
 
 
 @click.command("unpool")
