@@ -267,7 +267,7 @@ def make_plan(
     if isinstance(filter, ConvLayer):
         filter.check_channels(channels)
         if method not in {Method.AUTO, Method.GEMM}:
-            raise UsageError("kernels of several channels have no --method to choose")
+            raise UsageError("kernels of several channels have no `method` to choose")
         floating = np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
         work = Work(floating, (Part(as_matrix(filter, flipped=flips)),))
         method, maps = Method.GEMM, filter.maps

@@ -8,8 +8,8 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cnntool import __version__
 from cnntool.errors import DownloadError, OutputError
+from cnntool.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -18,7 +18,7 @@ from mischief import CONTENT, SHA256, serving
 from cnntool.errors import DownloadError, OutputError
 from cnntool.nets import catalog, download
 from cnntool.nets.download import Limits, Listener, pull
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import manifest_text
 from cnntool.nets.spec import InputSpec, ModelSpec, OutputSpec
 
 CALM = Limits(timeout=60, stall=20)
@@ -269,7 +269,7 @@ def test_without_pooch_it_says_what_to_install(known, store, monkeypatch):
 
 
 def test_it_says_who_asks(known, server):
-    from cnntool import __version__
+    from cnntool.version import __version__
 
     server.agents.clear()
     pull(known("good"), limits=CALM)
