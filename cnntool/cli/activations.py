@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import console, options, param_types
 from cnntool.cli.choosing import model as model_option
 from cnntool.cli.looking import layer_option
 from cnntool.cli.maps import chosen_drawing, drawing
@@ -51,7 +51,7 @@ EXCLUSIVE = (
 @click.option("--show", is_flag=True, help="Draw in the terminal.")
 @click.option(
     "--report",
-    type=options.FileName(),
+    type=param_types.FILE,
     metavar="FILE",
     help="Write one HTML page that holds everything.",
 )

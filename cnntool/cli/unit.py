@@ -6,8 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from cnntool.cli import console, sliding
 from cnntool.cli.looking import title_of
 from cnntool.cli.paths import is_folder
@@ -30,25 +28,6 @@ TF32 = 2.0**-9
 """Precision of accelerators, which may multiply float32 with ten binary digits."""
 
 COLOURS = {"R": "red", "G": "green", "B": "blue", "L": "grey", "Y": "grey"}
-
-
-class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """A channel, a row and a column, ``3,10,20``, or the number of a value in a vector."""
-
-    name = "C[,ROW,COLUMN]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Read the text."""
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        if len(parts) not in {1, 3} or not all(
-            p.isascii() and p.isdecimal() and len(p) < 10 for p in parts
-        ):
-            self.fail(f"{value!r} is no unit such as 3,10,20 (channel,row,column)", param, ctx)
-        return tuple(int(part) for part in parts)
 
 
 def run(path: Path | None, settings: dict[str, Any]) -> int:
