@@ -80,7 +80,7 @@ def hold_time(seconds: float, name: str) -> Iterator[None]:
         raise ModelError(
             f"it was not read within {seconds:g} s",
             source=name,
-            hint="--timeout SECONDS allows more",
+            hint="`timeout` SECONDS allows more",
         )
 
     before = signal.signal(signal.SIGALRM, late)

@@ -90,7 +90,7 @@ def test_reading_is_held_to_its_time(tmp_path):
     path = chain(tmp_path / "long.onnx", ["Relu"], 5000)
     with pytest.raises(ModelError, match=r"it was not read within 0\.01 s") as caught:
         open_layers(str(path), 0.01)
-    assert (caught.value.source, "--timeout" in caught.value.hint) == (str(path), True)
+    assert (caught.value.source, "`timeout`" in caught.value.hint) == (str(path), True)
     assert len(open_layers(str(path), 60).layers.rows) == 5000
 
 
