@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.sources import STDIO, expand
 from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
 from cnntool.cli.looking import layer_option
 from cnntool.cli.maps import chosen_drawing, drawing
-from cnntool.cli.paths import STDIO, expand, is_several
+from cnntool.cli.paths import is_several
 from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import preprocessing, wishes
 from cnntool.cli.running import running, session_settings

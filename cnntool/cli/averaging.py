@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.layer_table import shape_text
-from cnntool.cli.paths import Item
 from cnntool.cli.pictures import Loaded
 from cnntool.errors import InputError
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.sources import expand
 from cnntool.cli import console, options
 from cnntool.cli.choosing import model as model_option
-from cnntool.cli.paths import expand, inputs_or_stdin, is_several
+from cnntool.cli.paths import inputs_or_stdin, is_several
 from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import output_name, preprocessing, wishes
 from cnntool.cli.running import running, session_settings

@@ -7,10 +7,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.layer_files import write_picture
 from cnntool.cli.layer_table import STDOUT, tabbed
-from cnntool.cli.paths import Item
 from cnntool.cli.prepared import prepared, seen
 from cnntool.errors import InputError
 

@@ -9,9 +9,10 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from cnntool.api.sources import STDIO, is_folder
 from cnntool.cli.layer_table import STDOUT
 from cnntool.cli.looking import safe
-from cnntool.cli.paths import STDIO, Naming, is_folder, make_folder
+from cnntool.cli.paths import Naming, make_folder
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.files import FORMATS, format_of
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.api.sources import Item
     from cnntool.cli.looking import Wanted
-    from cnntool.cli.paths import Item
     from cnntool.image.atomic import Output
 
 RAW = (".npz", ".npy")

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.api.sources import Item
     from cnntool.cli.looking import Wanted
     from cnntool.cli.maps import Drawing
     from cnntool.cli.network import Network
-    from cnntool.cli.paths import Item
     from cnntool.cli.pictures import Loaded
     from cnntool.nets.field import Field
     from cnntool.nets.flow import Flow

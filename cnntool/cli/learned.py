@@ -53,12 +53,12 @@ class Trained:
     def _order(self) -> tuple[str, bool]:
         """Read the order from the manifest or the graph, and say whether it is a guess."""
         from cnntool.nets.assume import plan_for
-        from cnntool.nets.recipes import Wishes
+        from cnntool.nets.recipes import Overrides
 
         if self.found.spec is not None:
             return self.found.spec.input.channel_order, False
         try:
-            plan = plan_for(self.graph.wire.name, self.graph, None, Wishes())
+            plan = plan_for(self.graph.wire.name, self.graph, None, Overrides())
         except ModelError:  # it takes no picture, or several
             return "RGB", True
         order = plan.input.channel_order

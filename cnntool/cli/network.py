@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cnntool.nets.graph import Graph
     from cnntool.nets.layers import Layers
     from cnntool.nets.providers import Placement
-    from cnntool.nets.recipes import Wishes
+    from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Session, Settings
 
 
@@ -31,7 +31,7 @@ class Network:
     ----------
     model : str
         A name or a file.
-    wishes : Wishes
+    wishes : Overrides
         What the user says of it.
     settings : Settings
         Where and how to run it.
@@ -61,7 +61,7 @@ class Network:
     def __init__(
         self,
         model: str,
-        wishes: Wishes,
+        wishes: Overrides,
         settings: Settings,
         *,
         many: bool = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -41,6 +42,34 @@ class FileName(click.Path):
         path = super().convert(value, param, ctx)
         # pathlib forgets the "./" that tells a file called "-" from stdin.
         return path.absolute() if path == Path("-") and value != "-" else path
+
+
+def gathered(name: str, make: Callable[..., Any], *options: Callable[[F], F]) -> Callable[[F], F]:
+    """Add options whose values reach the command together.
+
+    Parameters
+    ----------
+    name : str
+        The command's parameter.
+    make : callable
+        Makes its value of the options' values, by their names: a record.
+    *options : callable
+        What adds them; the last one comes first in the help.
+    """
+
+    def add(command: F) -> F:
+        @wraps(command)
+        def call(*arguments: Any, **values: Any) -> Any:
+            values[name] = make(**{key: values.pop(key) for key in keys})
+            return command(*arguments, **values)
+
+        before = len(getattr(call, "__click_params__", ()))
+        for option in options:
+            option(call)  # type: ignore[arg-type]  # it stays a function
+        keys = [parameter.name for parameter in call.__click_params__[before:]]  # type: ignore[attr-defined]
+        return call  # type: ignore[return-value]
+
+    return add
 
 
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:

@@ -12,7 +12,7 @@ from cnntool.errors import CnntoolError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from cnntool.cli.paths import Item
+    from cnntool.api.sources import Item
     from cnntool.image.types import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]

@@ -11,7 +11,7 @@ from cnntool.cli.options import FileName, Pair
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnntool.nets.recipes import Wishes
+    from cnntool.nets.recipes import Overrides
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -98,12 +98,12 @@ white = click.option(
 )
 
 
-def wishes(settings: dict[str, Any]) -> Wishes:
+def wishes(settings: dict[str, Any]) -> Overrides:
     """Collect what the user said of the pictures."""
-    from cnntool.nets.recipes import Wishes
+    from cnntool.nets.recipes import Overrides
 
     order = settings["channel_order"]
-    return Wishes(
+    return Overrides(
         preprocess=settings["preprocess"],
         channel_order=order.upper() if order else None,
         mean=settings["mean"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnntool.cli.paths import Item, expand, is_folder
+from cnntool.api.sources import Item, expand, is_folder
 from cnntool.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.sources import is_folder
 from cnntool.cli import console, sliding
 from cnntool.cli.looking import title_of
-from cnntool.cli.paths import is_folder
 from cnntool.cli.unit_text import text, verdict
 from cnntool.errors import InputError, ModelError, UsageError
 
@@ -121,7 +121,7 @@ def _check(output: str | None, *, as_json: bool) -> None:
 
 def _picture(network: Network, path: Path, settings: dict[str, Any], *, photo: bool) -> Loaded:
     """Read the one picture, and make it ready."""
-    from cnntool.cli.paths import expand
+    from cnntool.api.sources import expand
     from cnntool.cli.pictures import Pictures
     from cnntool.cli.prepared import prepared
 

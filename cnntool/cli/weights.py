@@ -15,10 +15,10 @@ from cnntool.errors import ModelError, UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cnntool.api.sources import Item
     from cnntool.cli.layer_files import LayerFiles
     from cnntool.cli.layer_table import Row
     from cnntool.cli.learned import Trained
-    from cnntool.cli.paths import Item
     from cnntool.nets.layers import Layer, Resolved
     from cnntool.nets.learned import Learned
 
@@ -142,9 +142,9 @@ class _Weights:
 
     def run(self, chosen: list[Wanted]) -> None:
         """Look at every layer."""
+        from cnntool.api.sources import Item
         from cnntool.cli.layer_files import archive_for, keys_of
         from cnntool.cli.layer_table import tell
-        from cnntool.cli.paths import Item
 
         name = Path(self._model)
         stem = name.name.removesuffix(".onnx")
