@@ -16,8 +16,8 @@ from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import output_name, preprocessing, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.errors import ModelError, UsageError
-from cnntool.machine import usable_cpus
 from cnntool.nets.places import BUILT_IN
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -32,10 +32,10 @@ def command(*, device: str | None, timeout: float, as_json: bool) -> None:
     Lines in a pipe hold the device, onnxruntime's name for it, 'works' or 'fails', the milliseconds
     from nothing to the first result, and why it fails.
     """
-    from cnntool.machine import usable_cpus
     from cnntool.nets.providers import overwritten, wheels
     from cnntool.nets.session import Settings
     from cnntool.nets.trial import try_all, try_device
+    from cnntool.system import usable_cpus
 
     settings = Settings(timeout=timeout)
     trials = try_all(settings) if device in {None, "auto"} else [try_device(device, settings)]

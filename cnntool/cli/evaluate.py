@@ -16,7 +16,7 @@ from cnntool.cli.preprocessing import output_name, preprocessing, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.cli.truths import read_truths
 from cnntool.errors import FigureError, InputError, ModelError, UsageError
-from cnntool.machine import usable_cpus
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path

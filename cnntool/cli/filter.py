@@ -14,7 +14,7 @@ from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.cli.settings import arithmetic, label, parse_kernels, style
 from cnntool.errors import UsageError
-from cnntool.machine import usable_cpus
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from cnntool.cli.layer_table import Row, shape_text, tell
 from cnntool.cli.prepared import prepared
 from cnntool.cli.showing import Screen
 from cnntool.errors import InputError, ModelError, OutputError
-from cnntool.machine import usable_cpus
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -198,7 +198,7 @@ class Work:
 
     def look(self, loaded: Loaded, tensors: Tensors, track: Callable[..., Iterable[Any]]) -> None:
         """Draw, write and describe the layers of one picture."""
-        from cnntool.filters.strips import ordered_map
+        from cnntool.threads import ordered_map
 
         extras: dict[str, NDArray[Any]] = {}
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
 from cnntool.cli import console
-from cnntool.machine import usable_cpus
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from cnntool.nets.assume import Plan

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.cli import console
 from cnntool.errors import CnntoolError
+from cnntool.system import collect_garbage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -79,10 +79,9 @@ class Pictures:
         return self.last if self._seen == 1 else int(self._failed > 0)
 
     def __iter__(self) -> Iterator[Loaded]:
-        from cnntool.filters.strips import ordered_map
+        from cnntool.threads import ordered_map
 
-        gc.freeze()
-        gc.enable()  # there may be 100,000 pictures
+        collect_garbage()  # there may be 100,000 pictures
         for result in ordered_map(self._load, self._items, self._threads):
             self._seen += 1
             if isinstance(result, Loaded):

@@ -18,7 +18,7 @@ from cnntool.cli.preprocessing import labels as labels_option
 from cnntool.cli.preprocessing import output_name, preprocessing, white, wishes
 from cnntool.cli.running import running, session_settings
 from cnntool.errors import CnntoolError, ModelError
-from cnntool.machine import usable_cpus
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path

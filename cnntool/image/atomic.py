@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cnntool.errors import OutputError
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 from . import leftovers
 

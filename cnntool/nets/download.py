@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnntool.errors import DownloadError, OutputError
 from cnntool.nets import store, transfer
 from cnntool.nets.lock import alone
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from cnntool.nets.catalog import Entry

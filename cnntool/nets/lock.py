@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,10 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from cnntool.errors import CnntoolError, ModelError
-from cnntool.machine import available_memory, usable_cpus
 from cnntool.nets import providers
 from cnntool.nets.channel import Message
 from cnntool.nets.child import Child, GoneError, LateError
+from cnntool.system import available_memory, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -310,8 +310,8 @@ def test_a_folder_that_cannot_be_written(known, store, monkeypatch):
 
 PROGRAM = """
 import sys
-from cnntool import stopping
-stopping.install()
+from cnntool import system
+system.take_over()
 from cnntool.nets import catalog, download
 class Say(download.Listener):
     def note(self, text): print(text, flush=True)

@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from cnntool import machine
+from cnntool import system
 from cnntool.nets import limits
 from cnntool.nets.diagnosis import Diagnosis
 from cnntool.nets.lock import alone
@@ -50,8 +50,8 @@ def test_memory_that_nobody_limits_is_not_said_to_be_limited(windows):
 
 
 def test_the_machine_is_looked_at_with_what_there_is(windows):
-    assert machine.usable_cpus() >= 1
-    assert machine.available_memory() is None or machine.available_memory() > 0
+    assert system.usable_cpus() >= 1
+    assert system.available_memory() is None or system.available_memory() > 0
 
 
 def test_there_are_no_locks_and_nobody_waits_for_one(windows, tmp_path):
