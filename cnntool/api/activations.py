@@ -258,9 +258,7 @@ class LayerOutputs:
         session = self.model.session(self._taps.first, optimise=self._taps.settings.optimise)
         return self._taps.stream(session, pictures)
 
-    def output(
-        self, chosen: ChosenLayer, raw: NDArray[Any], shape: tuple[int, ...]
-    ) -> LayerOutput:
+    def output(self, chosen: ChosenLayer, raw: NDArray[Any], shape: tuple[int, ...]) -> LayerOutput:
         """Arrange a tensor as maps or as a vector of real numbers, and describe it.
 
         Parameters
@@ -447,9 +445,7 @@ class Patch(NamedTuple):
     pixels: NDArray[Any] | None = None
 
 
-def find_strongest(
-    outputs: LayerOutputs, pictures: Iterable[NDArray[Any]]
-) -> dict[str, Strongest]:
+def find_strongest(outputs: LayerOutputs, pictures: Iterable[NDArray[Any]]) -> dict[str, Strongest]:
     """Find where in pictures the maps of layers are strongest.
 
     Parameters

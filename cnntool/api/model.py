@@ -9,21 +9,24 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import finalize
 
-from cnntool.errors import UsageError
-from cnntool.machine import usable_cpus
+from cnntool.errors import DeviceError, ModelError, UsageError
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from cnntool.nets.assume import Plan
     from cnntool.nets.child import Child
     from cnntool.nets.classify import Scores, T
-    from cnntool.nets.graph import Graph
-    from cnntool.nets.layers import Layers
+    from cnntool.nets.graph import Graph, TensorInfo
+    from cnntool.nets.layers import Layers, Resolved
+    from cnntool.nets.learned import Learned
+    from cnntool.nets.paint import Fitted, Painting
     from cnntool.nets.providers import Placement
     from cnntool.nets.recipes import Overrides
+    from cnntool.nets.rows import Layer
     from cnntool.nets.session import Session, Settings
 
 MOST_LANES = 4
@@ -70,6 +73,8 @@ class Model:
         Where and how to run it.
     ahead : bool
         Whether to start the process at once, while the file is being read.
+    note : callable, optional
+        Is told what is worth knowing, when it is found.
 
     Attributes
     ----------
@@ -81,6 +86,8 @@ class Model:
         What is in the file.
     settings : Settings
         Where and how it runs.
+    notes : list of str
+        What was found worth knowing so far: what names of layers mean, what is not known.
 
     Raises
     ------
@@ -89,9 +96,17 @@ class Model:
     """
 
     def __init__(
-        self, name: str, overrides: Overrides, settings: Settings, *, ahead: bool = False
+        self,
+        name: str,
+        overrides: Overrides,
+        settings: Settings,
+        *,
+        ahead: bool = False,
+        note: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
+        self.notes: list[str] = []
+        self._tell = note
         self.settings = settings
         self._overrides = overrides
         self._processes = _Processes()
@@ -123,6 +138,13 @@ class Model:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def note(self, text: str) -> None:
+        """Keep what is worth knowing, and tell whoever wants to be told."""
+        if text not in self.notes:
+            self.notes.append(text)
+        if self._tell is not None:
+            self._tell(text)
+
     def plan(self, kinds: frozenset[str] = frozenset()) -> Plan:
         """Settle what goes in and what comes out.
 
@@ -152,6 +174,83 @@ class Model:
         from cnntool.nets.layers import Layers
 
         return Layers(self.graph, self.found.spec)
+
+    def layer(self, query: str, *, at: str = "post") -> Layer:
+        """Find the one layer that a name means, and note which one it is.
+
+        Raises
+        ------
+        ModelError
+            When it means none, or several.
+        """
+        meant = self.layer_list.resolve(query, at=at)
+        if len(meant) > 1:
+            raise ModelError(
+                f"{query!r} means {len(meant)} layers, and one is wanted", source=self.name
+            )
+        self.note(meant[0].text)
+        return self.layer_of(meant[0])
+
+    def layer_of(self, meant: Resolved) -> Layer:
+        """Return the layer that a name means; a tensor that is none has no weights."""
+        if meant.layer is None:
+            raise ModelError(f"{meant.query!r} is no layer: it has no weights", source=self.name)
+        return meant.layer
+
+    def learned(self, layer: Layer) -> Learned:
+        """Read the weights of one of its layers, see `cnntool.nets.learned.learned`."""
+        from cnntool.nets.learned import learned
+
+        return learned(self.graph, self.layer_list.flow, layer, self.settings)
+
+    def colour_order(self, order: str | None = None) -> tuple[str, bool]:
+        """Return the order of the colours that it takes, and whether it is a guess.
+
+        Parameters
+        ----------
+        order : {'RGB', 'BGR'}, optional
+            What the user says.
+        """
+        if order:
+            return order, False
+        if self.found.spec is not None:
+            return self.found.spec.input.channel_order, False
+        try:
+            plan = self.plan()
+        except ModelError:  # it takes no picture, or several
+            return "RGB", True
+        order = plan.input.channel_order
+        # What a recipe says that had to be assumed is assumed, too.
+        return order, order != "BGR" or any(t.startswith("--preprocess") for t in plan.assumed)
+
+    def shapes(self, size: Sequence[int] = ()) -> dict[str, TensorInfo]:
+        """Find the shapes of its tensors; if they cannot be had, note why, and go on without.
+
+        Parameters
+        ----------
+        size : sequence of int
+            Rows and columns of the picture that goes in, or the whole shape.
+
+        Raises
+        ------
+        ModelError
+            It cannot be given an input of this size.
+        """
+        from cnntool.nets.shapes import choose_inputs, find_shapes
+        from cnntool.nets.summary import wanted_tensors
+
+        inputs = choose_inputs(self.graph, self.found.spec, size)
+        try:
+            wanted = wanted_tensors(self.graph, self.layer_list)
+            return find_shapes(self.graph, inputs, wanted, timeout=self.settings.timeout)
+        except (ModelError, DeviceError) as error:
+            if size and isinstance(error, ModelError):
+                raise
+            hint = f" ({error.hint})" if error.hint else ""
+            self.note(
+                f"{self.name}: the file's shapes are all that is known: {error.message}{hint}"
+            )
+            return find_shapes(self.graph, {}, ())
 
     def session(
         self,
@@ -270,3 +369,32 @@ class Model:
         from cnntool.nets.classify import stream
 
         return stream(self.session(plan.taps, many=many), plan, pictures, batch=batch)
+
+    def paint(self, plan: Plan, picture: Fitted, *, native: bool = False) -> Painting:
+        """Have the network make a picture of a picture.
+
+        Parameters
+        ----------
+        plan : Plan
+            Of pictures.
+        picture : Fitted
+            See `cnntool.nets.paint.fit_for_picture`.
+        native : bool
+            Whether to keep the size at which the network works.
+
+        Raises
+        ------
+        ModelError
+            The network fails, or its answer is no picture.
+        """
+        from cnntool.nets.paint import back, paint, with_chroma
+
+        feeds = {plan.input.name: picture.tensor[None]}
+        with self.lock:
+            (answer,) = self.session(plan.taps).run(feeds, [plan.output.name or ""])
+        painting = paint(answer, plan)
+        if picture.colours is not None and painting.pixels.shape[2] == 1:
+            painting = with_chroma(painting, picture.colours)
+        if plan.input.fit == "stretch" and not native:
+            painting = back(painting, picture.shape)
+        return painting

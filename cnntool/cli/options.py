@@ -44,7 +44,9 @@ class FileName(click.Path):
         return path.absolute() if path == Path("-") and value != "-" else path
 
 
-def gathered(name: str, make: Callable[..., Any], *options: Callable[[F], F]) -> Callable[[F], F]:
+def gathered(
+    name: str, make: Callable[..., Any], *options: Callable[[Any], Any]
+) -> Callable[[F], F]:
     """Add options whose values reach the command together.
 
     Parameters
@@ -65,7 +67,7 @@ def gathered(name: str, make: Callable[..., Any], *options: Callable[[F], F]) ->
 
         before = len(getattr(call, "__click_params__", ()))
         for option in options:
-            option(call)  # type: ignore[arg-type]  # it stays a function
+            option(call)
         keys = [parameter.name for parameter in call.__click_params__[before:]]  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli.options import FileName, Pair
+from cnntool.cli.options import FileName, Pair, gathered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cnntool.cli.options import F
     from cnntool.nets.recipes import Overrides
-
-F = TypeVar("F", bound="Callable[..., Any]")
 
 RECIPES = ("imagenet", "torch", "caffe", "tf", "unit", "raw")
 
@@ -43,45 +42,33 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in some ver
         return numbers
 
 
-def preprocessing(command: F) -> F:
-    """Add --preprocess and its single overrides."""
-    for option in (
-        click.option(
-            "--crop",
-            type=Pair(most=16384),
-            help="Cut this size from the centre.",
-        ),
-        click.option(
-            "--resize",
-            type=click.IntRange(1, 16384),
-            help="Resize the shorter side to this first.",
-        ),
-        click.option(
-            "--channel-order",
-            type=click.Choice(["rgb", "bgr"], case_sensitive=False),
-            help="Order of the colours; mean and deviation go with their colours.",
-        ),
-        click.option(
-            "--std", "deviation", type=Numbers(), help="Divide by this (for each channel)."
-        ),
-        click.option("--mean", type=Numbers(), help="Subtract this (for each channel)."),
-        click.option(
-            "--preprocess",
-            type=click.Choice(RECIPES),
-            help="How colours become numbers: 0..1 less ImageNet's mean (imagenet, torch), BGR"
-            " 0..255 less the mean (caffe), -1..1 (tf), 0..1 (unit), 0..255 (raw).",
-        ),
-    ):
-        command = option(command)
-    return command
-
+_OPTIONS = (
+    click.option("--crop", type=Pair(most=16384), help="Cut this size from the centre."),
+    click.option(
+        "--resize",
+        type=click.IntRange(1, 16384),
+        help="Resize the shorter side to this first.",
+    ),
+    click.option(
+        "--channel-order",
+        type=click.Choice(["rgb", "bgr"], case_sensitive=False),
+        help="Order of the colours; mean and deviation go with their colours.",
+    ),
+    click.option("--std", "deviation", type=Numbers(), help="Divide by this (for each channel)."),
+    click.option("--mean", type=Numbers(), help="Subtract this (for each channel)."),
+    click.option(
+        "--preprocess",
+        type=click.Choice(RECIPES),
+        help="How colours become numbers: 0..1 less ImageNet's mean (imagenet, torch), BGR"
+        " 0..255 less the mean (caffe), -1..1 (tf), 0..1 (unit), 0..255 (raw).",
+    ),
+)
 
 labels = click.option(
     "--labels",
     type=FileName(),
     help="Names of the classes: a line each, or TSV, or JSON.",
 )
-
 
 output_name = click.option(
     "--output-name",
@@ -98,19 +85,15 @@ white = click.option(
 )
 
 
-def wishes(settings: dict[str, Any]) -> Overrides:
-    """Collect what the user said of the pictures."""
+def preprocessing(*more: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Add --preprocess and its single overrides, and options of more; together: ``overrides``."""
+    return gathered("overrides", _overrides, *_OPTIONS, *reversed(more))
+
+
+def _overrides(
+    *, channel_order: str | None, output_name: str | None = None, **values: Any
+) -> Overrides:
     from cnntool.nets.recipes import Overrides
 
-    order = settings["channel_order"]
-    return Overrides(
-        preprocess=settings["preprocess"],
-        channel_order=order.upper() if order else None,
-        mean=settings["mean"],
-        deviation=settings["deviation"],
-        resize=settings["resize"],
-        crop=settings["crop"],
-        labels=settings.get("labels"),
-        output=settings.get("output_name"),
-        white=settings.get("white"),
-    )
+    order = channel_order.upper() if channel_order else None
+    return Overrides(channel_order=order, output=output_name, **values)
