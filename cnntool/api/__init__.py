@@ -1,4 +1,1 @@
-"""What a notebook and a command both call: pictures in, numbers and records out.
-
-Nothing here prints, exits, or knows of the command line.
-"""
+"""What Python and the command line both call: pictures and paths in, arrays and records out."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.api.sources import STDIO, expand
-from cnntool.cli import console, options
+from cnntool.cli import console, options, param_types
 from cnntool.cli.maps import drawing
 from cnntool.cli.opening import begin, hold_time, model_option, opened
 from cnntool.cli.paths import is_several
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 @click.option("--show", is_flag=True, help="Draw in the terminal.")
 @click.option(
     "--report",
-    type=options.FileName(),
+    type=param_types.FILE,
     metavar="FILE",
     help="Write one HTML page that holds everything.",
 )

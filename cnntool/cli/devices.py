@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options
-from cnntool.cli.running import DEVICES, Device, timeout
+from cnntool.cli import console, options, param_types
+from cnntool.cli.running import DEVICES, timeout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 @click.command("devices")
 @click.option(
     "--device",
-    type=Device(),
-    metavar="NAME",
+    type=param_types.DEVICE,
     help=f"Try only this one, and exit with 5 if it fails: {DEVICES}.",
 )
 @timeout

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import console, options, param_types
 from cnntool.cli.opening import begin, model_option, opened
 from cnntool.cli.pictures import Pictures, Reading, reading
 from cnntool.cli.preprocessing import labels, output_name, preprocessing
@@ -25,32 +25,15 @@ if TYPE_CHECKING:
     from cnntool.nets.session import Settings
 
 
-class ShareType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """A share: ``0.9`` or ``90%``."""
-
-    name = "SHARE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read the text."""
-        text = str(value).strip()
-        try:
-            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            share = -1.0
-        if not 0 <= share <= 1:
-            self.fail(f"{value!r} is no share: write 0.9 or 90%", param, ctx)
-        return share
-
-
 @click.command("evaluate")
-@click.argument("photos", metavar="DIR|CSV", type=options.FileName())
+@click.argument("photos", metavar="DIR|CSV", type=param_types.FILE)
 @model_option
-@click.option("--min-top1", type=ShareType(), help="Exit with 7 if the top-1 accuracy is lower.")
+@click.option(
+    "--min-top1", type=param_types.SHARE, help="Exit with 7 if the top-1 accuracy is lower."
+)
 @click.option(
     "--confusion",
-    type=options.FileName(),
+    type=param_types.FILE,
     metavar="FILE",
     help="Write what was taken for what: a table (.csv) or a picture (.png).",
 )

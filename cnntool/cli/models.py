@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import config, console, options
+from cnntool.cli import config, console, options, param_types
 from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
 from cnntool.errors import CnntoolError, UsageError
 
@@ -170,7 +170,7 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
 
 
 @command.command("add")
-@click.argument("file", type=options.FileName())
+@click.argument("file", type=param_types.FILE)
 @click.option("--name", help="What to call it.  [default: the file's stem]")
 @click.option("--link", is_flag=True, help="Leave the file where it is; keep a link to it.")
 @preprocessing(white, output_name, labels)

@@ -130,7 +130,7 @@ class Pictures:
                 return Loaded(item, reader.info, made)
         except CnntoolError as error:
             error.source = error.source or item.name
-            if "--allow-nan" in error.hint:  # which no command that reads pictures has
+            if "`allow_nan`" in error.hint:  # which no command that reads pictures has
                 error.hint = ""
             return error
         except MemoryError:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli.options import FileName, Pair, gathered
+from cnntool.cli import param_types
+from cnntool.cli.options import gathered
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,33 +18,8 @@ if TYPE_CHECKING:
 RECIPES = ("imagenet", "torch", "caffe", "tf", "unit", "raw")
 
 
-class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """One number, or one for each channel: ``0.5`` or ``0.485,0.456,0.406``."""
-
-    name = "N[,N,N]"
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> tuple[float, ...]:
-        """Read the text."""
-        if isinstance(value, tuple):
-            return value
-        try:
-            numbers = tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) not in {1, 3} or not all(abs(number) < 1e9 for number in numbers):
-            self.fail(f"{value!r} is not one number or three", param, ctx)
-        if param is not None and param.name == "deviation" and min(numbers) <= 0:
-            self.fail("a deviation is above 0", param, ctx)
-        return numbers
-
-
 _OPTIONS = (
-    click.option("--crop", type=Pair(most=16384), help="Cut this size from the centre."),
+    click.option("--crop", type=param_types.CROP, help="Cut this size from the centre."),
     click.option(
         "--resize",
         type=click.IntRange(1, 16384),
@@ -54,8 +30,10 @@ _OPTIONS = (
         type=click.Choice(["rgb", "bgr"], case_sensitive=False),
         help="Order of the colours; mean and deviation go with their colours.",
     ),
-    click.option("--std", "deviation", type=Numbers(), help="Divide by this (for each channel)."),
-    click.option("--mean", type=Numbers(), help="Subtract this (for each channel)."),
+    click.option(
+        "--std", "deviation", type=param_types.DEVIATIONS, help="Divide by this (for each channel)."
+    ),
+    click.option("--mean", type=param_types.NUMBERS, help="Subtract this (for each channel)."),
     click.option(
         "--preprocess",
         type=click.Choice(RECIPES),
@@ -66,7 +44,7 @@ _OPTIONS = (
 
 labels = click.option(
     "--labels",
-    type=FileName(),
+    type=param_types.FILE,
     help="Names of the classes: a line each, or TSV, or JSON.",
 )
 

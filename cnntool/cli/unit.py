@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import click
+from typing import TYPE_CHECKING
 
 from cnntool.api.sources import expand, is_folder
 from cnntool.cli import console, sliding
@@ -18,25 +16,6 @@ from cnntool.errors import InputError, UsageError
 if TYPE_CHECKING:
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
-
-
-class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """A channel, a row and a column, ``3,10,20``, or the number of a value in a vector."""
-
-    name = "C[,ROW,COLUMN]"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Read the text."""
-        if isinstance(value, tuple):
-            return value
-        parts = [part.strip() for part in str(value).split(",")]
-        if len(parts) not in {1, 3} or not all(
-            p.isascii() and p.isdecimal() and len(p) < 10 for p in parts
-        ):
-            self.fail(f"{value!r} is no unit such as 3,10,20 (channel,row,column)", param, ctx)
-        return tuple(int(part) for part in parts)
 
 
 def run(

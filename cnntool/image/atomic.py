@@ -32,7 +32,7 @@ _REASONS = {
     errno.EBADF: "it is closed",
 }
 _EXISTS = "it exists already"
-_HINT = "--overwrite replaces it, CNNTOOL_OVERWRITE=1 always does"
+_HINT = "`overwrite` replaces it, CNNTOOL_OVERWRITE=1 always does"
 
 _LARGE = 1 << 23
 """Bytes from which it pays to reserve room."""

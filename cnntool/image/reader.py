@@ -175,7 +175,7 @@ class Reader(ABC):
         """
         if self._source.strict:
             raise self._source.error(reason)
-        note = f"{reason}; what could be decoded is used, --strict refuses it"
+        note = f"{reason}; what could be decoded is used, `strict` refuses it"
         if note not in self.info.notes:
             self.info = self.info._replace(notes=(*self.info.notes, note))
 
@@ -194,5 +194,5 @@ class Reader(ABC):
         if strip.shape[2] > 1:
             where += f", channel {sample}"
         raise self._source.error(
-            f"{what} at {where} (counted from 0)", hint="--allow-nan lets such numbers through"
+            f"{what} at {where} (counted from 0)", hint="`allow_nan` lets such numbers through"
         )

@@ -180,7 +180,9 @@ class TestDescribing:
 
     def test_what_the_user_says(self, tmp_path):
         (tmp_path / "l.txt").write_text("".join(f"class {n}\n" for n in range(53)))
-        overrides = Overrides(preprocess="caffe", labels=tmp_path / "l.txt", resize=80, crop=(64, 64))
+        overrides = Overrides(
+            preprocess="caffe", labels=tmp_path / "l.txt", resize=80, crop=(64, 64)
+        )
         spec = describe(BUILT_IN, name="caffe-like", overrides=overrides).spec
         assert spec.name == "caffe-like"
         assert spec.input.channel_order == "BGR"
