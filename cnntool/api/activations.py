@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from cnntool.api.model import Model
     from cnntool.nets.activations import T
     from cnntool.nets.assume import Plan
-    from cnntool.nets.field import Field
     from cnntool.nets.layers import Layers, Resolved
+    from cnntool.nets.receptive_field import Box, Sight
+    from cnntool.nets.receptive_rules import Field
     from cnntool.nets.rows import Layer
-    from cnntool.nets.sight import Box, Sight
     from cnntool.nets.statistics import Statistics
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]
@@ -282,7 +282,7 @@ class LayerOutputs:
 
     def fields(self, shape: tuple[int, ...]) -> dict[str, Field]:
         """Return the receptive fields for what goes in with this shape, without its batch."""
-        from cnntool.nets.sight import fields_of
+        from cnntool.nets.receptive_field import fields_of
 
         if shape not in self._fields:
             entry = self.plan.input
@@ -292,9 +292,9 @@ class LayerOutputs:
 
     def sight(self, chosen: ChosenLayer, shape: tuple[int, ...]) -> Sight | None:
         """Return what the values of a layer see of the picture, each by its place."""
-        from cnntool.nets.sight import sight
+        from cnntool.nets.receptive_field import sight
 
-        return sight(self._flow, self.fields(shape), self.plan.input.name, chosen.tensor)
+        return sight(self.fields(shape).get(chosen.tensor))
 
     def labels(self, chosen: ChosenLayer, values: NDArray[Any]) -> list[str] | None:
         """Return the names of a vector's places where these are the classes."""
@@ -490,7 +490,7 @@ def cut_patch(
     side : int
         Pixels of the piece.
     """
-    from cnntool.nets.sight import Sight
+    from cnntool.nets.receptive_field import Sight
     from cnntool.views.patches import cut
 
     entry = outputs.plan.input

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from cnntool.filters.tracing import Trace
     from cnntool.nets.assume import Plan
     from cnntool.nets.formula import Formula
-    from cnntool.nets.sight import Box
+    from cnntool.nets.receptive_field import Box
     from cnntool.nets.unit import Unit
 
 Pair = tuple[int, int]
@@ -268,10 +268,10 @@ class UnitTracer:
 
     def _box(self, shape: tuple[int, ...], found: Unit, picture: tuple[int, int]) -> Box | None:
         """Find out what the unit sees of the picture."""
-        from cnntool.nets.sight import fields_of, sight
+        from cnntool.nets.receptive_field import fields_of, sight
 
         graph, flow, name = self._model.graph, self._model.layer_list.flow, self._plan.input.name
-        seen = sight(flow, fields_of(graph, flow, name, shape), name, self._formula.pre)
+        seen = sight(fields_of(graph, flow, name, shape).get(self._formula.pre))
         return seen and seen.box(found.at[1], found.at[2], picture)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
-    from cnntool.nets.field import Field
+    from cnntool.nets.receptive_rules import Field
     from cnntool.nets.statistics import Statistics
 
 
