@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnntool.cli.layer_work import Work
     from cnntool.cli.looking import Wanted
     from cnntool.cli.pictures import Loaded, Pictures
-    from cnntool.nets.sight import Box
+    from cnntool.nets.receptive_field import Box
 
 PATCHES = 9
 """Pieces of pictures that are shown for each map."""
@@ -180,14 +180,14 @@ def _cut(
     work: Work, wanted: Wanted, patches: Sequence[Patch], loaded: Loaded, side: int
 ) -> list[Patch]:
     """Cut the patches of a layer out of one picture."""
-    from cnntool.nets.sight import Sight, sight
+    from cnntool.nets.receptive_field import Sight, sight
     from cnntool.views.patches import cut
 
     entry, photo = work.network.plan.input, loaded.made
     rows, columns = photo.shape[:2]
     sides = (rows, columns)
     shape = (entry.channels, *sides) if entry.layout == "NCHW" else (*sides, entry.channels)
-    sees = sight(work.flow, work.fields_of_shape(shape), entry.name, wanted.tensor)
+    sees = sight(work.fields_of_shape(shape).get(wanted.tensor))
     sees = sees or Sight((rows, columns), (1, 1), (0, 0), whole=True)
     made = []
     for patch in patches:

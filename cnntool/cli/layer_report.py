@@ -144,11 +144,10 @@ def _figures(row: Row) -> list[tuple[str, str]]:
 
 def _sees(work: Work, loaded: Loaded, row: Row) -> Sees | None:
     """Find the box that the value in the middle sees."""
-    from cnntool.nets.sight import sight
+    from cnntool.nets.receptive_field import sight
     from cnntool.views.page import Sees
 
-    name = work.network.plan.input.name
-    found = sight(work.flow, work.fields(loaded), name, row.wanted.tensor)
+    found = sight(work.fields(loaded).get(row.wanted.tensor))
     if found is None or found.whole or len(row.figures.shape) != 3:
         return None
     rows, columns = loaded.made.photo.shape[:2]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cnntool.cli.looking import Wanted
-    from cnntool.nets.field import Field
+    from cnntool.nets.receptive_rules import Field
     from cnntool.nets.statistics import Statistics
 
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from cnntool.cli.network import Network
     from cnntool.cli.paths import Item
     from cnntool.cli.pictures import Loaded
-    from cnntool.nets.field import Field
     from cnntool.nets.flow import Flow
+    from cnntool.nets.receptive_rules import Field
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]
 
@@ -284,7 +284,7 @@ class Work:
 
     def fields_of_shape(self, shape: tuple[int, ...]) -> dict[str, Field]:
         """Return what tensors see of what goes in with this shape, without its batch."""
-        from cnntool.nets.sight import fields_of
+        from cnntool.nets.receptive_field import fields_of
 
         if shape not in self._fields:
             name = self.network.plan.input.name

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from cnntool.cli.unit_values import Finding
     from cnntool.filters.tracing import Trace
     from cnntool.nets.layers import Layers
+    from cnntool.nets.receptive_field import Box
     from cnntool.nets.rows import Layer
-    from cnntool.nets.sight import Box
     from cnntool.nets.unit import Unit
 
 TF32 = 2.0**-9
@@ -178,11 +178,11 @@ class _Target:
 
     def _box(self, shape: tuple[int, ...], found: Unit, picture: tuple[int, int]) -> Box | None:
         """Find out what the unit sees of the picture."""
-        from cnntool.nets.sight import fields_of, sight
+        from cnntool.nets.receptive_field import fields_of, sight
 
         graph, name = self._network.graph, self._network.plan.input.name
         fields = fields_of(graph, self._flow, name, shape)
-        seen = sight(self._flow, fields, name, self._formula.pre)
+        seen = sight(fields.get(self._formula.pre))
         return seen and seen.box(found.at[1], found.at[2], picture)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cnntool.filters.tracing import Trace
     from cnntool.nets.formula import Formula
-    from cnntool.nets.sight import Box
+    from cnntool.nets.receptive_field import Box
     from cnntool.nets.unit import Unit
 
 Pair = tuple[int, int]
