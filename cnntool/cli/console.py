@@ -208,9 +208,12 @@ class Progress:
             sys.stdout, sys.stderr = self._streams
             self._forget()
 
-    def track(self, items: Iterable[Any], total: int = 0) -> Iterator[Any]:
-        """Yield the items and show how many are done, and how many there are if that is known."""
-        total = total or length_hint(items)
+    def track(self, items: Iterable[Any], of: Any = None) -> Iterator[Any]:
+        """Yield the items and show how many are done.
+
+        How many there are is shown if they tell (``len`` or ``__length_hint__``), or else ``of``.
+        """
+        total = length_hint(items) or length_hint(of)
         for done, item in enumerate(items):
             self.reach(done, total)
             yield item
