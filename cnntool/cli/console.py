@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,8 +38,25 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+OPTIONS = {"deviation": "--std", "columns": "--cols", "kernels": "--kernel", "path": "-o"}
+"""Parameters whose option has another name."""
+
+_PARAMETER = re.compile(r"(?<![^\s(])`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?=[,:;.)']*(?:\s|$))")
+
+
+def as_options(text: str) -> str:
+    """Write the parameters of a text as options: `` `border=wrap` `` becomes ``--border wrap``."""
+
+    def option(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        flag = OPTIONS.get(name) or "--" + name.replace("_", "-")
+        return flag if value in (None, "True") else f"{flag} {value}"
+
+    return _PARAMETER.sub(option, text)
+
+
 def _say(kind: str, text: str) -> None:
-    tell(f"cnntool: {kind}: {printable(text)}")
+    tell(f"cnntool: {kind}: {printable(as_options(text))}")
 
 
 def tell(text: str) -> None:

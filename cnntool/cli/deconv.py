@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from cnntool.cli import arrays, options
+from cnntool.cli import arrays, options, param_types
 from cnntool.cli.results import Result
 
 if TYPE_CHECKING:
     from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Padding, Pair
+    from cnntool.shapes.windows import Padding, Pair
     from cnntool.views.scale import Range
 
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     metavar="SPEC",
     help="One kernel, as 'cnntool filter' takes it: a name, a matrix or @FILE.",
 )
-@click.option("--stride", type=options.Pair(), default=(1, 1), help="Lay kernels down N apart.")
+@click.option("--stride", type=param_types.PAIR, default=(1, 1), help="Lay kernels down N apart.")
 @click.option(
     "--padding",
-    type=options.PaddingType(),
+    type=param_types.PADDING,
     default="valid",
     show_default=True,
     help="Of the convolution that is transposed, cut off here: N, ROWS,COLUMNS,"
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--output-padding",
-    type=options.Pair(least=0),
+    type=param_types.PAIR_FROM_0,
     default=(0, 0),
     help="Rows and columns to add at the bottom and at the right.",
 )
-@click.option("--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart.")
+@click.option("--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart.")
 @click.option(
     "--op",
     type=click.Choice(["correlate", "convolve"]),
@@ -73,8 +73,8 @@ def command(
     echo '1,2;3,4' | cnntool deconv -k '1,1;1,1' --stride 2
     """  # noqa: D301  click reads the escape
     from cnntool.cli.settings import parse_kernel
-    from cnntool.filters.arithmetic import NO_PADS, Window
     from cnntool.filters.transpose import linear_kernel, transpose_convolve
+    from cnntool.shapes.windows import NO_PADS, Window
 
     weights = linear_kernel(parse_kernel(kernel))
     window = Window(weights.shape, stride, dilation).padded(padding)

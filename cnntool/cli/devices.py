@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options
-from cnntool.cli.running import DEVICES, Device, timeout
+from cnntool.cli import console, options, param_types
+from cnntool.cli.running import DEVICES, timeout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 @click.command("devices")
 @click.option(
     "--device",
-    type=Device(),
-    metavar="NAME",
+    type=param_types.DEVICE,
     help=f"Try only this one, and exit with 5 if it fails: {DEVICES}.",
 )
 @timeout
@@ -32,10 +31,10 @@ def command(*, device: str | None, timeout: float, as_json: bool) -> None:
     Lines in a pipe hold the device, onnxruntime's name for it, 'works' or 'fails', the milliseconds
     from nothing to the first result, and why it fails.
     """
-    from cnntool.machine import usable_cpus
     from cnntool.nets.providers import overwritten, wheels
     from cnntool.nets.session import Settings
     from cnntool.nets.trial import try_all, try_device
+    from cnntool.system import usable_cpus
 
     settings = Settings(timeout=timeout)
     trials = try_all(settings) if device in {None, "auto"} else [try_device(device, settings)]

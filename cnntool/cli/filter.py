@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cnntool.cli import console, options, report
-from cnntool.cli.paths import Naming, expand, inputs_or_stdin, is_several
+from cnntool.api.sources import expand
+from cnntool.cli import console, options, param_types, report
+from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.cli.settings import arithmetic, label, parse_kernels, style
 from cnntool.errors import UsageError
-from cnntool.machine import usable_cpus
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,11 +64,11 @@ if TYPE_CHECKING:
 @options.op
 @click.option(
     "--border",
-    type=options.BorderName(),
+    type=param_types.BORDER,
     help="What lies outside, in numpy's words.  [default: zero; symmetric for non-linear filters]",
 )
-@click.option("--stride", type=options.Pair(), default=(1, 1), help="Keep every Nth result.")
-@click.option("--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart.")
+@click.option("--stride", type=param_types.PAIR, default=(1, 1), help="Keep every Nth result.")
+@click.option("--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart.")
 @click.option(
     "--channels",
     type=click.Choice(["each", "luma"]),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cnntool.cli import arrays, options, sliding
+from cnntool.cli import arrays, options, param_types, sliding
 from cnntool.cli.paths import inputs_or_stdin
 from cnntool.errors import UsageError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("im2col")
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=options.FileName(allow_dash=True))
+@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=param_types.FILE_OR_STDIN)
 @click.option(
     "-k",
     "--kernel",
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--kernel-size",
-    type=sliding.Size(),
-    metavar="N|ROWSxCOLUMNS",
+    type=param_types.SIZE,
     help="Instead of a kernel: 3, or 3x5 (rows x columns).",
 )
 @click.option(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import options, sliding
+from cnntool.cli import options, param_types, sliding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--input-size",
-    type=sliding.Size(),
-    metavar="N|ROWSxCOLUMNS",
+    type=param_types.SIZE,
     required=True,
     help="Of the input: 4, or 3x5 (rows x columns).",
 )

@@ -7,52 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options, sliding, switches
+from cnntool.cli import arrays, param_types, switches
 from cnntool.cli.results import Result
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Padding, Pair
-
-
-SIDE = "N|ROWS,COLUMNS|all"
-
-
-class SideType(options.Pair):
-    """A window's size, or ``all``: the whole map."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the text."""
-        return "all" if value == "all" else super().convert(value, param, ctx)
+    from cnntool.shapes.windows import Padding, Pair
 
 
 @click.command("pool")
 @click.option(
     "--max",
     "largest",
-    type=SideType(most=sliding.LONGEST),
-    metavar=SIDE,
+    type=param_types.SIDE,
     help="Take the largest value of each window.",
 )
 @click.option(
     "--avg",
     "average",
-    type=SideType(most=sliding.LONGEST),
-    metavar=SIDE,
+    type=param_types.SIDE,
     help="Take the average of each window.",
 )
 @click.option(
-    "--stride", type=options.Pair(), help="From window to window.  [default: the window's size]"
+    "--stride", type=param_types.PAIR, help="From window to window.  [default: the window's size]"
 )
 @click.option(
     "--padding",
-    type=options.PaddingType(),
+    type=param_types.PADDING,
     default="valid",
     show_default=True,
     help="N, ROWS,COLUMNS, TOP,BOTTOM,LEFT,RIGHT, valid, same or full. It holds no values.",
 )
-@click.option("--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart.")
+@click.option("--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart.")
 @click.option("--ceil", is_flag=True, help="Let a last window hang over the end.")
 @click.option(
     "--count-padding",
@@ -102,7 +89,7 @@ def command(
 
     def work(stack: Stack) -> Result:
         from cnntool.filters import pooling
-        from cnntool.filters.arithmetic import Window
+        from cnntool.shapes.windows import Window
 
         height, width, samples = stack.values.shape
         kernel: Any = (height, width) if side == "all" else side

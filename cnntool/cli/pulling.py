@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from cnntool.cli import console
 from cnntool.nets.download import Listener
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 DELAY = 1.0
 """Seconds before the bar shows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self
@@ -10,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Self
 from cnntool.cli import console
 from cnntool.errors import CnntoolError
 from cnntool.image.files import open_reader
+from cnntool.system import collect_garbage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from cnntool.cli.paths import Item
+    from cnntool.api.sources import Item
     from cnntool.image.reader import Reader
 
 
@@ -128,8 +128,7 @@ class Ahead:
         int
             0, the exit code of the error of an only input, or 1 if some of several failed.
         """
-        gc.freeze()
-        gc.enable()  # what is garbage from here on may be much: there may be 100,000 pictures
+        collect_garbage()  # what is garbage from here on may be much: there may be 100,000 pictures
         codes = []
         with console.Progress(doing) as progress:
             for opened in progress.track(self):

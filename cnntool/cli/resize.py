@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options
+from cnntool.cli import arrays, param_types
 from cnntool.cli.results import Result
 from cnntool.errors import UsageError
 
@@ -14,41 +14,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Pair
     from cnntool.filters.resizing import Method
-
-LARGEST = 1_000_000_000
-"""The largest factor."""
-
-
-class FactorType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """One or two positive numbers, ``0.5`` or ``2,1`` (rows, columns); fractions too."""
-
-    name = "F|ROWS,COLUMNS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        """Read the text."""
-        try:
-            factors = [_factor(part) for part in str(value).split(",")]
-        except (ValueError, ZeroDivisionError):
-            factors = []
-        if len(factors) not in {1, 2} or not all(factor > 0 for factor in factors):
-            self.fail(f"{value!r} is not a positive number or two (rows,columns)", param, ctx)
-        if max(factors) > LARGEST:
-            self.fail(f"{value!r} is more than {LARGEST}", param, ctx)
-        return factors[0], factors[-1]
-
-
-def _factor(text: str) -> float:
-    above, slash, below = text.partition("/")
-    return float(above) / float(below) if slash else float(above)
+    from cnntool.shapes.windows import Pair
 
 
 @click.command("resize")
-@click.option("--size", type=options.Pair(), help="Rows and columns of the result.")
-@click.option("--scale", type=FactorType(), help="Times the input's; 1/2 halves.")
+@click.option("--size", type=param_types.PAIR, help="Rows and columns of the result.")
+@click.option("--scale", type=param_types.FACTORS, help="Times the input's; 1/2 halves.")
 @click.option(
     "--method",
     type=click.Choice(["nearest", "bilinear", "bicubic"]),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import console, options, param_types
 from cnntool.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -24,42 +24,19 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 MATRIX_FORMATS = ("csv", "txt", "npy")
 
-LONGEST = 2**20
-"""Rows or columns of a size that is given."""
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """Rows and columns, ``3`` (square), ``3x5`` or ``3,5``."""
-
-    name = "ROWSxCOLUMNS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Read the text."""
-        parts = str(value).lower().replace(",", "x").split("x")
-        if len(parts) > 2 or not all(
-            part.isdecimal() and len(part) < 10 and int(part) for part in parts
-        ):
-            self.fail(f"{value!r} is not a size such as 3 or 3x5 (rows x columns)", param, ctx)
-        rows, columns = int(parts[0]), int(parts[-1])
-        if max(rows, columns) > LONGEST:
-            self.fail(f"{value!r} is more than {LONGEST} a side", param, ctx)
-        return rows, columns
-
 
 def window(command: F) -> F:
     """Add --mode, --op, --border, --stride and --dilation, which mean what they do in `filter`."""
     for option in (
         click.option(
-            "--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart."
+            "--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart."
         ),
         click.option(
-            "--stride", type=options.Pair(), default=(1, 1), help="Keep every Nth result."
+            "--stride", type=param_types.PAIR, default=(1, 1), help="Keep every Nth result."
         ),
         click.option(
             "--border",
-            type=options.BorderName(),
+            type=param_types.BORDER,
             default="zero",
             show_default=True,
             help="What lies outside, in numpy's words.",

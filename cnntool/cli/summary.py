@@ -7,36 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options, running
+from cnntool.cli import console, options, param_types, running
 from cnntool.cli.layers import one_line, record, shape_text
-from cnntool.cli.opening import Opened, model, open_layers, shapes_of
+from cnntool.cli.opening import model_argument, read_model
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnntool.api.model import Model
     from cnntool.nets.summary import Line, Summary
-
-_LARGEST = 1 << 31
-
-
-class InputSize(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """Rows and columns, ``224x224``, or a whole shape, ``1x3x224x224``."""
-
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Read the text."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).lower().replace(",", "x").split("x")
-        whole = all(p.isascii() and p.isdecimal() and 0 < len(p) < 11 for p in parts)
-        if not whole or not all(0 < int(p) < _LARGEST for p in parts):
-            self.fail(f"{value!r} is no size, such as 224x224 or 1x3x224x224", param, ctx)
-        numbers = tuple(map(int, parts))
-        return numbers * 2 if len(numbers) == 1 else numbers
 
 
 def _number(value: float | None) -> str:
@@ -71,39 +51,28 @@ COLUMNS: dict[str, Callable[[Line], str]] = {
 _TEXT = {"layer", "tensor", "type", "shape"}
 
 
-class ColumnList(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """Names of columns with commas between."""
-
-    name = "list"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Read the text."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(dict.fromkeys(name.strip().lower() for name in str(value).split(",")))
-        for name in names:
-            if name not in COLUMNS:
-                known = ", ".join(COLUMNS)
-                self.fail(f"{name!r} is no column (they are {known})", param, ctx)
-        return names
+def _columns(text: str) -> tuple[str, ...]:
+    """Read names of columns with commas between."""
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",")))
+    for name in names:
+        if name not in COLUMNS:
+            raise UsageError(f"{name!r} is no column (they are {', '.join(COLUMNS)})")
+    return names
 
 
 @click.command("summary")
-@model
+@model_argument
 @click.option(
     "--input-size",
     "size",
-    type=InputSize(),
-    metavar="HxW",
+    type=param_types.SHAPE,
     default=(),
     help="Rows and columns of the picture, or the whole shape, such as 1x3x224x224; shapes and"
     " costs follow it.  [default: what the network or its manifest says]",
 )
 @click.option(
     "--columns",
-    type=ColumnList(),
+    type=param_types.Parsed("LIST", _columns),
     default=(),
     help=f"What to tell, in this order: {', '.join(COLUMNS)}.  [default: all]",
 )
@@ -133,17 +102,17 @@ def command(
     """
     if as_json and (as_csv or columns):
         raise UsageError("--json tells all there is: --csv and --columns are for lines")
-    opened = open_layers(model, timeout)
+    network = read_model(model, timeout)
     from cnntool.nets.summary import summarise
 
-    summary = summarise(opened.graph, opened.layers, shapes_of(opened, size, timeout))
+    summary = summarise(network.graph, network.layer_list, network.shapes(size))
     if not size and any(None in _lengths(info.shape) for info in summary.inputs):
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
     told = columns or tuple(COLUMNS)
     if as_json:
         import json
 
-        console.result(json.dumps(_record(opened, summary)))
+        console.result(json.dumps(_record(network, summary)))
     elif as_csv:
         _print_csv(summary, told)
     elif sys.stdout.isatty():
@@ -223,10 +192,10 @@ def _totals(summary: Summary) -> list[str]:
     ]
 
 
-def _record(opened: Opened, summary: Summary) -> dict[str, Any]:
+def _record(network: Model, summary: Summary) -> dict[str, Any]:
     return {
-        "model": opened.found.name,
-        "file": str(opened.found.file),
+        "model": network.found.name,
+        "file": str(network.found.file),
         "inputs": [
             {"name": info.name, "dtype": info.dtype or None, "shape": _lengths(info.shape)}
             for info in summary.inputs

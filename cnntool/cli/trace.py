@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options, sliding, stepping, unit
-from cnntool.cli.choosing import model as model_option
+from cnntool.cli import arrays, options, param_types, sliding, stepping, unit
 from cnntool.cli.console import result
 from cnntool.cli.forms import Forms
+from cnntool.cli.opening import model_option
 from cnntool.cli.paths import inputs_or_stdin
+from cnntool.cli.pictures import Reading
 from cnntool.cli.preprocessing import preprocessing
 from cnntool.cli.running import running
 from cnntool.cli.values import Work
@@ -29,21 +30,6 @@ if TYPE_CHECKING:
 Pair = tuple[int, int]
 
 
-class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """A row and a column, ``2,3``, counted from 0."""
-
-    name = "ROW,COLUMN"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
-        """Read the text."""
-        parts = str(value).split(",")
-        if len(parts) != 2 or not all(
-            part.strip().isdecimal() and len(part) < 12 for part in parts
-        ):
-            self.fail(f"{value!r} is not a place such as 0,0 (row,column)", param, ctx)
-        return int(parts[0]), int(parts[1])
-
-
 FORMS = {
     "--kernel": (
         "spec", "at", "every", "mode", "op", "border", "stride", "dilation", "channels", "layout",
@@ -58,7 +44,7 @@ FORMS = {
 
 
 @click.command("trace", cls=Forms, forms=FORMS)
-@click.argument("path", metavar="[INPUT]", required=False, type=options.FileName(allow_dash=True))
+@click.argument("path", metavar="[INPUT]", required=False, type=param_types.FILE_OR_STDIN)
 @click.option(
     "-k",
     "--kernel",
@@ -66,7 +52,9 @@ FORMS = {
     metavar="SPEC",
     help="As for 'cnntool filter': a name, a matrix, or @FILE.",
 )
-@click.option("--at", type=Place(), help="The value of the result to take apart, from 0,0.")
+@click.option(
+    "--at", type=param_types.PLACE, help="The value of the result to take apart, from 0,0."
+)
 @click.option("--all", "every", is_flag=True, help="Take every value apart, one after the other.")
 @sliding.window
 @click.option(
@@ -92,11 +80,11 @@ FORMS = {
 )
 @click.option(
     "--unit",
-    type=unit.Place(),
+    type=param_types.UNIT,
     help="The value of the layer to take apart: channel, row and column, from 0,0,0; in a dense"
     " layer one number.",
 )
-@preprocessing
+@preprocessing()
 @running
 @click.option(
     "-o",
@@ -125,7 +113,18 @@ def command(ctx: click.Context, /, path: Path | None, **settings: Any) -> int:
     assert isinstance(ctx.command, Forms)  # noqa: S101 - see above
     form = ctx.command.form(ctx)
     if form == "--model":
-        return unit.run(path, settings)
+        return unit.run(
+            path,
+            model=settings["model"],
+            query=settings["query"],
+            at=settings["unit"],
+            output=settings["output"],
+            overwrite=settings["overwrite"],
+            as_json=settings["as_json"],
+            reading=Reading(settings["max_pixels"], settings["strict"], fail_fast=True),
+            overrides=settings["overrides"],
+            settings=settings["settings"],
+        )
     if settings["spec"] is None:
         raise UsageError(
             "nothing to trace",

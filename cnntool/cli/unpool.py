@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options, switches
+from cnntool.cli import arrays, param_types, switches
 from cnntool.cli.results import Result
 from cnntool.errors import UsageError
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Pair
+    from cnntool.shapes.windows import Pair
 
 
 @click.command("unpool")
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--size",
-    type=options.Pair(),
+    type=param_types.PAIR,
     required=True,
     help="Rows and columns of what was pooled.",
 )
-@click.argument("source", required=False, metavar="[INPUT]", type=options.FileName(allow_dash=True))
+@click.argument("source", required=False, metavar="[INPUT]", type=param_types.FILE_OR_STDIN)
 @arrays.result
 def command(*, switches_file: str, size: Pair, source: Path | None, **settings: Any) -> int:
     """Put pooled values back to where they stood, zeros elsewhere.

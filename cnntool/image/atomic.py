@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cnntool.errors import OutputError
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 from . import leftovers
 
@@ -32,7 +32,7 @@ _REASONS = {
     errno.EBADF: "it is closed",
 }
 _EXISTS = "it exists already"
-_HINT = "--overwrite replaces it, CNNTOOL_OVERWRITE=1 always does"
+_HINT = "`overwrite` replaces it, CNNTOOL_OVERWRITE=1 always does"
 
 _LARGE = 1 << 23
 """Bytes from which it pays to reserve room."""

@@ -39,7 +39,7 @@ class Format(NamedTuple):
     Parameters
     ----------
     name : str
-        What ``--format`` takes.
+        What a format is asked for by.
     suffixes : tuple of str
         With the dot, in lower case; the first one is used for new names.
     magic : bytes

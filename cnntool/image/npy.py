@@ -51,7 +51,7 @@ def open_reader(source: Source) -> Reader:
     source.check_size(height, width, channels)
     note = (
         f"taken as {height} rows, {width} columns and {channels} channels;"
-        f" --layout chw takes it as {height} maps of {width}x{channels}"
+        f" `layout=chw` takes it as {height} maps of {width}x{channels}"
     )
     doubtful = source.layout == "auto" and layout == "hwc" and width <= _SMALL
     single = dtype.kind == "f" and dtype.itemsize == 4

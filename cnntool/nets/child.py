@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cnntool.nets.channel import END_OF_ATTEMPT, END_OF_CHATTER, Message, receive, send
 from cnntool.nets.spawn import Process
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

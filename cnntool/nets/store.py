@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnntool.errors import DownloadError, ModelError, OutputError, UsageError
 from cnntool.image.atomic import Output
 from cnntool.nets import catalog
-from cnntool.nets.manifest import NAME, read_manifest
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import NAME, manifest_text, read_manifest
 from cnntool.nets.places import shipped_models, user_models
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ import click
 import pytest
 
 from cnntool.cli.running import running, session_settings
-from cnntool.machine import usable_cpus
 from cnntool.nets import providers
 from cnntool.nets.providers import PROVIDERS
 from cnntool.nets.session import Settings
+from cnntool.system import usable_cpus
 
 FAKE = Path(__file__).parents[1] / "nets" / "fake_runtime.py"
 

@@ -17,8 +17,7 @@ from mischief import CONTENT, SHA256, serving
 from onnx import TensorProto, helper
 from small import picture_net, save, several
 
-from cnntool.nets.manifest import read_manifest
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import manifest_text, read_manifest
 
 MODELS = Path(__file__).parents[2] / "models"
 BUILT_IN = MODELS / "vgg16-mini.onnx"

@@ -176,7 +176,7 @@ def test_channels_must_be_those_of_the_input():
     reason = r"the kernel is 2x3x3 \(channels x rows x columns\), channels of the input: 3"
     with pytest.raises(UsageError, match=reason):
         convolve(np.ones((5, 5, 3)), ConvLayer(np.ones((1, 2, 3, 3))))
-    with pytest.raises(UsageError, match="no --method to choose"):
+    with pytest.raises(UsageError, match="no `method` to choose"):
         convolve(np.ones((5, 5, 2)), ConvLayer(np.ones((1, 2, 3, 3))), method="fft")
 
 

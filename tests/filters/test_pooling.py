@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
-from cnntool.filters.arithmetic import Window
 from cnntool.filters.pooling import average_pool, max_pool, max_pool_switches, unpool
+from cnntool.shapes.windows import Window
 
 RNG = np.random.default_rng(3)
 

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
-from cnntool.filters.arithmetic import Window
 from cnntool.filters.convolve import convolve
 from cnntool.filters.kernel import Filter, Kernel
 from cnntool.filters.spec import parse
 from cnntool.filters.transpose import linear_kernel, transpose_convolve
+from cnntool.shapes.windows import Window
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -98,7 +98,7 @@ def test_it_is_the_transpose_of_the_filter(shape, window, mode, op, seed):
         x, Filter((weights,)), mode=mode, op=op, stride=stride, dilation=dilation, method="direct"
     )
     y = rng.integers(-9, 10, forward.shape).astype(float)
-    extra = tuple(window.room(axis, shape[axis]) % stride[axis] for axis in (0, 1))
+    extra = tuple(window.along(axis).room(shape[axis]) % stride[axis] for axis in (0, 1))
     back = transpose_convolve(y, weights, window, output_padding=extra, op=op)
     assert back.shape == x.shape
     assert (forward * y).sum() == pytest.approx((x * back).sum(), abs=1e-9)

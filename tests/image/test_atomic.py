@@ -70,7 +70,7 @@ def test_overwrite_must_be_asked_for(tmp_path):
     with pytest.raises(OutputError) as caught:
         write(path)
     assert caught.value.message == "it exists already"
-    assert "--overwrite" in caught.value.hint
+    assert "`overwrite`" in caught.value.hint
     assert caught.value.source == "as given"
     assert path.read_bytes() == b"before"
     write(path, overwrite=True)

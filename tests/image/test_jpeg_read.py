@@ -87,7 +87,7 @@ def test_damage_is_noted_or_refused(kind, whole):
     np.testing.assert_array_equal(got, Image.open(io.BytesIO(body)))
     (note,) = info.notes
     assert note.startswith("damaged JPEG: ")
-    assert note.endswith("; what could be decoded is used, --strict refuses it")
+    assert note.endswith("; what could be decoded is used, `strict` refuses it")
     with pytest.raises(InputError, match=r"damaged JPEG: [a-z0-9][^:]*$"):
         pixels(strict=True)
 

@@ -171,7 +171,7 @@ def test_too_large_is_told_from_the_header(kind, capfd):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match="over the limit of 100000000 pixels") as caught:
         read(LARGE[kind])
-    assert caught.value.hint == "--max-pixels raises the limit"
+    assert caught.value.hint == "`max_pixels` raises the limit"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
     assert capfd.readouterr() == ("", "")
 

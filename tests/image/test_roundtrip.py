@@ -225,7 +225,7 @@ def test_suffixes():
     for name in ("noend", "a.xyz", ".png"):
         with pytest.raises(OutputError) as caught:
             format_of(name)
-        assert "--format" in caught.value.hint
+        assert "`format`" in caught.value.hint
 
 
 def test_the_table():

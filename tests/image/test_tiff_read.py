@@ -378,7 +378,7 @@ def test_nan_has_a_place():
     body = tiff(pixels, photometric="rgb")
     with pytest.raises(InputError, match="NaN at row 33, column 2, channel 1") as caught:
         read(body)
-    assert "--allow-nan" in caught.value.hint
+    assert "`allow_nan`" in caught.value.hint
     np.testing.assert_array_equal(read(body, allow_nan=True)[0], pixels)
     pixels[33, 2, 1] = -np.inf
     with pytest.raises(InputError, match="infinity at row 33"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -10,10 +11,10 @@ import time
 import numpy as np
 import pytest
 
-from cnntool import machine
+from cnntool import system
 from cnntool.nets import limits
 from cnntool.nets.diagnosis import Diagnosis
-from cnntool.nets.lock import alone
+from cnntool.nets.download import _alone
 from cnntool.nets.session import Settings
 
 HERE = Settings(device="cpu", max_memory=1 << 30)
@@ -50,12 +51,19 @@ def test_memory_that_nobody_limits_is_not_said_to_be_limited(windows):
 
 
 def test_the_machine_is_looked_at_with_what_there_is(windows):
-    assert machine.usable_cpus() >= 1
-    assert machine.available_memory() is None or machine.available_memory() > 0
+    assert system.usable_cpus() >= 1
+    assert system.available_memory() is None or system.available_memory() > 0
 
 
-def test_there_are_no_locks_and_nobody_waits_for_one(windows, tmp_path):
-    with alone(tmp_path / "lock", until=time.monotonic() + 60, on_wait=pytest.fail) as held:
+def test_where_there_are_no_locks_nobody_waits_for_one(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="the disk is made to refuse what Unix asks for")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    until = time.monotonic() + 60
+    with _alone(tmp_path / "lock", until=until, on_wait=pytest.fail) as held:
         assert not held
 
 

@@ -17,10 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny import build
 
 from cnntool.errors import CnntoolError, ModelError
-from cnntool.machine import usable_cpus
 from cnntool.nets import diagnosis
 from cnntool.nets.session import Session, Settings, start
 from cnntool.nets.skeleton import Skeleton
+from cnntool.system import usable_cpus
 
 VERSION = tuple(map(int, version("onnxruntime").split(".")[:2]))
 VGG = Path(__file__).parents[2] / "models" / "vgg16-mini.onnx"
@@ -524,8 +524,8 @@ def test_closing_twice_does_no_harm():
 SCRIPT = """
 import sys, time
 sys.path.insert(0, {root!r})
-from cnntool import stopping
-stopping.install()
+from cnntool import system
+system.take_over()
 import numpy as np
 from pathlib import Path
 from cnntool.nets.session import Session, Settings

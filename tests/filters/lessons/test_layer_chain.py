@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
-from cnntool.filters.chain import walk
-from cnntool.filters.layer_spec import ACTIVATIONS, parse_chain
+from cnntool.filters.lessons.layer_chain import ACTIVATIONS, parse_chain, walk
 
 
 def chain(text):

@@ -15,11 +15,11 @@ from tiny import build
 
 from cnntool.errors import ModelError
 from cnntool.nets.flow import Flow
-from cnntool.nets.geometry import multiply_adds, trace
 from cnntool.nets.graph import TensorInfo, read_graph
 from cnntool.nets.layers import Layers
 from cnntool.nets.operators import HELPING, KIND_OF
-from cnntool.nets.summary import summarise
+from cnntool.nets.receptive_field import trace
+from cnntool.nets.summary import multiply_adds, summarise
 from cnntool.nets.window import read_window
 
 SIDE = 25
