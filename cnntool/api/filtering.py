@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
     from cnntool.api.kernels import KernelLike
     from cnntool.api.pictures import ImageLike
-    from cnntool.filters.arithmetic import Pair
     from cnntool.filters.conv_layer import ConvLayer
     from cnntool.filters.kernel import Filter
     from cnntool.filters.operation import Operation
     from cnntool.filters.pipeline import Options, Pipeline
     from cnntool.image.types import ImageInfo
+    from cnntool.shapes.windows import Pair
 
 
 def arithmetic(

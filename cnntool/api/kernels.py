@@ -77,7 +77,7 @@ def read_kernel(kernel: KernelLike, parameter: str = "kernels") -> Filter | Conv
     if isinstance(kernel, (Filter, ConvLayer, Operation)):
         return kernel
     if isinstance(kernel, str):
-        return read_layer(kernel) or spec.parse(kernel)
+        return _learned(kernel) or read_layer(kernel) or spec.parse(kernel)
     if not (isinstance(kernel, (list, tuple)) or hasattr(kernel, "__array__")):
         raise arguments.wrong_type(parameter, kernel, "a kernel's name, or an array of weights")
     try:
@@ -91,6 +91,15 @@ def read_kernel(kernel: KernelLike, parameter: str = "kernels") -> Filter | Conv
     return Filter((Kernel(array),))
 
 
+def _learned(text: str) -> Filter | Operation | None:
+    """Read a kernel that a network has learned, if the text names one."""
+    if not text.rstrip().endswith("]"):
+        return None
+    from cnntool.api.learned_kernel import parse_learned
+
+    return parse_learned(text.strip())
+
+
 def read_filter(kernel: KernelLike, parameter: str = "kernel") -> Filter | Operation:
     """Read a kernel for each channel by itself; see `read_kernel`.
 
@@ -99,7 +108,9 @@ def read_filter(kernel: KernelLike, parameter: str = "kernel") -> Filter | Opera
     UsageError
         The kernels of a layer, and what `read_kernel` refuses.
     """
-    item = spec.parse(kernel) if isinstance(kernel, str) else read_kernel(kernel, parameter)
+    if isinstance(kernel, str):
+        return _learned(kernel) or spec.parse(kernel)
+    item = read_kernel(kernel, parameter)
     if isinstance(item, ConvLayer):
         raise UsageError(
             f"a kernel must be a matrix, not an array of shape {item.weights.shape}",
@@ -123,7 +134,7 @@ def read_convolution(kernel: KernelLike, verb: str) -> Filter:
     UsageError
         A non-linear filter, and what `read_kernel` refuses.
     """
-    item = read_filter(kernel)
+    item = spec.parse(kernel) if isinstance(kernel, str) else read_filter(kernel)
     if not isinstance(item, Filter):
         raise UsageError(f"{item.name} is no convolution: there is nothing to {verb}")
     return item

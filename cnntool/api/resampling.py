@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from cnntool.api.kernels import KernelLike
     from cnntool.api.pictures import ImageLike, Picture
     from cnntool.api.rendering import Result
-    from cnntool.filters.arithmetic import Padding, Pair, Window
     from cnntool.filters.kernel import Filter
     from cnntool.filters.operation import Operation
     from cnntool.filters.resizing import Method
+    from cnntool.shapes.windows import Padding, Pair, Window
 
     Work = Callable[[Picture], Result]
     """What a verb does to a picture."""
@@ -63,7 +63,7 @@ def pooling(
     def work(picture: Picture) -> Result:
         from cnntool.api.rendering import Result
         from cnntool.filters import pooling as pools
-        from cnntool.filters.arithmetic import Window
+        from cnntool.shapes.windows import Window
 
         height, width, samples = picture.values.shape
         side: Any = avg if max is None else max
@@ -155,7 +155,7 @@ def _side(name: str, side: Any) -> Pair | str | None:
 
 
 def _padding(padding: Any) -> Padding:
-    from cnntool.filters.arithmetic import PADDINGS
+    from cnntool.shapes.windows import PADDINGS
 
     if isinstance(padding, str):
         return cast("Padding", arguments.one_of("padding", padding, PADDINGS))
@@ -278,8 +278,8 @@ def transposing(
     UsageError
         A filter that has no transpose.
     """
-    from cnntool.filters.arithmetic import NO_PADS, Window
     from cnntool.filters.transpose import linear_kernel, transpose_convolve
+    from cnntool.shapes.windows import NO_PADS, Window
 
     weights = linear_kernel(kernel)
     window = Window(weights.shape, stride, dilation).padded(padding)

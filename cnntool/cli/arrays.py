@@ -10,8 +10,9 @@ import time
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from cnntool.api.sources import Item, expand, is_folder
 from cnntool.cli import console, options, report
-from cnntool.cli.paths import Item, Naming, expand, inputs_or_stdin, is_folder, is_several
+from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import InputError, UsageError
 
@@ -55,8 +56,9 @@ def result(command: F) -> F:
         code: int = command(job=Job(reading, saving, inputs, recursive), **settings)
         return code
 
-    made: Any = options.gathered(reading=options.Reading, saving=options.Saving)(call)
-    made = update_wrapper(made, command)
+    made: Any = update_wrapper(call, command)
+    made = options.gathered("reading", options.Reading)(made)
+    made = options.gathered("saving", options.Saving)(made)
     for add in (
         options.talk,
         options.json_lines,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from cnntool.filters.chain import Chain, Cost, Row
+    from cnntool.filters.lessons.layer_chain import Chain, Cost, Row
 
 COLUMNS = (
     "layer",
@@ -83,8 +83,7 @@ def command(*, spec: tuple[str, ...], compare_dense: bool, as_csv: bool, as_json
     A residual block:
       cnntool conv 56x56x64 conv:3,f64,same bn relu conv:3,f64,same bn add:input relu
     """  # noqa: D301  click reads the escape
-    from cnntool.filters.chain import walk
-    from cnntool.filters.layer_spec import parse_chain
+    from cnntool.filters.lessons.layer_chain import parse_chain, walk
 
     if as_csv and as_json:
         raise UsageError("give either --csv or --json")

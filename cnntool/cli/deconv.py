@@ -10,7 +10,7 @@ from cnntool.api.resampling import transposing
 from cnntool.cli import arrays, options, param_types
 
 if TYPE_CHECKING:
-    from cnntool.filters.arithmetic import Padding, Pair
+    from cnntool.shapes.windows import Padding, Pair
 
 
 @click.command("deconv")
@@ -70,10 +70,10 @@ def command(
     \b
     echo '1,2;3,4' | cnntool deconv -k '1,1;1,1' --stride 2
     """  # noqa: D301  click reads the escape
-    from cnntool.cli.settings import parse_kernel
+    from cnntool.api.kernels import read_filter
 
     work, window = transposing(
-        parse_kernel(kernel),
+        read_filter(kernel),
         stride=stride,
         padding=padding,
         output_padding=output_padding,

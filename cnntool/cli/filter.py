@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from cnntool.api.sources import expand
 from cnntool.cli import console, options, param_types, report
-from cnntool.cli.paths import Naming, expand, inputs_or_stdin, is_several
+from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
-from cnntool.cli.settings import parse_any
 from cnntool.errors import UsageError
 from cnntool.system import usable_cpus
 
@@ -106,7 +106,9 @@ class Arithmetic(NamedTuple):
 @options.json_lines
 @options.threads
 @options.talk
-@options.gathered(arithmetic=Arithmetic, reading=options.Reading, saving=options.Saving)
+@options.gathered("arithmetic", Arithmetic)
+@options.gathered("reading", options.Reading)
+@options.gathered("saving", options.Saving)
 def command(
     *,
     inputs: tuple[Path, ...],
@@ -137,10 +139,11 @@ def command(
     items = expand(paths, recursive=recursive, results=naming.folder)
     with Ahead(items, reading) as readers:
         from cnntool.api import filtering
+        from cnntool.api.kernels import read_kernel
 
         work = Work(
             kernels,
-            tuple(map(parse_any, kernels)),
+            tuple(map(read_kernel, kernels)),
             filtering.arithmetic(**arithmetic._asdict()),
             filtering.style(policy, saving.depth),
             naming,
@@ -155,7 +158,7 @@ def command(
 def _name(spec: str) -> str:
     """Return what a kernel is called in the name of a result."""
     if spec.rstrip().endswith("]"):
-        from cnntool.cli.learned_kernel import short_name
+        from cnntool.api.learned_kernel import short_name
 
         return short_name(spec.strip())
     name = spec.partition(":")[0].strip().lower()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import update_wrapper
+from functools import wraps
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
@@ -37,18 +37,36 @@ class Saving(NamedTuple):
     as_json: bool
 
 
-def gathered(**records: Any) -> Callable[[F], F]:
-    """Hand options to a command as records (NamedTuples), each under the name that is given."""
+def gathered(
+    name: str, make: Callable[..., Any], *options: Callable[[Any], Any]
+) -> Callable[[F], F]:
+    """Add options whose values reach the command together.
 
-    def decorate(command: F) -> F:
-        def call(*arguments: Any, **settings: Any) -> Any:
-            for name, record in records.items():
-                settings[name] = record(**{key: settings.pop(key) for key in record._fields})
-            return command(*arguments, **settings)
+    Parameters
+    ----------
+    name : str
+        The command's parameter.
+    make : callable
+        Makes its value of the options' values, by their names: a record.
+    *options : callable
+        What adds them; the last one comes first in the help. Without any, others add them, and a
+        record's fields are their names.
+    """
 
-        return update_wrapper(call, command)  # type: ignore[return-value]
+    def add(command: F) -> F:
+        @wraps(command)
+        def call(*arguments: Any, **values: Any) -> Any:
+            values[name] = make(**{key: values.pop(key) for key in keys})
+            return command(*arguments, **values)
 
-    return decorate
+        before = len(getattr(call, "__click_params__", ()))
+        for option in options:
+            option(call)
+        added = getattr(call, "__click_params__", ())[before:]
+        keys = [parameter.name for parameter in added] or make._fields  # type: ignore[attr-defined]
+        return call  # type: ignore[return-value]
+
+    return add
 
 
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:

@@ -15,7 +15,7 @@ from cnntool.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnntool.filters.arithmetic import Padding
+    from cnntool.shapes.windows import Padding
 
 LONGEST = 2**20
 """Rows or columns of a size that is given."""
@@ -153,7 +153,7 @@ def _side(text: str) -> tuple[int, int] | str:
 
 
 def _padding(text: str) -> Padding:
-    from cnntool.filters.arithmetic import parse_padding
+    from cnntool.shapes.windows import parse_padding
 
     return parse_padding(text)
 

@@ -13,7 +13,7 @@ from cnntool.cli import arrays, param_types, switches
 if TYPE_CHECKING:
     from cnntool.api.pictures import Picture
     from cnntool.api.rendering import Result
-    from cnntool.filters.arithmetic import Padding, Pair
+    from cnntool.shapes.windows import Padding, Pair
 
 
 @click.command("pool")

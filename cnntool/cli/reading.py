@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from operator import length_hint
 from typing import TYPE_CHECKING, Self
 
 from cnntool.cli import console
@@ -14,8 +15,8 @@ from cnntool.system import collect_garbage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from cnntool.api.sources import Item
     from cnntool.cli.options import Reading
-    from cnntool.cli.paths import Item
     from cnntool.image.reader import Reader
 
 
@@ -76,6 +77,7 @@ class Ahead:
     """
 
     def __init__(self, items: Iterable[Item], reading: Reading) -> None:
+        self._count = length_hint(items)
         self._items = iter(items)
         self._reading = reading
         self._open: deque[Opened] = deque()
@@ -85,6 +87,9 @@ class Ahead:
         item = next(self._items, None)
         if item is not None:
             self._open.append(Opened(item, self._reading))
+
+    def __length_hint__(self) -> int:
+        return self._count
 
     def __iter__(self) -> Iterator[Opened]:
         while self._open:

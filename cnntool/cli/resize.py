@@ -10,7 +10,7 @@ from cnntool.api.resampling import resizing
 from cnntool.cli import arrays, param_types
 
 if TYPE_CHECKING:
-    from cnntool.filters.arithmetic import Pair
+    from cnntool.shapes.windows import Pair
 
 
 @click.command("resize")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.pictures import Picture
-    from cnntool.filters.arithmetic import Pair
+    from cnntool.shapes.windows import Pair
 
 
 @click.command("unpool")

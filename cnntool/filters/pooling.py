@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.filters.arithmetic import Pair, Window
+    from cnntool.shapes.windows import Pair, Window
 
 
 _MANY = 1024

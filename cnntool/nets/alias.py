@@ -16,9 +16,9 @@ from .window import read_window
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .field import Field
     from .flow import Flow
     from .graph import Graph, Node
+    from .receptive_rules import Field
     from .rows import Layer
 
 _BEHIND_SCORES = frozenset({"softmax", "activation", "relu", "reshape", "scale", "norm"})

@@ -10,8 +10,8 @@ from cnntool.errors import ModelError
 
 from .alias import find_aliases
 from .flow import Flow
-from .geometry import trace
 from .lookup import COUNTED, Hit, Index
+from .receptive_field import trace
 from .rows import Layer, list_rows
 
 if TYPE_CHECKING:

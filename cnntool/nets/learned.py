@@ -9,8 +9,8 @@ import numpy as np
 
 from cnntool.errors import ModelError
 from cnntool.nets.flow import operand
-from cnntool.nets.geometry import trace
 from cnntool.nets.operators import FACTORS, KERNEL
+from cnntool.nets.receptive_field import trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 from cnntool.errors import CnntoolError, ModelError
 from cnntool.nets import providers
 from cnntool.nets.channel import Message
-from cnntool.nets.child import Child, GoneError, LateError
+from cnntool.nets.process import Child, GoneError, LateError
 from cnntool.system import available_memory, usable_cpus
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.diagnosis import Diagnosis
+    from cnntool.nets.failures import Diagnosis
     from cnntool.nets.graph import TensorInfo
     from cnntool.nets.skeleton import Skeleton
 
@@ -93,6 +93,7 @@ class Session:
         self._facts: dict[str, Any] | None = None
         self._failure: CnntoolError | None = None
         self._pending: list[float] = []
+        self._broken = False
         self.seconds = 0.0
         self._child = child or start()
         self._child.limit = settings.max_memory
@@ -146,6 +147,11 @@ class Session:
     def lanes(self) -> int:
         """How many runs are computed at once: to keep it busy, submit one more than that."""
         return self._settings.lanes
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can be given a run: it did not break, and every run was collected."""
+        return not (self._broken or self._failure or self._pending)
 
     @property
     def chatter(self) -> str:
@@ -244,7 +250,7 @@ class Session:
         facts = answer.facts
         facts["note"] = ""
         if facts["refused"]:
-            from cnntool.nets.diagnosis import refusals
+            from cnntool.nets.failures import refusals
 
             refused = refusals(answer, self._child.chatter())
             notes = [f"{device} does not start: {reason}" for device, reason in refused]
@@ -254,17 +260,20 @@ class Session:
         return facts | {key: tensors(facts[key]) for key in ("inputs", "outputs")}
 
     def _wait(self, seconds: float, late: str) -> Message:
+        broken, self._broken = self._broken, True
         try:
-            return self._child.get(self._since + seconds - monotonic())
+            answer = self._child.get(self._since + seconds - monotonic())
         except LateError:
             raise self._diagnosis().late(late) from None
         except MemoryError:
             raise self._diagnosis().too_large() from None
         except GoneError as gone:
             raise self._diagnosis().ended(gone.exit_code, self.chatter) from gone
+        self._broken = broken
+        return answer
 
     def _diagnosis(self) -> Diagnosis:
-        from cnntool.nets.diagnosis import Diagnosis
+        from cnntool.nets.failures import Diagnosis
 
         return Diagnosis(self._name, self._settings, self._facts["device"] if self._facts else "")
 

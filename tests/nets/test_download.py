@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pooch", reason="networks are fetched with pooch")
+pytest.importorskip("requests", reason="networks are fetched with requests")
+pytest.importorskip("filelock", reason="one process at a time fetches a network")
 
 from mischief import CONTENT, SHA256, serving
 
@@ -164,7 +165,7 @@ def test_no_server_at_all(known, store):
 def test_the_deadline_holds_whatever_comes(known, store, path):
     start = time.monotonic()
     message, _ = failure(known(path), Limits(timeout=0.4, stall=20))
-    assert message.endswith("not complete within the time allowed (--timeout)")
+    assert message.endswith("not complete within the time allowed (`timeout`)")
     assert 0.3 < time.monotonic() - start < 5
     assert left(store) == []
 
@@ -260,9 +261,10 @@ def test_without_an_address_there_is_nothing_to_do(known):
         pull(known())
 
 
-def test_without_pooch_it_says_what_to_install(known, store, monkeypatch):
-    monkeypatch.setattr(download, "find_spec", lambda name: None)
-    with pytest.raises(DownloadError, match="pooch is not installed") as caught:
+@pytest.mark.parametrize("library", ["requests", "filelock"])
+def test_without_a_library_it_says_what_to_install(known, store, monkeypatch, library):
+    monkeypatch.setattr(download, "find_spec", lambda name: None if name == library else name)
+    with pytest.raises(DownloadError, match=f"{library} is not installed") as caught:
         pull(known("good"))
     assert caught.value.hint == "pip install 'cnntool[cpu]'"
     assert left(store) == []
@@ -335,9 +337,8 @@ def test_ten_processes_leave_one_good_file(known, store, server):
     assert (store / "net.onnx").read_bytes() == CONTENT
     assert left(store) == ["net.onnx"]
     ends = [out.splitlines()[-1] for out, _ in ends]
-    if download.alone and sys.platform != "win32":
-        assert sorted(ends) == ["fetched"] + ["found"] * 9
-        assert server.asked == ["/slow"]
+    assert sorted(ends) == ["fetched"] + ["found"] * 9
+    assert server.asked == ["/slow"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -366,13 +367,11 @@ def test_what_a_killed_one_leaves_is_swept_away(known, store):
 
 
 def test_the_one_that_waits_does_not_wait_for_ever(known, store):
-    from cnntool.nets.lock import alone
-
     entry, listener = known("good"), Notes()
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with alone(store / ".net.lock", until=0, on_wait=lambda: None):
+        with download._alone(store / ".net.lock", until=0, on_wait=lambda: None):
             held.set()
             done.wait(10)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -12,8 +13,8 @@ import pytest
 
 from cnntool import system
 from cnntool.nets import limits
-from cnntool.nets.diagnosis import Diagnosis
-from cnntool.nets.lock import alone
+from cnntool.nets.download import _alone
+from cnntool.nets.failures import Diagnosis
 from cnntool.nets.session import Settings
 
 HERE = Settings(device="cpu", max_memory=1 << 30)
@@ -54,8 +55,15 @@ def test_the_machine_is_looked_at_with_what_there_is(windows):
     assert system.available_memory() is None or system.available_memory() > 0
 
 
-def test_there_are_no_locks_and_nobody_waits_for_one(windows, tmp_path):
-    with alone(tmp_path / "lock", until=time.monotonic() + 60, on_wait=pytest.fail) as held:
+def test_where_there_are_no_locks_nobody_waits_for_one(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="the disk is made to refuse what Unix asks for")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    until = time.monotonic() + 60
+    with _alone(tmp_path / "lock", until=until, on_wait=pytest.fail) as held:
         assert not held
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from effort import share
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
-from cnntool.filters.chain import walk
-from cnntool.filters.layer_spec import ACTIVATIONS, parse_chain
+from cnntool.filters.lessons.layer_chain import ACTIVATIONS, parse_chain, walk
 
 
 def chain(text):
@@ -73,7 +73,7 @@ def random_convolutions(count):
 
 def test_700_random_convolutions_have_the_shapes_of_onnxruntime(onnx):
     empty = 0
-    for shape, maps, groups, kernel, stride, dilation, pads in random_convolutions(700):
+    for shape, maps, groups, kernel, stride, dilation, pads in random_convolutions(share(700)):
         height, width, channels = shape
         text = (
             f"{height}x{width}x{channels} conv:{kernel[0]}x{kernel[1]},f{maps},g{groups}"

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny import Runtime, build, opened
 
 from cnntool.nets.flow import Flow
-from cnntool.nets.sight import Sight, fields_of, sight
+from cnntool.nets.receptive_field import Sight, fields_of, sight
 
 pytest.importorskip("onnxruntime")
 
@@ -62,7 +62,7 @@ def test_a_value_sees_exactly_its_box(nodes, tmp_path):
     graph = opened(tmp_path, model)
     flow = Flow(graph)
     fields = fields_of(graph, flow, "x", (1, 1, rows, columns))
-    sees = sight(flow, fields, "x", "y")
+    sees = sight(fields.get("y"))
     runtime = Runtime((tmp_path / "m.onnx").read_bytes())
     height, wide = runtime.run({"x": np.zeros((1, 1, rows, columns), np.float32)})["y"].shape[2:]
     changed = np.zeros((height, wide, rows, columns), bool)
@@ -85,12 +85,12 @@ def test_vgg_sees_76_pixels_at_block4_conv2():
     graph = read_graph(Path(__file__).parents[2] / "models" / "vgg16-mini.onnx")
     flow = Flow(graph)
     fields = fields_of(graph, flow, "input", (1, 3, 144, 144))
-    sees = sight(flow, fields, "input", "block4_conv2/Relu")
+    sees = sight(fields.get("block4_conv2/Relu"))
     assert (sees.extent, sees.jump) == ((76, 76), (8, 8))
     top, left, bottom, right = sees.box(8, 8, (144, 144))
     assert (bottom - top, right - left) == (76, 76)
     assert (top + bottom) / 2 == pytest.approx(8 * 8 + 4, abs=1)
-    assert sight(flow, fields, "input", "predictions").box(0, 0, (144, 144)) == (0, 0, 144, 144)
+    assert sight(fields.get("predictions")).box(0, 0, (144, 144)) == (0, 0, 144, 144)
 
 
 def test_what_is_not_known(tmp_path):
@@ -106,9 +106,9 @@ def test_what_is_not_known(tmp_path):
     )
     flow = Flow(graph)
     fields = fields_of(graph, flow, "x", (1, 4, 6, 6))
-    assert sight(flow, fields, "x", "y") is None
-    assert sight(flow, fields, "x", "nothing") is None
-    centred = sight(flow, fields, "x", "a")  # enlarged: the middle is taken to be the picture's
+    assert sight(fields.get("y")) is None
+    assert sight(fields.get("nothing")) is None
+    centred = sight(fields.get("a"))  # enlarged: the middle is taken to be the picture's
     first, last = centred.box(0, 0, (6, 6)), centred.box(11, 11, (6, 6))
     assert (first[0], last[2]) in {(0, 6), (0, 7)}
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from cnntool.filters.arithmetic import Pair, Window
+    from cnntool.shapes.windows import AxisWindow, Pair
 
 LONGEST = 1024
 """Outputs of a pattern that are told apart."""
@@ -53,10 +53,10 @@ class Field(NamedTuple):
         span, shift = self.spans[place], periods * self.step
         return (span[0] + shift, span[1] + shift) if span else None
 
-    def through(self, window: Window, axis: int) -> Field:
+    def through(self, window: AxisWindow) -> Field:
         """Return the fields behind a window that slides over these outputs."""
-        stride, before = window.stride[axis], window.pads[2 * axis]
-        taps = range(0, window.kernel[axis] * window.dilation[axis], window.dilation[axis])
+        stride, before = window.stride, window.before
+        taps = range(0, window.extent, window.dilation)
         period = len(self.spans) // gcd(len(self.spans), stride)
         ends = {*taps[: len(self.spans)], *taps[-len(self.spans) :]}  # those between add nothing
         spans = tuple(
@@ -65,15 +65,14 @@ class Field(NamedTuple):
         )
         return Field(spans, self.step * period * stride // len(self.spans))
 
-    def through_transpose(self, window: Window, axis: int) -> Field | None:
+    def through_transpose(self, window: AxisWindow) -> Field | None:
         """Return the fields behind the transpose of a window, None where they are too many."""
-        stride, before = window.stride[axis], window.pads[2 * axis]
-        reach = window.kernel[axis] * window.dilation[axis]
+        stride, before = window.stride, window.before
         period = len(self.spans) * stride
         if period > LONGEST:
             return None
         places = (
-            range(output + before, output + before - reach, -window.dilation[axis])
+            range(output + before, output + before - window.extent, -window.dilation)
             for output in range(period)
         )
         spans = (
