@@ -9,8 +9,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from cnntool.api.sources import Item, expand, is_folder
 from cnntool.cli import console, options, results
-from cnntool.cli.paths import Item, Naming, expand, inputs_or_stdin, is_folder, is_several
+from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import InputError, UsageError
 from cnntool.image.types import oversize

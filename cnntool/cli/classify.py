@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.sources import expand
 from cnntool.cli import console, options
-from cnntool.cli.choosing import model as model_option
-from cnntool.cli.paths import expand, inputs_or_stdin, is_several
-from cnntool.cli.preprocessing import labels as labels_option
-from cnntool.cli.preprocessing import output_name, preprocessing, wishes
-from cnntool.cli.running import running, session_settings
+from cnntool.cli.opening import begin, model_option, opened, say_where
+from cnntool.cli.paths import inputs_or_stdin, is_several
+from cnntool.cli.pictures import Pictures, Reading, reading
+from cnntool.cli.preprocessing import labels, output_name, preprocessing
+from cnntool.cli.running import running
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.places import BUILT_IN
-from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cnntool.cli.network import Network
-    from cnntool.cli.pictures import Loaded, Pictures
+    from cnntool.api.model import Model
+    from cnntool.cli.pictures import Loaded
+    from cnntool.nets.assume import Plan
     from cnntool.nets.classify import Prediction, Scores
+    from cnntool.nets.recipes import Overrides
+    from cnntool.nets.session import Settings
 
 FORMATS = ("table", "tsv", "csv", "json", "jsonl")
 SURE = 0.5
@@ -37,12 +40,9 @@ SURE = 0.5
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name."
 )
-@output_name
-@labels_option
-@preprocessing
+@preprocessing(output_name, labels)
 @options.batch
-@options.fail_fast
-@options.reading
+@reading
 @click.option(
     "--format",
     "format_name",
@@ -59,12 +59,11 @@ def command(
     model: str,
     top: int,
     batch: int,
-    fail_fast: bool,
-    max_pixels: int,
-    strict: bool,
+    reading: Reading,
     format_name: str | None,
     as_json: bool,
-    **settings: Any,
+    overrides: Overrides,
+    settings: Settings,
 ) -> int:
     """Say what is in pictures.
 
@@ -79,33 +78,23 @@ def command(
         raise UsageError(f"--json and --format {format_name} contradict each other")
     paths = inputs_or_stdin(inputs)
     form = "jsonl" if as_json else format_name or ("table" if sys.stdout.isatty() else "tsv")
-    from cnntool.cli.network import Network
     from cnntool.nets.spec import CLASSES
 
-    with Network(
-        model,
-        wishes(settings),
-        session_settings(settings),
-        many=is_several(paths),
-        suits=CLASSES,
-    ) as network:
-        network.open()
-        from cnntool.cli.pictures import Pictures
+    with opened(model, overrides, settings, CLASSES) as (network, plan):
+        begin(network, plan)
         from cnntool.nets.preprocess import prepare
 
         pictures = Pictures(
             expand(paths, recursive=recursive, matrices=False),
-            partial(prepare, spec=network.plan.input),
-            threads=usable_cpus(),
-            max_pixels=max_pixels,
-            strict=strict,
-            fail_fast=fail_fast,
+            partial(prepare, spec=plan.input),
+            reading,
         )
-        _write(network, answers(network, pictures, batch=batch), form, top)
+        found = answers(network, plan, pictures, batch=batch, many=is_several(paths))
+        _write(network, plan, found, form, top)
         return pictures.code
 
 
-def _advise(network: Network, best: Prediction) -> None:
+def _advise(network: Model, best: Prediction) -> None:
     """Say on a terminal what else there is, where the built-in network does not know a picture."""
     if network.found.name != BUILT_IN or not sys.stderr.isatty():
         return
@@ -118,39 +107,42 @@ def _advise(network: Network, best: Prediction) -> None:
         )
 
 
-def answers(network: Network, pictures: Pictures, *, batch: int) -> Iterator[tuple[Loaded, Scores]]:
+def answers(
+    network: Model, plan: Plan, pictures: Pictures, *, batch: int, many: bool
+) -> Iterator[tuple[Loaded, Scores]]:
     """Ask the network about every picture, and show how many are done.
 
     A picture whose scores cannot be ranked is reported as one that cannot be read is.
     """
-    from cnntool.nets.classify import check, stream
+    from cnntool.nets.classify import check
 
     tensors = ((loaded._replace(made=None), loaded.made) for loaded in pictures)
+    scores = network.scores(plan, tensors, batch=batch, many=many)
     with console.Progress("classifying") as progress:
-        for loaded, scores in progress.track(
-            stream(network.session, network.plan, tensors, batch=batch)
-        ):
-            network.placement  # noqa: B018 - says once where it runs
+        for loaded, one in progress.track(scores):
+            say_where(network)
             try:
-                check(scores, network.plan)
+                check(one, plan)
             except ModelError as error:
                 pictures.fail(error, of=loaded.item.name)
             else:
-                yield loaded, scores
+                yield loaded, one
 
 
-def _write(network: Network, found: Iterator[tuple[Loaded, Scores]], form: str, count: int) -> None:
+def _write(
+    network: Model, plan: Plan, found: Iterator[tuple[Loaded, Scores]], form: str, count: int
+) -> None:
     from cnntool.nets.classify import top
 
     if form == "csv":
         console.result("input,rank,probability,label,index,wordnet")
     first = True
     for loaded, scores in found:
-        best = top(scores, network.plan, count)
+        best = top(scores, plan, count)
         if form in {"json", "jsonl"}:
             import json
 
-            text = json.dumps(_record(network, loaded, scores, best))
+            text = json.dumps({**_read(loaded), **network.facts(plan), **_answer(scores, best)})
             console.result(text if form == "jsonl" else ("[" if first else ",") + text)
         elif form == "table":
             console.result(_table(loaded.item.name, best, first=first))
@@ -162,18 +154,18 @@ def _write(network: Network, found: Iterator[tuple[Loaded, Scores]], form: str, 
         console.result("[]" if first else "]")
 
 
-def _record(
-    network: Network, loaded: Loaded, scores: Scores, best: list[Prediction]
-) -> dict[str, Any]:
+def _read(loaded: Loaded) -> dict[str, Any]:
     info = loaded.info
+    read = {"format": info.format, "height": info.height, "width": info.width}
+    return {"input": loaded.item.name, "read": read}
+
+
+def _answer(scores: Scores, best: list[Prediction]) -> dict[str, Any]:
     return {
-        "input": loaded.item.name,
-        "read": {"format": info.format, "height": info.height, "width": info.width},
-        **network.facts,
         "predictions": [
             {
                 "rank": rank,
-                "index": one.number,
+                "index": one.index,
                 "wordnet": one.wordnet or None,
                 "label": one.label,
                 "probability": _number(one.probability),
@@ -207,7 +199,7 @@ def _flat(text: str) -> str:
 
 def _lines(name: str, best: list[Prediction], form: str) -> str:
     rows = [
-        (name, rank, f"{one.probability:.6g}", one.label, one.number, one.wordnet)
+        (name, rank, f"{one.probability:.6g}", one.label, one.index, one.wordnet)
         for rank, one in enumerate(best, 1)
     ]
     if form == "tsv":

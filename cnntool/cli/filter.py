@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from cnntool.api.sources import expand
 from cnntool.cli import console, options, param_types, report
-from cnntool.cli.paths import Naming, expand, inputs_or_stdin, is_several
+from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.cli.settings import arithmetic, label, parse_kernels, style
 from cnntool.errors import UsageError

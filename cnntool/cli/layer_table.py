@@ -12,7 +12,9 @@ from cnntool.cli import console
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cnntool.cli.looking import Wanted
+    from numpy.typing import NDArray
+
+    from cnntool.api.activations import ChosenLayer
     from cnntool.nets.receptive_rules import Field
     from cnntool.nets.statistics import Statistics
 
@@ -26,7 +28,7 @@ class Row(NamedTuple):
 
     Attributes
     ----------
-    wanted : Wanted
+    wanted : ChosenLayer
         Which one.
     figures : Statistics
         What its values are like.
@@ -38,16 +40,20 @@ class Row(NamedTuple):
         Where it was written.
     """
 
-    wanted: Wanted
+    wanted: ChosenLayer
     figures: Statistics
     dequantised: bool
     field: Field | None
     output: str | None
 
 
-def shape_text(shape: Sequence[int]) -> str:
-    """Write a shape as people do: ``64 x 28 x 28``."""
-    return " x ".join(map(str, shape)) or "1"
+class Looked(NamedTuple):
+    """A layer that was looked at, and what was made of it for later."""
+
+    row: Row
+    values: NDArray[Any] | None
+    shown: str | None
+    drawn: NDArray[Any] | None
 
 
 def field_text(field: Field | None) -> str:

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.activations import short_name
 from cnntool.cli import console, options, running
-from cnntool.cli.opening import Opened, model, open_layers, shapes_of
+from cnntool.cli.opening import model_argument, read_model
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnntool.api.model import Model
     from cnntool.nets.graph import TensorInfo
     from cnntool.nets.layers import Layer, Resolved
 
-_PLAIN = re.compile(r"[\w.:/@%+=,#;][\w.:/@%+=,#;-]*", re.ASCII)
-"""What a shell and xargs take as one word, and no command as an option."""
-
 
 @click.command("layers")
-@model
+@model_argument
 @click.option(
     "--type",
     "kinds",
@@ -64,23 +62,23 @@ def command(
     such as 'block4_*'. With --resolve, tab-separated lines in a pipe hold the name as given, the
     tensor and the words for it.
     """
-    opened = open_layers(model, timeout)
+    network = read_model(model, timeout)
     if queries:
         if kinds:
             raise UsageError("--type has no meaning with --resolve")
         for query in queries:
-            for meaning in opened.layers.resolve(query, at=at):
+            for meaning in network.layer_list.resolve(query, at=at):
                 _print_meaning(meaning, as_json=as_json)
         return
-    rows = _chosen(opened.layers.rows, kinds)
+    rows = _chosen(network.layer_list.rows, kinds)
     if as_json:
         import json
 
-        shapes = shapes_of(opened, timeout=timeout)
+        shapes = network.shapes()
         for row in rows:
             console.result(json.dumps(record(row, shapes)))
     elif sys.stdout.isatty():
-        _table(opened, rows, at)
+        _table(network, rows, at)
     elif rows:
         console.result("\n".join(map(short_name, rows)))
 
@@ -97,13 +95,6 @@ def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
                 f"no layer is of type {kind!r}", source="--type", hint=f"one of {', '.join(KINDS)}"
             )
     return [row for row in rows if not wanted or {row.kind, row.op.lower()} & wanted]
-
-
-def short_name(row: Layer) -> str:
-    """Return the name to ask for a layer by: that of its place, of its tensor, or ``conv:9``."""
-    if row.alias or row.after or row.hidden or not _PLAIN.fullmatch(row.post):
-        return row.alias or f"{row.kind}:{row.ordinal}"
-    return row.post
 
 
 def record(row: Layer, shapes: dict[str, TensorInfo]) -> dict[str, Any]:
@@ -152,10 +143,10 @@ def _print_meaning(meaning: Resolved, *, as_json: bool) -> None:
         console.result("\t".join(map(one_line, cells)))
 
 
-def _table(opened: Opened, rows: Sequence[Layer], at: str) -> None:
+def _table(network: Model, rows: Sequence[Layer], at: str) -> None:
     from cnntool.cli.tables import print_table
 
-    shapes = shapes_of(opened)
+    shapes = network.shapes()
     cells = [
         (str(row.number), row.alias, f"{row.kind}:{row.ordinal}", row.op, row.at(at),
          shape_text(shapes.get(row.pre)))

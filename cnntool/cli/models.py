@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import config, console, options, param_types
-from cnntool.cli.preprocessing import labels, output_name, preprocessing, white, wishes
+from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
 from cnntool.errors import CnntoolError, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.nets.catalog import Entry
+    from cnntool.nets.recipes import Overrides
 
 HOUR = 3600
 
@@ -172,12 +173,9 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
 @click.argument("file", type=param_types.FILE)
 @click.option("--name", help="What to call it.  [default: the file's stem]")
 @click.option("--link", is_flag=True, help="Leave the file where it is; keep a link to it.")
-@white
-@output_name
-@labels
-@preprocessing
+@preprocessing(white, output_name, labels)
 @options.talk
-def add(file: Path, *, name: str | None, link: bool, **settings: Any) -> None:
+def add(file: Path, *, name: str | None, link: bool, overrides: Overrides) -> None:
     """Keep a network of your own under a name, with a manifest.
 
     The manifest of the same stem beside FILE is taken over. Without one, what the graph does not
@@ -189,7 +187,7 @@ def add(file: Path, *, name: str | None, link: bool, **settings: Any) -> None:
     from cnntool.nets.adopt import describe
 
     beside = catalog.find_file(file).spec
-    draft = describe(file, name=name, beside=beside, wishes=wishes(settings), alone=not link)
+    draft = describe(file, name=name, beside=beside, overrides=overrides, alone=not link)
     entry = store.add(file, draft.spec, link=link)
     if draft.assumed:
         console.note(f"{entry.spec.name}: assumed {', '.join(draft.assumed)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,6 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def gathered(
+    name: str, make: Callable[..., Any], *options: Callable[[Any], Any]
+) -> Callable[[F], F]:
+    """Add options whose values reach the command together.
+
+    Parameters
+    ----------
+    name : str
+        The command's parameter.
+    make : callable
+        Makes its value of the options' values, by their names: a record.
+    *options : callable
+        What adds them; the last one comes first in the help.
+    """
+
+    def add(command: F) -> F:
+        @wraps(command)
+        def call(*arguments: Any, **values: Any) -> Any:
+            values[name] = make(**{key: values.pop(key) for key in keys})
+            return command(*arguments, **values)
+
+        before = len(getattr(call, "__click_params__", ()))
+        for option in options:
+            option(call)
+        keys = [parameter.name for parameter in call.__click_params__[before:]]  # type: ignore[attr-defined]
+        return call  # type: ignore[return-value]
+
+    return add
 
 
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.cli import console
+from cnntool.cli import console, options
 from cnntool.errors import CnntoolError
-from cnntool.system import collect_garbage
+from cnntool.system import collect_garbage, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from cnntool.cli.paths import Item
+    from cnntool.api.sources import Item
     from cnntool.image.types import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
@@ -26,6 +26,28 @@ class Loaded(NamedTuple):
     made: Any
 
 
+class Reading(NamedTuple):
+    """How pictures are read.
+
+    Attributes
+    ----------
+    max_pixels : int
+        Larger pictures are refused.
+    strict : bool
+        Whether damage that a decoder can get over is an error.
+    fail_fast : bool
+        Whether a bad one ends the command; else it is reported and the others go on.
+    """
+
+    max_pixels: int
+    strict: bool
+    fail_fast: bool
+
+
+reading = options.gathered("reading", Reading, options.reading, options.fail_fast)
+"""Adds --fail-fast, --max-pixels and --strict; together: ``reading``."""
+
+
 class Pictures:
     """The pictures of a command line, ready to be fed to a network.
 
@@ -36,14 +58,8 @@ class Pictures:
     prepare : callable
         Makes what is wanted of a picture, see `cnntool.image.reader.Reader.picture`, and of what is
         known of it.
-    threads : int
-        How many are decoded at once; memory holds a few more than that.
-    max_pixels : int
-        Larger pictures are refused.
-    strict : bool
-        Whether damage that a decoder can get over is an error.
-    fail_fast : bool
-        Whether a bad one ends the command; else it is reported and the others go on.
+    reading : Reading
+        How to read it.
 
     Attributes
     ----------
@@ -57,18 +73,11 @@ class Pictures:
         self,
         items: Iterable[Item],
         prepare: Prepare,
-        *,
-        threads: int,
-        max_pixels: int,
-        strict: bool,
-        fail_fast: bool = False,
+        reading: Reading,
     ) -> None:
         self._items = items
         self._prepare = prepare
-        self._threads = threads
-        self._max_pixels = max_pixels
-        self._strict = strict
-        self._fail_fast = fail_fast
+        self._reading = reading
         self._seen = 0
         self._failed = 0
         self.last = 0
@@ -82,7 +91,7 @@ class Pictures:
         from cnntool.threads import ordered_map
 
         collect_garbage()  # there may be 100,000 pictures
-        for result in ordered_map(self._load, self._items, self._threads):
+        for result in ordered_map(self._load, self._items, usable_cpus()):
             self._seen += 1
             if isinstance(result, Loaded):
                 console.notes(result.item.name, result.info.notes)
@@ -102,7 +111,7 @@ class Pictures:
         """
         if of:
             error.source = f"{of}: {error.source}"
-        if self._fail_fast:
+        if self._reading.fail_fast:
             raise error
         self._failed += 1
         self.last = error.exit_code
@@ -114,10 +123,9 @@ class Pictures:
         if item.error is not None:
             return item.error
         source = sys.stdin.buffer if item.path is None else item.path
+        most, strict = self._reading.max_pixels, self._reading.strict
         try:
-            with open_reader(
-                source, name=item.name, max_pixels=self._max_pixels, strict=self._strict
-            ) as reader:
+            with open_reader(source, name=item.name, max_pixels=most, strict=strict) as reader:
                 made = self._prepare(reader.picture(), reader.info)
                 return Loaded(item, reader.info, made)
         except CnntoolError as error:

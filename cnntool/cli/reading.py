@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.cli.paths import Item
+    from cnntool.api.sources import Item
     from cnntool.image.reader import Reader
 
 

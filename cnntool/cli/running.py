@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cnntool.cli import config, console, param_types
+from cnntool.cli.options import gathered
 from cnntool.nets.limits import are_kept
 from cnntool.nets.providers import AUTO, PROVIDERS
 from cnntool.nets.session import TIMEOUT, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cnntool.cli.options import F
 
 DEVICES = ", ".join(
     [AUTO, *(f"{word}[:N]" if row.numbered else word for word, row in PROVIDERS.items())]
@@ -65,27 +61,14 @@ _OPTIONS = (
 )
 
 
-def running(command: F) -> F:
-    """Add --device, --threads, --timeout and --max-memory."""
-    for option in _OPTIONS:
-        command = option(command)
-    return command
-
-
-def session_settings(values: Mapping[str, Any]) -> Settings:
-    """Collect what `running` added to a command's options.
-
-    Parameters
-    ----------
-    values : mapping
-        With ``device``, ``threads``, ``timeout`` and ``max_memory``.
-    """
-    settings = Settings(
-        device=values["device"], threads=values["threads"], timeout=values["timeout"]
-    )
-    limit = values["max_memory"]
-    if limit is None:
+def _settings(*, max_memory: int | None, **values: Any) -> Settings:
+    settings = Settings(**values)
+    if max_memory is None:
         return settings
     if not are_kept():
         console.note("--max-memory has no effect: this system does not limit a process's memory")
-    return settings._replace(max_memory=limit)
+    return settings._replace(max_memory=max_memory)
+
+
+running = gathered("settings", _settings, *_OPTIONS)
+"""Adds --device, --threads, --timeout and --max-memory; together: ``settings``."""

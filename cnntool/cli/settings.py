@@ -34,7 +34,7 @@ def _learned(text: str) -> Filter | Operation | None:
     """Read a kernel that a network has learned, if the text names one."""
     if not text.rstrip().endswith("]"):
         return None
-    from cnntool.cli.learned_kernel import parse_learned
+    from cnntool.api.learned_kernel import parse_learned
 
     return parse_learned(text.strip())
 
@@ -97,7 +97,7 @@ def label(settings: dict[str, Any]) -> str:
 
 def _name(spec: str) -> str:
     if spec.rstrip().endswith("]"):
-        from cnntool.cli.learned_kernel import short_name
+        from cnntool.api.learned_kernel import short_name
 
         return short_name(spec.strip())
     name = spec.partition(":")[0].strip().lower()

@@ -9,12 +9,13 @@ import click
 
 from cnntool.cli import console, options, param_types, running
 from cnntool.cli.layers import one_line, record, shape_text
-from cnntool.cli.opening import Opened, model, open_layers, shapes_of
+from cnntool.cli.opening import model_argument, read_model
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnntool.api.model import Model
     from cnntool.nets.summary import Line, Summary
 
 
@@ -60,7 +61,7 @@ def _columns(text: str) -> tuple[str, ...]:
 
 
 @click.command("summary")
-@model
+@model_argument
 @click.option(
     "--input-size",
     "size",
@@ -101,17 +102,17 @@ def command(
     """
     if as_json and (as_csv or columns):
         raise UsageError("--json tells all there is: --csv and --columns are for lines")
-    opened = open_layers(model, timeout)
+    network = read_model(model, timeout)
     from cnntool.nets.summary import summarise
 
-    summary = summarise(opened.graph, opened.layers, shapes_of(opened, size, timeout))
+    summary = summarise(network.graph, network.layer_list, network.shapes(size))
     if not size and any(None in _lengths(info.shape) for info in summary.inputs):
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
     told = columns or tuple(COLUMNS)
     if as_json:
         import json
 
-        console.result(json.dumps(_record(opened, summary)))
+        console.result(json.dumps(_record(network, summary)))
     elif as_csv:
         _print_csv(summary, told)
     elif sys.stdout.isatty():
@@ -191,10 +192,10 @@ def _totals(summary: Summary) -> list[str]:
     ]
 
 
-def _record(opened: Opened, summary: Summary) -> dict[str, Any]:
+def _record(network: Model, summary: Summary) -> dict[str, Any]:
     return {
-        "model": opened.found.name,
-        "file": str(opened.found.file),
+        "model": network.found.name,
+        "file": str(network.found.file),
         "inputs": [
             {"name": info.name, "dtype": info.dtype or None, "shape": _lengths(info.shape)}
             for info in summary.inputs

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import arrays, options, param_types, sliding, stepping, unit
-from cnntool.cli.choosing import model as model_option
 from cnntool.cli.console import result
 from cnntool.cli.forms import Forms
+from cnntool.cli.opening import model_option
 from cnntool.cli.paths import inputs_or_stdin
+from cnntool.cli.pictures import Reading
 from cnntool.cli.preprocessing import preprocessing
 from cnntool.cli.running import running
 from cnntool.cli.values import Work
@@ -83,7 +84,7 @@ FORMS = {
     help="The value of the layer to take apart: channel, row and column, from 0,0,0; in a dense"
     " layer one number.",
 )
-@preprocessing
+@preprocessing()
 @running
 @click.option(
     "-o",
@@ -112,7 +113,18 @@ def command(ctx: click.Context, /, path: Path | None, **settings: Any) -> int:
     assert isinstance(ctx.command, Forms)  # noqa: S101 - see above
     form = ctx.command.form(ctx)
     if form == "--model":
-        return unit.run(path, settings)
+        return unit.run(
+            path,
+            model=settings["model"],
+            query=settings["query"],
+            at=settings["unit"],
+            output=settings["output"],
+            overwrite=settings["overwrite"],
+            as_json=settings["as_json"],
+            reading=Reading(settings["max_pixels"], settings["strict"], fail_fast=True),
+            overrides=settings["overrides"],
+            settings=settings["settings"],
+        )
     if settings["spec"] is None:
         raise UsageError(
             "nothing to trace",

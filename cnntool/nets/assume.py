@@ -19,7 +19,7 @@ from cnntool.nets.meaning import (
     quantised,
     shape_text,
 )
-from cnntool.nets.recipes import BYTES, RECIPES, Wishes, fields, wished
+from cnntool.nets.recipes import BYTES, RECIPES, Overrides, fields, wished
 from cnntool.nets.scaling import keras_network, levels, opening
 from cnntool.nets.spec import CLASSES, DTYPES, InputSpec, OutputSpec
 
@@ -108,7 +108,7 @@ def plan_for(
     name: str,
     graph: Graph,
     spec: ModelSpec | None,
-    wishes: Wishes,
+    overrides: Overrides,
     *,
     suits: frozenset[str] = frozenset(),
 ) -> Plan:
@@ -122,7 +122,7 @@ def plan_for(
         The network.
     spec : ModelSpec, optional
         Its manifest.
-    wishes : Wishes
+    overrides : Overrides
         What the user overrides.
     suits : frozenset of str
         The kinds of outputs that the command has a use for; empty if it has one for all.
@@ -133,26 +133,26 @@ def plan_for(
         When the graph does not take one picture, the manifest and the graph disagree, or no output
         suits.
     UsageError
-        When a wish does not suit.
+        When an override does not suit.
     """
     assumed: list[str] = []
     tensor = _picture_input(graph, spec, name)
-    output = find_output(graph, spec, name, assumed, wanted=wishes.output, suits=suits)
+    output = find_output(graph, spec, name, assumed, wanted=overrides.output, suits=suits)
     told = spec is not None and output == spec.output._replace(name=output.name)
     scores = output.kind in CLASSES
     entry = (
-        spec.input if spec else _guess_input(tensor, graph, assumed, given=wishes, output=output)
+        spec.input if spec else _guess_input(tensor, graph, assumed, given=overrides, output=output)
     )
     _check_size(tensor, name)
-    entry = wished(entry, wishes)._replace(name=tensor.name, batch=_batch(tensor))
+    entry = wished(entry, overrides)._replace(name=tensor.name, batch=_batch(tensor))
     _agree(entry, tensor, name)
-    entry = _folded(entry, graph, wishes, assumed)
+    entry = _folded(entry, graph, overrides, assumed)
     unsure = False
     if output.kind == "image" and not told:
-        output, unsure = _scaled(output, entry, graph, assumed, given=wishes.white)
-    elif wishes.white is not None and output.kind == "image":
-        output = output._replace(white=wishes.white)
-    labels = read_labels(wishes.labels) if wishes.labels else spec.labels if spec else None
+        output, unsure = _scaled(output, entry, graph, assumed, given=overrides.white)
+    elif overrides.white is not None and output.kind == "image":
+        output = output._replace(white=overrides.white)
+    labels = read_labels(overrides.labels) if overrides.labels else spec.labels if spec else None
     if scores:
         if labels is None:
             labels, background = guess_labels(graph, output, assumed)
@@ -193,7 +193,7 @@ def _batch(tensor: TensorInfo) -> int | None:
 
 
 def _guess_input(
-    tensor: TensorInfo, graph: Graph, assumed: list[str], *, given: Wishes, output: OutputSpec
+    tensor: TensorInfo, graph: Graph, assumed: list[str], *, given: Overrides, output: OutputSpec
 ) -> InputSpec:
     """Read from the graph what a manifest would say; what is not classified stays whole."""
     whole = output.kind not in CLASSES
@@ -244,7 +244,7 @@ def _guess_input(
         crop=crop,
         **fields(recipe, grey=channels == 1),
     )
-    return wished(entry, Wishes(channel_order="BGR")) if swapped else entry
+    return wished(entry, Overrides(channel_order="BGR")) if swapped else entry
 
 
 def _recipe(
@@ -287,7 +287,7 @@ def _recipe(
     return recipe, swapped, reason
 
 
-def _folded(entry: InputSpec, graph: Graph, wishes: Wishes, assumed: list[str]) -> InputSpec:
+def _folded(entry: InputSpec, graph: Graph, overrides: Overrides, assumed: list[str]) -> InputSpec:
     """Turn mean and deviation that the user wants of bytes into such that bytes can hold.
 
     Where the graph scales its bytes, what is wanted is meant for what it makes of them.
@@ -295,9 +295,9 @@ def _folded(entry: InputSpec, graph: Graph, wishes: Wishes, assumed: list[str]) 
     wanted = [
         f"{option} {words}"
         for option, words in (
-            ("--preprocess", wishes.preprocess),
-            ("--mean", wishes.mean),
-            ("--std", wishes.deviation),
+            ("--preprocess", overrides.preprocess),
+            ("--mean", overrides.mean),
+            ("--std", overrides.deviation),
         )
         if words is not None
     ]

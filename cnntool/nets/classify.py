@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
 
     Parameters
     ----------
-    number : int
+    index : int
         Its place among the labels, from 0; -1 for a background class, which has none.
     label : str
         Its name, or its number where no names are known.
@@ -55,7 +55,7 @@ class Prediction(NamedTuple):
         The number before the softmax, where it is known.
     """
 
-    number: int
+    index: int  # type: ignore[assignment]  # a number here, not tuple's method
     label: str
     wordnet: str
     probability: float

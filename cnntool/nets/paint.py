@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.errors import ModelError
-from cnntool.nets.preprocess import resize
+from cnntool.nets.classify import name_of
+from cnntool.nets.preprocess import fitted, prepare, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
+    from cnntool.image.types import ImageInfo
     from cnntool.nets.assume import Plan
+    from cnntool.nets.spec import InputSpec
 
 COLOURS = 256
 """Classes that can be told apart by colour."""
@@ -38,6 +42,48 @@ class Painting(NamedTuple):
     pixels: NDArray[np.uint8]
     clipped: float = 0.0
     classes: NDArray[np.int64] | None = None
+
+
+class Fitted(NamedTuple):
+    """A picture as a network takes it that answers with a picture.
+
+    Attributes
+    ----------
+    tensor : ndarray
+        What goes in.
+    colours : ndarray of shape (height, width, 3) of uint8, or None
+        For a network that enlarges luma: the colours that are to come back.
+    shape : tuple of int
+        Rows and columns of the picture.
+    """
+
+    tensor: NDArray[Any]
+    colours: NDArray[Any] | None
+    shape: tuple[int, int]
+
+
+class ClassShare(NamedTuple):
+    """A class of a map, and the share of the picture that it takes, 0..1."""
+
+    index: int  # type: ignore[assignment]  # a number here, not tuple's method
+    label: str
+    share: float
+
+
+def fit_for_picture(pixels: NDArray[Any] | Image, info: ImageInfo, *, spec: InputSpec) -> Fitted:
+    """Make a picture ready, see `cnntool.nets.preprocess.prepare`."""
+    keeps = spec.channel_order == "Y" and info.channels == 3
+    colours = fitted(pixels, info, spec) if keeps else None
+    return Fitted(prepare(pixels, info, spec), colours, (info.height, info.width))
+
+
+def shares(classes: NDArray[np.int64], plan: Plan) -> list[ClassShare]:
+    """Return the classes of a map with their shares of the picture, the largest first."""
+    numbers, counts = np.unique(classes, return_counts=True)
+    found = sorted(zip(counts.tolist(), numbers.tolist(), strict=True), key=lambda pair: -pair[0])
+    return [
+        ClassShare(index, name_of(plan, index)[0], count / classes.size) for count, index in found
+    ]
 
 
 def paint(answer: NDArray[Any], plan: Plan) -> Painting:

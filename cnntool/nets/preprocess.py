@@ -161,6 +161,36 @@ def prepare(pixels: NDArray[Any] | Image, info: ImageInfo, spec: InputSpec) -> N
     return result
 
 
+class Prepared(NamedTuple):
+    """A picture as the network takes it, and as people see that."""
+
+    tensor: NDArray[Any]
+    photo: NDArray[Any] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what goes in, without the batch."""
+        return self.tensor.shape
+
+
+def prepared(
+    pixels: NDArray[Any], info: ImageInfo, entry: InputSpec, *, photo: bool = False
+) -> Prepared:
+    """Make ready what was read; ``photo`` tells whether people want to see it, too."""
+    return Prepared(
+        prepare(pixels, info, entry),
+        seen(pixels, info, entry) if photo else None,
+    )
+
+
+def seen(pixels: NDArray[Any], info: ImageInfo, entry: InputSpec) -> NDArray[Any]:
+    """Return what a network sees of a picture, as uint8 (H, W, 3)."""
+    picture = fitted(pixels, info, entry, channels=entry.channels)
+    if picture.dtype != np.uint8:
+        picture = np.rint(picture).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
 def _opaque(pixels: NDArray[Any], info: ImageInfo) -> NDArray[Any]:
     """Return the colours on the scale 0..255, without alpha: uint8 as it is, all else float32."""
     if info.channels not in {1, 3}:

@@ -32,7 +32,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 """What --preprocess may say: how colours become numbers. ``torch`` and ``imagenet`` are one."""
 
 
-class Wishes(NamedTuple):
+class Overrides(NamedTuple):
     """What the user said; None where he said nothing. See `InputSpec` for the meaning."""
 
     preprocess: str | None = None
@@ -55,18 +55,18 @@ def fields(recipe: str, *, grey: bool) -> dict[str, Any]:
     return found
 
 
-def wished(entry: InputSpec, wishes: Wishes) -> InputSpec:
+def wished(entry: InputSpec, overrides: Overrides) -> InputSpec:
     """Let the user override what the manifest or the graph says."""
     grey = entry.channels == 1
-    if wishes.preprocess:
-        entry = entry._replace(**fields(wishes.preprocess, grey=grey))
-    if wishes.channel_order and not grey:
-        if wishes.channel_order != entry.channel_order:
+    if overrides.preprocess:
+        entry = entry._replace(**fields(overrides.preprocess, grey=grey))
+    if overrides.channel_order and not grey:
+        if overrides.channel_order != entry.channel_order:
             # The recipe's numbers belong to the colours, wherever they go.
             entry = entry._replace(mean=entry.mean[::-1], deviation=entry.deviation[::-1])
-        entry = entry._replace(channel_order=wishes.channel_order)
+        entry = entry._replace(channel_order=overrides.channel_order)
     for key, option in (("mean", "--mean"), ("deviation", "--std")):
-        values = getattr(wishes, key)
+        values = getattr(overrides, key)
         if values is not None:
             if len(values) not in {1, entry.channels}:
                 raise UsageError(
@@ -74,8 +74,8 @@ def wished(entry: InputSpec, wishes: Wishes) -> InputSpec:
                 )
             _check_scale(values, entry.white, option)
             entry = entry._replace(**{key: values * (entry.channels // len(values))})
-    if wishes.resize or wishes.crop:
-        entry = _resized(entry, wishes)
+    if overrides.resize or overrides.crop:
+        entry = _resized(entry, overrides)
     return entry
 
 
@@ -98,11 +98,11 @@ def _check_scale(values: tuple[float, ...], white: float, option: str) -> None:
         )
 
 
-def _resized(entry: InputSpec, wishes: Wishes) -> InputSpec:
-    size = wishes.crop or entry.crop or entry.size
-    if wishes.crop is None and wishes.resize and entry.dynamic:
-        size = (wishes.resize, wishes.resize)
-    resize = wishes.resize or (max(size) if size else None)
+def _resized(entry: InputSpec, overrides: Overrides) -> InputSpec:
+    size = overrides.crop or entry.crop or entry.size
+    if overrides.crop is None and overrides.resize and entry.dynamic:
+        size = (overrides.resize, overrides.resize)
+    resize = overrides.resize or (max(size) if size else None)
     if entry.size and not entry.dynamic and size != entry.size:
         raise UsageError(
             f"the network takes {entry.size[0]} x {entry.size[1]} pixels", source="--crop"

@@ -93,6 +93,7 @@ class Session:
         self._facts: dict[str, Any] | None = None
         self._failure: CnntoolError | None = None
         self._pending: list[float] = []
+        self._broken = False
         self.seconds = 0.0
         self._child = child or start()
         self._child.limit = settings.max_memory
@@ -146,6 +147,11 @@ class Session:
     def lanes(self) -> int:
         """How many runs are computed at once: to keep it busy, submit one more than that."""
         return self._settings.lanes
+
+    @property
+    def idle(self) -> bool:
+        """Whether it can be given a run: it did not break, and every run was collected."""
+        return not (self._broken or self._failure or self._pending)
 
     @property
     def chatter(self) -> str:
@@ -254,14 +260,17 @@ class Session:
         return facts | {key: tensors(facts[key]) for key in ("inputs", "outputs")}
 
     def _wait(self, seconds: float, late: str) -> Message:
+        broken, self._broken = self._broken, True
         try:
-            return self._child.get(self._since + seconds - monotonic())
+            answer = self._child.get(self._since + seconds - monotonic())
         except LateError:
             raise self._diagnosis().late(late) from None
         except MemoryError:
             raise self._diagnosis().too_large() from None
         except GoneError as gone:
             raise self._diagnosis().ended(gone.exit_code, self.chatter) from gone
+        self._broken = broken
+        return answer
 
     def _diagnosis(self) -> Diagnosis:
         from cnntool.nets.diagnosis import Diagnosis

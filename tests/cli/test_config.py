@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 import pytest
+from cnntool.cli.choosing import model
 
 from cnntool.cli import config
-from cnntool.cli.choosing import model
 from cnntool.errors import UsageError
 
 SAMPLES = Path(__file__).parents[2] / "samples"

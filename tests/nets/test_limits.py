@@ -11,12 +11,11 @@ from threading import Thread
 import pytest
 from onnx import TensorProto, helper
 
-from cnntool.cli.opening import open_layers
+from cnntool.cli.opening import hold_time, read_model
 from cnntool.errors import ModelError
 from cnntool.nets import probe
 from cnntool.nets.graph import read_graph
 from cnntool.nets.layers import Layers
-from cnntool.nets.limits import hold_time
 from cnntool.nets.probe import shape_probe
 from cnntool.nets.skeleton import skeleton
 from cnntool.nets.summary import summarise
@@ -89,9 +88,9 @@ def no_collections():
 def test_reading_is_held_to_its_time(tmp_path):
     path = chain(tmp_path / "long.onnx", ["Relu"], 5000)
     with pytest.raises(ModelError, match=r"it was not read within 0\.01 s") as caught:
-        open_layers(str(path), 0.01)
+        read_model(str(path), 0.01)
     assert (caught.value.source, "--timeout" in caught.value.hint) == (str(path), True)
-    assert len(open_layers(str(path), 60).layers.rows) == 5000
+    assert len(read_model(str(path), 60).layer_list.rows) == 5000
 
 
 @pytest.mark.parametrize("arguments", [["summary"], ["layers"], ["activations", "-l", "#1", "-m"]])

@@ -11,7 +11,7 @@ from cnntool.errors import ModelError
 from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
 from cnntool.nets.meaning import CLASSES, PICTURES
-from cnntool.nets.recipes import Wishes
+from cnntool.nets.recipes import Overrides
 from cnntool.nets.spec import InputSpec, ModelSpec, OutputSpec
 
 
@@ -19,8 +19,8 @@ def zeros(*shape, dtype=np.float32):
     return np.zeros(shape, dtype)
 
 
-def plan_of(path, suits=frozenset(), spec=None, **wishes):
-    return plan_for("net", read_graph(path), spec, Wishes(**wishes), suits=suits)
+def plan_of(path, suits=frozenset(), spec=None, **overrides):
+    return plan_for("net", read_graph(path), spec, Overrides(**overrides), suits=suits)
 
 
 def kind_of(path, values, op=None):

@@ -10,15 +10,15 @@ from small import colours, picture_net, save
 from cnntool.errors import UsageError
 from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
-from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Wishes, wished
+from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides, wished
 from cnntool.nets.scaling import levels, opening
 from cnntool.nets.spec import InputSpec
 
 MEANS, DEVIATIONS = np.array(MEAN).reshape(3, 1, 1), np.array(DEVIATION).reshape(3, 1, 1)
 
 
-def plan_of(path, **wishes):
-    return plan_for("net", read_graph(path), None, Wishes(**wishes))
+def plan_of(path, **overrides):
+    return plan_for("net", read_graph(path), None, Overrides(**overrides))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_recipe_that_the_graph_contradicts_is_taken_and_said(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("wishes", "option", "hint"),
+    ("overrides", "option", "hint"),
     [
         ({"mean": (104.0, 117.0, 123.0)}, "--mean", "raw"),
         ({"mean": (127.5,), "deviation": (127.5,)}, "--mean", "raw"),
@@ -230,16 +230,16 @@ def test_a_recipe_that_the_graph_contradicts_is_taken_and_said(tmp_path):
         ({"preprocess": "caffe", "deviation": DEVIATION}, "--std", "unit"),
     ],
 )
-def test_numbers_of_the_other_scale_are_named(tmp_path, wishes, option, hint):
+def test_numbers_of_the_other_scale_are_named(tmp_path, overrides, option, hint):
     path = colours(tmp_path / "net.onnx", producer="pytorch")
     with pytest.raises(UsageError, match=r"cannot be the (mean|deviation) of colours") as error:
-        plan_of(path, **wishes)
+        plan_of(path, **overrides)
     assert error.value.source == option
     assert f"--preprocess {hint} makes them" in error.value.hint
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "overrides",
     [
         {"preprocess": "caffe", "mean": (104.0, 117.0, 123.0)},
         {"preprocess": "raw", "mean": (127.0,), "deviation": (128.0,)},
@@ -250,13 +250,13 @@ def test_numbers_of_the_other_scale_are_named(tmp_path, wishes, option, hint):
         {"preprocess": "unit", "deviation": (1 / 255,)},
     ],
 )
-def test_numbers_of_the_scale_are_taken(tmp_path, wishes):
-    entry = plan_of(colours(tmp_path / "net.onnx", producer="pytorch"), **wishes).input
-    assert entry.mean in {wishes.get("mean"), wishes.get("mean", (9,)) * 3, (0.0,) * 3}
+def test_numbers_of_the_scale_are_taken(tmp_path, overrides):
+    entry = plan_of(colours(tmp_path / "net.onnx", producer="pytorch"), **overrides).input
+    assert entry.mean in {overrides.get("mean"), overrides.get("mean", (9,)) * 3, (0.0,) * 3}
 
 
 def test_minus_one_to_one_is_what_it_was():
-    entry = wished(InputSpec("in"), Wishes(preprocess="tf"))
+    entry = wished(InputSpec("in"), Overrides(preprocess="tf"))
     black, white = (((value - entry.mean[0]) / entry.deviation[0]) for value in (0, entry.white))
     assert (black, white) == (-1, 1)
 
@@ -265,7 +265,7 @@ class TestBytes:
     """Networks of whole numbers get no numbers that would be rounded to a few."""
 
     @pytest.mark.parametrize(
-        "wishes",
+        "overrides",
         [
             {"preprocess": "tf"},
             {"preprocess": "unit"},
@@ -278,22 +278,22 @@ class TestBytes:
         ],
     )
     @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-    def test_are_refused(self, tmp_path, wishes, layout):
+    def test_are_refused(self, tmp_path, overrides, layout):
         path = colours(tmp_path / "net.onnx", dtype="uint8", layout=layout)
         with pytest.raises(UsageError, match=r"takes bytes of 0\.\.255, and would get numbers"):
-            plan_of(path, **wishes)
+            plan_of(path, **overrides)
 
     def test_as_they_are(self, tmp_path):
         path = colours(tmp_path / "net.onnx", dtype="uint8")
-        for wishes in (
+        for overrides in (
             {"preprocess": "raw"},
             {"channel_order": "BGR"},
             {"preprocess": "raw", "channel_order": "BGR"},
             {"preprocess": "raw", "mean": (0.0,), "deviation": (1.0,)},
         ):
-            entry = plan_of(path, **wishes).input
+            entry = plan_of(path, **overrides).input
             assert (entry.white, entry.mean, entry.deviation) == (255, (0,) * 3, (1,) * 3)
-            assert entry.channel_order == wishes.get("channel_order", "RGB")
+            assert entry.channel_order == overrides.get("channel_order", "RGB")
         blue = [("Sub", np.reshape(CAFFE_MEAN, (3, 1, 1)))]
         blue_first = colours(tmp_path / "net.onnx", dtype="uint8", before=blue)
         assert plan_of(blue_first).input.channel_order == "BGR"

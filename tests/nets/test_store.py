@@ -13,7 +13,7 @@ from cnntool.nets.adopt import describe
 from cnntool.nets.catalog import entry, find
 from cnntool.nets.labels import LabelSet
 from cnntool.nets.manifest import read_manifest
-from cnntool.nets.recipes import Wishes
+from cnntool.nets.recipes import Overrides
 
 MODELS = Path(__file__).parents[2] / "models"
 BUILT_IN = MODELS / "vgg16-mini.onnx"
@@ -180,8 +180,10 @@ class TestDescribing:
 
     def test_what_the_user_says(self, tmp_path):
         (tmp_path / "l.txt").write_text("".join(f"class {n}\n" for n in range(53)))
-        wishes = Wishes(preprocess="caffe", labels=tmp_path / "l.txt", resize=80, crop=(64, 64))
-        spec = describe(BUILT_IN, name="caffe-like", wishes=wishes).spec
+        overrides = Overrides(
+            preprocess="caffe", labels=tmp_path / "l.txt", resize=80, crop=(64, 64)
+        )
+        spec = describe(BUILT_IN, name="caffe-like", overrides=overrides).spec
         assert spec.name == "caffe-like"
         assert spec.input.channel_order == "BGR"
         assert (spec.input.resize, spec.input.crop) == (80, (64, 64))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.cli.looking import safe
+from cnntool.api.activations import safe
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,14 +70,16 @@ def parse_learned(text: str) -> Filter | Operation:
     ModelError
         When there is no such network, layer, or channel.
     """
-    from cnntool.cli.learned import Trained
+    from cnntool.api.model import Model
     from cnntool.errors import ModelError
     from cnntool.filters.colours import colour_filter
     from cnntool.filters.kernel import Filter, Kernel
+    from cnntool.nets.recipes import Overrides
+    from cnntool.nets.session import Settings
 
     spec = read_spec(text)
-    network = Trained(spec.model)
-    found = network.weights(network.layer(spec.layer))
+    model = Model(spec.model, Overrides(), Settings())
+    found = model.learned(model.layer(spec.layer))
     if not found.is_kernels:
         raise ModelError(
             f"{spec.layer!r} is a dense layer: its weights are no kernel", source=spec.model
@@ -94,6 +96,7 @@ def parse_learned(text: str) -> Filter | Operation:
             )
     kernel = found.values[spec.output].astype(float)
     if spec.input is None and found.colours:
-        return colour_filter(network.in_red_green_blue(kernel), text)
+        first, _ = model.colour_order()
+        return colour_filter(kernel[::-1] if first == "BGR" else kernel, text)
     plane = kernel.mean(axis=0) if spec.input is None else kernel[spec.input]
     return Filter((Kernel(plane),), "single", text, signed=True)

@@ -1,4 +1,4 @@
-"""A unit of a network taken apart by hand, beside what the network made of it."""
+"""A unit of a layer: computed again by hand, beside what the network made of it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,22 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.api.model import Model
     from cnntool.filters.tracing import Trace
+    from cnntool.nets.assume import Plan
     from cnntool.nets.formula import Formula
     from cnntool.nets.receptive_field import Box
     from cnntool.nets.unit import Unit
 
 Pair = tuple[int, int]
 
+TF32 = 2.0**-9
+"""Precision of accelerators, which may multiply float32 with ten binary digits."""
 
-class Finding:
+COLOURS = {"R": "red", "G": "green", "B": "blue", "L": "grey", "Y": "grey"}
+
+
+class UnitTrace:
     """A unit taken apart, by hand and by the network.
 
     Parameters
@@ -40,6 +47,8 @@ class Finding:
         What it sees of the picture, where that is known.
     picture : (rows, columns)
         Of the picture, as the network gets it.
+    precision : float
+        That of the device, where it is coarser than that of the numbers.
     """
 
     def __init__(
@@ -53,6 +62,7 @@ class Finding:
         names: Sequence[str],
         box: Box | None,
         picture: Pair,
+        precision: float = 0.0,
     ) -> None:
         self.title = title
         self.meaning = meaning
@@ -62,6 +72,7 @@ class Finding:
         self.names = names
         self.box = box
         self.picture = picture
+        self._precision = precision
 
     @cached_property
     def sums(self) -> NDArray[Any]:
@@ -94,20 +105,15 @@ class Finding:
         same = self.unit.network == self.expected  # or both infinite
         return 0.0 if same else self.unit.network - self.expected
 
-    def agrees(self, precision: float = 0.0) -> bool:
-        """Tell whether the difference is one of rounding.
-
-        Parameters
-        ----------
-        precision : float
-            That of the device, where it is coarser than that of the numbers.
-        """
+    @cached_property
+    def agrees(self) -> bool:
+        """Whether the difference is one of rounding."""
         import numpy as np
 
         if isnan(self.unit.network) or isnan(self.one.total):
             return isnan(self.unit.network) and isnan(self.one.total)
         size = float(np.abs(self.one.products).sum()) + abs(self.unit.bias)
-        allowed = self.unit.step * 0.51 + max(precision, self.unit.precision) * size
+        allowed = self.unit.step * 0.51 + max(self._precision, self.unit.precision) * size
         return abs(self.difference) <= allowed
 
     def name(self, place: int) -> str:
@@ -130,7 +136,7 @@ class Finding:
         lines = (self.one.rows, self.one.columns)[axis].tolist()
         return [line // step if line % step == 0 else None for line in lines]
 
-    def record(self, *, agrees: bool) -> dict[str, Any]:
+    def record(self) -> dict[str, Any]:
         """Return all that is known, ready for JSON."""
         unit, one = self.unit, self.one
         rows, columns = (self.lines(axis) for axis in (0, 1))
@@ -154,7 +160,7 @@ class Finding:
             "value": one.total,
             "network": unit.network,
             "difference": self.difference,
-            "agrees": agrees,
+            "agrees": self.agrees,
             "after": self.formula.after or None,
             "activation": unit.after,
         }  # fmt: skip
@@ -175,3 +181,112 @@ class Finding:
         """The size of the layer's result."""
         shape = self.unit.shape[:1] if self.formula.is_dense else self.unit.shape
         return "x".join(map(str, shape))
+
+
+class UnitTracer:
+    """Takes units of a layer apart.
+
+    Parameters
+    ----------
+    model : Model
+        The network.
+    query : str
+        The layer's name.
+
+    Raises
+    ------
+    ModelError
+        It is no layer that has weights.
+    """
+
+    def __init__(self, model: Model, query: str) -> None:
+        from cnntool.nets.formula import formula
+
+        self._model = model
+        self._plan: Plan = model.plan()
+        self._layer = model.layer(query, at="pre")
+        self._learned = model.learned(self._layer)
+        self._formula = formula(model.graph, model.layer_list.flow, self._layer)
+        if self._learned.dequantised or self._formula.scale:
+            model.note("the network is quantised: its numbers are shown dequantised")
+
+    def find(self, tensor: NDArray[Any], at: tuple[int, ...]) -> UnitTrace:
+        """Run the network on a picture and take a unit apart.
+
+        Parameters
+        ----------
+        tensor : ndarray
+            What goes in, without the batch.
+        at : tuple of int
+            Channel, row and column; in a dense layer one number.
+
+        Raises
+        ------
+        UsageError
+            There is no such unit.
+        """
+        import numpy as np
+
+        from cnntool.api.activations import title_of
+        from cnntool.nets.activations import exactly
+        from cnntool.nets.layers import describe
+        from cnntool.nets.unit import unit
+
+        entry, model = self._plan.input, self._model
+        batch = entry.batch or 1
+        feed = np.stack([tensor] * batch)
+        taps = self._formula.tensors
+        with model.lock:
+            session = model.session(taps, optimise=exactly(model.graph))
+            values = session.run({entry.name: feed}, taps)
+        found = unit(
+            self._formula,
+            self._learned.values,
+            dict(zip(taps, values, strict=True)),
+            at,
+            batch=batch,
+        )
+        rows = 2 if entry.layout == "NCHW" else 1
+        picture = (feed.shape[rows], feed.shape[rows + 1])
+        return UnitTrace(
+            title_of(self._layer.post, self._layer),
+            describe(self._layer, self._formula.pre),
+            self._formula,
+            found,
+            take_apart(found),
+            names=self._names(found),
+            box=self._box(feed.shape, found, picture),
+            picture=picture,
+            precision=0.0 if session.placement.granted == "cpu" else TF32,
+        )
+
+    def _names(self, found: Unit) -> list[str]:
+        """Return the colours that the maps are, if they are colours."""
+        if not self._learned.colours or len(found.maps) != 3:
+            return []
+        return [COLOURS[letter] for letter in self._plan.input.channel_order]
+
+    def _box(self, shape: tuple[int, ...], found: Unit, picture: tuple[int, int]) -> Box | None:
+        """Find out what the unit sees of the picture."""
+        from cnntool.nets.receptive_field import fields_of, sight
+
+        graph, flow, name = self._model.graph, self._model.layer_list.flow, self._plan.input.name
+        seen = sight(fields_of(graph, flow, name, shape).get(self._formula.pre))
+        return seen and seen.box(found.at[1], found.at[2], picture)
+
+
+def take_apart(found: Unit) -> Trace:
+    """Take a unit apart; zeros that a transposed convolution puts in lie outside, too."""
+    import numpy as np
+
+    from cnntool.filters.sliding import Sliding
+    from cnntool.filters.tracing import trace
+
+    _, height, width = found.maps.shape
+    _, rows, columns = found.weights.shape
+    slide = Sliding((height, width), (rows, columns), found.stride, found.dilation, found.pads)
+    one = trace(found.maps, found.weights, slide, found.at[1:], bias=found.bias)
+    there = [
+        line % step == 0 for line, step in zip((one.rows, one.columns), found.spread, strict=True)
+    ]
+    return one._replace(inside=one.inside & np.logical_and.outer(*there))

@@ -1,23 +1,111 @@
-"""Pictures whose classes are known: a folder for each class, or a table."""
+"""Evaluation: accuracy on pictures whose classes are known, and the confusion matrix."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.cli.paths import Item, expand, is_folder
+from cnntool.api.sources import Item, expand, is_folder
 from cnntool.errors import InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
 
     from cnntool.nets.assume import Plan
+    from cnntool.nets.classify import Scores
+    from cnntool.nets.evaluate import Rest, Share
 
 HEADINGS = {"path", "file", "filename", "image", "picture", "photo", "name"}
 """First cells by which the heading of a table is told from its first picture."""
 
 LARGEST = 64 << 20
 """Bytes of the largest table that is read: about a million pictures."""
+
+
+class Evaluation(NamedTuple):
+    """How often a network is right. Shares are 0..1; NaN of no pictures.
+
+    Attributes
+    ----------
+    total : Share
+        All pictures.
+    classes : tuple of (str, Share)
+        The classes that pictures were of, by their labels, in order.
+    class_mean : (float, float)
+        Top-1 and top-5 accuracy as the mean over the classes, without "something else".
+    rest : Rest or None
+        What became of the pictures of "something else", where the network has that class.
+    confusion : ndarray of shape (n, n) of int64
+        How many pictures of a class (row) were taken for a class (column).
+    labels : tuple of str
+        Of its rows and columns: the classes that pictures were of, or were taken for.
+    """
+
+    total: Share
+    classes: tuple[tuple[str, Share], ...]
+    class_mean: tuple[float, float]
+    rest: Rest | None
+    confusion: NDArray[Any]
+    labels: tuple[str, ...]
+
+
+def evaluate(
+    plan: Plan, truths: Mapping[Item, int], answers: Iterable[tuple[Item, Scores]], source: str
+) -> Evaluation | None:
+    """Compare a network's answers with the truth.
+
+    Parameters
+    ----------
+    plan : Plan
+        Knows the classes.
+    truths : mapping of Item to int
+        See `read_truths`.
+    answers : iterable of (Item, Scores)
+        For pictures among them.
+    source : str
+        What errors call the truths.
+
+    Returns
+    -------
+    Evaluation or None
+        None if there was no answer.
+
+    Raises
+    ------
+    ModelError
+        A class that the network does not have.
+    """
+    from cnntool.nets.classify import name_of
+    from cnntool.nets.evaluate import Tally
+
+    tally = None
+    background = plan.output.background
+    for item, scores in answers:
+        if tally is None:  # where no labels are known, the first answer tells how many classes are
+            classes, highest = len(scores.probabilities), max(truths.values())
+            if highest + background >= classes:
+                raise ModelError(
+                    f"there is no class {highest}: the network tells {classes} apart, from 0",
+                    source=source,
+                )
+            rest = plan.labels.rest if plan.labels else None
+            tally = Tally(classes, None if rest is None else rest + background)
+        tally.add(truths[item] + background, scores.probabilities)
+    if tally is None:
+        return None
+    places = tally.present
+    labels = tuple(name_of(plan, place - background)[0] for place in places)
+    shares = zip(labels, map(tally.of, places), strict=True)
+    return Evaluation(
+        tally.total,
+        tuple((label, share) for label, share in shares if share.pictures),
+        tally.mean,
+        tally.rest,
+        tally.confusion[places][:, places],
+        labels,
+    )
 
 
 def read_truths(photos: Path, plan: Plan) -> dict[Item, int]:
