@@ -1,4 +1,4 @@
-"""Pictures are read as in a process of the command's own; test_guest.py reads them as a host does."""
+"""Pictures are read as by the command itself; tests/test_guest.py reads them in a host."""
 
 import warnings
 
