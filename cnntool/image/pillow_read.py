@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cnntool.errors import InputError
+from cnntool.image import icc
+from cnntool.image.exif import orientation
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
 from cnntool.system import is_own
-
-from . import icc
-from .exif import orientation
-from .reader import Reader
-from .types import ImageInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from .source import Source
+    from cnntool.image.source import Source
 
 _SILENT = logging.NullHandler()
 """Without a handler, what Pillow has to say about odd files would end up on stderr."""
@@ -75,7 +74,7 @@ def open_reader(source: Source, kind: str) -> Reader:
         icc=icc.fitting(profile, colour=channels == 3),
     )
     if kind == "jpeg":
-        from .jpeg_read import JpegReader
+        from cnntool.image.jpeg_read import JpegReader
 
         return JpegReader(source, info, image, turn)
     reader = PillowReader(source, info, image, turn)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnntool.image.deflate import InflateError, inflater
 from cnntool.system import is_own
-
-from .deflate import InflateError, inflater
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .deflate import Inflater
+    from cnntool.image.deflate import Inflater
 
 NO_COMPRESSION = 1
 _PACKBITS = 32773
