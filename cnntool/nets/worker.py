@@ -15,9 +15,10 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cnntool.nets.channel import END_OF_ATTEMPT, END_OF_CHATTER, Message, receive, send
+from cnntool.threads import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Providers = list[tuple[str, dict[str, str]]]
 
@@ -34,7 +35,8 @@ def main() -> NoReturn:
     requests, replies = FileIO(os.dup(0)), FileIO(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # whatever prints on stdout is chatter
-    take = _receive_ahead(requests)
+    # One is read ahead, so that the next picture is here when one is done.
+    take = Prefetcher(_requests(requests), 1).take
     try:
         onnxruntime, error = _import()
         request = take()
@@ -50,35 +52,15 @@ def main() -> NoReturn:
         _give_up(error)
 
 
-def _receive_ahead(stream: FileIO) -> Callable[[], Message]:
-    """Read messages on a thread, one ahead, so that the next picture is here when one is done.
-
-    The thread also ends the process when the parent is gone, in the middle of a run if need be.
-    """
-    slot: list[Message] = []
-    full, free = _thread.allocate_lock(), _thread.allocate_lock()
-    full.acquire()
-
-    def read() -> None:
-        try:
-            while True:
-                message = receive(stream)
-                free.acquire()
-                slot.append(message)
-                full.release()
-        except EOFError:
-            os._exit(0)
-        except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
-            _give_up(error)
-
-    def take() -> Message:
-        full.acquire()
-        message = slot.pop()
-        free.release()
-        return message
-
-    _thread.start_new_thread(read, ())
-    return take
+def _requests(stream: FileIO) -> Iterator[Message]:
+    """Yield messages; when the parent is gone the process ends, in the middle of a run even."""
+    try:
+        while True:
+            yield receive(stream)
+    except EOFError:
+        os._exit(0)
+    except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
+        _give_up(error)
 
 
 def _give_up(error: BaseException) -> NoReturn:
