@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from functools import cached_property
-from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import finalize
 
-from cnntool.errors import DeviceError, ModelError, UsageError
+from cnntool.errors import DeviceError, ModelError
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
@@ -18,7 +15,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.nets.assume import Plan
-    from cnntool.nets.child import Child
     from cnntool.nets.classify import Scores, T
     from cnntool.nets.graph import Graph, TensorInfo
     from cnntool.nets.layers import Layers, Resolved
@@ -31,29 +27,6 @@ if TYPE_CHECKING:
 
 MOST_LANES = 4
 """Pictures that are in a network at once: each takes memory for all maps of its largest layers."""
-
-MOST_SESSIONS = 3
-"""Parts of a network that stay open, each in a process of its own: classes, and some layers."""
-
-
-class _Processes:
-    """The sessions of a model, apart from it: they are ended when it is forgotten."""
-
-    def __init__(self) -> None:
-        self.spare: Child | None = None
-        self.sessions: dict[object, Session] = {}
-        self._owner = os.getpid()
-
-    def close(self) -> None:
-        """End them all, unless this is a fork of the process that started them."""
-        if os.getpid() != self._owner:
-            return
-        while self.sessions:
-            with suppress(KeyError):
-                self.sessions.popitem()[1].close()
-        if self.spare is not None:
-            self.spare.close()
-            self.spare = None
 
 
 class Model:
@@ -109,16 +82,14 @@ class Model:
         self._tell = note
         self.settings = settings
         self._overrides = overrides
-        self._processes = _Processes()
         self._plans: dict[frozenset[str], Plan] = {}
-        self._last: Session | None = None
-        self.lock = RLock()
-        self._close = finalize(self, self._processes.close)
-        try:
-            if ahead:  # before numpy is imported: both import side by side then
-                from cnntool.nets.session import start
+        from cnntool.nets.session_pool import SessionPool
 
-                self._processes.spare = start()
+        # The process starts before numpy is imported: both import side by side then.
+        self._pool = SessionPool(name, ahead=ahead)
+        self._close = finalize(self, self._pool.close)
+        self.lock = self._pool.lock
+        try:
             from cnntool.nets.catalog import find
             from cnntool.nets.graph import read_graph
 
@@ -277,29 +248,9 @@ class Model:
         UsageError
             The model is closed.
         """
-        if not self._close.alive:
-            raise UsageError("the model is closed", source=self.name)
-        from cnntool.nets.session import Session
-        from cnntool.nets.skeleton import skeleton
-
         lanes = min(self.settings.threads or usable_cpus(), MOST_LANES) if many else 1
         settings = self.settings._replace(lanes=lanes, optimise=optimise)
-        key = tuple(tensors), settings
-        with self.lock:
-            sessions = self._processes.sessions
-            session = sessions.pop(key, None)
-            if session is not None and not session.idle:  # it broke, or an exception left it busy
-                session.close()
-                session = None
-            if session is None:
-                part = skeleton(self.graph, tensors)
-                while len(sessions) >= MOST_SESSIONS:
-                    sessions.pop(next(iter(sessions))).close()
-                child = self._processes.spare
-                session = Session(part, settings, name=self.name, child=child)
-                self._processes.spare = None
-            sessions[key] = self._last = session
-        return session
+        return self._pool.session(self.graph, tensors, settings)
 
     @property
     def placement(self) -> Placement:
@@ -311,12 +262,12 @@ class Model:
             It cannot be opened.
         """
         with self.lock:
-            return (self._last or self.session(self.plan().taps)).placement
+            return (self._pool.last or self.session(self.plan().taps)).placement
 
     @property
     def chatter(self) -> str:
         """What onnxruntime and its providers have printed."""
-        return "".join(session.chatter for session in self._processes.sessions.values())
+        return self._pool.chatter
 
     @cached_property
     def sha256(self) -> str:
