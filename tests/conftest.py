@@ -9,13 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from effort import QUICK, WHOLE
 from hypothesis import settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 # Whoever works on the code tries new cases each time; a gate must not fail by chance.
-settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("default")
+for name, cases in (("quick", QUICK), ("full", WHOLE)):
+    settings.register_profile(
+        name, deadline=None, derandomize="CI" in os.environ, max_examples=cases
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="try all cases of the long tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("full" if config.getoption("--full") else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="a long one, for --full"))
 
 
 @dataclass

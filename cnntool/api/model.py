@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cnntool.nets.layers import Layers, Resolved
     from cnntool.nets.learned import Learned
     from cnntool.nets.paint import Fitted, Painting
+    from cnntool.nets.process import Child
     from cnntool.nets.providers import Placement
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.rows import Layer

@@ -11,7 +11,7 @@ from cnntool.errors import InputError
 from cnntool.image.formats import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 STDIO = "-"
 
@@ -39,15 +39,22 @@ def expand(
     recursive: bool,
     results: Path | None = None,
     matrices: bool = True,
-) -> Iterator[Item]:
-    """Yield the files that the inputs stand for; folders give theirs in sorted order.
+) -> Iterable[Item]:
+    """Return the files that the inputs stand for; folders give theirs in sorted order.
 
     Of a folder, the files with a known suffix are taken, hidden ones not; with ``recursive`` those
     of its folders too, but not ``results``, where the command writes; matrices only if wanted.
     Links to folders are not followed. A folder with no picture in it, or one that cannot be read,
     gives an item with an error; so does what is no file in it, such as a pipe, for which one might
-    wait forever.
+    wait forever. How many there are is known, unless a tree of folders is walked through.
     """
+    found = _each(inputs, recursive=recursive, results=results, matrices=matrices)
+    return found if recursive else list(found)
+
+
+def _each(
+    inputs: Sequence[Path], *, recursive: bool, results: Path | None, matrices: bool
+) -> Iterator[Item]:
     for path in inputs:
         if str(path) == STDIO:
             yield Item(None, "<stdin>", Path("stdin"))

@@ -119,7 +119,7 @@ def answers(
     tensors = ((loaded._replace(made=None), loaded.made) for loaded in pictures)
     scores = network.scores(plan, tensors, batch=batch, many=many)
     with console.Progress("classifying") as progress:
-        for loaded, one in progress.track(scores):
+        for loaded, one in progress.track(scores, of=pictures):
             say_where(network)
             try:
                 check(one, plan)

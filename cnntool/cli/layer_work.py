@@ -110,11 +110,9 @@ class Work:
         with console.Progress("looking at layers" if not self._several else "looking") as progress:
             fed = ((loaded, loaded.made.tensor) for loaded in pictures)
             stream: Any = self.outputs.stream(fed)
-            for loaded, tensors in progress.track(stream) if self._several else stream:
+            for loaded, tensors in progress.track(stream, pictures) if self._several else stream:
                 say_where(self.network)
-                track = (
-                    partial(progress.track, total=len(self.chosen)) if not self._several else iter
-                )
+                track = partial(progress.track, of=self.chosen) if not self._several else iter
                 try:
                     self.look(loaded, tensors, track)
                 except (InputError, OutputError) as error:
@@ -132,7 +130,7 @@ class Work:
                 yield loaded.item.name, loaded.made.tensor
 
         with console.Progress("averaging") as progress:
-            count, shape, means = self.outputs.average(progress.track(fed()))
+            count, shape, means = self.outputs.average(progress.track(fed(), of=pictures))
         say_where(self.network)
         assert info is not None  # noqa: S101 - there was a picture, else there is no average
         item = Item(Path("mean"), f"mean of {count} pictures", Path("mean"))

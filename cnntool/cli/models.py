@@ -152,13 +152,17 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
     """
     if isnan(timeout):
         raise UsageError("NaN is no number of seconds", source="--timeout")
-    from cnntool.cli.pulling import Bar
-    from cnntool.nets.download import Limits
+    from cnntool.nets.download import Limits, Listener
     from cnntool.nets.download import pull as fetch
 
     def one(entry: Entry) -> None:
-        with Bar(entry.spec.name) as bar:
-            fetched = fetch(entry, limits=Limits(timeout), listener=bar, offline=offline)
+        with console.Progress(entry.spec.name, megabytes=True) as bar:
+
+            class Shown(Listener):
+                note = staticmethod(console.note)
+                progress = staticmethod(bar.reach)
+
+            fetched = fetch(entry, limits=Limits(timeout), listener=Shown(), offline=offline)
         if as_json:
             fact = {"name": entry.spec.name, "file": str(entry.file), "fetched": fetched,
                     "size": entry.spec.size, "sha256": entry.spec.sha256}  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.cli import console, options
@@ -86,6 +87,9 @@ class Pictures:
     def code(self) -> int:
         """The exit code that the pictures deserve so far."""
         return self.last if self._seen == 1 else int(self._failed > 0)
+
+    def __length_hint__(self) -> int:
+        return length_hint(self._items)
 
     def __iter__(self) -> Iterator[Loaded]:
         from cnntool.threads import ordered_map

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, Self
 
 from cnntool.cli import console
@@ -92,6 +93,7 @@ class Ahead:
         strict: bool,
         layout: str = "auto",
     ) -> None:
+        self._count = length_hint(items)
         self._items = iter(items)
         self._limits: dict[str, Any] = {
             "max_pixels": max_pixels,
@@ -106,6 +108,9 @@ class Ahead:
         item = next(self._items, None)
         if item is not None:
             self._open.append(Opened(item, **self._limits))
+
+    def __length_hint__(self) -> int:
+        return self._count
 
     def __iter__(self) -> Iterator[Opened]:
         while self._open:

@@ -63,7 +63,7 @@ def top_patches(
             yield loaded.made
 
     with console.Progress("looking for patches") as progress:
-        best = find_strongest(outputs, progress.track(fed()))
+        best = find_strongest(outputs, progress.track(fed(), of=pictures))
     if not read:
         raise InputError("no picture could be read")
     say_where(outputs.model)

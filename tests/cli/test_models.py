@@ -329,26 +329,20 @@ class TestPull:
         assert done.stderr == f"cnntool: error: {store}: file too large\n"
         assert left(store) == ["net.toml"]
 
-    def test_a_bar_on_a_terminal(self, monkeypatch, store, net, capsys):
-        from cnntool.cli import pulling
+    def test_a_bar_on_a_terminal(self, monkeypatch, store, net, here):
+        from cnntool.cli import console
 
-        monkeypatch.setattr(pulling.sys.stderr, "isatty", lambda: True)
-        with pulling.Bar("net") as bar:
-            bar.progress(1, 10)
-            assert bar._bar is None  # not within the first second
-        monkeypatch.setattr(pulling, "DELAY", 0.0)
-        with pulling.Bar("net") as bar:
-            bar.progress(1, 10)
-            assert bar._bar is not None
-            bar.note("a mirror failed")
-            assert bar._bar is None  # the line has its own row
-            bar.progress(5, 10)
-            assert bar._bar.tasks[0].completed == 5
-        assert bar._bar is None
-        monkeypatch.setattr(pulling.console.TALK, "quiet", True)
-        with pulling.Bar("net") as bar:
-            bar.progress(1, 10)
-            assert bar._bar is None
+        monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(console.Progress, "DELAY", 60.0)
+        net("missing", "good")
+        assert "MB" not in here("models", "pull", "net").err, "not within the first moment"
+        (store / "net.onnx").unlink()
+        monkeypatch.setattr(console.Progress, "DELAY", 0.0)
+        monkeypatch.setattr(console, "_said", set())
+        err = here("models", "pull", "net").err
+        assert re.search(r"net  \[[#-]{20}\]  [\d.]+ of 0\.1 MB, [\d.]+ MB/s  0:0\d\r\x1b\[K", err)
+        assert err.startswith("cnntool: note: net: ")
+        assert err.endswith("\r\x1b[K")
 
 
 def test_no_other_command_goes_to_the_network(store, net, server, here):

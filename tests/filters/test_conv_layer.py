@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import correlate
 from test_strips import whole
@@ -39,7 +40,7 @@ def test_two_maps_of_two_channels_by_hand():
         st.sampled_from(Mode), st.sampled_from(Op), st.sampled_from(["uint8", "float32", "float64"])
     ),
 )
-@settings(max_examples=50)
+@examples(50)
 def test_it_is_the_operator_conv(onnx, seed, sizes, steps, words):
     (mode, op, dtype), stride, dilation = words, steps[:2], steps[2:]
     height, width, channels, maps, rows, columns = sizes

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from effort import share
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -57,7 +58,7 @@ def attributes(onnx, window, extra):
 
 
 def test_550_random_transposes_agree_with_onnxruntime(onnx):
-    for rng, shape, window, extra in combinations(550):
+    for rng, shape, window, extra in combinations(share(550)):
         maps = rng.integers(-9, 10, (*shape, 1)).astype(np.float32)
         weights = rng.integers(-9, 10, window.kernel).astype(np.float32)
         (expected,) = onnx.runtime(

@@ -9,7 +9,8 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
@@ -48,7 +49,7 @@ CASES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(case=CASES, seed=st.integers(0, 2**32 - 1))
 def test_every_kind(case, seed):
     colour, depth = case["kind"]

@@ -8,7 +8,8 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
@@ -69,7 +70,7 @@ PIXELS = hnp.arrays(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(pixels=PIXELS, rows=st.integers(1, 13), level=st.sampled_from(LEVELS))
 def test_any_pixels_come_back(pixels, rows, level):
     body = written(pixels, rows, level)

@@ -7,6 +7,7 @@ import struct
 import sys
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -221,7 +222,7 @@ def directories(draw):
     return handmade(entries, order=draw(st.sampled_from("<>")), data=bytes(sum(counts)))
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(directories())
 def test_agrees_with_tifffile(body):
     agrees(body)

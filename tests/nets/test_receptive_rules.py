@@ -7,7 +7,8 @@ from fractions import Fraction
 import numpy as np
 import onnxruntime
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from tiny import build
@@ -96,7 +97,7 @@ def step(source, target, one):
 
 
 @given(st.lists(STEPS, min_size=1, max_size=3))
-@settings(max_examples=60)
+@examples(60)
 def test_chains_see_what_really_changes_them(tmp_path_factory, steps):
     nodes, weights, tensor = [], [], "x"
     for number, one in enumerate(steps):
@@ -485,7 +486,7 @@ OPS = st.sampled_from(sorted(set(KIND_OF) | HELPING))
     ),
     st.tuples(st.integers(1, 2**40), st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
 )
-@settings(max_examples=150)
+@examples(150)
 def test_any_attributes_are_understood_or_not_known(tmp_path_factory, steps, shape):
     nodes, tensor = [], "x"
     for number, (op, attributes, constants) in enumerate(steps):

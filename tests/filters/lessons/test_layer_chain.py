@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from effort import share
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -72,7 +73,7 @@ def random_convolutions(count):
 
 def test_700_random_convolutions_have_the_shapes_of_onnxruntime(onnx):
     empty = 0
-    for shape, maps, groups, kernel, stride, dilation, pads in random_convolutions(700):
+    for shape, maps, groups, kernel, stride, dilation, pads in random_convolutions(share(700)):
         height, width, channels = shape
         text = (
             f"{height}x{width}x{channels} conv:{kernel[0]}x{kernel[1]},f{maps},g{groups}"
