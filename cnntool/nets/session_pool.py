@@ -12,8 +12,8 @@ from cnntool.nets.session import Session, start
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnntool.nets.child import Child
     from cnntool.nets.graph import Graph
+    from cnntool.nets.process import Child
     from cnntool.nets.session import Settings
 
 MOST = 3
@@ -81,13 +81,19 @@ class SessionPool:
         """What onnxruntime and its providers have printed."""
         return "".join(session.chatter for session in self._sessions.values())
 
-    def close(self) -> None:
-        """End all processes, unless this one is a fork of the one that started them."""
+    def close(self, *, wait: bool = True) -> None:
+        """End all processes, unless this one is a fork of the one that started them.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to wait until nothing is left of them.
+        """
         self._closed = True
         if os.getpid() != self._owner:
             return
         while self._sessions:
-            self._sessions.popitem()[1].close()
+            self._sessions.popitem()[1].close(wait=wait)
         if self._spare is not None:
-            self._spare.close()
+            self._spare.close(wait=wait)
             self._spare = None
