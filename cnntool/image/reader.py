@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
+from cnntool.image.exif import upright
 from cnntool.threads import Prefetcher
-
-from .exif import upright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from .source import Source
-    from .types import ImageInfo
+    from cnntool.image.source import Source
+    from cnntool.image.types import ImageInfo
 
 
 class Reader(ABC):
@@ -78,6 +77,15 @@ class Reader(ABC):
             Strips that may wait to be fetched.
         """
         self._ahead = Prefetcher(self._decode(self._stored_rows(rows)), ahead)
+
+    def begin(self) -> None:
+        """Begin to decode what `rows` hands out, unless there is nothing to decode."""
+        if self.window is None:
+            self.start(max(1, self.info.strip_rows // 2), ahead=3)
+
+    def rows(self) -> Callable[[int, int], NDArray[Any]] | Iterator[NDArray[Any]]:
+        """Return the rows: any at any time, or strips from the top, which can be had once."""
+        return self.window or self.strips(max(1, self.info.strip_rows // 2))
 
     def strips(self, rows: int) -> Iterator[NDArray[Any]]:
         """Hand out the picture in strips from the top. This can be done once.
