@@ -1,4 +1,4 @@
-"""The error tree. It imports nothing, so that every room can raise from it.
+"""The error tree. It imports nothing of the project, so that every room can raise from it.
 
 ::
 
@@ -21,7 +21,11 @@ class carries its exit code. One boundary, in ``cnntool.cli.main``, turns an exc
 
 from __future__ import annotations
 
-from typing import ClassVar
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class CnntoolError(Exception):
@@ -93,3 +97,13 @@ class DownloadError(CnntoolError):
     """A file that cannot be fetched, or is not what it should be."""
 
     exit_code = 8
+
+
+@contextmanager
+def system_errors_as(kind: type[CnntoolError], source: object, *, hint: str = "") -> Iterator[None]:
+    """Raise what the system says of a file (``OSError``) as an error of the tree."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error) or "the system refuses it").lower()
+        raise kind(reason, source=str(source), hint=hint) from None

@@ -84,3 +84,14 @@ def test_scipy_signal_is_never_imported():
 
     for path in Path(cnntool.__file__).parent.rglob("*.py"):
         assert "scipy.signal" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("command", [["classify"], ["activations", "--all", "--stats-only"]])
+def test_a_network_loads_no_convolution(command, samples):
+    arguments = [*command, "-q", str(samples / "cat.png")]
+    code = f"""
+from cnntool.cli.main import run
+assert run({arguments!r}) == 0
+import sys
+assert not [name for name in sys.modules if name.startswith("cnntool.filters.")]"""
+    assert "cnntool" in loaded(code)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.sources import Item, expand, is_folder
-from cnntool.errors import InputError, ModelError, UsageError
+from cnntool.errors import InputError, ModelError, UsageError, system_errors_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -153,11 +153,8 @@ def _class(text: str, plan: Plan, source: str) -> int:
 
 
 def _folders(photos: Path) -> Iterator[tuple[Item, str, str]]:
-    try:
+    with system_errors_as(InputError, photos):
         inside = sorted(photos.iterdir())
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise InputError(reason, source=str(photos)) from None
     folders = [path for path in inside if is_folder(path) and not path.name.startswith(".")]
     if not folders:
         raise InputError(
@@ -193,12 +190,8 @@ def _table(photos: Path) -> Iterator[tuple[Item, str, str]]:
 
 
 def _text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST + 1)
-    except OSError as error:
-        reason = (error.strerror or "cannot be read").lower()
-        raise InputError(reason, source=str(path)) from None
+    with system_errors_as(InputError, path), path.open("rb") as file:
+        content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise InputError(f"is larger than {LARGEST >> 20} MB", source=str(path))
     if b"\0" in content[:512]:

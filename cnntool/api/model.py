@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.nets.assume import Plan
-    from cnntool.nets.child import Child
     from cnntool.nets.classify import Scores, T
     from cnntool.nets.graph import Graph, TensorInfo
     from cnntool.nets.layers import Layers, Resolved
     from cnntool.nets.learned import Learned
     from cnntool.nets.paint import Fitted, Painting
+    from cnntool.nets.process import Child
     from cnntool.nets.providers import Placement
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.rows import Layer

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cnntool.errors import OutputError
+from cnntool.image import leftovers
 from cnntool.system import on_stop
-
-from . import leftovers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

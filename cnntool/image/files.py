@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cnntool.errors import OutputError, UsageError
-
-from .atomic import Output
-from .formats import FORMATS, Format
-from .reader import Reader
-from .source import Source
-from .types import ImageInfo
-from .writer import Encoded, Settings, Writer
+from cnntool.image.atomic import Output
+from cnntool.image.formats import FORMATS, Format
+from cnntool.image.reader import Reader
+from cnntool.image.source import Source
+from cnntool.image.types import ImageInfo
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

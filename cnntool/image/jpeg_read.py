@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .exif import upright
-from .pillow_read import PillowReader
+from cnntool.image.exif import upright
+from cnntool.image.pillow_read import PillowReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from .source import Source
-    from .types import ImageInfo
+    from cnntool.image.source import Source
+    from cnntool.image.types import ImageInfo
 
 _COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """What simplejpeg calls the modes of Pillow."""

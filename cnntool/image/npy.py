@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .reader import Reader
-from .types import ImageInfo
-from .writer import Encoded, Settings, Writer
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from .atomic import Output
-    from .source import Source
+    from cnntool.image.atomic import Output
+    from cnntool.image.source import Source
 
 MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 1 << 16

@@ -1,24 +1,22 @@
 """Read WebP, GIF, BMP and the headers of JPEG through Pillow.
 
 The format's own class is called, not ``Image.open``: no other format can slip in, and nothing else
-is imported. Sizes are checked here; Pillow's own limit, which warns on stderr, is lifted.
+is imported. Sizes are checked here.
 """
 
 from __future__ import annotations
 
 import logging
 import struct
-import threading
-import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cnntool.errors import InputError
-
-from . import icc
-from .exif import orientation
-from .reader import Reader
-from .types import ImageInfo
+from cnntool.image import icc
+from cnntool.image.exif import orientation
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
+from cnntool.system import is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +25,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from .source import Source
+    from cnntool.image.source import Source
 
-# Without a handler, what Pillow has to say about odd files would end up on stderr.
-logging.getLogger("PIL").addHandler(logging.NullHandler())
+_SILENT = logging.NullHandler()
+"""Without a handler, what Pillow has to say about odd files would end up on stderr."""
 
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}
 """``Image.Transpose`` by EXIF orientation."""
@@ -76,7 +74,7 @@ def open_reader(source: Source, kind: str) -> Reader:
         icc=icc.fitting(profile, colour=channels == 3),
     )
     if kind == "jpeg":
-        from .jpeg_read import JpegReader
+        from cnntool.image.jpeg_read import JpegReader
 
         return JpegReader(source, info, image, turn)
     reader = PillowReader(source, info, image, turn)
@@ -123,43 +121,27 @@ def _webp_size(source: Source) -> tuple[int, int]:
     return height, width
 
 
-class _Hush:
-    """Keeps warnings in for as long as some thread decodes: filters belong to the process."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._depth = 0
-        self._before: Any = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._depth == 0:
-                self._before = warnings.catch_warnings()
-                self._before.__enter__()
-                warnings.simplefilter("ignore")
-            self._depth += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._depth -= 1
-            if self._depth == 0:
-                self._before.__exit__()
-
-
-_hush = _Hush()
-
-
 @contextmanager
 def decoding(source: Source, kind: str) -> Iterator[None]:
-    """Turn whatever Pillow raises into one plain `InputError`, and let no warning out."""
+    """Turn whatever Pillow raises into one plain `InputError`.
+
+    In a process of our own nothing else is heard of it, and its limit of pixels is lifted. In
+    another's the host decides on both: Pillow's limit, its warnings and its log stay as they are.
+    """
     from PIL import Image
 
-    Image.MAX_IMAGE_PIXELS = None
+    if is_own():
+        Image.MAX_IMAGE_PIXELS = None
+        logging.getLogger("PIL").addHandler(_SILENT)
     try:
-        with _hush:
-            yield
+        yield
     except MemoryError as error:
         raise source.error("not enough memory for this picture") from error
+    except Image.DecompressionBombError as error:
+        raise source.error(
+            "more pixels than Pillow may read in this process",
+            hint="PIL.Image.MAX_IMAGE_PIXELS is its limit",
+        ) from error
     except Exception as error:
         cut = isinstance(error, EOFError) or "truncated" in str(error).lower()
         state = "truncated" if cut else "damaged or unsupported"
@@ -250,7 +232,9 @@ class PillowReader(Reader):
             yield image
             return
         for top in range(0, info.height, rows):
-            yield image.crop((0, top, info.width, min(top + rows, info.height)))
+            with decoding(self._source, info.format):
+                strip = image.crop((0, top, info.width, min(top + rows, info.height)))
+            yield strip
 
     def _loaded(self) -> Image:
         info = self._stored

@@ -6,15 +6,14 @@ import io
 from typing import TYPE_CHECKING, Any
 
 from cnntool.errors import OutputError
-
-from . import icc
-from .writer import Encoded, Settings, Writer
+from cnntool.image import icc
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .atomic import Output
-    from .types import ImageInfo
+    from cnntool.image.atomic import Output
+    from cnntool.image.types import ImageInfo
 
 _LONGEST = {"jpeg": 65500, "webp": 16383, "gif": 65535, "bmp": 1 << 30}
 """Longest side that a format can state."""

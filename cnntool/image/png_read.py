@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import icc
-from .exif import orientation
-from .png_chunks import GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, ImageData, PngFile, parse
-from .reader import Reader
-from .types import ImageInfo
-from .unfilter import UnfilterError, last_row, unfilter
+from cnntool.image import icc
+from cnntool.image.exif import orientation
+from cnntool.image.png_chunks import GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, ImageData, PngFile, parse
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
+from cnntool.image.unfilter import UnfilterError, last_row, unfilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from .source import Source
+    from cnntool.image.source import Source
 
 _PASSES = (
     (0, 0, 8, 8),

@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, Self
 
+from cnntool.image.exif import upright
 from cnntool.threads import Prefetcher
-
-from .exif import upright
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from .source import Source
-    from .types import ImageInfo
+    from cnntool.image.source import Source
+    from cnntool.image.types import ImageInfo
 
 
 class Reader(ABC):

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from cnntool.errors import InputError
-
-from .types import oversize
+from cnntool.image.types import oversize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

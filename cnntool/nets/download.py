@@ -13,7 +13,7 @@ from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from cnntool.errors import DownloadError, OutputError
+from cnntool.errors import DownloadError, OutputError, system_errors_as
 from cnntool.nets import store
 from cnntool.system import on_stop
 from cnntool.version import __version__
@@ -175,10 +175,8 @@ def _sweep(folder: Path, name: str) -> None:
 
 
 def _make(workplace: Path) -> None:
-    try:
+    with system_errors_as(OutputError, workplace.parent):
         workplace.mkdir(mode=0o700)
-    except OSError as error:
-        raise _unwritable(workplace.parent, error) from None
 
 
 def _check_space(folder: Path, entry: Entry) -> None:
@@ -186,10 +184,6 @@ def _check_space(folder: Path, entry: Entry) -> None:
     if free < size + _SPARE:
         reason = f"{size / 1e6:,.0f} MB are to come, {free / 1e6:,.0f} MB are free on the disk"
         raise OutputError(reason, source=str(folder))
-
-
-def _unwritable(path: Path, error: OSError) -> OutputError:
-    return OutputError((error.strerror or "cannot be written").lower(), source=str(path))
 
 
 def _try_mirrors(entry: Entry, new: Path, until: float, stall: float, listener: Listener) -> None:
@@ -200,12 +194,11 @@ def _try_mirrors(entry: Entry, new: Path, until: float, stall: float, listener: 
         try:
             with closing(_pieces(url, entry.spec.size or 0, until, stall)) as pieces:
                 _write(entry, new, pieces, listener)
-            new.replace(entry.file)
+            with system_errors_as(OutputError, entry.file):
+                new.replace(entry.file)
         except DownloadError as error:
             host = urlsplit(url).netloc.rpartition("@")[2]
             failures.append(f"{host}: {error.message}")
-        except OSError as error:
-            raise _unwritable(entry.file, error) from None
         else:
             return
         if len(entry.spec.urls) > 1:
@@ -218,7 +211,7 @@ def _try_mirrors(entry: Entry, new: Path, until: float, stall: float, listener: 
 def _write(entry: Entry, new: Path, pieces: Iterator[bytes], listener: Listener) -> None:
     """Write what comes into a file, and see that it is the one that the manifest names."""
     sha256, done, size = hashlib.sha256(), 0, entry.spec.size or 0
-    try:
+    with system_errors_as(OutputError, entry.file.parent):
         new.unlink(missing_ok=True)
         with new.open("xb") as stream:
             for piece in pieces:
@@ -228,8 +221,6 @@ def _write(entry: Entry, new: Path, pieces: Iterator[bytes], listener: Listener)
                 stream.write(piece)
                 sha256.update(piece)
                 listener.progress(done, size)
-    except OSError as error:
-        raise _unwritable(entry.file.parent, error) from None
     if done < size:
         raise DownloadError(f"only {done:,} of {size:,} bytes came")
     if sha256.hexdigest() != entry.spec.sha256:

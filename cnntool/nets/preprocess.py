@@ -226,13 +226,8 @@ def _fit(picture: NDArray[Any] | Image, plan: Fitting, interpolation: str) -> ND
         up, across = height / plan.resized[0], width / plan.resized[1]
         box = (plan.left * across, plan.top * up, right * across, bottom * up)
         return _array(resize(picture, plan.shape, interpolation, box=box))
-    picture = resize(picture, plan.resized, interpolation)
-    if isinstance(picture, np.ndarray):
-        return picture[plan.top : bottom, plan.left : right]
-    import PIL.Image
-
-    PIL.Image.MAX_IMAGE_PIXELS = None  # no file is opened here: it is as large as was asked for
-    return _array(picture.crop((plan.left, plan.top, right, bottom)))
+    resized = _array(resize(picture, plan.resized, interpolation))
+    return resized[plan.top : bottom, plan.left : right]
 
 
 def _array(picture: NDArray[Any] | Image) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 from cnntool.errors import CnntoolError, ModelError
 from cnntool.nets import providers
 from cnntool.nets.channel import Message
-from cnntool.nets.child import Child, GoneError, LateError
+from cnntool.nets.process import Child, GoneError, LateError
 from cnntool.system import available_memory, usable_cpus
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.diagnosis import Diagnosis
+    from cnntool.nets.failures import Diagnosis
     from cnntool.nets.graph import TensorInfo
     from cnntool.nets.skeleton import Skeleton
 
@@ -250,7 +250,7 @@ class Session:
         facts = answer.facts
         facts["note"] = ""
         if facts["refused"]:
-            from cnntool.nets.diagnosis import refusals
+            from cnntool.nets.failures import refusals
 
             refused = refusals(answer, self._child.chatter())
             notes = [f"{device} does not start: {reason}" for device, reason in refused]
@@ -273,7 +273,7 @@ class Session:
         return answer
 
     def _diagnosis(self) -> Diagnosis:
-        from cnntool.nets.diagnosis import Diagnosis
+        from cnntool.nets.failures import Diagnosis
 
         return Diagnosis(self._name, self._settings, self._facts["device"] if self._facts else "")
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnntool.errors import ModelError
+from cnntool.errors import ModelError, system_errors_as
 
 if TYPE_CHECKING:
     import re
@@ -159,15 +159,12 @@ def read_text(path: Path, *, error: type[CnntoolError] = ModelError) -> str:
     CnntoolError
         Of the type ``error``: it cannot be read, is too large, or is not UTF-8.
     """
+    with system_errors_as(error, path), path.open("rb") as stream:
+        content = stream.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise error(f"is larger than {LARGEST >> 20} MB", source=str(path))
     try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise error(f"is larger than {LARGEST >> 20} MB", source=str(path))
         return content.decode("utf-8-sig")
-    except OSError as reason:
-        text = (reason.strerror or "cannot be read").lower()
-        raise error(text, source=str(path)) from None
     except UnicodeDecodeError:
         raise error("is not UTF-8 text", source=str(path)) from None
 

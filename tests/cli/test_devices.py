@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cnntool.cli.running import running, session_settings
+from cnntool.cli.running import running
 from cnntool.nets import providers
 from cnntool.nets.providers import PROVIDERS
 from cnntool.nets.session import Settings
@@ -136,8 +136,8 @@ def settings_of(*arguments: str, **environment: str) -> Settings:
 
     @click.command()
     @running
-    def command(**values) -> None:
-        found.append(session_settings(values))
+    def command(settings) -> None:
+        found.append(settings)
 
     command.main(list(arguments), standalone_mode=False)
     return found[0]

@@ -9,12 +9,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from specimens import picture, saved
 
 from cnntool.errors import InputError
 from cnntool.image import jpeg_read
 from cnntool.image.files import open_reader, read_image
-
-from .specimens import picture, saved
 
 SIZES = [(1, 1), (2, 3), (8, 8), (16, 17), (33, 31), (57, 101)]
 RGB = Image.fromarray(picture(3, height=120, width=160))

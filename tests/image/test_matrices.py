@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from specimens import npy
 
 from cnntool.errors import InputError
 from cnntool.image.files import open_reader, read_image, write_image
 from cnntool.image.types import ImageInfo
-
-from .specimens import npy
 
 
 def read(body: bytes, **options):

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageOps, PngImagePlugin
+from specimens import picture, saved
 
 from cnntool.image import exif
 from cnntool.image.files import read_image
-
-from .specimens import picture, saved
 
 IMAGE = Image.fromarray(picture(3, height=16, width=24))
 ATTRIBUTE, ELEMENT = 'tiff:Orientation="%d"', "<tiff:Orientation>%d</tiff:Orientation>"

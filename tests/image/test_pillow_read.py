@@ -9,12 +9,11 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from specimens import picture, saved
 
 from cnntool.errors import InputError
 from cnntool.image import exif
 from cnntool.image.files import open_reader, read_image
-
-from .specimens import picture, saved
 
 
 def read(body: bytes, **options):

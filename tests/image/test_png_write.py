@@ -13,14 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
+from png_maker import filter_row
+from specimens import picture
 
 from cnntool.image import deflate, png_filter
 from cnntool.image.deflate import adler32_combine
 from cnntool.image.files import open_writer, read_image
 from cnntool.image.types import ImageInfo
-
-from .png_maker import filter_row
-from .specimens import picture
 
 LEVELS = [None, *range(10)]
 

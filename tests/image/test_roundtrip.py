@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
+from specimens import picture
 
 from cnntool.errors import CnntoolError, OutputError, UsageError
 from cnntool.image import formats
@@ -21,8 +22,6 @@ from cnntool.image.files import (
     write_image,
 )
 from cnntool.image.types import ITEM_SIZES, ImageInfo
-
-from .specimens import picture
 
 CASES = [
     (row.name, dtype, channels, alpha, compression)

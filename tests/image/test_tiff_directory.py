@@ -11,6 +11,7 @@ from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from specimens import picture, saved, tiff
 
 from cnntool.image import icc
 from cnntool.image.files import open_reader, read_image, write_image
@@ -18,8 +19,6 @@ from cnntool.image.source import Source
 from cnntool.image.tiff_directory import read_directory
 from cnntool.image.tiff_page import page_by_tifffile, plain_page
 from cnntool.image.types import ImageInfo
-
-from .specimens import picture, saved, tiff
 
 SHORT, LONG, UNDEFINED = 3, 4, 7
 LAYOUTS = {1: "B", SHORT: "H", LONG: "I", UNDEFINED: "B"}

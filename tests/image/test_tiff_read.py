@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from specimens import picture, saved, tiff
 
 from cnntool.errors import InputError
 from cnntool.image import tiff_codecs
 from cnntool.image.files import open_reader, read_image
-
-from .specimens import picture, saved, tiff
 
 
 def read(body: bytes, **options):

@@ -13,8 +13,8 @@ import pytest
 
 from cnntool import system
 from cnntool.nets import limits
-from cnntool.nets.diagnosis import Diagnosis
 from cnntool.nets.download import _alone
+from cnntool.nets.failures import Diagnosis
 from cnntool.nets.session import Settings
 
 HERE = Settings(device="cpu", max_memory=1 << 30)

@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny import build
 
 from cnntool.errors import CnntoolError, ModelError
-from cnntool.nets import diagnosis
+from cnntool.nets import failures
 from cnntool.nets.session import Session, Settings, start
 from cnntool.nets.skeleton import Skeleton
 from cnntool.system import usable_cpus
@@ -349,7 +349,7 @@ def test_a_network_that_never_finishes():
     born = time.monotonic()
     error = error_of(endless(), settings=CPU._replace(timeout=0.7))
     assert error.message == "it did not finish within 0.7 s"
-    assert error.hint == "--timeout SECONDS allows more"
+    assert error.hint == "`timeout` SECONDS allows more"
     assert time.monotonic() - born < 5
 
 
@@ -387,11 +387,11 @@ def test_a_network_that_wants_too_much_memory(count, limit):
     error = error_of(zeros(count), {}, settings=CPU._replace(max_memory=limit))
     message = f"it needs more than {limit >> 20} MiB"
     assert error.message in {message, f"{message} ({4 * count >> 20} MiB in one piece)"}
-    assert error.hint == "--max-memory SIZE allows more"
+    assert error.hint == "`max_memory` SIZE allows more"
 
 
 def test_memory_that_the_shell_withholds_is_not_blamed_on_the_option(monkeypatch):
-    monkeypatch.setattr(diagnosis, "inherited", lambda: 1 << 29)
+    monkeypatch.setattr(failures, "inherited", lambda: 1 << 29)
     error = error_of(zeros(300_000_000), {}, settings=CPU._replace(max_memory=1 << 30))
     assert error.message == "it needs more than the 512 MiB that cnntool may take"
     assert "ulimit -v" in error.hint

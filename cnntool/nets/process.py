@@ -1,13 +1,16 @@
-"""The parent's side of the worker: messages to and fro, what it printed, and its end."""
+"""The worker's process: its start, the messages to and fro, what it printed, and its end."""
 
 from __future__ import annotations
 
-from _thread import LockType, allocate_lock, start_new_thread
+import os
+import signal
+import sys
+from _thread import start_new_thread
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from io import FileIO
+from typing import TYPE_CHECKING, Any
 
 from cnntool.nets.channel import END_OF_ATTEMPT, END_OF_CHATTER, Message, receive, send
-from cnntool.nets.spawn import Process
 from cnntool.system import on_stop
 
 if TYPE_CHECKING:
@@ -18,6 +21,18 @@ _GRACE = 0.1
 
 _KEPT = 1 << 16
 """Bytes that are kept of what a worker prints, the last ones."""
+
+
+# The worker imports the very package that starts it, installed or not; -P keeps out whatever lies
+# in the working folder.
+_BOOT = (
+    "import sys; house = sys.modules['cnntool'] = type(sys)('cnntool'); "
+    "house.__path__ = sys.argv[1:]; from cnntool.nets import worker; worker.main()"
+)
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+
+_PIPE = 1 << 20
+"""Bytes that a pipe should hold: a picture of 224 x 224 in one piece."""
 
 
 class LateError(Exception):
@@ -54,9 +69,9 @@ class Child:
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.limit: int | None = None
-        self._process: Process | None = None
+        self._process: Any = None
         self._forget = on_stop(self.kill)
-        self._process = Process(environment)
+        self._process = _start(environment)
         # The worker is on its way: what is imported from here on costs no time.
         from queue import SimpleQueue
         from threading import Event
@@ -65,9 +80,11 @@ class Child:
         self._explained, self._silent = Event(), Event()
         self._requests: SimpleQueue[Message | None] = SimpleQueue()
         self._answers: SimpleQueue[Message | Exception] = SimpleQueue()
-        self._threads = [
-            _start(target, self._process) for target in (self._write, self._read, self._listen)
-        ]
+        # `threading.Thread` would wait until each of them runs, behind whatever else starts up.
+        self._ended: SimpleQueue[None] = SimpleQueue()
+        self._threads = 3
+        for work in (self._write, self._read, self._listen):
+            start_new_thread(self._run, (work,))
 
     def put(self, message: Message) -> None:
         """Send a message; this does not wait."""
@@ -117,31 +134,38 @@ class Child:
         self.kill()
         self._requests.put(None)
         while self._threads:
-            self._threads.pop().acquire()
+            self._threads -= 1
+            self._ended.get()
         self._forget()
 
-    def _write(self, process: Process) -> None:
-        with process.stdin as stream, suppress(OSError):  # gone: the reader says so
+    def _run(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            self._ended.put(None)
+
+    def _write(self) -> None:
+        with self._process.stdin as stream, suppress(OSError):  # gone: the reader says so
             while message := self._requests.get():
                 send(stream, message)
 
-    def _read(self, process: Process) -> None:
-        with process.stdout as stream:
+    def _read(self) -> None:
+        with self._process.stdout as stream:
             try:
                 while True:
                     self._answers.put(receive(stream, self.limit))
             except MemoryError as error:
-                process.kill()
+                self._process.kill()
                 self._answers.put(error)
             except Exception as error:  # noqa: BLE001 - the end of the pipe, or what no worker writes
                 self._silent.wait(1)  # for its last words
-                process.kill()
-                gone = GoneError(process.wait())
+                self._process.kill()
+                gone = GoneError(self._process.wait())
                 gone.__cause__ = error  # told by --debug: this, not its end, came first
                 self._answers.put(gone)
 
-    def _listen(self, process: Process) -> None:
-        with process.stderr as stream:
+    def _listen(self) -> None:
+        with self._process.stderr as stream:
             while data := stream.read(_KEPT):
                 self._printed = (self._printed + data)[-_KEPT:]
                 if END_OF_CHATTER in data:
@@ -150,19 +174,54 @@ class Child:
         self._silent.set()
 
 
-def _start(work: Callable[[Process], None], process: Process) -> LockType:
-    """Start a thread and return a lock that is free when it has ended.
+class _Spawned:
+    """As much of ``subprocess.Popen`` as is needed, by the system's own call: no import for it."""
 
-    `threading.Thread` would wait until the thread runs, behind whatever else is starting up.
-    """
-    ended = allocate_lock()
-    ended.acquire()
-
-    def run() -> None:
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        pipes = [os.pipe() for _ in range(3)]
+        theirs = [pipes[0][0], pipes[1][1], pipes[2][1]]
+        self.stdin, self.stdout = FileIO(pipes[0][1], "w"), FileIO(pipes[1][0])
+        self.stderr = FileIO(pipes[2][0])
+        self._exit: int | None = None
+        actions = [(os.POSIX_SPAWN_DUP2, end, number) for number, end in enumerate(theirs)]
         try:
-            work(process)
+            self.pid = os.posix_spawn(
+                command[0], command, environment, file_actions=actions, setpgroup=0
+            )
         finally:
-            ended.release()
+            for end in theirs:
+                os.close(end)
 
-    start_new_thread(run, ())
-    return ended
+    def kill(self) -> None:
+        """End it at once; it may be gone already."""
+        if self._exit is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code, or minus the signal that ended it."""
+        if self._exit is None:
+            self._exit = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._exit
+
+
+def _start(environment: dict[str, str]) -> Any:
+    """Start the worker with three pipes, in a group of its own: Ctrl-C reaches its parent only."""
+    command = [sys.executable, "-P", "-c", _BOOT, _PACKAGE]
+    environment = {**os.environ, **environment}
+    if hasattr(os, "posix_spawn"):
+        process: Any = _Spawned(command, environment)
+    else:
+        from subprocess import PIPE, Popen
+
+        group = 0x200 if os.name == "nt" else 0  # CREATE_NEW_PROCESS_GROUP
+        process = Popen(  # noqa: S603 - our own interpreter
+            command, env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE, bufsize=0,
+            creationflags=group,
+        )  # fmt: skip
+    with suppress(ImportError, AttributeError, OSError):
+        import fcntl
+
+        for pipe in (process.stdin, process.stdout):
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, _PIPE)
+    return process

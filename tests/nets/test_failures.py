@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnntool.nets.reasons import ended, explain, is_memory, needed, overheard
+from cnntool.nets.failures import ended, explain, is_memory, needed, overheard
 
 RESHAPE = (
     "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Reshape node. "
