@@ -8,10 +8,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from cnntool.api.filtering import convolve as convolve
+    from cnntool.api.filtering import filter as filter
+    from cnntool.api.kernels import kernels as kernels
+    from cnntool.api.pictures import Figure as Figure
+    from cnntool.api.pictures import contact_sheet as contact_sheet
+    from cnntool.api.pictures import read_image as read_image
+    from cnntool.api.pictures import write_image as write_image
+    from cnntool.api.resampling import deconv as deconv
+    from cnntool.api.resampling import pool as pool
+    from cnntool.api.resampling import resize as resize
+    from cnntool.api.resampling import unpool as unpool
     from cnntool.version import __version__ as __version__
 else:
     _MODULES = {
+        "Figure": "api.pictures",
         "__version__": "version",
+        "contact_sheet": "api.pictures",
+        "convolve": "api.filtering",
+        "deconv": "api.resampling",
+        "filter": "api.filtering",
+        "kernels": "api.kernels",
+        "pool": "api.resampling",
+        "read_image": "api.pictures",
+        "resize": "api.resampling",
+        "unpool": "api.resampling",
+        "write_image": "api.pictures",
     }
     """Every public name, and the module that it is in."""
 

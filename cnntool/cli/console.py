@@ -42,7 +42,7 @@ def printable(text: str) -> str:
 OPTIONS = {"deviation": "--std", "columns": "--cols", "kernels": "--kernel", "path": "-o"}
 """Parameters whose option has another name."""
 
-_PARAMETER = re.compile(r"(?<![^\s(])`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?=[,:;.)']*(?:\s|$))")
+_PARAMETER = re.compile(r"(?<![^\s('])`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?=[,:;.)']*(?:\s|$))")
 
 
 def as_options(text: str) -> str:

@@ -161,13 +161,10 @@ def _batch(inputs: tuple[Path, ...], settings: dict[str, Any]) -> tuple[list[str
     for path in inputs_or_stdin(inputs):
         stack = arrays.read(
             path,
-            layout=settings["layout"],
-            max_pixels=settings["max_pixels"],
-            allow_nan=settings["allow_nan"],
-            strict=settings["strict"],
+            options.Reading(**{key: settings[key] for key in options.Reading._fields}),
         )
         values = stack.values[:, :, : stack.info.channels].astype(np.float64)
-        names.append(stack.item.name)
+        names.append(stack.name)
         maps.append(np.moveaxis(values if stack.info.matrix else values / stack.info.peak, 2, 0))
         if maps[-1].shape != maps[0].shape:
             shapes = ["x".join(map(str, found.shape)) for found in (maps[-1], maps[0])]

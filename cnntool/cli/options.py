@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -14,6 +14,27 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 F = TypeVar("F", bound="Callable[..., Any]")
+
+
+class Reading(NamedTuple):
+    """How inputs are read: `layout` and `limits`."""
+
+    layout: str = "auto"
+    max_pixels: int = 100_000_000
+    allow_nan: bool = False
+    strict: bool = False
+
+
+class Saving(NamedTuple):
+    """Where a result goes, and how: `output`, `encoding` and `json_lines`."""
+
+    output: str | None
+    format_name: str | None
+    depth: str | None
+    compression: int | None
+    quality: int
+    overwrite: bool
+    as_json: bool
 
 
 def gathered(
@@ -28,7 +49,8 @@ def gathered(
     make : callable
         Makes its value of the options' values, by their names: a record.
     *options : callable
-        What adds them; the last one comes first in the help.
+        What adds them; the last one comes first in the help. Without any, others add them, and a
+        record's fields are their names.
     """
 
     def add(command: F) -> F:
@@ -40,7 +62,8 @@ def gathered(
         before = len(getattr(call, "__click_params__", ()))
         for option in options:
             option(call)
-        keys = [parameter.name for parameter in call.__click_params__[before:]]  # type: ignore[attr-defined]
+        added = getattr(call, "__click_params__", ())[before:]
+        keys = [parameter.name for parameter in added] or make._fields  # type: ignore[attr-defined]
         return call  # type: ignore[return-value]
 
     return add

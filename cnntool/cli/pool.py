@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.resampling import pooling
 from cnntool.cli import arrays, param_types, switches
-from cnntool.cli.results import Result
-from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
-    from cnntool.cli.arrays import Stack
+    from cnntool.api.pictures import Picture
+    from cnntool.api.rendering import Result
     from cnntool.shapes.windows import Padding, Pair
 
 
@@ -64,7 +64,7 @@ def command(
     ceil: bool,
     count_padding: bool,
     switches_file: str | None,
-    **settings: Any,
+    job: arrays.Job,
 ) -> int:
     """Pool pictures, matrices and stacks of maps.
 
@@ -76,34 +76,18 @@ def command(
     cnntool pool --max 2 samples/matrix.csv
     cnntool filter --bank -k sobel-x -k sobel-y cat.png --format npy -o - | cnntool pool --max 2
     """  # noqa: D301  click reads the escape
-    if (largest is None) == (average is None):
-        raise UsageError("give either --max or --avg", hint="'--max 2' is the usual pool")
-    if count_padding and average is None:
-        raise UsageError("--count-padding is of --avg: padding is never the largest")
-    if switches_file is not None:
-        if largest is None:
-            raise UsageError("--switches is of --max: an average stood nowhere")
-        arrays.only_input(settings["inputs"], "--switches")
+    work = pooling(
+        max=largest,
+        avg=average,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        ceil=ceil,
+        count_padding=count_padding,
+        switches=switches_file is not None,
+        max_pixels=job.reading.max_pixels,
+    )
     side = average if largest is None else largest
-    kept: list[Any] = []
-
-    def work(stack: Stack) -> Result:
-        from cnntool.filters import pooling
-        from cnntool.shapes.windows import Window
-
-        height, width, samples = stack.values.shape
-        kernel: Any = (height, width) if side == "all" else side
-        window = Window(kernel, stride or kernel, dilation, ceil=ceil).padded(padding)
-        arrays.check_size(window.out_shape((height, width)), samples, settings["max_pixels"])
-        if average is not None:
-            values = pooling.average_pool(stack.values, window, count_padding=count_padding)
-        elif switches_file is None:
-            values = pooling.max_pool(stack.values, window)
-        else:
-            values, places = pooling.max_pool_switches(stack.values, window)
-            kept.append(places)
-        return Result(values, alpha=stack.info.alpha)
-
     facts = {
         "pool": "max" if average is None else "avg",
         "window": side if side == "all" else list(side or ()),
@@ -114,11 +98,19 @@ def command(
         "count_padding": count_padding,
         "switches": switches_file,
     }
-    run = partial(arrays.run, work, settings, label="pool", doing="pooling", facts=facts)
+    run = partial(arrays.run, job=job, label="pool", doing="pooling", facts=facts)
     if switches_file is None:
-        return run()
-    with switches.Writer(switches_file, overwrite=settings["overwrite"]) as writer:
-        code = run()
+        return run(work)
+    arrays.only_input(job.inputs, "--switches")
+    kept: list[Any] = []
+
+    def keeping(picture: Picture) -> Result:
+        result = work(picture)
+        kept.append(result.switches)
+        return result
+
+    with switches.Writer(switches_file, overwrite=job.saving.overwrite) as writer:
+        code = run(keeping)
         if code == 0:
             writer.write(kept[0])
             writer.commit()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from operator import length_hint
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from cnntool.cli import console
 from cnntool.errors import CnntoolError
@@ -15,9 +15,8 @@ from cnntool.system import collect_garbage
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from numpy.typing import NDArray
-
     from cnntool.api.sources import Item
+    from cnntool.cli.options import Reading
     from cnntool.image.reader import Reader
 
 
@@ -32,7 +31,7 @@ class Opened:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, item: Item, **limits: Any) -> None:
+    def __init__(self, item: Item, reading: Reading) -> None:
         self.item = item
         self._reader: Reader | None = None
         self._error: CnntoolError | None = item.error
@@ -40,14 +39,12 @@ class Opened:
             return
         source = sys.stdin.buffer if item.path is None else item.path
         try:
-            reader = open_reader(source, name=item.name, **limits)
+            reader = open_reader(source, name=item.name, **reading._asdict())
         except CnntoolError as error:
             self._error = error
             return
         self.notes = reader.info.notes
-        self._rows = max(1, reader.info.strip_rows // 2)
-        if reader.window is None:
-            reader.start(self._rows, ahead=3)
+        reader.begin()
         self._reader = reader
 
     def reader(self) -> Reader:
@@ -62,11 +59,6 @@ class Opened:
         """Whether a thread of its own decodes the picture."""
         return self.reader().window is None
 
-    def rows(self) -> Callable[[int, int], NDArray[Any]] | Iterator[NDArray[Any]]:
-        """Return the picture's rows as `strips.run` takes them: any at any time, or in strips."""
-        reader = self.reader()
-        return reader.window or reader.strips(self._rows)
-
     def close(self) -> None:
         """Stop decoding."""
         if self._reader is not None:
@@ -80,34 +72,21 @@ class Ahead:
     ----------
     items : iterable of Item
         What to open.
-    max_pixels, allow_nan, strict, layout
-        See `open_reader`.
+    reading : Reading
+        How.
     """
 
-    def __init__(
-        self,
-        items: Iterable[Item],
-        *,
-        max_pixels: int,
-        allow_nan: bool,
-        strict: bool,
-        layout: str = "auto",
-    ) -> None:
+    def __init__(self, items: Iterable[Item], reading: Reading) -> None:
         self._count = length_hint(items)
         self._items = iter(items)
-        self._limits: dict[str, Any] = {
-            "max_pixels": max_pixels,
-            "allow_nan": allow_nan,
-            "layout": layout,
-            "strict": strict,
-        }
+        self._reading = reading
         self._open: deque[Opened] = deque()
         self._fill()
 
     def _fill(self) -> None:
         item = next(self._items, None)
         if item is not None:
-            self._open.append(Opened(item, **self._limits))
+            self._open.append(Opened(item, self._reading))
 
     def __length_hint__(self) -> int:
         return self._count

@@ -97,7 +97,7 @@ class _Writing(NamedTuple):
     as_json: bool
 
     def one(self, loaded: Loaded) -> None:
-        from cnntool.cli.outcome import choose_format
+        from cnntool.api.rendering import choose_format
         from cnntool.image.files import FORMATS, write_image
         from cnntool.image.types import ImageInfo
 

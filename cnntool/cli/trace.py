@@ -23,7 +23,7 @@ from cnntool.views import numerals
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cnntool.cli.arrays import Stack
+    from cnntool.api.pictures import Picture
     from cnntool.filters.kernel import Filter
     from cnntool.views.animation import Scene
 
@@ -144,11 +144,7 @@ def _trace_kernel(path: Path | None, settings: dict[str, Any]) -> None:
     inputs = inputs_or_stdin([path] if path else [])
     item = sliding.convolution(spec, "trace")
     stack = arrays.read(
-        inputs[0],
-        layout=settings["layout"],
-        max_pixels=settings["max_pixels"],
-        allow_nan=settings["allow_nan"],
-        strict=settings["strict"],
+        inputs[0], options.Reading(**{key: settings[key] for key in options.Reading._fields})
     )
     try:
         work = _prepare(stack, item, settings)
@@ -157,12 +153,12 @@ def _trace_kernel(path: Path | None, settings: dict[str, Any]) -> None:
             sliding.write_bytes(data, output, overwrite=settings["overwrite"])
         if as_json:
             for record in work.records(at):
-                about = {"input": stack.item.name, "kernel": spec}
+                about = {"input": stack.name, "kernel": spec}
                 sliding.print_record({**about, **record, "output": output})
         elif not drawing:
             _print(work, at, settings["delay"])
     except UsageError as error:
-        source = error.source or stack.item.name
+        source = error.source or stack.name
         raise UsageError(error.message, source=source, hint=error.hint) from None
 
 
@@ -184,7 +180,7 @@ def _drawing(output: str | None, at: Pair | None, *, every: bool) -> bool:
     raise UsageError("a trace is drawn as FILE.gif, or with --at as FILE.png", source=str(output))
 
 
-def _prepare(stack: Stack, item: Filter, settings: dict[str, Any]) -> Work:
+def _prepare(stack: Picture, item: Filter, settings: dict[str, Any]) -> Work:
     """Plan as `filter` does, and bring the input to the numbers that it computes with."""
     import numpy as np
 

@@ -145,6 +145,12 @@ def _text_writer() -> OpenWriter:
     return TextWriter
 
 
+def _jpeg_reader() -> OpenReader:
+    from cnntool.image.jpeg_read import open_reader
+
+    return open_reader
+
+
 def _pillow_reader(name: str) -> Callable[[], OpenReader]:
     def load() -> OpenReader:
         from functools import partial
@@ -193,7 +199,7 @@ FORMATS = _registry(
         channels=(1, 3),
         alpha=False,
         lossless=False,
-        reader=_pillow_reader("jpeg"),
+        reader=_jpeg_reader,
         writer=_pillow_writer,
     ),
     Format(

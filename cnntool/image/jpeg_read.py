@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.image.exif import upright
 from cnntool.image.pillow_read import PillowReader
+from cnntool.image.pillow_read import open_reader as open_by_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
+    from cnntool.image.reader import Reader
     from cnntool.image.source import Source
     from cnntool.image.types import ImageInfo
 
@@ -29,6 +31,11 @@ _FAILURES = (ValueError, LookupError)
 
 _PIXEL_BYTES, _METADATA_BYTES = 8, 1 << 26
 """No JPEG is longer than that; what follows it in a file is not read."""
+
+
+def open_reader(source: Source) -> Reader:
+    """Open a JPEG file."""
+    return open_by_pillow(source, "jpeg", JpegReader)
 
 
 class JpegReader(PillowReader):

@@ -37,7 +37,7 @@ _CHANNELS = {"L": (1, False), "LA": (1, True), "RGB": (3, False), "RGBA": (3, Tr
 """Colour channels and alpha of the modes that pixels are handed out in."""
 
 
-def open_reader(source: Source, kind: str) -> Reader:
+def open_reader(source: Source, kind: str, made: type[PillowReader] | None = None) -> Reader:
     """Open a picture of a format that Pillow decodes in one piece.
 
     Parameters
@@ -45,6 +45,8 @@ def open_reader(source: Source, kind: str) -> Reader:
     source : Source
     kind : str
         ``"jpeg"``, ``"webp"``, ``"gif"`` or ``"bmp"``.
+    made : type
+        The reader to make; `PillowReader` by default.
     """
     if kind == "webp":
         source.check_size(*_webp_size(source))
@@ -73,11 +75,7 @@ def open_reader(source: Source, kind: str) -> Reader:
         frames=frames,
         icc=icc.fitting(profile, colour=channels == 3),
     )
-    if kind == "jpeg":
-        from cnntool.image.jpeg_read import JpegReader
-
-        return JpegReader(source, info, image, turn)
-    reader = PillowReader(source, info, image, turn)
+    reader = (made or PillowReader)(source, info, image, turn)
     if damaged:
         reader.report_damage(f"damaged {kind.upper()}: a frame after the first")
     return reader

@@ -78,6 +78,15 @@ class Reader(ABC):
         """
         self._ahead = Prefetcher(self._decode(self._stored_rows(rows)), ahead)
 
+    def begin(self) -> None:
+        """Begin to decode what `rows` hands out, unless there is nothing to decode."""
+        if self.window is None:
+            self.start(max(1, self.info.strip_rows // 2), ahead=3)
+
+    def rows(self) -> Callable[[int, int], NDArray[Any]] | Iterator[NDArray[Any]]:
+        """Return the rows: any at any time, or strips from the top, which can be had once."""
+        return self.window or self.strips(max(1, self.info.strip_rows // 2))
+
     def strips(self, rows: int) -> Iterator[NDArray[Any]]:
         """Hand out the picture in strips from the top. This can be done once.
 
