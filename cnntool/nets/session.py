@@ -226,9 +226,9 @@ class Session:
         self.seconds = answer.facts["seconds"]
         return list(answer.parts)  # type: ignore[arg-type]  # arrays, as they were sent
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """End the process; runs that were not collected are lost."""
-        self._child.close()
+        self._child.close(wait=wait)
 
     def _open(self) -> dict[str, Any]:
         """Wait until it is open, once; return what is known of it."""
