@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import options, sliding
 from cnntool.cli.console import result
+from cnntool.cli.output import Column, emit, form_of, json_text
 from cnntool.views.numerals import SHOWN, matrix, short
 
 if TYPE_CHECKING:
     from cnntool.filters.kernel import Filter, Kernel
 
+COLUMNS = tuple(
+    Column(name, gives="wrap") for name in ("kernel", "kind", "parameters", "what it does")
+)
 SHADES = " ░▒▓█"
 PAIRS = 3
 """Columns and rows of a kernel of higher rank that are printed; --json has them all."""
@@ -57,24 +60,9 @@ def list_(*, as_json: bool = False) -> None:
     """List every named kernel with its parameters and their defaults."""
     from cnntool.api.kernels import kernels
 
+    form = form_of(as_json=as_json)
     rows = kernels()
-    if as_json:
-        import json
-
-        for row in rows:
-            result(json.dumps(row._asdict()))
-    elif sys.stdout.isatty():
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("kernel", "kind", "parameters", "what it does", box=box.SIMPLE)
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-    else:
-        for row in rows:
-            result("\t".join(row))
+    emit(COLUMNS, [row._asdict() for row in rows] if form == "jsonl" else rows, form)
 
 
 class _Show(click.Command):
@@ -116,10 +104,7 @@ def show(spec: str, *, response: str | None, overwrite: bool, as_json: bool) -> 
     if response is not None:
         sliding.write_bytes(_draw(item), response, overwrite=overwrite)
     if as_json:
-        import json
-
-        record = {"kernel": spec, "combine": item.combine, "kernels": facts}
-        result(json.dumps(record))
+        result(json_text({"kernel": spec, "combine": item.combine, "kernels": facts}))
         return
     lines = []
     for number, (kernel, fact) in enumerate(zip(item.kernels, facts, strict=True), 1):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnntool.api.activations import short_name
+from cnntool.api.layers import layer_info
 from cnntool.cli import console, options, running
 from cnntool.cli.opening import model_argument, read_model
 from cnntool.errors import UsageError
@@ -76,7 +77,7 @@ def command(
 
         shapes = network.shapes()
         for row in rows:
-            console.result(json.dumps(record(row, shapes)))
+            console.result(json.dumps(layer_info(row, shapes)._asdict()))
     elif sys.stdout.isatty():
         _table(network, rows, at)
     elif rows:
@@ -95,27 +96,6 @@ def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
                 f"no layer is of type {kind!r}", source="--type", hint=f"one of {', '.join(KINDS)}"
             )
     return [row for row in rows if not wanted or {row.kind, row.op.lower()} & wanted]
-
-
-def record(row: Layer, shapes: dict[str, TensorInfo]) -> dict[str, Any]:
-    """Describe a layer in stable keys, ready for JSON."""
-    info = shapes.get(row.pre)
-    shape = info.shape if info else None
-    return {
-        "number": row.number,
-        "alias": row.alias or None,
-        "type": row.kind,
-        "ordinal": row.ordinal,
-        "op": row.op,
-        "node": row.node,
-        "pre": row.pre,
-        "post": row.post,
-        "after": row.after or None,
-        "dequantised": row.dequantised,
-        "scopes": list(row.scopes),
-        "dtype": (info.dtype if info else "") or None,
-        "shape": None if shape is None else [n if isinstance(n, int) else None for n in shape],
-    }
 
 
 def one_line(cell: str) -> str:

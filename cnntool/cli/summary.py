@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.layers import layer_info, lengths, summarise
 from cnntool.cli import console, options, param_types, running
-from cnntool.cli.layers import one_line, record, shape_text
+from cnntool.cli.layers import one_line, shape_text
 from cnntool.cli.opening import model_argument, read_model
 from cnntool.errors import UsageError
 
@@ -103,10 +104,8 @@ def command(
     if as_json and (as_csv or columns):
         raise UsageError("--json tells all there is: --csv and --columns are for lines")
     network = read_model(model, timeout)
-    from cnntool.nets.summary import summarise
-
-    summary = summarise(network.graph, network.layer_list, network.shapes(size))
-    if not size and any(None in _lengths(info.shape) for info in summary.inputs):
+    summary = summarise(network, size)
+    if not size and any(None in (lengths(info) or (None,)) for info in summary.inputs):
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
     told = columns or tuple(COLUMNS)
     if as_json:
@@ -121,10 +120,6 @@ def command(
         lines = [[COLUMNS[name](line) for name in told] for line in summary.lines]
         for cells in [*lines, _total(summary, told)]:
             console.result("\t".join(map(one_line, cells)))
-
-
-def _lengths(shape: tuple[int | str | None, ...] | None) -> list[int | None]:
-    return [n if isinstance(n, int) else None for n in shape or (None,)]
 
 
 def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
@@ -197,12 +192,14 @@ def _record(network: Model, summary: Summary) -> dict[str, Any]:
         "model": network.found.name,
         "file": str(network.found.file),
         "inputs": [
-            {"name": info.name, "dtype": info.dtype or None, "shape": _lengths(info.shape)}
+            {"name": info.name, "dtype": info.dtype or None, "shape": lengths(info) or (None,)}
             for info in summary.inputs
         ],
         "layers": [
             {
-                **record(line.layer, {line.layer.pre: line.info} if line.info else {}),
+                **layer_info(
+                    line.layer, {line.layer.pre: line.info} if line.info else {}
+                )._asdict(),
                 "parameters": line.parameters,
                 "multiply_adds": line.multiply_adds,
                 "receptive_field": line.receptive_field,
