@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from cnntool.api.filtering import convolve as convolve
     from cnntool.api.filtering import filter as filter
     from cnntool.api.kernels import kernels as kernels
+    from cnntool.api.model import Model as Model
+    from cnntool.api.model import load_model as load_model
     from cnntool.api.pictures import Figure as Figure
     from cnntool.api.pictures import contact_sheet as contact_sheet
     from cnntool.api.pictures import read_image as read_image
@@ -23,12 +25,14 @@ if TYPE_CHECKING:
 else:
     _MODULES = {
         "Figure": "api.pictures",
+        "Model": "api.model",
         "__version__": "version",
         "contact_sheet": "api.pictures",
         "convolve": "api.filtering",
         "deconv": "api.resampling",
         "filter": "api.filtering",
         "kernels": "api.kernels",
+        "load_model": "api.model",
         "pool": "api.resampling",
         "read_image": "api.pictures",
         "resize": "api.resampling",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnntool.api.activations import short_name
+from cnntool.api.layers import layer_info
 from cnntool.cli import console, options, running
 from cnntool.cli.opening import model_argument, read_model
 from cnntool.cli.output import Column, emit, emit_record, form_of
@@ -87,7 +88,7 @@ def command(
         return
     shapes = network.shapes()
     if form == "jsonl":
-        emit((), [record(row, shapes) for row in rows], form)
+        emit((), [layer_info(row, shapes)._asdict() for row in rows], form)
         return
     cells = [
         (str(row.number), row.alias, f"{row.kind}:{row.ordinal}", row.op, row.at(at),
@@ -109,27 +110,6 @@ def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
                 f"no layer is of type {kind!r}", source="--type", hint=f"one of {', '.join(KINDS)}"
             )
     return [row for row in rows if not wanted or {row.kind, row.op.lower()} & wanted]
-
-
-def record(row: Layer, shapes: dict[str, TensorInfo]) -> dict[str, Any]:
-    """Describe a layer in stable keys, ready for JSON."""
-    info = shapes.get(row.pre)
-    shape = info.shape if info else None
-    return {
-        "number": row.number,
-        "alias": row.alias or None,
-        "type": row.kind,
-        "ordinal": row.ordinal,
-        "op": row.op,
-        "node": row.node,
-        "pre": row.pre,
-        "post": row.post,
-        "after": row.after or None,
-        "dequantised": row.dequantised,
-        "scopes": list(row.scopes),
-        "dtype": (info.dtype if info else "") or None,
-        "shape": None if shape is None else [n if isinstance(n, int) else None for n in shape],
-    }
 
 
 def _print_meaning(meaning: Resolved, *, as_json: bool) -> None:

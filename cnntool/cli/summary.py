@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.layers import layer_info, lengths, summarise
 from cnntool.cli import console, options, param_types, running
-from cnntool.cli.layers import record, shape_of
+from cnntool.cli.layers import shape_of
 from cnntool.cli.opening import model_argument, read_model
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
@@ -106,10 +107,8 @@ def command(
     if as_json and (as_csv or columns):
         raise UsageError("--json tells all there is: --csv and --columns are for lines")
     network = read_model(model, timeout)
-    from cnntool.nets.summary import summarise
-
-    summary = summarise(network.graph, network.layer_list, network.shapes(size))
-    if not size and any(None in _lengths(info.shape) for info in summary.inputs):
+    summary = summarise(network, size)
+    if not size and any(None in (lengths(info) or (None,)) for info in summary.inputs):
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
     form = form_of(as_json=as_json, as_csv=as_csv)
     if form == "jsonl":
@@ -141,10 +140,6 @@ def _cell(column: str, line: Line, form: Form) -> str:
         return "" if cell == "-" else cell
     counts = column in {"parameters", "multiply-adds", "memory"} and cell.isdecimal()
     return f"{int(cell):,}" if counts and form == "table" else cell
-
-
-def _lengths(shape: tuple[int | str | None, ...] | None) -> list[int | None]:
-    return [n if isinstance(n, int) else None for n in shape or (None,)]
 
 
 def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
@@ -184,12 +179,14 @@ def _record(network: Model, summary: Summary) -> dict[str, Any]:
         "model": network.found.name,
         "file": str(network.found.file),
         "inputs": [
-            {"name": info.name, "dtype": info.dtype or None, "shape": _lengths(info.shape)}
+            {"name": info.name, "dtype": info.dtype or None, "shape": lengths(info) or (None,)}
             for info in summary.inputs
         ],
         "layers": [
             {
-                **record(line.layer, {line.layer.pre: line.info} if line.info else {}),
+                **layer_info(
+                    line.layer, {line.layer.pre: line.info} if line.info else {}
+                )._asdict(),
                 "parameters": line.parameters,
                 "multiply_adds": line.multiply_adds,
                 "receptive_field": line.receptive_field,
