@@ -305,6 +305,28 @@ class LayerOutputs:
         scores = chosen.tensor in plan.taps or chosen.title.startswith("predictions")
         return names if scores and len(names) == len(values) else None
 
+    def named(
+        self, tensors: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, ...]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the layers by their names, as `output` arranges them, in float32.
+
+        Parameters
+        ----------
+        tensors : iterable of (str, ndarray)
+            In the order of the network.
+        shape : tuple of int
+            Of what went in, without the batch.
+        """
+        import numpy as np
+
+        chosen = list(self.chosen.values())
+        found: dict[str, NDArray[Any]] = {}
+        for tensor, raw in tensors:
+            one = self.chosen[tensor]
+            values = self.output(one, raw, shape).values.astype(np.float32, copy=False)
+            found |= dict.fromkeys(one.keys(chosen), values)
+        return found
+
     def average(
         self, pictures: Iterable[tuple[str, NDArray[Any]]]
     ) -> tuple[int, tuple[int, ...], list[tuple[str, NDArray[Any]]]]:

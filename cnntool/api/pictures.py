@@ -99,12 +99,29 @@ class Figure:
         rows, columns = self.pixels.shape[:2]
         return f"<Figure of {rows} rows x {columns} columns>"
 
-    def _repr_png_(self) -> bytes:
+    def png(self) -> bytes:
+        """Return it as a PNG file."""
         from io import BytesIO
 
+        from PIL import Image
+
         body = BytesIO()
-        write_image(body, self.pixels, format="png")
+        Image.fromarray(self.pixels).save(body, "PNG", optimize=True)
         return body.getvalue()
+
+    _repr_png_ = png
+
+
+def check_drawable(values: NDArray[Any]) -> None:
+    """Refuse numbers that have no shade.
+
+    Raises
+    ------
+    UsageError
+        NaN or infinity among them.
+    """
+    if not np.isfinite(values).all():
+        raise UsageError("NaN and infinity cannot be drawn")
 
 
 def load(image: ImageLike, *, parameter: str = "image", **limits: Any) -> Picture:
@@ -180,7 +197,7 @@ def _in_memory(image: Any, parameter: str) -> Picture | None:
 
 def _pixels(image: PIL.Image.Image) -> NDArray[Any]:
     """Return the samples of a PIL image, of 16 bits and of floats too."""
-    from cnntool.image.pillow_read import final_mode
+    from cnntool.image.pillow import final_mode
 
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16, copy=False)

@@ -1,4 +1,4 @@
-"""Pictures to be fed to a network: files, folders and whatever Python has them in."""
+"""Inputs: the files that names and folders stand for."""
 
 from __future__ import annotations
 
@@ -103,3 +103,19 @@ def _is_special(path: Path) -> bool:
 def _bad(folder: Path, reason: str, hint: str = "") -> Item:
     error = InputError(reason, source=str(folder), hint=hint)
     return Item(None, str(folder), Path(folder.name), error)
+
+
+def files_of(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the pictures that a folder holds, or the one file.
+
+    Raises
+    ------
+    InputError
+        There are none, or the folder cannot be read.
+    """
+    found = []
+    for item in expand([Path(folder)], recursive=False, matrices=False):
+        if item.error is not None:
+            raise item.error
+        found.append(item.path or Path(item.name))
+    return found

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import config, console, options, param_types
+from cnntool.cli.output import Column, emit, form_of, json_text
 from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
 from cnntool.errors import CnntoolError, UsageError
 
@@ -17,9 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cnntool.cli.output import Form
     from cnntool.nets.catalog import Entry
     from cnntool.nets.recipes import Overrides
 
+COLUMNS = (
+    Column("network"),
+    Column("size", right=True),
+    Column("classes", right=True),
+    Column("top-1 %", right=True),
+    Column("file"),
+    Column("what it is", gives="cut", most=60),
+)
 HOUR = 3600
 
 
@@ -54,46 +62,23 @@ def list_(*, as_json: bool = False) -> int:
 
     rows: list[dict[str, Any]] = []
     code = each(catalog.names(), lambda name: rows.append(summary(catalog.entry(name))))
-    if as_json:
-        for row in rows:
-            console.result(json.dumps(row))
-    elif sys.stdout.isatty():
-        _table(rows)
-    else:
-        for row in rows:
-            console.result("\t".join(_cells(row)))
+    form = form_of(as_json=as_json)
+    emit(COLUMNS, rows if form == "jsonl" else [_cells(row, form) for row in rows], form)
     return code
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    top1 = "" if row["top1"] is None else f"{100 * row['top1']:.2f}"
-    numbers = ["" if row[key] is None else str(row[key]) for key in ("size", "classes")]
-    return [row["name"], *numbers, top1, row["state"], row["title"]]
-
-
-def _table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def _cells(row: dict[str, Any], form: Form) -> list[str]:
     from cnntool.cli.model_card import megabytes
 
-    shown = []
-    for row in rows:
-        name, _, classes, top1, state, title = map(console.printable, _cells(row))
-        here = "" if state == "absent" else state
-        shown.append((name, megabytes(row["size"]), classes, top1, here, title))
-    table = Table(box=box.SIMPLE)
-    for place, heading in enumerate(("network", "size", "classes", "top-1 %", "file")):
-        right = heading not in {"network", "file"}
-        # What a narrow terminal cannot show is taken from the title alone.
-        least = max(len(heading), *(len(cells[place]) for cells in shown))
-        table.add_column(heading, justify="right" if right else "left", min_width=least)
-    table.add_column("what it is", no_wrap=True, max_width=60)
-    for cells in shown:
-        table.add_row(*map(Text, cells))
-    Console().print(table)
+    people = form == "table"
+    here = "" if people and row["state"] == "absent" else row["state"]
+    size = megabytes(row["size"]) if people else _text(row["size"])
+    top1 = "" if row["top1"] is None else f"{100 * row['top1']:.2f}"
+    return [row["name"], size, _text(row["classes"]), top1, here, row["title"]]
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
 @command.command("info")
@@ -113,13 +98,13 @@ def info(name: str, *, as_json: bool) -> None:
         found = catalog.find(name)
         if found.spec is None:
             card = model_card.Card(found.file)
-            console.result(json.dumps(card.record()) if as_json else "\n".join(card.lines()))
+            console.result(json_text(card.record()) if as_json else "\n".join(card.lines()))
             return
         entry = catalog.Entry(found.spec, found.file, shipped=False, bundled=False)
     else:
         entry = catalog.entry(name)
     if as_json:
-        console.result(json.dumps(model_card.record(entry)))
+        console.result(json_text(model_card.record(entry)))
     else:
         console.result("\n".join(model_card.lines(entry)))
 
@@ -166,7 +151,7 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
         if as_json:
             fact = {"name": entry.spec.name, "file": str(entry.file), "fetched": fetched,
                     "size": entry.spec.size, "sha256": entry.spec.sha256}  # fmt: skip
-            console.result(json.dumps(fact))
+            console.result(json_text(fact))
         else:
             console.result(str(entry.file))
 
@@ -213,7 +198,7 @@ def verify(names: tuple[str, ...], *, as_json: bool) -> int:
         name = entry.spec.name
         if as_json:
             fact = {"name": name, "file": str(entry.file), "good": reason is None, "reason": reason}
-            console.result(json.dumps(fact))
+            console.result(json_text(fact))
         elif reason is None:
             console.result(f"{name}\tgood")
         if reason is not None:

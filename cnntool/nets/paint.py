@@ -43,6 +43,15 @@ class Painting(NamedTuple):
     clipped: float = 0.0
     classes: NDArray[np.int64] | None = None
 
+    def _repr_png_(self) -> bytes:
+        from io import BytesIO
+
+        from cnntool.image.files import ImageInfo, write_image
+
+        body = BytesIO()
+        write_image(body, self.pixels, ImageInfo(*self.pixels.shape), name="the picture")
+        return body.getvalue()
+
 
 class Fitted(NamedTuple):
     """A picture as a network takes it that answers with a picture.

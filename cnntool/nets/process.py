@@ -129,11 +129,18 @@ class Child:
         if self._process is not None:
             self._process.kill()
 
-    def close(self) -> None:
-        """End it and leave nothing behind: no process, no thread, no open file."""
+    def close(self, *, wait: bool = True) -> None:
+        """End it and leave nothing behind: no process, no thread, no open file.
+
+        Parameters
+        ----------
+        wait : bool
+            Whether to wait for that. The garbage collector must not: it may run on any thread,
+            these here included.
+        """
         self.kill()
         self._requests.put(None)
-        while self._threads:
+        while wait and self._threads:
             self._threads -= 1
             self._ended.get()
         self._forget()

@@ -11,14 +11,14 @@ import _thread
 import gc
 import os
 from io import FileIO
+from queue import SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cnntool.nets.channel import END_OF_ATTEMPT, END_OF_CHATTER, Message, receive, send
-from cnntool.threads import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     Providers = list[tuple[str, dict[str, str]]]
 
@@ -35,8 +35,7 @@ def main() -> NoReturn:
     requests, replies = FileIO(os.dup(0)), FileIO(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(2, 1)  # whatever prints on stdout is chatter
-    # One is read ahead, so that the next picture is here when one is done.
-    take = Prefetcher(_requests(requests), 1).take
+    take = _receive_ahead(requests)
     try:
         onnxruntime, error = _import()
         request = take()
@@ -52,15 +51,25 @@ def main() -> NoReturn:
         _give_up(error)
 
 
-def _requests(stream: FileIO) -> Iterator[Message]:
-    """Yield messages; when the parent is gone the process ends, in the middle of a run even."""
-    try:
-        while True:
-            yield receive(stream)
-    except EOFError:
-        os._exit(0)
-    except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
-        _give_up(error)
+def _receive_ahead(stream: FileIO) -> Callable[[], Message]:
+    """Read messages on a thread, so that the next picture is here when one is done.
+
+    There are no more of them than the parent has under way. The thread also ends the process when
+    the parent is gone, in the middle of a run if need be.
+    """
+    inbox: SimpleQueue[Message] = SimpleQueue()
+
+    def read() -> None:
+        try:
+            while True:
+                inbox.put(receive(stream))
+        except EOFError:
+            os._exit(0)
+        except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
+            _give_up(error)
+
+    _thread.start_new_thread(read, ())
+    return inbox.get
 
 
 def _give_up(error: BaseException) -> NoReturn:
@@ -81,7 +90,7 @@ def _open(onnxruntime: Any, request: Message, replies: FileIO) -> Any:
     """Open the network by the first attempt that gives what it promises."""
     facts = request.facts
     if facts["max_memory"]:
-        from cnntool.nets.limits import hold_memory
+        from cnntool.system import hold_memory
 
         hold_memory(facts["max_memory"])
     model = request.parts[0] if request.parts else facts["path"]

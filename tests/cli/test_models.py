@@ -113,9 +113,9 @@ class TestList:
         assert done.err == (f"cnntool: error: {store / 'mine.toml'}: schema is 3, not in 1..1\n")
 
     def test_on_a_terminal_it_is_a_table(self, here, store, monkeypatch):
-        from cnntool.cli import models
+        from cnntool.cli import output
 
-        monkeypatch.setattr(models.sys.stdout, "isatty", lambda: True)
+        monkeypatch.setattr(output.sys.stdout, "isatty", lambda: True)
         monkeypatch.setenv("COLUMNS", "120")
         text = re.sub(r"\x1b\[[0-9;]*m", "", here("models").text)
         lines = text.splitlines()
@@ -465,5 +465,6 @@ def test_help_loads_click_alone():
         "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"numpy", "onnxruntime", "pooch", "requests", "rich", "PIL", "tomllib", "platformdirs"}
+    heavy = {"numpy", "onnxruntime", "filelock", "requests", "rich", "PIL", "tomllib"}
+    heavy.add("platformdirs")
     assert not set(done.stdout.split()) & heavy
