@@ -10,7 +10,7 @@ import click
 
 from cnntool.api.sources import expand
 from cnntool.cli import console, options
-from cnntool.cli.opening import begin, model_option, opened, say_where
+from cnntool.cli.opening import begin, facts_of, model_option, opened, say_where
 from cnntool.cli.paths import inputs_or_stdin, is_several
 from cnntool.cli.pictures import Pictures, Reading, reading
 from cnntool.cli.preprocessing import labels, output_name, preprocessing
@@ -142,7 +142,7 @@ def _write(
         if form in {"json", "jsonl"}:
             import json
 
-            text = json.dumps({**_read(loaded), **network.facts(plan), **_answer(scores, best)})
+            text = json.dumps({**_read(loaded), **facts_of(network, plan), **_answer(scores, best)})
             console.result(text if form == "jsonl" else ("[" if first else ",") + text)
         elif form == "table":
             console.result(_table(loaded.item.name, best, first=first))

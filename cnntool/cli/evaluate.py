@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from cnntool.cli import console, options, param_types
-from cnntool.cli.opening import begin, model_option, opened
+from cnntool.cli.opening import begin, facts_of, model_option, opened
 from cnntool.cli.pictures import Pictures, Reading, reading
 from cnntool.cli.preprocessing import labels, output_name, preprocessing
 from cnntool.cli.running import running
@@ -91,7 +91,7 @@ def command(
                 raise ModelError(f"it has no scores for any picture of {photos}", source=model)
             raise InputError("no picture could be read", source=str(photos))
         if as_json:
-            _print_record(found, network.facts(plan))
+            _print_record(found, facts_of(network, plan))
         elif sys.stdout.isatty():
             _print_table(found)
         else:

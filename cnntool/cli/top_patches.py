@@ -12,7 +12,7 @@ from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.layer_files import write_picture
 from cnntool.cli.layer_table import STDOUT, tabbed
-from cnntool.cli.opening import say_where
+from cnntool.cli.opening import facts_of, say_where
 from cnntool.cli.pictures import Pictures
 from cnntool.errors import InputError
 
@@ -148,7 +148,9 @@ def _tell(outputs: LayerOutputs, layers: list[_Drawn], count: int, *, as_json: b
             for name in one.wanted.names
         ]
         console.result(
-            json.dumps({"inputs": count, **outputs.model.facts(outputs.plan), "layers": records})
+            json.dumps(
+                {"inputs": count, **facts_of(outputs.model, outputs.plan), "layers": records}
+            )
         )
         return
     for one in layers:
