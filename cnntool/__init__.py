@@ -1,5 +1,15 @@
 """Filter images and look inside convolutional networks.
 
+::
+
+    import cnntool
+
+    edges = cnntool.filter("photo.jpg", "gaussian:sigma=2", "sobel", border="replicate")
+    maps = cnntool.filter("photo.jpg", "sobel-x", "sobel-y", bank=True)  # (maps, H, W)
+    cnntool.contact_sheet(cnntool.pool(maps, max=2), style="viridis").save("maps.png")
+    print(cnntool.trace("photo.jpg", "laplacian", at=(10, 20)))
+    cnntool.write_image("edges.png", edges)
+
 What is asked for is imported then; importing the package itself loads nothing.
 """
 
@@ -21,6 +31,9 @@ if TYPE_CHECKING:
     from cnntool.api.resampling import pool as pool
     from cnntool.api.resampling import resize as resize
     from cnntool.api.resampling import unpool as unpool
+    from cnntool.api.tracing import trace as trace
+    from cnntool.api.unrolling import convolution_matrix as convolution_matrix
+    from cnntool.api.unrolling import im2col as im2col
     from cnntool.version import __version__ as __version__
 else:
     _MODULES = {
@@ -28,14 +41,17 @@ else:
         "Model": "api.model",
         "__version__": "version",
         "contact_sheet": "api.pictures",
+        "convolution_matrix": "api.unrolling",
         "convolve": "api.filtering",
         "deconv": "api.resampling",
         "filter": "api.filtering",
+        "im2col": "api.unrolling",
         "kernels": "api.kernels",
         "load_model": "api.model",
         "pool": "api.resampling",
         "read_image": "api.pictures",
         "resize": "api.resampling",
+        "trace": "api.tracing",
         "unpool": "api.resampling",
         "write_image": "api.pictures",
     }

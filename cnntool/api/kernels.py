@@ -119,15 +119,15 @@ def read_filter(kernel: KernelLike, parameter: str = "kernel") -> Filter | Opera
     return item
 
 
-def read_convolution(kernel: KernelLike, verb: str) -> Filter:
+def read_convolution(kernel: KernelLike, why: str) -> Filter:
     """Read a kernel that must be a convolution of each channel.
 
     Parameters
     ----------
     kernel : str or array_like
         See `read_kernel`.
-    verb : str
-        What cannot be done to others.
+    why : str
+        What is wrong with others: "there is nothing to trace".
 
     Raises
     ------
@@ -136,11 +136,11 @@ def read_convolution(kernel: KernelLike, verb: str) -> Filter:
     """
     item = spec.parse(kernel) if isinstance(kernel, str) else read_filter(kernel)
     if not isinstance(item, Filter):
-        raise UsageError(f"{item.name} is no convolution: there is nothing to {verb}")
+        raise UsageError(f"{item.name} is no convolution: {why}")
     return item
 
 
-def only_kernel(kernel: KernelLike, verb: str) -> Kernel:
+def only_kernel(kernel: KernelLike, why: str) -> Kernel:
     """Read a kernel that must be one.
 
     Raises
@@ -148,7 +148,7 @@ def only_kernel(kernel: KernelLike, verb: str) -> Kernel:
     UsageError
         A pair such as Sobel's, and what `read_convolution` refuses.
     """
-    item = read_convolution(kernel, verb)
+    item = read_convolution(kernel, why)
     if len(item.kernels) > 1:
         raise UsageError(
             f"{item.name} is {len(item.kernels)} kernels, one is needed",

@@ -99,12 +99,29 @@ class Figure:
         rows, columns = self.pixels.shape[:2]
         return f"<Figure of {rows} rows x {columns} columns>"
 
-    def _repr_png_(self) -> bytes:
+    def png(self) -> bytes:
+        """Return it as a PNG file."""
         from io import BytesIO
 
+        from PIL import Image
+
         body = BytesIO()
-        write_image(body, self.pixels, format="png")
+        Image.fromarray(self.pixels).save(body, "PNG", optimize=True)
         return body.getvalue()
+
+    _repr_png_ = png
+
+
+def check_drawable(values: NDArray[Any]) -> None:
+    """Refuse numbers that have no shade.
+
+    Raises
+    ------
+    UsageError
+        NaN or infinity among them.
+    """
+    if not np.isfinite(values).all():
+        raise UsageError("NaN and infinity cannot be drawn")
 
 
 def load(image: ImageLike, *, parameter: str = "image", **limits: Any) -> Picture:

@@ -11,6 +11,7 @@ import click
 from cnntool.api.sources import expand
 from cnntool.cli import console, options
 from cnntool.cli.opening import begin, facts_of, model_option, opened, say_where
+from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
 from cnntool.cli.paths import inputs_or_stdin, is_several
 from cnntool.cli.pictures import Pictures, Reading, reading
 from cnntool.cli.preprocessing import labels, output_name, preprocessing
@@ -77,7 +78,7 @@ def command(
     if as_json and format_name not in {None, "jsonl"}:
         raise UsageError(f"--json and --format {format_name} contradict each other")
     paths = inputs_or_stdin(inputs)
-    form = "jsonl" if as_json else format_name or ("table" if sys.stdout.isatty() else "tsv")
+    form = format_name or form_of(as_json=as_json)
     from cnntool.nets.spec import CLASSES
 
     with opened(model, overrides, settings, CLASSES) as (network, plan):
@@ -140,14 +141,14 @@ def _write(
     for loaded, scores in found:
         best = top(scores, plan, count)
         if form in {"json", "jsonl"}:
-            import json
-
-            text = json.dumps({**_read(loaded), **facts_of(network, plan), **_answer(scores, best)})
+            text = json_text({**_read(loaded), **facts_of(network, plan), **_answer(scores, best)})
             console.result(text if form == "jsonl" else ("[" if first else ",") + text)
         elif form == "table":
             console.result(_table(loaded.item.name, best, first=first))
+        elif form == "csv":
+            console.result(csv_text(_lines(loaded.item.name, best)))
         else:
-            console.result(_lines(loaded.item.name, best, form))
+            emit((), _lines(loaded.item.name, best), "tsv")
         _advise(network, best[0])
         first = False
     if form == "json":
@@ -168,8 +169,8 @@ def _answer(scores: Scores, best: list[Prediction]) -> dict[str, Any]:
                 "index": one.index,
                 "wordnet": one.wordnet or None,
                 "label": one.label,
-                "probability": _number(one.probability),
-                "logit": _number(one.logit),
+                "probability": one.probability,
+                "logit": one.logit,
             }
             for rank, one in enumerate(best, 1)
         ],
@@ -177,36 +178,18 @@ def _answer(scores: Scores, best: list[Prediction]) -> dict[str, Any]:
     }
 
 
-def _number(value: float | None) -> float | None:
-    """JSON knows no NaN."""
-    return value if value is not None and abs(value) < float("inf") else None
-
-
 def _table(name: str, best: list[Prediction], *, first: bool) -> str:
     """Lay out one picture's classes for people, with bars."""
     lines = [] if first else [""]
-    lines.append(_flat(name))
+    lines.append(flat(name))
     for one in best:
         bar = "█" * round(one.probability * 20) if one.probability == one.probability else ""
-        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {_flat(one.label)}")
+        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {flat(one.label)}")
     return "\n".join(lines)
 
 
-def _flat(text: str) -> str:
-    """Keep a name on its line and in its column."""
-    return "".join(" " if c in "\t\n\r" else c for c in text)
-
-
-def _lines(name: str, best: list[Prediction], form: str) -> str:
-    rows = [
-        (name, rank, f"{one.probability:.6g}", one.label, one.index, one.wordnet)
+def _lines(name: str, best: list[Prediction]) -> list[list[str]]:
+    return [
+        [name, str(rank), f"{one.probability:.6g}", one.label, str(one.index), one.wordnet]
         for rank, one in enumerate(best, 1)
     ]
-    if form == "tsv":
-        return "\n".join("\t".join(_flat(str(cell)) for cell in row) for row in rows)
-    import csv
-    import io
-
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().rstrip("\n")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
-from math import isnan
 from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from cnntool.cli import console, options, param_types
 from cnntool.cli.opening import begin, facts_of, model_option, opened
+from cnntool.cli.output import Column, csv_text, emit, emit_record, form_of
 from cnntool.cli.pictures import Pictures, Reading, reading
 from cnntool.cli.preprocessing import labels, output_name, preprocessing
 from cnntool.cli.running import running
@@ -20,9 +19,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.api.evaluation import Evaluation
+    from cnntool.cli.output import Form
     from cnntool.nets.evaluate import Share
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
+
+
+COLUMNS = (
+    Column("class", gives="wrap"),
+    *(
+        Column(name, right=True)
+        for name in ("pictures", "top-1", "top-5", "top-1 error", "top-5 error")
+    ),
+)
 
 
 @click.command("evaluate")
@@ -90,12 +99,11 @@ def command(
             if pictures.last == ModelError.exit_code:
                 raise ModelError(f"it has no scores for any picture of {photos}", source=model)
             raise InputError("no picture could be read", source=str(photos))
-        if as_json:
-            _print_record(found, facts_of(network, plan))
-        elif sys.stdout.isatty():
-            _print_table(found)
+        form = form_of(as_json=as_json)
+        if form == "jsonl":
+            emit_record(_record(found, facts_of(network, plan)))
         else:
-            _print_lines(found)
+            _print(found, form)
         matrix.write(found)
         top1 = found.total.accuracy1
         if min_top1 is not None and top1 < min_top1:
@@ -103,68 +111,38 @@ def command(
         return pictures.code
 
 
-def _print_record(found: Evaluation, facts: dict[str, Any]) -> None:
-    import json
-
+def _record(found: Evaluation, facts: dict[str, Any]) -> dict[str, Any]:
     mean1, mean5 = found.class_mean
-    rest = found.rest and {key: _number(share) for key, share in found.rest._asdict().items()}
-    record = {
+    return {
         **facts,
         **_facts(found.total),
-        "class_mean": {"top1": _number(mean1), "top5": _number(mean5)},
-        "rest": rest,
+        "class_mean": {"top1": mean1, "top5": mean5},
+        "rest": found.rest and found.rest._asdict(),
         "classes": [{"label": label, **_facts(share)} for label, share in found.classes],
     }
-    console.result(json.dumps(record))
 
 
-Line = tuple[str, int, float, float]
-"""A label, how many pictures or classes, top-1 and top-5 accuracy."""
-
-
-def _lines(found: Evaluation) -> list[Line]:
+def _print(evaluation: Evaluation, form: Form) -> None:
+    """Print a line for each class, for their mean and for all pictures."""
     from cnntool.nets.labels import REST
 
-    shares = [(label, one.pictures, one.accuracy1, one.accuracy5) for label, one in found.classes]
-    counted = sum(label != REST for label, _ in found.classes)
-    total = found.total
-    return [
-        *shares,
-        ("mean over classes", counted, *found.class_mean),
-        ("all", total.pictures, total.accuracy1, total.accuracy5),
+    counted = sum(label != REST for label, _ in evaluation.classes)
+    shares = [
+        (label, one.pictures, one.accuracy1, one.accuracy5)
+        for label, one in (*evaluation.classes, ("all", evaluation.total))
     ]
-
-
-def _print_lines(evaluation: Evaluation) -> None:
-    from cnntool.nets.labels import REST
-
-    if evaluation.rest:
-        found, mistaken, area = evaluation.rest
-        for name, share in (("found", found), ("mistaken", mistaken), ("ROC area", area)):
-            console.result(f"{REST}, {name}\t\t{share:.6g}\t\t\t")
-    for label, count, *shares in _lines(evaluation):
-        numbers = (*shares, *(1 - share for share in shares))
-        console.result("\t".join([label, str(count), *(f"{number:.6g}" for number in numbers)]))
-
-
-def _print_table(evaluation: Evaluation) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    from cnntool.nets.labels import REST
-
-    table = Table(box=box.SIMPLE)
-    for heading in ("class", "pictures", "top-1", "top-5", "top-1 error", "top-5 error"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    for label, count, *shares in _lines(evaluation):
-        if label == "mean over classes":
-            table.add_section()
-        texts = (f"{share:.2%}" for share in (*shares, *(1 - share for share in shares)))
-        table.add_row(Text(console.printable(label)), str(count), *texts)
-    Console().print(table)
-    if evaluation.rest:
+    shares.insert(-1, ("mean over classes", counted, *evaluation.class_mean))
+    written = "{:.2%}".format if form == "table" else "{:.6g}".format
+    rows = [
+        [label, str(count), *map(written, (top1, top5, 1 - top1, 1 - top5))]
+        for label, count, top1, top5 in shares
+    ]
+    if evaluation.rest and form != "table":
+        names = ("found", "mistaken", "ROC area")
+        rest = zip(names, map(written, evaluation.rest), strict=True)
+        rows = [*([f"{REST}, {name}", "", share, "", "", ""] for name, share in rest), *rows]
+    emit(COLUMNS, rows, form, totals=2)
+    if evaluation.rest and form == "table":
         found, mistaken, area = evaluation.rest
         console.result(
             f"{REST}: {found:.2%} of its pictures found, {mistaken:.2%} of the others called so,"
@@ -180,11 +158,6 @@ def _facts(share: Share) -> dict[str, Any]:
         "top1_error": 1 - share.accuracy1,
         "top5_error": 1 - share.accuracy5,
     }
-
-
-def _number(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return None if isnan(value) else value
 
 
 class _Confusion:
@@ -207,7 +180,9 @@ class _Confusion:
             return
         labels = list(found.labels)
         if self._suffix == ".csv":
-            data = _csv(found.confusion.tolist(), labels)
+            counts = zip(labels, found.confusion.tolist(), strict=True)
+            rows = [["true \\ answered", *labels], *([label, *row] for label, row in counts)]
+            data = f"{csv_text(rows)}\n".encode(errors="backslashreplace")
         else:
             from cnntool.views.confusion import draw
 
@@ -221,14 +196,3 @@ class _Confusion:
     def __exit__(self, *_: object) -> None:
         if self._output is not None:
             self._output.discard()
-
-
-def _csv(counts: list[list[int]], labels: list[str]) -> bytes:
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["true \\ answered", *labels])
-    writer.writerows([label, *row] for label, row in zip(labels, counts, strict=True))
-    return text.getvalue().encode(errors="backslashreplace")

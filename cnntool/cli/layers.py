@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -11,14 +10,25 @@ from cnntool.api.activations import short_name
 from cnntool.api.layers import layer_info
 from cnntool.cli import console, options, running
 from cnntool.cli.opening import model_argument, read_model
+from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnntool.api.model import Model
     from cnntool.nets.graph import TensorInfo
     from cnntool.nets.layers import Layer, Resolved
+
+
+COLUMNS = (
+    Column("#", right=True),
+    Column("layer"),
+    Column("type"),
+    Column("operator", spare=1),
+    Column("tensor", gives="cut"),
+    Column("shape"),
+)
 
 
 @click.command("layers")
@@ -72,16 +82,20 @@ def command(
                 _print_meaning(meaning, as_json=as_json)
         return
     rows = _chosen(network.layer_list.rows, kinds)
-    if as_json:
-        import json
-
-        shapes = network.shapes()
-        for row in rows:
-            console.result(json.dumps(layer_info(row, shapes)._asdict()))
-    elif sys.stdout.isatty():
-        _table(network, rows, at)
-    elif rows:
-        console.result("\n".join(map(short_name, rows)))
+    form = form_of(as_json=as_json)
+    if form == "tsv":
+        emit((), [[short_name(row)] for row in rows], form)
+        return
+    shapes = network.shapes()
+    if form == "jsonl":
+        emit((), [layer_info(row, shapes)._asdict() for row in rows], form)
+        return
+    cells = [
+        (str(row.number), row.alias, f"{row.kind}:{row.ordinal}", row.op, row.at(at),
+         shape_of(shapes.get(row.pre)))
+        for row in rows
+    ]  # fmt: skip
+    emit(COLUMNS, cells, form, look="tight")
 
 
 def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
@@ -98,16 +112,10 @@ def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
     return [row for row in rows if not wanted or {row.kind, row.op.lower()} & wanted]
 
 
-def one_line(cell: str) -> str:
-    """Keep a name from breaking the lines and columns of a pipe; records have it as it is."""
-    return "".join(" " if c in "\t\n\r" else c for c in cell)
-
-
 def _print_meaning(meaning: Resolved, *, as_json: bool) -> None:
     row = meaning.layer
-    if as_json:
-        import json
-
+    form = form_of(as_json=as_json)
+    if form == "jsonl":
         fact = {
             "query": meaning.query,
             "tensor": meaning.tensor,
@@ -115,36 +123,13 @@ def _print_meaning(meaning: Resolved, *, as_json: bool) -> None:
             "alias": (row.alias if row else "") or None,
             "meaning": meaning.words or None,
         }
-        console.result(json.dumps(fact))
-    elif sys.stdout.isatty():
+        emit_record(fact)
+    elif form == "table":
         console.result(meaning.text)
     else:
-        cells = (meaning.query, meaning.tensor, meaning.words)
-        console.result("\t".join(map(one_line, cells)))
+        emit((), [(meaning.query, meaning.tensor, meaning.words)], form)
 
 
-def _table(network: Model, rows: Sequence[Layer], at: str) -> None:
-    from cnntool.cli.tables import print_table
-
-    shapes = network.shapes()
-    cells = [
-        (str(row.number), row.alias, f"{row.kind}:{row.ordinal}", row.op, row.at(at),
-         shape_text(shapes.get(row.pre)))
-        for row in rows
-    ]  # fmt: skip
-    print_table(
-        ("#", "layer", "type", "operator", "tensor", "shape"),
-        cells,
-        right={"#"},
-        elastic=("tensor",),
-        spare=("operator",),
-    )
-
-
-def shape_text(info: TensorInfo | None) -> str:
-    """Write a shape: ``1x64x224x224``; a length that is not known is a question mark."""
-    if info is None or info.shape is None:
-        return "-"
-    if not info.shape:
-        return "scalar"
-    return "x".join(str(length) if isinstance(length, int) else "?" for length in info.shape)
+def shape_of(info: TensorInfo | None) -> str:
+    """Write the shape of a tensor, as far as it is known."""
+    return shape_text(info and info.shape)

@@ -102,6 +102,11 @@ def emit(
         _print_table(columns, rows, look, totals)
 
 
+def emit_record(record: Any) -> None:
+    """Print a record as a line of JSON; see `json_text`."""
+    result(json_text(record))
+
+
 def width() -> int:
     """Return how many characters have room in a line of the terminal."""
     from rich.console import Console
@@ -140,13 +145,6 @@ def _with_nulls(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_with_nulls(item) for item in value]
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def shape_text(shape: Sequence[object] | None) -> str:
-    """Write a shape: ``1x64x224x224``; a length that is not known is a question mark."""
-    if shape is None:
-        return "-"
-    return "x".join(str(n) if isinstance(n, int) else "?" for n in shape) or "scalar"
 
 
 def _print_table(
@@ -192,7 +190,7 @@ def _print_table(
             if totals and place == len(cells) - totals:
                 table.add_section()
             table.add_row(*(Text(row[column]) for column in shown))
-        console.print(table)
+        console.print(table, crop=False)
 
 
 def _laid_out(

@@ -8,9 +8,9 @@ import click
 
 from cnntool.cli import config, console, param_types
 from cnntool.cli.options import gathered
-from cnntool.nets.limits import are_kept
 from cnntool.nets.providers import AUTO, PROVIDERS
 from cnntool.nets.session import TIMEOUT, Settings
+from cnntool.system import keeps_memory
 
 DEVICES = ", ".join(
     [AUTO, *(f"{word}[:N]" if row.numbered else word for word, row in PROVIDERS.items())]
@@ -65,7 +65,7 @@ def _settings(*, max_memory: int | None, **values: Any) -> Settings:
     settings = Settings(**values)
     if max_memory is None:
         return settings
-    if not are_kept():
+    if not keeps_memory():
         console.note("--max-memory has no effect: this system does not limit a process's memory")
     return settings._replace(max_memory=max_memory)
 

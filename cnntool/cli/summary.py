@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.api.layers import layer_info, lengths, summarise
 from cnntool.cli import console, options, param_types, running
-from cnntool.cli.layers import one_line, shape_text
+from cnntool.cli.layers import shape_of
 from cnntool.cli.opening import model_argument, read_model
+from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cnntool.api.model import Model
+    from cnntool.cli.output import Form
     from cnntool.nets.summary import Line, Summary
 
 
@@ -40,7 +41,7 @@ COLUMNS: dict[str, Callable[[Line], str]] = {
     "layer": lambda line: line.layer.alias or f"{line.layer.kind}:{line.layer.ordinal}",
     "tensor": lambda line: line.layer.pre,
     "type": lambda line: line.layer.op,
-    "shape": lambda line: shape_text(line.info),
+    "shape": lambda line: shape_of(line.info),
     "parameters": lambda line: _number(line.parameters),
     "multiply-adds": lambda line: _number(line.multiply_adds),
     "receptive-field": _field,
@@ -50,6 +51,8 @@ COLUMNS: dict[str, Callable[[Line], str]] = {
 """What can be told of a layer, by the names of the columns."""
 
 _TEXT = {"layer", "tensor", "type", "shape"}
+_SPARE = {"tensor": 1, "number": 2, "memory": 3, "type": 4}
+"""Columns that a narrow terminal does without, in this order."""
 
 
 def _columns(text: str) -> tuple[str, ...]:
@@ -107,19 +110,36 @@ def command(
     summary = summarise(network, size)
     if not size and any(None in (lengths(info) or (None,)) for info in summary.inputs):
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
+    form = form_of(as_json=as_json, as_csv=as_csv)
+    if form == "jsonl":
+        emit_record(_record(network, summary))
+        return
     told = columns or tuple(COLUMNS)
-    if as_json:
-        import json
+    rows = [[_cell(name, line, form) for name in told] for line in summary.lines]
+    if form == "tsv":
+        rows.append(_total(summary, told))
+    emit([_column(name, chosen=bool(columns)) for name in told], rows, form, look="tight")
+    if form == "table":
+        console.result("\n".join(_totals(summary)))
 
-        console.result(json.dumps(_record(network, summary)))
-    elif as_csv:
-        _print_csv(summary, told)
-    elif sys.stdout.isatty():
-        _print_table(summary, told, chosen=bool(columns))
-    else:
-        lines = [[COLUMNS[name](line) for name in told] for line in summary.lines]
-        for cells in [*lines, _total(summary, told)]:
-            console.result("\t".join(map(one_line, cells)))
+
+def _column(name: str, *, chosen: bool) -> Column:
+    return Column(
+        name,
+        name.replace("-", "\n"),
+        right=name not in _TEXT,
+        gives="cut" if name in {"layer", "tensor"} else "",
+        spare=0 if chosen else _SPARE.get(name, 0),
+    )
+
+
+def _cell(column: str, line: Line, form: Form) -> str:
+    """Write what is to be told; people get commas between thousands."""
+    cell = COLUMNS[column](line)
+    if form == "csv":
+        return "" if cell == "-" else cell
+    counts = column in {"parameters", "multiply-adds", "memory"} and cell.isdecimal()
+    return f"{int(cell):,}" if counts and form == "table" else cell
 
 
 def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
@@ -130,39 +150,6 @@ def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
         "memory": _number(summary.memory),
     }
     return [sums.get(name, "") for name in columns]
-
-
-def _print_csv(summary: Summary, columns: Sequence[str]) -> None:
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for line in summary.lines:
-        cells = (COLUMNS[name](line) for name in columns)
-        writer.writerow("" if cell == "-" else cell for cell in cells)
-    console.result(text.getvalue().rstrip("\n"))
-
-
-def _print_table(summary: Summary, columns: Sequence[str], *, chosen: bool) -> None:
-    from cnntool.cli.tables import print_table
-
-    rows = [[_grouped(name, COLUMNS[name](line)) for name in columns] for line in summary.lines]
-    print_table(
-        columns,
-        rows,
-        right=set(columns) - _TEXT,
-        elastic=("tensor", "layer"),
-        spare=() if chosen else ("tensor", "number", "memory", "type"),
-    )
-    console.result("\n".join(_totals(summary)))
-
-
-def _grouped(column: str, cell: str) -> str:
-    """Set commas between thousands, for people."""
-    counts = column in {"parameters", "multiply-adds", "memory"} and cell.isdecimal()
-    return f"{int(cell):,}" if counts else cell
 
 
 def _totals(summary: Summary) -> list[str]:
@@ -177,7 +164,7 @@ def _totals(summary: Summary) -> list[str]:
         if summary.statistics
         else ""
     )
-    inputs = ", ".join(f"{info.name} {shape_text(info)} {info.dtype}" for info in summary.inputs)
+    inputs = ", ".join(f"{info.name} {shape_of(info)} {info.dtype}" for info in summary.inputs)
     return [
         f"input          {inputs}",
         f"layers         {len(summary.lines)}",

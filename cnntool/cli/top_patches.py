@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,8 +10,9 @@ from cnntool.api.activations import cut_patch, find_strongest
 from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.layer_files import write_picture
-from cnntool.cli.layer_table import STDOUT, tabbed
+from cnntool.cli.layer_table import STDOUT
 from cnntool.cli.opening import facts_of, say_where
+from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.cli.pictures import Pictures
 from cnntool.errors import InputError
 
@@ -134,9 +134,8 @@ def _tell(outputs: LayerOutputs, layers: list[_Drawn], count: int, *, as_json: b
     """Print what was found: a record, a line for each patch, or for people the files."""
     if any(one.output == STDOUT for one in layers):
         return
-    if as_json:
-        import json
-
+    form = form_of(as_json=as_json)
+    if form == "jsonl":
         records = [
             {
                 "layer": name,
@@ -147,21 +146,17 @@ def _tell(outputs: LayerOutputs, layers: list[_Drawn], count: int, *, as_json: b
             for one in layers
             for name in one.wanted.names
         ]
-        console.result(
-            json.dumps(
-                {"inputs": count, **facts_of(outputs.model, outputs.plan), "layers": records}
-            )
-        )
-        return
-    for one in layers:
-        if sys.stdout.isatty():
+        emit_record({"inputs": count, **facts_of(outputs.model, outputs.plan), "layers": records})
+    for one in layers if form != "jsonl" else ():
+        if form == "table":
             console.result(one.output or f"{one.wanted.title}: nothing to show")
             continue
-        for patch in one.patches:
-            box = ",".join(map(str, patch.box))
-            value = f"{patch.value:.7g}"
-            cells = [one.wanted.title, patch.map, patch.rank, value, patch.name, box]
-            console.result(tabbed(map(str, cells)))
+        emit((), [_line(one.wanted.title, patch) for patch in one.patches], form)
+
+
+def _line(title: str, patch: Patch) -> list[str]:
+    numbers = [str(patch.map), str(patch.rank), f"{patch.value:.7g}"]
+    return [title, *numbers, patch.name, ",".join(map(str, patch.box))]
 
 
 def _record(patch: Patch) -> dict[str, Any]:

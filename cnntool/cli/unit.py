@@ -71,10 +71,11 @@ def run(
         found = tracer.find(loaded.made.tensor, at)
         say_where(network)
         if output is not None:
+            from cnntool.api.pictures import Figure
             from cnntool.cli.unit_drawing import draw
 
             slide = draw(found, loaded.made.photo, loaded.item.relative.name)
-            sliding.write_bytes(sliding.png(slide), output, overwrite=overwrite)
+            sliding.write_bytes(Figure(slide).png(), output, overwrite=overwrite)
         if as_json:
             facts = {"input": loaded.item.name, **facts_of(network, plan)}
             sliding.print_record({**facts, **found.record(), "output": output})

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnntool.cli import values
+from cnntool.api import tracing
+from cnntool.cli.sliding import text_width
 from cnntool.views.numerals import short
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def text(found: UnitTrace) -> list[str]:
 def _span(found: UnitTrace, axis: int) -> str:
     lines = [line for line in found.lines(axis) if line is not None]
     spread = found.unit.spread[axis] > 1
-    return values.span(lines, 1 if spread else found.unit.dilation[axis]) if lines else "none"
+    return tracing.span(lines, 1 if spread else found.unit.dilation[axis]) if lines else "none"
 
 
 def sight(found: UnitTrace) -> list[str]:
@@ -55,15 +56,19 @@ def sight(found: UnitTrace) -> list[str]:
 def _within(first: int, behind: int, size: int) -> str:
     """Write a run of rows or columns, as far as there are any."""
     last = min(behind, size) - 1
-    return values.span([max(first, 0), last], 1)
+    return tracing.span([max(first, 0), last], 1)
 
 
 def all_maps(found: UnitTrace) -> list[str]:
     """Write out every window with its kernel and products."""
     lines = []
     for place, total in enumerate(found.sums.tolist()):
-        lines += ["", f"channel {found.name(place)}", *values.blocks(found.one, place)]
-        lines.append(f"sum  {values.terms(found.one.products[place])} = {short(total, 6)}")
+        lines += [
+            "",
+            f"channel {found.name(place)}",
+            *tracing.blocks(found.one, place, width=text_width()),
+        ]
+        lines.append(f"sum  {tracing.terms(found.one.products[place])} = {short(total, 6)}")
     if not found.one.inside.all():
         lines += ["", f"( ) lies {_outside(found)}: zero"]
     return lines[1:]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import CnntoolError, DeviceError, ModelError
 from cnntool.nets import providers
-from cnntool.nets.limits import MIB, are_kept, inherited
+from cnntool.system import inherited_memory, keeps_memory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cnntool.nets.session import Settings
 
 _LONGEST = 240
+_MIB = 1 << 20
 _KILLED = 9
 """SIGKILL, which Windows does not have."""
 
@@ -153,17 +154,17 @@ class Diagnosis(NamedTuple):
 
     def too_large(self, size: int | None = None) -> ModelError:
         """Make the error of one that needs more memory, perhaps so many bytes in one piece."""
-        limit, outer = self.settings.max_memory, inherited()
+        limit, outer = self.settings.max_memory, inherited_memory()
         if self.granted not in {"", "cpu"}:
             message = f"it needs more memory than {self.granted} has"
             return self._error(message, hint="`device=cpu`, or smaller pictures")
         if outer is not None and (limit is None or outer < limit):
-            message = f"it needs more than the {outer // MIB} MiB that cnntool may take"
+            message = f"it needs more than the {outer // _MIB} MiB that cnntool may take"
             return self._error(message, hint="'ulimit -v' says how much, and changes it")
-        if limit is None or not are_kept():
+        if limit is None or not keeps_memory():
             return self._error("there is not enough memory for it")
-        more = "" if size is None else f" ({size // MIB} MiB in one piece)"
-        message = f"it needs more than {limit // MIB} MiB{more}"
+        more = "" if size is None else f" ({size // _MIB} MiB in one piece)"
+        message = f"it needs more than {limit // _MIB} MiB{more}"
         return self._error(message, hint="`max_memory` SIZE allows more")
 
     def failed(self, reason: str) -> ModelError:

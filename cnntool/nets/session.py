@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from cnntool.nets.skeleton import Skeleton
 
 TIMEOUT = 30.0
+_TYPES = {"float": "float32", "double": "float64"}
+"""What onnxruntime calls differently from numpy."""
 
 
 class Settings(NamedTuple):
@@ -187,8 +189,6 @@ class Session:
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> None:
         """Start a run, see `run`; `collect` gives the results, in the order of submission."""
-        from cnntool.nets.feeding import misfit
-
         known = [info.name for info in self.outputs]
         wanted = list(outputs or known)
         for name in wanted:
@@ -197,7 +197,7 @@ class Session:
         for info in self.inputs:
             if info.name not in feeds:
                 self._refuse(f"its input {info.name!r} was not given")
-            if fault := misfit(info, feeds[info.name]):
+            if fault := _misfit(info, feeds[info.name]):
                 self._refuse(fault)
         names = [info.name for info in self.inputs]
         if unknown := set(feeds).difference(names):
@@ -255,9 +255,7 @@ class Session:
             refused = refusals(answer, self._child.chatter())
             notes = [f"{device} does not start: {reason}" for device, reason in refused]
             facts["note"] = "; ".join([*notes, f"using {facts['device']}"])
-        from cnntool.nets.feeding import tensors
-
-        return facts | {key: tensors(facts[key]) for key in ("inputs", "outputs")}
+        return facts | {key: _tensors(facts[key]) for key in ("inputs", "outputs")}
 
     def _wait(self, seconds: float, late: str) -> Message:
         broken, self._broken = self._broken, True
@@ -293,3 +291,40 @@ def _request(model: Path | Skeleton, settings: Settings, attempts: list[Any]) ->
         folder = os.path.abspath(model.folder)  # noqa: PTH100 - pathlib's keeps '..'
         return Message("open", {"path": "", "folder": folder, **facts}, [model.model])
     return Message("open", {"path": os.path.abspath(model), "folder": "", **facts})  # noqa: PTH100
+
+
+def _tensors(
+    described: Sequence[tuple[str, str, list[int | str | None]]],
+) -> tuple[TensorInfo, ...]:
+    """Turn the worker's description of inputs or outputs into ours.
+
+    Parameters
+    ----------
+    described : sequence of (name, type, shape)
+        The type in onnxruntime's words, ``tensor(float)``; of what is no tensor, ours is empty.
+    """
+    from cnntool.nets.graph import TensorInfo
+
+    infos = []
+    for name, kind, shape in described:
+        word = kind.removeprefix("tensor(").removesuffix(")") if kind.startswith("tensor(") else ""
+        # onnxruntime tells no shape and the shape of a single number alike.
+        extents = tuple(shape) if shape and word else None
+        infos.append(TensorInfo(name, _TYPES.get(word, word), extents))
+    return tuple(infos)
+
+
+def _misfit(info: TensorInfo, array: NDArray[Any]) -> str:
+    """Say how an array differs from what an input takes; empty if it does not."""
+    shape = info.shape
+    fits = shape is None or (
+        len(shape) == array.ndim
+        and all(not isinstance(w, int) or w == h for w, h in zip(shape, array.shape, strict=True))
+    )
+    if fits and info.dtype == array.dtype.name:
+        return ""
+    wanted = "" if shape is None else f" ({', '.join('?' if e is None else str(e) for e in shape)})"
+    return (
+        f"its input {info.name!r} takes {info.dtype or 'no array'}{wanted}, "
+        f"not {array.dtype.name} ({', '.join(map(str, array.shape))})"
+    )

@@ -90,7 +90,7 @@ def _open(onnxruntime: Any, request: Message, replies: FileIO) -> Any:
     """Open the network by the first attempt that gives what it promises."""
     facts = request.facts
     if facts["max_memory"]:
-        from cnntool.nets.limits import hold_memory
+        from cnntool.system import hold_memory
 
         hold_memory(facts["max_memory"])
     model = request.parts[0] if request.parts else facts["path"]

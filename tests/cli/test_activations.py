@@ -475,8 +475,8 @@ def test_one_name_on_every_exporters_file(here, tmp_path):
     assert found[0][0][0] == "4x8x8"
 
 
-def test_the_sample_is_looked_at_when_there_is_no_picture(cnntool, tmp_path):
-    done = cnntool("activations", "-l", "block4_conv2")
+def test_the_sample_is_looked_at_when_there_is_no_picture(process, tmp_path):
+    done = process("activations", "-l", "block4_conv2")
     assert "note: no picture was given: looking at the sample cat.png" in done.err
     assert "note: block4_conv2 -> block4_conv2/Relu (conv 9, after ReLU)" in done.err
     assert (tmp_path / "cat.block4_conv2.png").exists()

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from cnntool import system
-from cnntool.nets import limits
 from cnntool.nets.download import _alone
 from cnntool.nets.failures import Diagnosis
 from cnntool.nets.session import Settings
@@ -43,8 +42,8 @@ def test_how_a_worker_ended_is_told_without_signals(windows):
 
 
 def test_memory_that_nobody_limits_is_not_said_to_be_limited(windows):
-    assert limits.inherited() is None
-    limits.hold_memory(1 << 30)
+    assert system.inherited_memory() is None
+    system.hold_memory(1 << 30)
     error = Diagnosis("net", HERE, "cpu").too_large()
     assert str(error) == "net: there is not enough memory for it"
     assert error.hint == ""

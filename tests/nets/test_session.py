@@ -391,7 +391,7 @@ def test_a_network_that_wants_too_much_memory(count, limit):
 
 
 def test_memory_that_the_shell_withholds_is_not_blamed_on_the_option(monkeypatch):
-    monkeypatch.setattr(failures, "inherited", lambda: 1 << 29)
+    monkeypatch.setattr(failures, "inherited_memory", lambda: 1 << 29)
     error = error_of(zeros(300_000_000), {}, settings=CPU._replace(max_memory=1 << 30))
     assert error.message == "it needs more than the 512 MiB that cnntool may take"
     assert "ulimit -v" in error.hint
