@@ -11,12 +11,8 @@ import click
 
 from cnntool.api.sources import expand
 from cnntool.cli import console, options
-<<<<<<< HEAD
 from cnntool.cli.opening import begin, facts_of, model_option, opened, say_where
-=======
-from cnntool.cli.opening import begin, model_option, opened, say_where
 from cnntool.cli.output import emit_record
->>>>>>> main
 from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.pictures import Pictures, Reading, reading
 from cnntool.cli.preprocessing import labels, output_name, preprocessing, white

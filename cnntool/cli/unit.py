@@ -8,12 +8,8 @@ from typing import TYPE_CHECKING
 
 from cnntool.api.sources import expand, is_folder
 from cnntool.cli import console, sliding
-<<<<<<< HEAD
 from cnntool.cli.opening import begin, facts_of, hold_time, opened, say_where
-=======
-from cnntool.cli.opening import begin, hold_time, opened, say_where
 from cnntool.cli.output import emit_record
->>>>>>> main
 from cnntool.cli.pictures import Pictures, Reading
 from cnntool.cli.unit_text import text, verdict
 from cnntool.errors import InputError, UsageError
@@ -82,13 +78,8 @@ def run(
             slide = draw(found, loaded.made.photo, loaded.item.relative.name)
             sliding.write_bytes(Figure(slide).png(), output, overwrite=overwrite)
         if as_json:
-<<<<<<< HEAD
             facts = {"input": loaded.item.name, **facts_of(network, plan)}
-            sliding.print_record({**facts, **found.record(), "output": output})
-=======
-            facts = {"input": loaded.item.name, **network.facts(plan)}
             emit_record({**facts, **found.record(), "output": output})
->>>>>>> main
         elif output is None:
             console.result("\n".join(text(found)))
         elif not found.agrees:
