@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import config, console, options, param_types
+from cnntool.cli import console, options, param_types
 from cnntool.cli.output import Column, emit, form_of, json_text
 from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
 from cnntool.errors import CnntoolError, UsageError
@@ -119,12 +119,9 @@ def info(name: str, *, as_json: bool) -> None:
     metavar="SECONDS",
     help="How long one network may take, all its mirrors together.",
 )
-@click.option(
+@options.setting(
     "--offline",
     is_flag=True,
-    envvar="CNNTOOL_OFFLINE",
-    show_envvar=True,
-    callback=config.fill,
     help="Fetch nothing; fail if that would be needed.",
 )
 @options.json_lines

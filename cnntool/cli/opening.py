@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cnntool.cli import config, console
+from cnntool.cli import config, console, options
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.places import BUILT_IN
 
@@ -29,15 +29,12 @@ _LONGEST = 1e8
 _AGAIN = 0.05
 """Seconds until the timer speaks again: a finaliser, say, swallows what it raises."""
 
-model_option = click.option(
+model_option = options.setting(
     "-m",
     "--model",
     metavar="NAME|FILE",
     default=BUILT_IN,
     show_default=True,
-    envvar="CNNTOOL_MODEL",
-    show_envvar=True,
-    callback=config.fill,
     help="The network: a name ('cnntool models' lists them) or an .onnx file.",
 )
 
