@@ -197,7 +197,7 @@ def _in_memory(image: Any, parameter: str) -> Picture | None:
 
 def _pixels(image: PIL.Image.Image) -> NDArray[Any]:
     """Return the samples of a PIL image, of 16 bits and of floats too."""
-    from cnntool.image.pillow_read import final_mode
+    from cnntool.image.pillow import final_mode
 
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16, copy=False)

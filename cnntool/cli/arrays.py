@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cnntool.api.sources import Item, expand, is_folder
 from cnntool.cli import console, options, report
+from cnntool.cli.output import emit_record
 from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import InputError, UsageError
@@ -132,10 +133,8 @@ def run(
             raise
         record = _write(opened.item, picture, result, saving, naming, policy=policy)
         if saving.as_json:
-            import json
-
             milliseconds = (time.perf_counter() - start) * 1e3
-            console.result(json.dumps({**record, **facts, "milliseconds": milliseconds}))
+            emit_record({**record, **facts, "milliseconds": milliseconds})
 
     items = expand(paths, recursive=job.recursive, results=naming.folder)
     with Ahead(items, job.reading) as readers:

@@ -10,6 +10,7 @@ import click
 
 from cnntool.api.sources import expand
 from cnntool.cli import console, options, param_types, report
+from cnntool.cli.output import emit_record
 from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import UsageError
@@ -233,8 +234,6 @@ class Work(NamedTuple):
         if clipped:
             console.detail(f"{item.name}: {clipped:.2%} of the values were clipped")
         if saving.as_json:
-            import json
-
             record = report.record(
                 item.name,
                 info,
@@ -245,6 +244,6 @@ class Work(NamedTuple):
                 clipped=clipped,
                 milliseconds=(time.perf_counter() - start) * 1e3,
             )
-            console.result(json.dumps(record))
+            emit_record(record)
         elif target is not None and self.naming.chosen:
             console.result(str(target))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from functools import partial
@@ -13,6 +12,7 @@ import click
 from cnntool.api.sources import expand
 from cnntool.cli import console, options
 from cnntool.cli.opening import begin, model_option, opened, say_where
+from cnntool.cli.output import emit_record
 from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.pictures import Pictures, Reading, reading
 from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
@@ -136,7 +136,7 @@ class _Writing(NamedTuple):
                 "classes": _classes(painting, self.plan),
                 "milliseconds": (time.perf_counter() - start) * 1e3,
             }
-            console.result(json.dumps(record))
+            emit_record(record)
         elif target is not None and self.naming.chosen:
             console.result(str(target))
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack, contextmanager
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from cnntool.cli import console, options, param_types
+from cnntool.cli import options, param_types
+from cnntool.cli.output import emit_record
 from cnntool.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class MatrixResult(NamedTuple):
             if self.output is not None or not (self.picture or self.as_json):
                 write_matrix(matrix, self.output, self.format_name, overwrite=self.overwrite)
         if self.as_json:
-            print_record({**facts(), "picture": self.picture, "output": self.output})
+            emit_record({**facts(), "picture": self.picture, "output": self.output})
 
 
 def matrix_output(command: F) -> F:
@@ -224,25 +224,6 @@ def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
         place.commit()
     finally:
         place.discard()
-
-
-def print_record(record: dict[str, Any]) -> None:
-    """Print a record as a line of JSON; NaN and infinity become null."""
-    import json
-
-    try:
-        text = json.dumps(record, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_with_nulls(record))
-    console.result(text)
-
-
-def _with_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_nulls(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_nulls(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def text_width() -> int:

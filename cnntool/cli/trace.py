@@ -12,6 +12,7 @@ from cnntool.cli import unit as units
 from cnntool.cli.console import result
 from cnntool.cli.forms import Forms
 from cnntool.cli.opening import model_option
+from cnntool.cli.output import emit_record
 from cnntool.cli.paths import inputs_or_stdin
 from cnntool.cli.pictures import Reading
 from cnntool.cli.preprocessing import preprocessing
@@ -168,7 +169,7 @@ def command(
             about = {"input": picture.name, "kernel": spec}
             for place in work.places() if at is None else [at]:
                 for record in work.at(place).records():
-                    sliding.print_record({**about, **record, "output": output})
+                    emit_record({**about, **record, "output": output})
         elif not drawing:
             _print(work, at, delay)
     except UsageError as error:

@@ -155,7 +155,7 @@ def _pillow_reader(name: str) -> Callable[[], OpenReader]:
     def load() -> OpenReader:
         from functools import partial
 
-        from cnntool.image.pillow_read import open_reader
+        from cnntool.image.pillow import open_reader
 
         return partial(open_reader, kind=name)
 
@@ -163,7 +163,7 @@ def _pillow_reader(name: str) -> Callable[[], OpenReader]:
 
 
 def _pillow_writer() -> OpenWriter:
-    from cnntool.image.pillow_write import PillowWriter
+    from cnntool.image.pillow import PillowWriter
 
     return PillowWriter
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnntool.image.exif import upright
-from cnntool.image.pillow_read import PillowReader
-from cnntool.image.pillow_read import open_reader as open_by_pillow
+from cnntool.image.metadata import upright
+from cnntool.image.pillow import PillowReader
+from cnntool.image.pillow import open_reader as open_by_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

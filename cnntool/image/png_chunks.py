@@ -6,7 +6,7 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.image import icc
+from cnntool.image import metadata
 from cnntool.image.deflate import InflateError, crc32, inflater
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class PngFile(NamedTuple):
 
 def _inflated(packed: bytes) -> bytes | None:
     try:
-        return zlib.decompressobj().decompress(packed, icc.LIMIT)
+        return zlib.decompressobj().decompress(packed, metadata.PROFILE_LIMIT)
     except zlib.error:
         return None
 

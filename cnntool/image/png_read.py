@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.image import icc
-from cnntool.image.exif import orientation
+from cnntool.image import metadata
+from cnntool.image.metadata import orientation
 from cnntool.image.png_chunks import GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, ImageData, PngFile, parse
 from cnntool.image.reader import Reader
 from cnntool.image.types import ImageInfo
@@ -47,7 +47,7 @@ def open_reader(source: Source) -> Reader:
         alpha=bool(png.transparency) or png.colour in {GREY_ALPHA, RGB_ALPHA},
         format="png",
         frames=png.frames,
-        icc=icc.fitting(png.profile, colour=colour),
+        icc=metadata.fitting_profile(png.profile, colour=colour),
     )
     return _PngReader(source, info, png)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.image import icc
+from cnntool.image import metadata
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -119,7 +119,7 @@ def _value(file: BinaryIO, order: str, place: bytes, size: int) -> bytes:
     """Return the bytes of a value: they stand in its entry, or where that points."""
     if size <= len(place):
         return place[:size]
-    if size > icc.LIMIT:
+    if size > metadata.PROFILE_LIMIT:
         raise _UnusualError
     (offset,) = struct.unpack(order + "I", place)
     file.seek(offset)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntool.image import icc
+from cnntool.image import metadata
 from cnntool.image.convert import stretch
 from cnntool.image.reader import Reader
 from cnntool.image.tiff_codecs import (
@@ -82,7 +82,7 @@ def open_reader(source: Source) -> Reader:
         format="tiff",
         matrix=matrix,
         frames=page.frames,
-        icc=icc.fitting(page.profile, colour=channels == 3),
+        icc=metadata.fitting_profile(page.profile, colour=channels == 3),
         notes=tuple(notes),
     )
     source.check_memory(_memory(page))
@@ -103,7 +103,7 @@ def _memory(page: Page) -> int:
 
 def _by_pillow(source: Source, page: Page) -> Reader:
     """Let Pillow decode what is not stored as plain samples. It turns the picture upright."""
-    from cnntool.image.pillow_read import PillowReader, decoding, final_mode, memory
+    from cnntool.image.pillow import PillowReader, decoding, final_mode, memory
 
     silence_libtiff()
     with decoding(source, "tiff"):
@@ -128,7 +128,7 @@ def _by_pillow(source: Source, page: Page) -> Reader:
         alpha=mode in {"LA", "RGBA"},
         format="tiff",
         frames=page.frames,
-        icc=icc.fitting(page.profile, colour=colour),
+        icc=metadata.fitting_profile(page.profile, colour=colour),
         notes=("this kind of TIFF is read with 8 bits per sample",) if page.bits > 8 else (),
     )
     return PillowReader(source, info, image)

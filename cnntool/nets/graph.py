@@ -7,12 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .elements import ELEMENTS
 from .external import Neighbours
-from .nodes import Body, Node, Span, read_body
-from .order import link, put_in_order
-from .tensors import read_entry
-from .weight import Weight
+from .nodes import Body, Node, Span, link, put_in_order, read_body
+from .tensors import ELEMENTS, Weight, read_entry
 from .wire import CHUNK, VARINT, Wire, signed
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnntool.errors import ModelError
 
-from .probe import read_shapes, shape_probe
+from .skeleton import read_shapes, shape_probe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from .elements import ELEMENTS, NAMES
 from .flow import operand, result
 from .operators import DOMAINS, FACTORS, KERNEL, OWNED, STATISTICS
 from .receptive_field import trace
 from .shapes import lengths
+from .tensors import ELEMENTS, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from specimens import picture, saved, tiff
 
-from cnntool.image import icc
+from cnntool.image import metadata
 from cnntool.image.files import open_reader, read_image, write_image
 from cnntool.image.source import Source
 from cnntool.image.tiff_directory import read_directory
@@ -151,7 +151,7 @@ UNUSUAL = {
     "sub-directories": plain(t330=(LONG, [8])),
     "fill order": plain(t266=(SHORT, [2])),
     "a private tag": plain(t65000=(SHORT, [1])),
-    "overlong profile": plain(t34675=(UNDEFINED, bytes(icc.LIMIT + 1))),
+    "overlong profile": plain(t34675=(UNDEFINED, bytes(metadata.PROFILE_LIMIT + 1))),
     "no orientation": plain(t274=(SHORT, [0])),
     "twice": [plain()[0], *plain()],
     "out of order": plain()[::-1],

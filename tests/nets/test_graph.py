@@ -25,8 +25,8 @@ from tiny import (
 )
 
 from cnntool.errors import ModelError
-from cnntool.nets.elements import ELEMENTS
 from cnntool.nets.graph import Weight, read_graph
+from cnntool.nets.tensors import ELEMENTS
 
 
 def described(value: onnx.ValueInfoProto):

@@ -13,11 +13,10 @@ from onnx import TensorProto, helper
 
 from cnntool.cli.opening import hold_time, read_model
 from cnntool.errors import ModelError
-from cnntool.nets import probe
+from cnntool.nets import skeleton as probe
 from cnntool.nets.graph import read_graph
 from cnntool.nets.layers import Layers
-from cnntool.nets.probe import shape_probe
-from cnntool.nets.skeleton import skeleton
+from cnntool.nets.skeleton import shape_probe, skeleton
 from cnntool.nets.summary import summarise
 
 

@@ -1,4 +1,8 @@
-"""The orientation of a picture, as cameras note it (EXIF 2.3, tag 274; XMP, tiff:Orientation)."""
+"""What a picture's file says beside its pixels: orientation and colour profile.
+
+The orientation is what cameras note (EXIF 2.3, tag 274; XMP, tiff:Orientation); a profile is
+carried along (ICC.1:2022).
+"""
 
 from __future__ import annotations
 
@@ -64,3 +68,21 @@ def upright(pixels: NDArray[Any], code: int) -> NDArray[Any]:
     if code in {2, 3, 6, 7}:
         pixels = pixels[:, ::-1]
     return pixels
+
+
+PROFILE_LIMIT = 1 << 24
+"""Longer profiles are taken for damage."""
+
+
+def fitting_profile(profile: bytes | None, *, colour: bool) -> bytes | None:
+    """Return a profile if it describes pixels of this kind, else None.
+
+    Parameters
+    ----------
+    profile : bytes or None
+    colour : bool
+        RGB as opposed to grey.
+    """
+    if not profile or not 128 <= len(profile) <= PROFILE_LIMIT:
+        return None
+    return profile if profile[16:20] == (b"RGB " if colour else b"GRAY") else None
