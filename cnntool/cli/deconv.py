@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     default=(0, 0),
     help="Rows and columns to add at the bottom and at the right.",
 )
-@click.option("--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart.")
+@options.dilation
 @click.option(
     "--op",
     type=click.Choice(["correlate", "convolve"]),

@@ -70,21 +70,15 @@ class Arithmetic(NamedTuple):
     metavar="MATRIX",
     help="Mix the colour channels into maps first, a row of weights for each map.",
 )
-@click.option(
-    "--mode",
-    type=click.Choice(["valid", "same", "full"]),
-    default="same",
-    show_default=True,
-    help="Where the kernel may lie: inside, centred on every pixel, or anywhere it touches.",
-)
+@options.mode
 @options.op
 @click.option(
     "--border",
     type=param_types.BORDER,
     help="What lies outside, in numpy's words.  [default: zero; symmetric for non-linear filters]",
 )
-@click.option("--stride", type=param_types.PAIR, default=(1, 1), help="Keep every Nth result.")
-@click.option("--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart.")
+@options.stride
+@options.dilation
 @click.option(
     "--channels",
     type=click.Choice(["each", "luma"]),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command("im2col")
-@click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=param_types.FILE_OR_STDIN)
+@options.sources
 @click.option(
     "-k",
     "--kernel",

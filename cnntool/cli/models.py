@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import config, console, options, param_types
+from cnntool.cli import console, options, param_types
 from cnntool.cli.output import Column, emit, form_of, json_text
 from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
 from cnntool.errors import CnntoolError, UsageError
@@ -119,12 +119,9 @@ def info(name: str, *, as_json: bool) -> None:
     metavar="SECONDS",
     help="How long one network may take, all its mirrors together.",
 )
-@click.option(
+@options.setting(
     "--offline",
     is_flag=True,
-    envvar="CNNTOOL_OFFLINE",
-    show_envvar=True,
-    callback=config.fill,
     help="Fetch nothing; fail if that would be needed.",
 )
 @options.json_lines
@@ -172,11 +169,12 @@ def add(file: Path, *, name: str | None, link: bool, overrides: Overrides) -> No
     """
     if name == "":
         raise UsageError("an empty name", source="--name")
+    from cnntool.cli.model_card import as_said
     from cnntool.nets import catalog, store
     from cnntool.nets.adopt import describe
 
     beside = catalog.find_file(file).spec
-    draft = describe(file, name=name, beside=beside, overrides=overrides, alone=not link)
+    draft = as_said(describe(file, name=name, beside=beside, overrides=overrides, alone=not link))
     entry = store.add(file, draft.spec, link=link)
     if draft.assumed:
         console.note(f"{entry.spec.name}: assumed {', '.join(draft.assumed)}")

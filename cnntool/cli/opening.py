@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cnntool.cli import config, console
+from cnntool.cli import config, console, options
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.places import BUILT_IN
 
@@ -29,15 +29,12 @@ _LONGEST = 1e8
 _AGAIN = 0.05
 """Seconds until the timer speaks again: a finaliser, say, swallows what it raises."""
 
-model_option = click.option(
+model_option = options.setting(
     "-m",
     "--model",
     metavar="NAME|FILE",
     default=BUILT_IN,
     show_default=True,
-    envvar="CNNTOOL_MODEL",
-    show_envvar=True,
-    callback=config.fill,
     help="The network: a name ('cnntool models' lists them) or an .onnx file.",
 )
 
@@ -190,3 +187,23 @@ def say_where(model: Model) -> None:
     if placement.note:
         console.note(placement.note)
     console.detail(f"{model.name} runs on {placement.granted} ({placement.provider})")
+
+
+def facts_of(model: Model, plan: Plan) -> dict[str, Any]:
+    """Return what records say of a network and of what was done to the pictures."""
+    placement = model.placement
+    return {
+        "model": {
+            "name": model.found.spec.name if model.found.spec else model.name,
+            "file": str(model.found.file),
+            "sha256": model.sha256,
+        },
+        "preprocessing": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in plan.input._asdict().items()
+            if key not in {"name", "minimum", "batch"}
+        },
+        "assumed": [console.as_options(text) for text in plan.assumed],
+        "device": placement.granted,
+        "provider": placement.provider,
+    }

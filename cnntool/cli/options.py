@@ -93,20 +93,30 @@ def talk(command: F) -> F:
 
 def inputs(command: F) -> F:
     """Add the positional inputs and --recursive."""
-    command = click.option(
+    recursive = click.option(
         "-r", "--recursive", is_flag=True, help="Look into the folders of a folder too."
-    )(command)
-    return click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=param_types.FILE_OR_STDIN)(
-        command
+    )
+    return sources(recursive(command))
+
+
+def setting(*flags: str, **attributes: Any) -> Callable[[F], F]:
+    """Make an option whose default the user may state, in the environment or the config file."""
+    name = flags[-1].removeprefix("--").partition("/")[0].replace("-", "_")
+    return click.option(
+        *flags,
+        envvar=f"CNNTOOL_{name.upper()}",
+        show_envvar=True,
+        callback=config.fill,
+        **attributes,
     )
 
 
-overwrite = click.option(
+sources = click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=param_types.FILE_OR_STDIN)
+
+
+overwrite = setting(
     "--overwrite/--no-overwrite",
     default=False,
-    envvar="CNNTOOL_OVERWRITE",
-    show_envvar=True,
-    callback=config.fill,
     help="Replace existing files.",
 )
 
@@ -150,6 +160,22 @@ def encoding(command: F) -> F:
         command = option(command)
     return command
 
+
+mode = click.option(
+    "--mode",
+    type=click.Choice(["valid", "same", "full"]),
+    default="same",
+    show_default=True,
+    help="Where the kernel may lie: inside, centred on every pixel, or anywhere it touches.",
+)
+
+stride = click.option(
+    "--stride", type=param_types.PAIR, default=(1, 1), help="Keep every Nth result."
+)
+
+dilation = click.option(
+    "--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart."
+)
 
 op = click.option(
     "--op",
@@ -217,18 +243,13 @@ layout = click.option(
 )
 
 
-def json_lines(command: F) -> F:
-    """Add --json."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON record per result on stdout."
-    )(command)
+json_lines = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON record per result on stdout."
+)
 
 
-threads = click.option(
+threads = setting(
     "--threads",
     type=click.IntRange(min=1, max=1024),
-    envvar="CNNTOOL_THREADS",
-    show_envvar=True,
-    callback=config.fill,
     help="Threads to compute on; the result does not depend on it.  [default: usable CPUs]",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.api.resampling import pooling
-from cnntool.cli import arrays, param_types, switches
+from cnntool.cli import arrays, options, param_types, switches
 
 if TYPE_CHECKING:
     from cnntool.api.pictures import Picture
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="N, ROWS,COLUMNS, TOP,BOTTOM,LEFT,RIGHT, valid, same or full. It holds no values.",
 )
-@click.option("--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart.")
+@options.dilation
 @click.option("--ceil", is_flag=True, help="Let a last window hang over the end.")
 @click.option(
     "--count-padding",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from cnntool.cli import config, console, param_types
+from cnntool.cli import console, options, param_types
 from cnntool.cli.options import gathered
 from cnntool.nets.providers import AUTO, PROVIDERS
 from cnntool.nets.session import TIMEOUT, Settings
@@ -18,44 +18,32 @@ DEVICES = ", ".join(
 """What --device takes."""
 
 
-timeout = click.option(
+timeout = options.setting(
     "--timeout",
     type=param_types.SECONDS,
     metavar="SECONDS",
     default=TIMEOUT,
     show_default=True,
-    envvar="CNNTOOL_TIMEOUT",
-    show_envvar=True,
-    callback=config.fill,
     help="Time that a network may take to open, and then for each picture.",
 )
 _OPTIONS = (
-    click.option(
+    options.setting(
         "--max-memory",
         type=param_types.MEMORY,
-        envvar="CNNTOOL_MAX_MEMORY",
-        show_envvar=True,
-        callback=config.fill,
         help="Memory that the network may take, such as 4G, where the system sees to that (Linux)."
         "  [default: what is available]",
     ),
     timeout,
-    click.option(
+    options.setting(
         "--threads",
         type=click.IntRange(min=1, max=1024),
-        envvar="CNNTOOL_THREADS",
-        show_envvar=True,
-        callback=config.fill,
         help="Threads to compute on.  [default: usable CPUs]",
     ),
-    click.option(
+    options.setting(
         "--device",
         type=param_types.DEVICE,
         default=AUTO,
         show_default=True,
-        envvar="CNNTOOL_DEVICE",
-        show_envvar=True,
-        callback=config.fill,
         help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
     ),
 )

@@ -39,10 +39,8 @@ class Sliding(NamedTuple):
 window = options.gathered(
     "window",
     Sliding,
-    click.option(
-        "--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart."
-    ),
-    click.option("--stride", type=param_types.PAIR, default=(1, 1), help="Keep every Nth result."),
+    options.dilation,
+    options.stride,
     click.option(
         "--border",
         type=param_types.BORDER,
@@ -51,13 +49,7 @@ window = options.gathered(
         help="What lies outside, in numpy's words.",
     ),
     options.op,
-    click.option(
-        "--mode",
-        type=click.Choice(["valid", "same", "full"]),
-        default="same",
-        show_default=True,
-        help="Where the kernel may lie: inside, centred on every pixel, or anywhere it touches.",
-    ),
+    options.mode,
 )
 """Add --mode, --op, --border, --stride and --dilation, which mean what they do in `filter`."""
 

@@ -205,5 +205,5 @@ def test_finding_loads_nothing_heavy():
         "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"numpy", "onnxruntime", "pooch", "requests", "rich", "click", "PIL", "json"}
+    heavy = {"numpy", "onnxruntime", "filelock", "requests", "rich", "click", "PIL", "json"}
     assert not set(done.stdout.split()) & heavy
