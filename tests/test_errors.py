@@ -15,9 +15,6 @@ from cnntool.errors import ArgumentTypeError, UsageError
 PACKAGE = Path(cnntool.__file__).parent
 CORE = [path for path in PACKAGE.rglob("*.py") if path.relative_to(PACKAGE).parts[0] != "cli"]
 
-STILL = {"model", "activations", "evaluation", "sources"}
-"""Those of api/ that still speak of options, as nets/ does."""
-
 
 def strings(path: Path) -> list[str]:
     """Return the strings of a module but for its docstrings, those of constants included."""
@@ -69,8 +66,7 @@ def test_parameters_become_options(text, told):
 
 @pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_core_speaks_of_no_flags(path):
-    if path.parent.name != "nets" and path.stem not in STILL:
-        assert not [text for text in strings(path) if re.search(r"(?<![\w-])--[a-z]", text)]
+    assert not [text for text in strings(path) if re.search(r"(?<![\w-])--[a-z]", text)]
 
 
 def test_every_parameter_that_an_error_names_is_an_option():

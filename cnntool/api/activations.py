@@ -117,7 +117,7 @@ def choose_layers(
         A name that means nothing, or several things.
     """
     if queries and everything:
-        raise UsageError("--all and --layer exclude each other")
+        raise UsageError("`everything` and `layers` exclude each other")
     graph = layers.flow.graph
     meant: list[Resolved] = []
     for query in queries:
@@ -132,10 +132,10 @@ def choose_layers(
             raise ModelError(
                 "no layer of it has a name by its place",
                 source=graph.wire.name,
-                hint="--all takes every layer",
+                hint="`everything` takes every layer",
             )
         if not everything:
-            note(f"no --layer: the {len(chosen)} that have a name by their place")
+            note(f"no `layers`: the {len(chosen)} that have a name by their place")
     place = {tensor: node.index for tensor, node in graph.producer_of.items()}
     tensors = sorted(chosen, key=lambda tensor: place.get(tensor, -1))
     return [
@@ -368,7 +368,7 @@ class LayerOutputs:
                         f"its maps are {shape_text(values.shape)}, those before are"
                         f" {shape_text(total.shape)}: there is no average",
                         source=name,
-                        hint="--crop cuts all pictures to one size",
+                        hint="`crop` cuts all pictures to one size",
                     )
                 total += values
             count += 1

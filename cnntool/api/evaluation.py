@@ -144,7 +144,7 @@ def _class(text: str, plan: Plan, source: str) -> int:
         if text.isdecimal() and len(text) < 9:
             return int(text)
         raise ModelError(
-            f"nothing tells which class {text!r} is", source=source, hint="give --labels FILE"
+            f"nothing tells which class {text!r} is", source=source, hint="give `labels=FILE`"
         )
     try:
         return plan.labels.find(text)

@@ -203,7 +203,7 @@ class Model:
             return "RGB", True
         order = plan.input.channel_order
         # What a recipe says that had to be assumed is assumed, too.
-        return order, order != "BGR" or any(t.startswith("--preprocess") for t in plan.assumed)
+        return order, order != "BGR" or any(t.startswith("`preprocess") for t in plan.assumed)
 
     def shapes(self, size: Sequence[int] = ()) -> dict[str, TensorInfo]:
         """Find the shapes of its tensors; if they cannot be had, note why, and go on without.
@@ -287,25 +287,6 @@ class Model:
 
         with self.found.file.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-
-    def facts(self, plan: Plan) -> dict[str, Any]:
-        """Return what records say of the network and of what was done to the pictures."""
-        placement = self.placement
-        return {
-            "model": {
-                "name": self.found.spec.name if self.found.spec else self.name,
-                "file": str(self.found.file),
-                "sha256": self.sha256,
-            },
-            "preprocessing": {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in plan.input._asdict().items()
-                if key not in {"name", "minimum", "batch"}
-            },
-            "assumed": list(plan.assumed),
-            "device": placement.granted,
-            "provider": placement.provider,
-        }
 
     def scores(
         self,
@@ -457,7 +438,7 @@ class Model:
         return found if images is image else found[0]
 
     def activations(
-        self, image: ImageLike, *layers: str, at: str = "post"
+        self, image: ImageLike, *layers: str, everything: bool = False, at: str = "post"
     ) -> dict[str, NDArray[Any]]:
         """Compute what layers make of a picture.
 
@@ -468,6 +449,8 @@ class Model:
         *layers : str
             Names, such as ``"block4_conv2"``, ``"conv:9"`` or ``"#42"``, or patterns; see `layers`.
             Without any, all that have a name by their place in the network.
+        everything : bool
+            Whether to take every layer.
         at : {'post', 'pre'}
             A layer's result after the norm and activation that follow it, or before.
 
@@ -489,14 +472,18 @@ class Model:
         >>> {name: values.ndim for name, values in maps.items()}
         {'block1_conv1': 3, 'block1_conv2': 3, 'block1_pool': 3, 'predictions': 1}
         """
-        outputs = self._outputs(layers, at)
+        outputs = self._outputs(layers, everything, at)
         tensor = self._tensor(image, outputs.plan)
         with self.lock:
             ((_, tensors),) = ((key, list(made)) for key, made in outputs.stream([(0, tensor)]))
         return outputs.named(tensors, tensor.shape)
 
     def average(
-        self, images: Sequence[ImageLike] | str | Path, *layers: str, at: str = "post"
+        self,
+        images: Sequence[ImageLike] | str | Path,
+        *layers: str,
+        everything: bool = False,
+        at: str = "post",
     ) -> dict[str, NDArray[Any]]:
         """Average what layers make of several pictures.
 
@@ -504,7 +491,7 @@ class Model:
         ----------
         images : list of pictures, or a folder
             See `cnntool.read_image`.
-        *layers, at
+        *layers, everything, at
             See `activations`.
 
         Returns
@@ -520,20 +507,22 @@ class Model:
         from cnntool.api.sources import files_of
         from cnntool.nets.preprocess import prepare
 
-        outputs = self._outputs(layers, at)
+        outputs = self._outputs(layers, everything, at)
         files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
         pictures = self._read(files, partial(prepare, spec=outputs.plan.input))
         with self.lock:
             _, shape, means = outputs.average(pictures)
         return outputs.named(means, shape)
 
-    def _outputs(self, layers: Sequence[str], at: str) -> LayerOutputs:
+    def _outputs(self, layers: Sequence[str], everything: object, at: str) -> LayerOutputs:
         from cnntool.api.activations import LayerOutputs, choose_layers
 
         for name in layers:
             _text("layers", name)
         at = arguments.one_of("at", at, ("post", "pre"))
-        return LayerOutputs(self, choose_layers(self.layer_list, layers, self.note, at=at))
+        everything = arguments.flag("everything", everything)
+        chosen = choose_layers(self.layer_list, layers, self.note, everything=everything, at=at)
+        return LayerOutputs(self, chosen)
 
     def layers(self) -> Records[LayerInfo]:
         """List its layers.

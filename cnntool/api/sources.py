@@ -88,7 +88,7 @@ def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool
     for error in unreadable:
         yield _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
     if not found and not unreadable:
-        hint = "--recursive looks into its folders too" if deeper and not recursive else ""
+        hint = "`recursive` looks into its folders too" if deeper and not recursive else ""
         what = "pictures or matrices" if matrices else "pictures"
         yield _bad(folder, f"no {what} in this folder", hint)
 

@@ -10,7 +10,7 @@ import click
 
 from cnntool.api.sources import expand
 from cnntool.cli import console, options
-from cnntool.cli.opening import begin, model_option, opened, say_where
+from cnntool.cli.opening import begin, facts_of, model_option, opened, say_where
 from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
 from cnntool.cli.paths import inputs_or_stdin, is_several
 from cnntool.cli.pictures import Pictures, Reading, reading
@@ -141,7 +141,7 @@ def _write(
     for loaded, scores in found:
         best = top(scores, plan, count)
         if form in {"json", "jsonl"}:
-            text = json_text({**_read(loaded), **network.facts(plan), **_answer(scores, best)})
+            text = json_text({**_read(loaded), **facts_of(network, plan), **_answer(scores, best)})
             console.result(text if form == "jsonl" else ("[" if first else ",") + text)
         elif form == "table":
             console.result(_table(loaded.item.name, best, first=first))

@@ -39,7 +39,8 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
-OPTIONS = {"deviation": "--std", "columns": "--cols", "kernels": "--kernel", "path": "-o"}
+OPTIONS = {"deviation": "--std", "columns": "--cols", "kernels": "--kernel", "path": "-o",
+           "layers": "--layer", "everything": "--all"}  # fmt: skip
 """Parameters whose option has another name."""
 
 _PARAMETER = re.compile(r"(?<![^\s('])`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?=[,:;.)']*(?:\s|$))")

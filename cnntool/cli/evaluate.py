@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from cnntool.cli import console, options, param_types
-from cnntool.cli.opening import begin, model_option, opened
+from cnntool.cli.opening import begin, facts_of, model_option, opened
 from cnntool.cli.output import Column, csv_text, emit, emit_record, form_of
 from cnntool.cli.pictures import Pictures, Reading, reading
 from cnntool.cli.preprocessing import labels, output_name, preprocessing
@@ -101,7 +101,7 @@ def command(
             raise InputError("no picture could be read", source=str(photos))
         form = form_of(as_json=as_json)
         if form == "jsonl":
-            emit_record(_record(found, network.facts(plan)))
+            emit_record(_record(found, facts_of(network, plan)))
         else:
             _print(found, form)
         matrix.write(found)

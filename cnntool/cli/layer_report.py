@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntool.api.activations import shape_text
-from cnntool.cli.console import printable
+from cnntool.cli.console import as_options, printable
 from cnntool.cli.layer_files import Destination, Sink
 from cnntool.cli.layer_table import field_text
 from cnntool.errors import ModelError
@@ -89,7 +89,7 @@ def _facts(outputs: LayerOutputs, loaded: Loaded) -> list[tuple[str, str]]:
         ("runs on", f"{outputs.model.placement.granted}"),
     ]
     if plan.assumed:
-        facts.append(("assumed", ", ".join(plan.assumed)))
+        facts.append(("assumed", as_options(", ".join(plan.assumed))))
     return [(name, printable(value)) for name, value in facts]
 
 

@@ -12,7 +12,7 @@ from cnntool.cli import console
 from cnntool.cli.layer_files import LayerFiles, archive_for, write_array, write_picture
 from cnntool.cli.layer_report import page_columns, write_report
 from cnntool.cli.layer_table import Looked, Row, tell
-from cnntool.cli.opening import say_where
+from cnntool.cli.opening import facts_of, say_where
 from cnntool.cli.pictures import Loaded, Pictures
 from cnntool.cli.showing import Screen
 from cnntool.cli.top_patches import top_patches
@@ -213,7 +213,7 @@ class Work:
         if any(row.dequantised for row in rows):
             console.note("the network is quantised: its layers are shown dequantised")
         facts = (
-            {"input": loaded.item.name, **self.network.facts(self.outputs.plan)}
+            {"input": loaded.item.name, **facts_of(self.network, self.outputs.plan)}
             if self.purpose.as_json
             else None
         )

@@ -169,11 +169,12 @@ def add(file: Path, *, name: str | None, link: bool, overrides: Overrides) -> No
     """
     if name == "":
         raise UsageError("an empty name", source="--name")
+    from cnntool.cli.model_card import as_said
     from cnntool.nets import catalog, store
     from cnntool.nets.adopt import describe
 
     beside = catalog.find_file(file).spec
-    draft = describe(file, name=name, beside=beside, overrides=overrides, alone=not link)
+    draft = as_said(describe(file, name=name, beside=beside, overrides=overrides, alone=not link))
     entry = store.add(file, draft.spec, link=link)
     if draft.assumed:
         console.note(f"{entry.spec.name}: assumed {', '.join(draft.assumed)}")

@@ -187,3 +187,23 @@ def say_where(model: Model) -> None:
     if placement.note:
         console.note(placement.note)
     console.detail(f"{model.name} runs on {placement.granted} ({placement.provider})")
+
+
+def facts_of(model: Model, plan: Plan) -> dict[str, Any]:
+    """Return what records say of a network and of what was done to the pictures."""
+    placement = model.placement
+    return {
+        "model": {
+            "name": model.found.spec.name if model.found.spec else model.name,
+            "file": str(model.found.file),
+            "sha256": model.sha256,
+        },
+        "preprocessing": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in plan.input._asdict().items()
+            if key not in {"name", "minimum", "batch"}
+        },
+        "assumed": [console.as_options(text) for text in plan.assumed],
+        "device": placement.granted,
+        "provider": placement.provider,
+    }

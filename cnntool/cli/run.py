@@ -11,7 +11,7 @@ import click
 
 from cnntool.api.sources import expand
 from cnntool.cli import console, options
-from cnntool.cli.opening import begin, model_option, opened, say_where
+from cnntool.cli.opening import begin, facts_of, model_option, opened, say_where
 from cnntool.cli.output import emit_record
 from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.pictures import Pictures, Reading, reading
@@ -126,7 +126,7 @@ class _Writing(NamedTuple):
             output = self.plan.output
             record = {
                 "input": loaded.item.name,
-                **self.network.facts(self.plan),
+                **facts_of(self.network, self.plan),
                 "output": str(target),
                 "height": height,
                 "width": width,

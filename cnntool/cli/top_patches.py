@@ -11,7 +11,7 @@ from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.layer_files import write_picture
 from cnntool.cli.layer_table import STDOUT
-from cnntool.cli.opening import say_where
+from cnntool.cli.opening import facts_of, say_where
 from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.cli.pictures import Pictures
 from cnntool.errors import InputError
@@ -146,7 +146,7 @@ def _tell(outputs: LayerOutputs, layers: list[_Drawn], count: int, *, as_json: b
             for one in layers
             for name in one.wanted.names
         ]
-        emit_record({"inputs": count, **outputs.model.facts(outputs.plan), "layers": records})
+        emit_record({"inputs": count, **facts_of(outputs.model, outputs.plan), "layers": records})
     for one in layers if form != "jsonl" else ():
         if form == "table":
             console.result(one.output or f"{one.wanted.title}: nothing to show")

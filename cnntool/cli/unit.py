@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cnntool.api.sources import expand, is_folder
 from cnntool.cli import console, sliding
-from cnntool.cli.opening import begin, hold_time, opened, say_where
+from cnntool.cli.opening import begin, facts_of, hold_time, opened, say_where
 from cnntool.cli.output import emit_record
 from cnntool.cli.pictures import Pictures, Reading
 from cnntool.cli.unit_text import text, verdict
@@ -78,7 +78,7 @@ def run(
             slide = draw(found, loaded.made.photo, loaded.item.relative.name)
             sliding.write_bytes(Figure(slide).png(), output, overwrite=overwrite)
         if as_json:
-            facts = {"input": loaded.item.name, **network.facts(plan)}
+            facts = {"input": loaded.item.name, **facts_of(network, plan)}
             emit_record({**facts, **found.record(), "output": output})
         elif output is None:
             console.result("\n".join(text(found)))

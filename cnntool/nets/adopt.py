@@ -68,7 +68,7 @@ def describe(
         raise ModelError(
             f"its weights lie in {min(others)} too",
             source=str(path),
-            hint="--link leaves the files where they are",
+            hint="`link` leaves the files where they are",
         )
     plan = plan_for(str(path), graph, beside, overrides)
     stem = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("._-")

@@ -158,7 +158,7 @@ def plan_for(
             labels, background = guess_labels(graph, output, assumed)
             output = output._replace(background=background)
         elif not told and classes_of(graph, output) == labels.classes + 1:
-            assumed.append("a background class before the labels (--labels)")
+            assumed.append("a background class before the labels (`labels`)")
             output = output._replace(background=True)
     return Plan(
         name=name,
@@ -208,19 +208,19 @@ def _guess_input(
     dynamic = None in sides
     rows, columns = (side or SIDE for side in sides)
     if dynamic and not whole and not (given.crop or given.resize):
-        assumed.append(f"size {rows} x {columns} (--crop)")
+        assumed.append(f"size {rows} x {columns} (`crop`)")
     packed = layout == "NHWC"
     recipe, swapped, reason = _recipe(tensor, graph, output, grey=channels == 1, packed=packed)
     if given.preprocess:
         if not reason and tensor.dtype in _FLOATS and RECIPES[given.preprocess] != RECIPES[recipe]:
             assumed.append(
-                f"--preprocess {given.preprocess} is meant: the file itself suits {recipe}"
+                f"`preprocess={given.preprocess}` is meant: the file itself suits {recipe}"
             )
         recipe, swapped, reason = given.preprocess, False, ""
     if reason:
-        assumed.append(f"--preprocess {recipe} ({reason})")
+        assumed.append(f"`preprocess={recipe}` ({reason})")
     if swapped and recipe != "caffe" and not given.channel_order:
-        assumed.append("--channel-order bgr")
+        assumed.append("`channel_order=bgr`")
     fit, resize, crop = "stretch", None, None
     if whole:
         fit = "none" if dynamic else "stretch"
@@ -229,9 +229,9 @@ def _guess_input(
         resize = rows if rows < SMALL else round(rows / SHARE)
     if not whole and not (given.resize or given.crop):
         assumed.append(
-            f"the shorter side resized to {resize}, the centre cut (--resize, --crop)"
+            f"the shorter side resized to {resize}, the centre cut (`resize`, `crop`)"
             if crop
-            else "stretched (--resize)"
+            else "stretched (`resize`)"
         )
     entry = InputSpec(
         name=tensor.name,
@@ -292,17 +292,14 @@ def _folded(entry: InputSpec, graph: Graph, overrides: Overrides, assumed: list[
 
     Where the graph scales its bytes, what is wanted is meant for what it makes of them.
     """
-    wanted = [
-        f"{option} {words}"
-        for option, words in (
-            ("--preprocess", overrides.preprocess),
-            ("--mean", overrides.mean),
-            ("--std", overrides.deviation),
-        )
-        if words is not None
-    ]
+    wanted = {key: getattr(overrides, key) for key in ("preprocess", "mean", "deviation")}
+    said = " ".join(
+        f"`{key}={value if isinstance(value, str) else ','.join(map(str, value))}`"
+        for key, value in wanted.items()
+        if value is not None
+    )
     numbers = zip(entry.mean, entry.deviation, strict=True)
-    if entry.dtype in _FLOATS or not wanted or (entry.white == 255 and set(numbers) == {(0, 1)}):
+    if entry.dtype in _FLOATS or not said or (entry.white == 255 and set(numbers) == {(0, 1)}):
         return entry
     start = opening(graph, entry.name)
     scales = list(zip(entry.mean, entry.deviation, start.factor, start.offset, strict=False))
@@ -310,21 +307,20 @@ def _folded(entry: InputSpec, graph: Graph, overrides: Overrides, assumed: list[
     deviation = tuple(float(d * factor) for _, d, factor, _ in scales)
     ends = [(-m / d, (entry.white - m) / d) for m, d in zip(mean, deviation, strict=True)]
     low, high = min(first for first, _ in ends), max(last for _, last in ends)
-    option = " ".join(wanted).replace("(", "").replace(")", "").replace(", ", ",")
     narrow = min(last - first for first, last in ends) < BYTES
     if narrow or low < -ROUNDING or high > 255 + ROUNDING:
         raise UsageError(
             f"the network takes bytes of 0..255, and would get numbers from {low:.4g} to"
             f" {high:.4g}, rounded",
-            source=option,
-            hint="leave it away: such networks scale bytes inside; --channel-order may be said",
+            source=said,
+            hint="leave it away: such networks scale bytes inside; `channel_order` may be said",
         )
     if all(abs(first) < 1.5 and abs(last - 255) < 1.5 for first, last in ends):
-        assumed.append(f"{option} is what the network makes of its bytes: they go in as they are")
+        assumed.append(f"{said} is what the network makes of its bytes: they go in as they are")
         return entry._replace(
             **fields("raw", grey=entry.channels == 1) | {"channel_order": entry.channel_order}
         )
-    assumed.append(f"{option} holds for what the network makes of its bytes")
+    assumed.append(f"{said} holds for what the network makes of its bytes")
     return entry._replace(mean=mean, deviation=deviation)
 
 
@@ -345,7 +341,7 @@ def _scaled(
         return output._replace(black=found[0], white=found[1]), False
     plain = {(0.0, 1.0): (0.0, 1.0), (0.5, 0.5): (-1.0, 1.0)} if entry.white == 1 else {}
     black, white = plain.get((entry.mean[0], entry.deviation[0]), (0.0, 255.0))
-    assumed.append(f"a picture as output, white {white:g} (--white)")
+    assumed.append(f"a picture as output, white {white:g} (`white`)")
     return output._replace(black=black, white=white), True
 
 

@@ -180,7 +180,7 @@ def _table(values: NDArray[Any], pictures: int, plan: Plan) -> NDArray[np.float6
         raise ModelError(
             f"it answers with {table.shape[1]:,} scores, and {expected:,} classes have names",
             source=plan.name,
-            hint="--labels FILE gives the names of its classes",
+            hint="`labels=FILE` gives the names of its classes",
         )
     return table
 

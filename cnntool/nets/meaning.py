@@ -84,7 +84,7 @@ def find_output(
         raise _unsuited(graph, found, suits, name)
     output = found[place]
     if len(found) > 1:
-        assumed.append(f"output {output.name}, of {len(found)} (--output-name)")
+        assumed.append(f"output {output.name}, of {len(found)} (`output_name`)")
     if output.kind == "map" and not told and _behind(graph, output.name or "")[0] != "ArgMax":
         assumed.append("a map of classes as output")
     return output
@@ -187,7 +187,7 @@ def _unsuited(
     wanted = "class scores" if suits == CLASSES else "picture"
     choose = ""
     if suits == CLASSES and any(output.kind == "logits" for output in found):
-        wanted, choose = "sure class scores", "; --output-name NAME takes one for class scores"
+        wanted, choose = "sure class scores", "; `output_name=NAME` takes one for class scores"
     if suits != CLASSES and _choose(graph, found, CLASSES) is not None:
         hint = "try 'cnntool classify'"
     elif suits != PICTURES and _choose(graph, found, PICTURES) is not None:
@@ -199,7 +199,7 @@ def _unsuited(
 
 def as_numbers(output: str) -> str:
     """Name the command that shows any output."""
-    return f"'cnntool activations --layer {shlex.quote(output)}' shows its numbers"
+    return f"'cnntool activations `layer={shlex.quote(output)}`' shows its numbers"
 
 
 WORDS = {
@@ -235,7 +235,7 @@ def guess_labels(
     classes = classes_of(graph, output)
     if classes in IMAGENET:
         after = " after a background class" if classes == 1001 else ""
-        assumed.append(f"ImageNet labels{after} (--labels)")
+        assumed.append(f"ImageNet labels{after} (`labels`)")
         return read_labels(shipped_models() / "labels" / "imagenet-1k.tsv"), classes == 1001
     return None, False
 

@@ -147,7 +147,7 @@ def _check(low: float, high: float, white: float, plan: Plan) -> None:
     raise ModelError(
         f"its picture has values from {low:.3g} to {high:.3g}, and white was taken to be {white:g}",
         source=plan.name,
-        hint="--white 1, --white 255 or another says which value is white",
+        hint="`white=1`, `white=255` or another says which value is white",
     )
 
 

@@ -79,7 +79,7 @@ def fitting(height: int, width: int, spec: InputSpec) -> Fitting:
     shape = spec.crop or (rows, columns)
     if shape[0] > rows or shape[1] > columns:
         raise InputError(f"the picture has {rows} x {columns} pixels and is to be cut to "
-                         f"{shape[0]} x {shape[1]}", hint="--resize enlarges it first")  # fmt: skip
+                         f"{shape[0]} x {shape[1]}", hint="`resize` enlarges it first")  # fmt: skip
     if spec.minimum and (shape[0] < spec.minimum[0] or shape[1] < spec.minimum[1]):
         raise InputError(f"{shape[0]} x {shape[1]} pixels are too few for this network: it takes "
                          f"{spec.minimum[0]} x {spec.minimum[1]} and more")  # fmt: skip

@@ -65,36 +65,36 @@ def wished(entry: InputSpec, overrides: Overrides) -> InputSpec:
             # The recipe's numbers belong to the colours, wherever they go.
             entry = entry._replace(mean=entry.mean[::-1], deviation=entry.deviation[::-1])
         entry = entry._replace(channel_order=overrides.channel_order)
-    for key, option in (("mean", "--mean"), ("deviation", "--std")):
+    for key in ("mean", "deviation"):
         values = getattr(overrides, key)
         if values is not None:
             if len(values) not in {1, entry.channels}:
                 raise UsageError(
-                    f"{len(values)} numbers for {entry.channels} channels", source=option
+                    f"{len(values)} numbers for {entry.channels} channels", source=f"`{key}`"
                 )
-            _check_scale(values, entry.white, option)
+            _check_scale(values, entry.white, key)
             entry = entry._replace(**{key: values * (entry.channels // len(values))})
     if overrides.resize or overrides.crop:
         entry = _resized(entry, overrides)
     return entry
 
 
-def _check_scale(values: tuple[float, ...], white: float, option: str) -> None:
+def _check_scale(values: tuple[float, ...], white: float, key: str) -> None:
     """Refuse a mean or a deviation that belongs to the other of the scales 0..1 and 0..255."""
     most = max(map(abs, values))
-    if option == "--mean":
+    if key == "mean":
         too_large, too_small = most > white, 0 < most <= 1
     else:
         too_large, too_small = most > DEVIATIONS * white, min(values) < 1
     if too_large or (too_small and white > BYTES):
-        what = "the mean" if option == "--mean" else "the deviation"
+        what = "the mean" if key == "mean" else "the deviation"
         raise UsageError(
             f"{', '.join(f'{value:g}' for value in values)} cannot be {what} of colours that go"
             f" from 0 to {white:g}",
-            source=option,
-            hint="--preprocess raw makes them 0..255 (caffe: blue first, too)"
+            source=f"`{key}`",
+            hint="`preprocess=raw` makes them 0..255 (caffe: blue first, too)"
             if too_large
-            else "--preprocess unit makes them 0..1",
+            else "`preprocess=unit` makes them 0..1",
         )
 
 
@@ -105,10 +105,10 @@ def _resized(entry: InputSpec, overrides: Overrides) -> InputSpec:
     resize = overrides.resize or (max(size) if size else None)
     if entry.size and not entry.dynamic and size != entry.size:
         raise UsageError(
-            f"the network takes {entry.size[0]} x {entry.size[1]} pixels", source="--crop"
+            f"the network takes {entry.size[0]} x {entry.size[1]} pixels", source="`crop`"
         )
     if size and resize and resize < max(size):
         raise UsageError(
-            f"{resize} pixels are too few to cut {size[0]} x {size[1]} from", source="--resize"
+            f"{resize} pixels are too few to cut {size[0]} x {size[1]} from", source="`resize`"
         )
     return entry._replace(fit="shorter", resize=resize, crop=size, size=size)

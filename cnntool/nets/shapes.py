@@ -59,7 +59,7 @@ def choose_inputs(
         raise ModelError(
             f"it has {len(graph.inputs)} inputs, of which {len(pictures)} are pictures",
             source=graph.wire.name,
-            hint="--input-size is for networks that take one picture",
+            hint="`input_size` is for networks that take one picture",
         )
     else:
         return {}

@@ -73,16 +73,16 @@ def check_name(name: str, *, source: str) -> None:
     """
     if not NAME.fullmatch(name) or catalog.is_path(name):
         reason = f"{name!r} is no name: a-z, 0-9, '.', '_' and '-', and no .onnx at the end"
-        raise UsageError(reason, source=source, hint="--name gives it one")
+        raise UsageError(reason, source=source, hint="`name` gives it one")
     if os.path.lexists(shipped_models() / f"{name}.toml"):
         raise UsageError(
             f"{name!r} is the name of a model that the tool knows", source=source,
-            hint="--name gives it another",
+            hint="`name` gives it another",
         )  # fmt: skip
     if os.path.lexists(user_models() / f"{name}.toml"):
         raise UsageError(
             f"there is a model called {name!r} already", source=source,
-            hint=f"'cnntool models remove {name}' removes it, --name gives the new one another",
+            hint=f"'cnntool models remove {name}' removes it, `name` gives the new one another",
         )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def add(path: Path, spec: ModelSpec, *, link: bool = False) -> Entry:
     folder = make_folder()
     target = folder / f"{spec.name}{catalog.SUFFIX}"
     if os.path.lexists(target):
-        raise OutputError("it exists already", source=str(target), hint="--name gives another name")
+        raise OutputError("it exists already", source=str(target), hint="`name` gives another name")
     manifest = folder / f"{spec.name}.toml"
 
     def undo() -> None:

@@ -168,13 +168,13 @@ def _place(formula: Formula, at: Sequence[int], shape: Sequence[int]) -> tuple[i
         at = (*at, 0, 0)
     if len(at) != 3 or (formula.is_dense and any(at[1:])):
         one = "one number" if formula.is_dense else "C,ROW,COLUMN"
-        raise UsageError(f"a unit of {formula.what!r}, which is {size}, is {one}", source="--unit")
+        raise UsageError(f"a unit of {formula.what!r}, which is {size}, is {one}", source="`unit`")
     channel, row, column = at
     if any(not 0 <= number < length for number, length in zip(at, shape, strict=True)):
         text = channel if formula.is_dense else f"{channel},{row},{column}"
         raise UsageError(
             f"{text} lies outside of {formula.what!r}, which is {size}",
-            source="--unit",
+            source="`unit`",
             hint="channels, rows and columns count from 0",
         )
     return channel, row, column

@@ -37,8 +37,8 @@ def test_a_float_network_of_torch_gets_imagenets_recipe(tmp_path):
     )
     assert plan.taps == ("scores", "logits")
     assert plan.assumed == (
-        "--preprocess imagenet (as torchvision's networks want; the file does not say)",
-        "the shorter side resized to 256, the centre cut (--resize, --crop)",
+        "`preprocess=imagenet` (as torchvision's networks want; the file does not say)",
+        "the shorter side resized to 256, the centre cut (`resize`, `crop`)",
     )
 
 
@@ -56,7 +56,7 @@ def test_small_pictures_are_not_cut(tmp_path):
 def test_a_free_size_is_assumed(tmp_path):
     plan = plan_of(colours(tmp_path / "net.onnx", side="S"))
     assert plan.input.size == (224, 224)
-    assert "size 224 x 224 (--crop)" in plan.assumed
+    assert "size 224 x 224 (`crop`)" in plan.assumed
     plan = plan_of(tmp_path / "net.onnx", resize=100)
     assert (plan.input.size, plan.input.resize, plan.input.crop) == ((100, 100), 100, (100, 100))
     assert not any("size" in text for text in plan.assumed)

@@ -108,7 +108,7 @@ def test_the_output_that_a_command_can_use_is_taken_and_said(tmp_path):
     )
     plan = plan_of(aux, PICTURES)
     assert plan.output == OutputSpec("out", "map")
-    assert plan.assumed[:2] == ("output out, of 2 (--output-name)", "a map of classes as output")
+    assert plan.assumed[:2] == ("output out, of 2 (`output_name`)", "a map of classes as output")
     both = several(
         tmp_path / "both.onnx",
         [("mask", zeros(1, 1, 32, 32)), ("features", zeros(1, 5)), ("classes", zeros(1, 5))],
@@ -151,13 +151,13 @@ def test_the_user_chooses_an_output(tmp_path):
             DETECTOR,
             CLASSES,
             "no sure class scores, but boxes (1, 50, 4): numbers of its own kind, scores (1, 5",
-            "'cnntool activations --layer boxes' shows its numbers; --output-name NAME takes one",
+            "'cnntool activations `layer=boxes`' shows its numbers; `output_name=NAME` takes one",
         ),
-        (DETECTOR, PICTURES, "no picture, but boxes", "'cnntool activations --layer boxes'"),
-        (VAE, CLASSES, "no sure class scores, but mu", "try 'cnntool run'; --output-name"),
+        (DETECTOR, PICTURES, "no picture, but boxes", "'cnntool activations `layer=boxes`'"),
+        (VAE, CLASSES, "no sure class scores, but mu", "try 'cnntool run'; `output_name"),
         ([("y", zeros(1, 1))], CLASSES, "y (1, 1): numbers of its own", "'cnntool activations"),
         ([("y", zeros(1, 1))], PICTURES, "y (1, 1): numbers of its own", "'cnntool activations"),
-        ([("a b", zeros(1, 9, 4))], PICTURES, "a b (1, 9, 4)", "activations --layer 'a b'"),
+        ([("a b", zeros(1, 9, 4))], PICTURES, "a b (1, 9, 4)", "activations `layer='a b'`"),
         ([("y", zeros(1, 9))], PICTURES, "y (1, 9): numbers that", "try 'cnntool classify'"),
         ([("y", zeros(1, 3, 32, 32))], CLASSES, "y (1, 3, 32, 32): a pic", "try 'cnntool run'"),
     ],

@@ -47,7 +47,7 @@ def test_a_white_that_was_assumed_is_checked_by_the_values(white, most, suits):
     else:
         with pytest.raises(ModelError, match=f"and white was taken to be {white:g}") as error:
             paint(answer, unsure)
-        assert "--white" in error.value.hint
+        assert "`white=255`" in error.value.hint
         paint(answer, plan(white=white))
 
 

@@ -74,7 +74,7 @@ def test_names_that_cannot_be_taken(folder, name):
     with pytest.raises(UsageError) as caught:
         store.add(BUILT_IN, SPEC._replace(name=name))
     assert caught.value.exit_code == 2
-    assert "--name" in caught.value.hint
+    assert "`name`" in caught.value.hint
     assert not folder.exists()
 
 
@@ -208,7 +208,7 @@ class TestDescribing:
         )  # fmt: skip
         with pytest.raises(ModelError, match=r"its weights lie in x\.weights too") as caught:
             describe(tmp_path / "x.onnx")
-        assert caught.value.hint == "--link leaves the files where they are"
+        assert caught.value.hint == "`link` leaves the files where they are"
         draft = describe(tmp_path / "x.onnx", alone=False)
         store.add(tmp_path / "x.onnx", draft.spec, link=True)
         assert find("x").file == (tmp_path / "x.onnx").resolve()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from tiny import Runtime, build, opened
 
-from cnntool.cli.unit import take_apart
+from cnntool.api.unit_trace import take_apart
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.formula import formula
 from cnntool.nets.layers import Layers
