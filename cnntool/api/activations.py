@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.model import Model
     from cnntool.nets.activations import T
-    from cnntool.nets.assume import Plan
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.layers import Layers, Resolved
     from cnntool.nets.receptive_field import Box, Sight
     from cnntool.nets.receptive_rules import Field
@@ -227,7 +227,7 @@ class LayerOutputs:
 
     Attributes
     ----------
-    plan : Plan
+    plan : InferredSpec
         What goes in.
     chosen : dict of str to ChosenLayer
         The layers by their tensors, in the order of the network.
@@ -239,7 +239,7 @@ class LayerOutputs:
         from cnntool.nets.activations import Taps
 
         self.model = model
-        self.plan: Plan = model.plan()
+        self.plan: InferredSpec = model.plan()
         self.chosen = {one.tensor: one for one in chosen}
         self._flow = model.layer_list.flow
         self._fields: dict[tuple[int, ...], dict[str, Field]] = {}

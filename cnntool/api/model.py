@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
     from cnntool.api.unit_trace import UnitTrace
-    from cnntool.nets.assume import Plan
     from cnntool.nets.classify import Prediction, Scores, T
     from cnntool.nets.graph import Graph, TensorInfo
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.layers import Layers, Resolved
     from cnntool.nets.learned import Learned
     from cnntool.nets.paint import Fitted, Painting
@@ -92,7 +92,7 @@ class Model:
         self._tell = note
         self.settings = settings
         self._overrides = overrides
-        self._plans: dict[frozenset[str], Plan] = {}
+        self._plans: dict[frozenset[str], InferredSpec] = {}
         from cnntool.nets.session_pool import SessionPool
 
         # The process starts before numpy is imported: both import side by side then.
@@ -127,7 +127,7 @@ class Model:
         if self._tell is not None:
             self._tell(text)
 
-    def plan(self, kinds: frozenset[str] = frozenset()) -> Plan:
+    def plan(self, kinds: frozenset[str] = frozenset()) -> InferredSpec:
         """Settle what goes in and what comes out.
 
         Parameters
@@ -143,10 +143,10 @@ class Model:
             An override does not suit.
         """
         if kinds not in self._plans:
-            from cnntool.nets.assume import plan_for
+            from cnntool.nets.infer_spec import infer_spec
 
-            self._plans[kinds] = plan_for(
-                self.name, self.graph, self.found.spec, self._overrides, suits=kinds
+            self._plans[kinds] = infer_spec(
+                self.graph, self.found.spec, self._overrides, kinds=kinds
             )
         return self._plans[kinds]
 
@@ -290,7 +290,7 @@ class Model:
 
     def scores(
         self,
-        plan: Plan,
+        plan: InferredSpec,
         pictures: Iterable[tuple[T, NDArray[Any]]],
         *,
         batch: int = 1,
@@ -300,7 +300,7 @@ class Model:
 
         Parameters
         ----------
-        plan : Plan
+        plan : InferredSpec
             Of class scores.
         pictures : iterable of (anything, ndarray)
             What goes in, see `cnntool.nets.preprocess.prepare`, with what it is to be known by.
@@ -313,12 +313,12 @@ class Model:
 
         return stream(self.session(plan.taps, many=many), plan, pictures, batch=batch)
 
-    def paint(self, plan: Plan, picture: Fitted, *, native: bool = False) -> Painting:
+    def paint(self, plan: InferredSpec, picture: Fitted, *, native: bool = False) -> Painting:
         """Have the network make a picture of a picture.
 
         Parameters
         ----------
-        plan : Plan
+        plan : InferredSpec
             Of pictures.
         picture : Fitted
             See `cnntool.nets.paint.fit_for_picture`.
@@ -361,7 +361,7 @@ class Model:
 
         return ordered_map(ready, images, usable_cpus())
 
-    def _tensor(self, image: ImageLike, plan: Plan) -> NDArray[Any]:
+    def _tensor(self, image: ImageLike, plan: InferredSpec) -> NDArray[Any]:
         from cnntool.nets.preprocess import prepare
 
         ((_, tensor),) = self._read([image], partial(prepare, spec=plan.input))

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from cnntool.api.model import Model
     from cnntool.filters.tracing import Trace
-    from cnntool.nets.assume import Plan
     from cnntool.nets.formula import Formula
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.receptive_field import Box
     from cnntool.nets.unit import Unit
 
@@ -203,7 +203,7 @@ class UnitTracer:
         from cnntool.nets.formula import formula
 
         self._model = model
-        self._plan: Plan = model.plan()
+        self._plan: InferredSpec = model.plan()
         self._layer = model.layer(query, at="pre")
         self._learned = model.learned(self._layer)
         self._formula = formula(model.graph, model.layer_list.flow, self._layer)

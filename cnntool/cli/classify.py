@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from cnntool.api.model import Model
     from cnntool.cli.pictures import Loaded
-    from cnntool.nets.assume import Plan
     from cnntool.nets.classify import Prediction, Scores
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
 
@@ -109,7 +109,7 @@ def _advise(network: Model, best: Prediction) -> None:
 
 
 def answers(
-    network: Model, plan: Plan, pictures: Pictures, *, batch: int, many: bool
+    network: Model, plan: InferredSpec, pictures: Pictures, *, batch: int, many: bool
 ) -> Iterator[tuple[Loaded, Scores]]:
     """Ask the network about every picture, and show how many are done.
 
@@ -131,7 +131,11 @@ def answers(
 
 
 def _write(
-    network: Model, plan: Plan, found: Iterator[tuple[Loaded, Scores]], form: str, count: int
+    network: Model,
+    plan: InferredSpec,
+    found: Iterator[tuple[Loaded, Scores]],
+    form: str,
+    count: int,
 ) -> None:
     from cnntool.nets.classify import top
 

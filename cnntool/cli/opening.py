@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.model import Model
     from cnntool.cli.options import F
-    from cnntool.nets.assume import Plan
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
 
@@ -141,12 +141,12 @@ def read_model(name: str, timeout: float | None = None) -> Model:
 @contextmanager
 def opened(
     name: str, overrides: Overrides, settings: Settings, kinds: frozenset[str] = frozenset()
-) -> Iterator[tuple[Model, Plan]]:
+) -> Iterator[tuple[Model, InferredSpec]]:
     """Read a network whose process starts meanwhile.
 
     Yields
     ------
-    (Model, Plan)
+    (Model, InferredSpec)
         The network, and what goes in and comes out where outputs of these kinds are wanted.
 
     Raises
@@ -169,7 +169,7 @@ def opened(
                 console.detail(model.chatter)
 
 
-def begin(model: Model, plan: Plan) -> None:
+def begin(model: Model, plan: InferredSpec) -> None:
     """Say what the network may take and what had to be assumed."""
     limit = model.settings.max_memory
     memory = "any memory" if limit is None else f"{limit >> 20} MiB of memory"
@@ -189,7 +189,7 @@ def say_where(model: Model) -> None:
     console.detail(f"{model.name} runs on {placement.granted} ({placement.provider})")
 
 
-def facts_of(model: Model, plan: Plan) -> dict[str, Any]:
+def facts_of(model: Model, plan: InferredSpec) -> dict[str, Any]:
     """Return what records say of a network and of what was done to the pictures."""
     placement = model.placement
     return {
