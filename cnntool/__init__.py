@@ -13,9 +13,7 @@
 What is asked for is imported then; importing the package itself loads nothing.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False  # what reads types takes it for true; typing would have to be imported
 
 if TYPE_CHECKING:
     from cnntool.api.filtering import convolve as convolve

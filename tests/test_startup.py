@@ -97,3 +97,21 @@ sys.modules.update(dict.fromkeys(("room_" + room for room in rooms), sys))"""
     found = loaded(code)
     assert "room_nets" in found
     assert "room_filters" not in found
+
+
+def test_importing_the_package_loads_nothing():
+    before = loaded("")
+    assert loaded("import cnntool") == before | {"cnntool"}
+
+
+def test_filtering_an_array_loads_no_more_than_it_needs():
+    code = "import numpy as np, cnntool; cnntool.filter(np.zeros((9, 9), np.uint8), 'sobel')"
+    assert not loaded(code) & {
+        "click",
+        "PIL",
+        "scipy",
+        "skimage",
+        "tifffile",
+        "rich",
+        "onnxruntime",
+    }

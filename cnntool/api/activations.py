@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.errors import InputError, ModelError, UsageError
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -376,11 +377,6 @@ class LayerOutputs:
             raise InputError("no picture could be read")
         means = [(tensor, (sums.pop(tensor) / count).astype(np.float32)) for tensor in list(sums)]
         return count, shape, means
-
-
-def shape_text(shape: Sequence[int]) -> str:
-    """Write a shape as people do: ``64 x 28 x 28``."""
-    return " x ".join(map(str, shape)) or "1"
 
 
 class Strongest:

@@ -123,7 +123,7 @@ def numbers(name: str, value: Any) -> NDArray[np.float64]:
     except ValueError:  # rows of different lengths
         array = np.empty(0, object)
     if array.dtype.kind not in "biuf":
-        raise wrong_type(name, value, "numbers")
+        raise wrong_type(name, value, "an array of numbers")
     return array.astype(np.float64)
 
 

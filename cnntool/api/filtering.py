@@ -90,10 +90,9 @@ def _mix(mix: Any) -> NDArray[np.float64]:
     from cnntool.filters.kernel import Kernel
     from cnntool.filters.spec import parse_matrix
 
+    array = None if isinstance(mix, str) else arguments.numbers("mix", mix)
     try:
-        return Kernel(
-            parse_matrix(mix) if isinstance(mix, str) else arguments.numbers("mix", mix)
-        ).weights
+        return Kernel(parse_matrix(mix) if array is None else array).weights
     except UsageError as error:
         raise UsageError(error.message, source="`mix`", hint=error.hint) from None
 
@@ -215,7 +214,7 @@ def filter(
     Examples
     --------
     >>> cnntool.filter("samples/cat.png", "gaussian:sigma=2", "sobel", border="replicate").shape
-    (512, 512)
+    (300, 451)
     >>> cnntool.filter(np.arange(9).reshape(3, 3), [[0, 1], [2, 3]], mode="valid")
     array([[19., 25.],
            [37., 43.]])

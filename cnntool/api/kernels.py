@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.api import arguments
+from cnntool.api.records import Records
 from cnntool.errors import UsageError
 from cnntool.filters import spec
 from cnntool.filters.conv_layer import ConvLayer, read_layer
@@ -42,15 +43,15 @@ class KernelEntry(NamedTuple):
     summary: str
 
 
-def kernels() -> tuple[KernelEntry, ...]:
+def kernels() -> Records[KernelEntry]:
     """List every kernel that has a name, in groups.
 
     Examples
     --------
     >>> [entry.name for entry in cnntool.kernels() if entry.kind == "smoothing"]
-    ['box', 'gaussian']
+    ['box', 'gaussian', 'motion']
     """
-    return tuple(KernelEntry(e.name, e.kind, e.signature(), e.summary) for e in spec.entries())
+    return Records(KernelEntry(e.name, e.kind, e.signature(), e.summary) for e in spec.entries())
 
 
 def read_kernel(kernel: KernelLike, parameter: str = "kernels") -> Filter | ConvLayer | Operation:

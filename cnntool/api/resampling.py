@@ -243,7 +243,8 @@ def unpool(image: ImageLike, switches: Array, size: int | Pair) -> Array:
 
     Examples
     --------
-    >>> pooled, where = cnntool.pool([[1.0, 2.0], [4.0, 3.0]], max=2, switches=True)
+    >>> maps = np.array([[1.0, 2.0], [4.0, 3.0]])
+    >>> pooled, where = cnntool.pool(maps, max=2, switches=True)
     >>> cnntool.unpool(pooled, where, 2)
     array([[0., 0.],
            [4., 0.]])

@@ -323,8 +323,8 @@ def trace(
     result (0, 0) of 2x2: input rows 0 to 1, columns 0 to 1
     <BLANKLINE>
     window     kernel     products
-     0  1   *   1   0  =  0   0
-     3  4       0  -1     0  -4
+    0  1    *   1   0  =   0   0
+    3  4        0  -1      0  -4
     <BLANKLINE>
     sum  0 + 0 + 0 - 4 = -4
     """

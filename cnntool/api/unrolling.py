@@ -324,7 +324,6 @@ def convolution_matrix(
     stride: int | Pair = 1,
     dilation: int | Pair = 1,
     transpose: bool = False,
-    drawable: bool = False,
 ) -> ConvolutionMatrix:
     """Write a convolution of one map as a matrix.
 
@@ -340,8 +339,6 @@ def convolution_matrix(
         As for `filter`.
     transpose : bool
         Return the transpose: the transpose convolution.
-    drawable : bool
-        Refuse a matrix that is too large to draw before it is made.
 
     Returns
     -------
@@ -360,6 +357,19 @@ def convolution_matrix(
     """
     size = arguments.pair("input_size", input_size)
     how = _window(mode, op, border, stride, dilation)
+    return matrix_of(kernel, size, **how, transpose=arguments.flag("transpose", transpose))
+
+
+def matrix_of(
+    kernel: KernelLike,
+    size: Pair,
+    *,
+    op: str,
+    transpose: bool,
+    drawable: bool = False,
+    **how: Any,
+) -> ConvolutionMatrix:
+    """Make the matrix of `convolution_matrix`; if it is to be drawable, only if it can be."""
     one = only_kernel(kernel, "there is nothing to write as a matrix")
     weights = laid_on(one, op)
     slide = of_plan(make_plan(size, Filter((one,)), dtype=np.float64, **how))
@@ -368,5 +378,4 @@ def convolution_matrix(
 
         check_drawn(prod(slide.out_shape), prod(size))
     matrix = toeplitz(weights, slide)
-    flipped = arguments.flag("transpose", transpose)
-    return ConvolutionMatrix(matrix.T if flipped else matrix, weights, slide, flipped)
+    return ConvolutionMatrix(matrix.T if transpose else matrix, weights, slide, transpose)

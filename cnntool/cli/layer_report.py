@@ -6,12 +6,12 @@ from math import ceil, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntool.api.activations import shape_text
 from cnntool.cli.console import as_options, printable
 from cnntool.cli.layer_files import Destination, Sink
 from cnntool.cli.layer_table import field_text
 from cnntool.errors import ModelError
 from cnntool.version import __version__
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -74,7 +74,7 @@ def _line(name: str, row: Row) -> list[str]:
         name,
         wanted.title,
         wanted.tensor,
-        shape_text(figures.shape, scalar=""),
+        shape_text(figures.shape, "x", ""),
         *(f"{value:.7g}" for value in floats),
         *map(str, counts),
         row.output or "",
@@ -160,7 +160,7 @@ def _table(name: str, rows: Sequence[Row]) -> None:
         dead = f"{figures.dead}/{figures.maps}" if figures.dead else "-"
         line = [
             row.wanted.title,
-            shape_text(figures.shape, scalar=""),
+            shape_text(figures.shape, "x", ""),
             *(f"{value:.3g}" for value in floats),
             f"{figures.sparsity:.0%}",
             dead if len(figures.shape) > 1 else "",

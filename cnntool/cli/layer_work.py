@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.api.activations import LayerOutputs, shape_text
+from cnntool.api.activations import LayerOutputs
 from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.layer_files import LayerFiles, archive_for, write_array, write_picture
@@ -18,6 +18,7 @@ from cnntool.cli.showing import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
 from cnntool.system import usable_cpus
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -132,4 +132,4 @@ def _print_meaning(meaning: Resolved, *, as_json: bool) -> None:
 
 def shape_of(info: TensorInfo | None) -> str:
     """Write the shape of a tensor, as far as it is known."""
-    return shape_text(info and info.shape)
+    return shape_text(info and info.shape, "x", "scalar")

@@ -44,13 +44,11 @@ def command(
     It has a row for each value of the result and a column for each value of the input, both in
     reading order. With zeros outside it is a Toeplitz matrix of Toeplitz blocks.
     """
-    from cnntool.api.unrolling import convolution_matrix
+    from cnntool.api.unrolling import matrix_of
 
     result.check()
     drawable = result.picture is not None
-    found = convolution_matrix(
-        spec, input_size, **window._asdict(), transpose=transpose, drawable=drawable
-    )
+    found = matrix_of(spec, input_size, **window._asdict(), transpose=transpose, drawable=drawable)
 
     def facts() -> dict[str, Any]:
         return {

@@ -7,8 +7,8 @@ import sys
 from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
-from cnntool.api.activations import shape_text
 from cnntool.cli import console
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -76,13 +76,14 @@ def top_patches(
     again = Pictures([read[number] for number in needed], partial(seen, entry=entry), reading)
     numbers = {id(read[number]): number for number in needed}
     cut: dict[tuple[ChosenLayer, int, int], Patch] = {}
-    for loaded in again:
-        for wanted, patches in found.items():
-            side = SMALL_SIDE if len({patch.map for patch in patches}) > MANY else SIDE
-            for patch in patches:
-                if patch.picture == numbers[id(loaded.item)]:
-                    piece = cut_patch(outputs, wanted, patch, loaded.made, side)
-                    cut[wanted, patch.map, patch.rank] = piece._replace(name=loaded.item.name)
+    with console.Progress("cutting patches") as progress:
+        for loaded in progress.track(again):
+            for wanted, patches in found.items():
+                side = SMALL_SIDE if len({patch.map for patch in patches}) > MANY else SIDE
+                for patch in patches:
+                    if patch.picture == numbers[id(loaded.item)]:
+                        piece = cut_patch(outputs, wanted, patch, loaded.made, side)
+                        cut[wanted, patch.map, patch.rank] = piece._replace(name=loaded.item.name)
     layers = []
     for wanted, patches in found.items():
         keys = [(wanted, patch.map, patch.rank) for patch in patches]

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.api.activations import ChosenLayer, names_of, shape_text, title_of
+from cnntool.api.activations import ChosenLayer, names_of, title_of
 from cnntool.cli import console, options
 from cnntool.cli.maps import STYLES, Drawing, drawing
 from cnntool.cli.opening import model_argument, read_model
 from cnntool.errors import ModelError, UsageError
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,8 +15,8 @@ SHOWN = 15
 """Rows and columns of a large matrix that are shown."""
 
 
-def shape_text(shape: Sequence[object] | None, times: str = "x", scalar: str = "scalar") -> str:
-    """Write a shape: ``1x64x224x224``; a length that is not known is a question mark."""
+def shape_text(shape: Sequence[object] | None, times: str = " x ", scalar: str = "1") -> str:
+    """Write a shape: ``64 x 28 x 28``; a length that is not known is a question mark."""
     if shape is None:
         return "-"
     return times.join(str(n) if isinstance(n, int) else "?" for n in shape) or scalar

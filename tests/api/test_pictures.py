@@ -1,0 +1,126 @@
+"""What arrays mean, and pictures that show themselves."""
+
+import io
+import threading
+from multiprocessing import get_context
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import cnntool
+from cnntool.errors import InputError, OutputError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("dtype", "white"),
+    [("uint8", 255), ("uint16", 65535), (">u2", 65535), ("float32", 1), ("f8", 1)],
+)
+def test_white_stays_white(dtype, white):
+    found = cnntool.filter(np.full((5, 6), white, dtype), "box", border="replicate")
+    assert found.dtype == np.dtype(dtype).newbyteorder("=")
+    assert (found == white).all()
+
+
+def test_plain_numbers_stay_numbers():
+    for dtype in ("int8", "int64", "uint32", "bool"):
+        found = cnntool.filter(np.ones((3, 3), dtype), "1")
+        assert (found.dtype, found.min(), found.max()) == (np.float64, 1, 1)
+    half = cnntool.filter(np.full((3, 3), 0.5, np.float16), "1")
+    assert (half.dtype, half[0, 0]) == (np.float32, 0.5)
+    with pytest.raises(UsageError, match="lose digits"):
+        cnntool.filter(np.array([[2**53 + 1]]), "1")
+
+
+def test_channels_by_their_number():
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 255, (6, 7, 4), np.uint8)
+    found = cnntool.filter(pixels, "sobel")
+    assert found.shape == (6, 7, 2)  # luma, and alpha as it was
+    np.testing.assert_array_equal(found[:, :, 1], pixels[:, :, 3])
+    many = cnntool.filter(random.random((6, 7, 9)), "sobel")
+    assert many.shape == (6, 7, 9)
+    with pytest.raises(UsageError, match="`channels=luma`"):
+        cnntool.filter(random.random((6, 7, 9)), "sobel", channels="luma")
+
+
+def test_raw_gives_the_numbers():
+    pixels = np.array([[0, 255, 0]], np.uint8)
+    found = cnntool.filter(pixels, "1,0,-1", range="raw")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, [[-1, 0, 1]])
+    assert cnntool.filter(pixels, "1,0,-1").tolist() == [[0, 128, 255]]
+    assert cnntool.convolve(pixels, "1,0,-1").tolist() == [[-255, 0, 255]]
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F", "I"])
+def test_pil_images_in_every_mode(mode):
+    image = Image.new("L", (4, 3), 255).convert(mode if mode != "I;16" else "L")
+    if mode == "I;16":
+        image = Image.fromarray(np.full((3, 4), 65535, np.uint16))
+    found = cnntool.read_image(image)
+    assert found.shape[:2] == (3, 4)
+    assert found.dtype == {"I;16": np.uint16, "F": np.float32, "I": np.float64}.get(mode, np.uint8)
+
+
+def test_a_written_picture_comes_back(tmp_path):
+    pixels = np.arange(60, dtype=np.uint16).reshape(4, 5, 3)
+    cnntool.write_image(tmp_path / "a.png", pixels)
+    np.testing.assert_array_equal(cnntool.read_image(tmp_path / "a.png"), pixels)
+    with pytest.raises(OutputError, match="exists"):
+        cnntool.write_image(tmp_path / "a.png", pixels)
+    cnntool.write_image(str(tmp_path / "a.png"), pixels[:1], overwrite=True)
+    assert cnntool.read_image(tmp_path / "a.png").shape == (1, 5, 3)
+    maps = np.zeros((2, 3, 4))
+    np.save(tmp_path / "maps.npy", maps)
+    assert cnntool.read_image(tmp_path / "maps.npy").shape == maps.shape
+
+
+def test_damage_is_an_error_or_told(tmp_path, samples):
+    data = (samples / "rocket.jpg").read_bytes()
+    data = data[:9000] + bytes(200) + data[9200:]
+    with pytest.raises(InputError):
+        cnntool.read_image(data)
+    told = []
+    cnntool.read_image(data, strict=False, notes=told.append)
+    assert len(told) == 1
+
+
+def test_figures_show_themselves(tmp_path):
+    figures = [
+        cnntool.contact_sheet(np.eye(8)[None], style="viridis"),
+        cnntool.trace(np.eye(5), "sobel-x", (1, 1)).figure(),
+        cnntool.im2col(np.eye(4), kernel_size=2).figure(),
+        cnntool.convolution_matrix("sobel-x", 4).figure(),
+    ]
+    for figure in figures:
+        shown = Image.open(io.BytesIO(figure._repr_png_()))
+        np.testing.assert_array_equal(np.asarray(shown), figure.pixels)
+        figure.save(tmp_path / "figure.png", overwrite=True)
+        np.testing.assert_array_equal(cnntool.read_image(tmp_path / "figure.png"), figure)
+    assert "<pre>" in cnntool.trace(np.eye(5), "sobel-x", (1, 1))._repr_html_()
+    assert "<td>gaussian</td>" in cnntool.kernels()._repr_html_()
+
+
+def test_threads_may_share_everything(samples):
+    """Pictures are filtered on several threads, each on several of its own."""
+    expected = cnntool.filter(samples / "cat.png", "gaussian:3", "sobel")
+    found = []
+
+    def work():
+        found.append(cnntool.filter(samples / "cat.png", "gaussian:3", "sobel", threads=2))
+
+    threads = [threading.Thread(target=work) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    for one in found:
+        np.testing.assert_array_equal(one, expected)
+
+
+def test_a_spawned_process(samples):
+    with get_context("spawn").Pool(1) as pool:
+        (found,) = pool.map(cnntool.read_image, [samples / "cat.png"])
+    np.testing.assert_array_equal(found, cnntool.read_image(samples / "cat.png"))
