@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.api.model import Model
     from cnntool.nets.activations import T
     from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.layers import Layers, Resolved
+    from cnntool.nets.network import Network
     from cnntool.nets.receptive_field import Box, Sight
     from cnntool.nets.receptive_rules import Field
     from cnntool.nets.rows import Layer
@@ -219,7 +219,7 @@ class LayerOutputs:
 
     Parameters
     ----------
-    model : Model
+    model : Network
         The network.
     chosen : sequence of ChosenLayer
         The layers.
@@ -235,7 +235,7 @@ class LayerOutputs:
     """
 
     def __init__(
-        self, model: Model, chosen: Sequence[ChosenLayer], extras: Sequence[str] = ()
+        self, model: Network, chosen: Sequence[ChosenLayer], extras: Sequence[str] = ()
     ) -> None:
         from cnntool.nets.activations import Taps
 

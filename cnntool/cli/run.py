@@ -22,9 +22,9 @@ from cnntool.errors import CnntoolError, ModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnntool.api.model import Model
     from cnntool.cli.pictures import Loaded
     from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.network import Network
     from cnntool.nets.paint import Painting
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
@@ -88,7 +88,7 @@ def command(
 class _Writing(NamedTuple):
     """Runs the network on one picture after another and writes what comes."""
 
-    network: Model
+    network: Network
     plan: InferredSpec
     naming: Naming
     format_name: str | None
