@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import chain, islice
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Semaphore, Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -70,7 +70,7 @@ def _answer(outbox: Outbox) -> Any:
     return result
 
 
-class Prefetcher:
+class Prefetcher(Generic[T]):
     """An iterator that runs on a thread of its own, a few items in front of whom it serves.
 
     Parameters
@@ -81,7 +81,7 @@ class Prefetcher:
         How many items may wait to be taken.
     """
 
-    def __init__(self, items: Iterator[Any], ahead: int) -> None:
+    def __init__(self, items: Iterator[T], ahead: int) -> None:
         self._items = items
         self._free = Semaphore(ahead)
         self._outbox: Outbox = SimpleQueue()
@@ -90,32 +90,54 @@ class Prefetcher:
         self._thread.start()
 
     def _run(self) -> None:
+        end: BaseException = StopIteration()
         try:
             for item in self._items:
                 self._free.acquire()
                 if self._stopped:
                     return
                 self._outbox.put((item, None))
-            end: BaseException = StopIteration()
         except BaseException as error:  # noqa: BLE001 - raised where the item is wanted
             end = error
         self._outbox.put((None, end))
 
-    def __iter__(self) -> Iterator[Any]:
-        while True:
-            try:
-                item = _answer(self._outbox)
-            except StopIteration:
-                return
-            self._free.release()
-            yield item
-            del item
+    def __iter__(self) -> Self:
+        return self
 
-    def stop(self) -> None:
-        """End the thread as soon as it has made an item, and wait for that."""
+    def __next__(self) -> T:
+        return self.take()
+
+    def take(self, seconds: float | None = None) -> T:
+        """Return the next item.
+
+        Parameters
+        ----------
+        seconds : float, optional
+            How long to wait for it; without, as long as it takes.
+
+        Raises
+        ------
+        TimeoutError
+            It is not there in time.
+        StopIteration
+            There is none; what the items raised in place of it is raised likewise.
+        """
+        try:
+            item, end = self._outbox.get(timeout=seconds)
+        except Empty:
+            raise TimeoutError from None
+        if end is not None:
+            self._outbox.put((None, end))  # nothing else will ever come
+            raise end
+        self._free.release()
+        return cast("T", item)
+
+    def stop(self, *, wait: bool = True) -> None:
+        """End the thread as soon as it has made an item, and wait for that if wanted."""
         self._stopped = True
         self._free.release()
-        self._thread.join()
+        if wait:
+            self._thread.join()
 
 
 def apart(work: Callable[[T], R]) -> Callable[[T], R]:
@@ -127,8 +149,7 @@ def apart(work: Callable[[T], R]) -> Callable[[T], R]:
     def call(job: T) -> R:
         alone = Prefetcher(map(work, (job,)), 1)
         try:
-            result: R = next(iter(alone))
-            return result
+            return alone.take()
         finally:
             alone.stop()
 

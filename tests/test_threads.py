@@ -56,6 +56,7 @@ def test_what_is_fetched_ahead_comes_in_order_and_not_too_early():
     time.sleep(0.05)
     assert len(made) <= 5  # two taken, two waiting, one in hand
     assert list(items) == [2, 3, 4, 5, 6, 7, 8]
+    assert list(items) == []
     ahead.stop()
 
 
@@ -74,6 +75,16 @@ def test_fetching_ahead_raises_where_the_item_was_due_and_stops_when_told():
     endless = Prefetcher(iter(int, 1), 2)
     endless.stop()
     assert threading.active_count() == before
+
+
+def test_what_is_late_may_be_waited_for_again():
+    go = threading.Event()
+    ahead = Prefetcher((go.wait(9) for _ in range(1)), 1)
+    with pytest.raises(TimeoutError):
+        ahead.take(0.01)
+    go.set()
+    assert ahead.take(9) is True
+    ahead.stop(wait=False)
 
 
 def test_work_apart_is_done_elsewhere_and_fails_here():

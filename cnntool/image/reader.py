@@ -51,7 +51,7 @@ class Reader(ABC):
         self._stored = info
         self._orientation = orientation
         self._source = source
-        self._ahead: Prefetcher | None = None
+        self._ahead: Prefetcher[Any] | None = None
         self.window: Callable[[int, int], NDArray[Any]] | None = None
 
     @abstractmethod

@@ -8,14 +8,13 @@ import shutil
 import time
 from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
-from queue import Empty, SimpleQueue
-from threading import Semaphore, Thread
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from cnntool.errors import DownloadError, OutputError, system_errors_as
 from cnntool.nets import store
 from cnntool.system import on_stop
+from cnntool.threads import Prefetcher
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
     from cnntool.nets.catalog import Entry
 
-    Arrived = SimpleQueue[bytes | DownloadError]
 
 _SPARE = 16 << 20
 """Bytes of the disk that are left free."""
@@ -233,43 +231,28 @@ def _pieces(url: str, size: int, until: float, stall: float) -> Generator[bytes]
     The network has a thread of its own: whatever that hangs in (a name that is not resolved, a
     header that drips), this one keeps the time.
     """
-    arrived: Arrived = SimpleQueue()
-    free = Semaphore(_AHEAD)
-    stopped = False
-
-    def read() -> None:
-        try:
-            for piece in _answer(url, size, stall):
-                free.acquire()
-                if stopped:
-                    return
-                arrived.put(piece)
-            arrived.put(b"")
-        except DownloadError as error:
-            arrived.put(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is must reach the other thread
-            arrived.put(DownloadError(_reason(error)))
-
-    Thread(target=read, daemon=True).start()
+    ahead = Prefetcher(_answer(url, size, stall), _AHEAD)
     try:
-        while piece := _next(arrived, until, stall):
+        while piece := _next(ahead, until, stall):
             yield piece
-            free.release()
     finally:
-        stopped = True
-        free.release()
+        ahead.stop(wait=False)
 
 
-def _next(arrived: Arrived, until: float, stall: float) -> bytes:
+def _next(ahead: Prefetcher[bytes], until: float, stall: float) -> bytes:
     left = until - time.monotonic()
     try:
-        piece = arrived.get(timeout=max(0.0, min(stall, left)))
-    except Empty:
+        piece = ahead.take(max(0.0, min(stall, left)))
+    except StopIteration:
+        return b""
+    except TimeoutError:
         late = left <= stall
         raise DownloadError(_LATE if late else f"it stalled for {stall:g} seconds") from None
-    if isinstance(piece, DownloadError):
-        raise piece
-    if piece and time.monotonic() >= until:
+    except DownloadError:
+        raise
+    except Exception as error:
+        raise DownloadError(_reason(error)) from error
+    if time.monotonic() >= until:
         raise DownloadError(_LATE)
     return piece
 

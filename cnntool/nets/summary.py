@@ -5,19 +5,19 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from .flow import operand, result
-from .operators import DOMAINS, FACTORS, KERNEL, OWNED, STATISTICS
-from .receptive_field import trace
-from .shapes import lengths
-from .tensors import ELEMENTS, NAMES
+from cnntool.nets.flow import operand, result
+from cnntool.nets.operators import DOMAINS, FACTORS, KERNEL, OWNED, STATISTICS
+from cnntool.nets.receptive_field import trace
+from cnntool.nets.shapes import lengths
+from cnntool.nets.tensors import ELEMENTS, NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from .flow import Flow
-    from .graph import Graph, Node, TensorInfo
-    from .layers import Layer, Layers
-    from .receptive_rules import Field, Number
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Graph, Node, TensorInfo
+    from cnntool.nets.layers import Layer, Layers
+    from cnntool.nets.receptive_rules import Field, Number
 
 _REAL = frozenset({"float16", "bfloat16", "float32", "float64"})
 _WITHOUT = frozenset({"pool", "reshape", "resize", "pad", "softmax", "concat"})
