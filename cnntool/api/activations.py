@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.api.model import Model
     from cnntool.nets.activations import T
-    from cnntool.nets.assume import Plan
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.layers import Layers, Resolved
+    from cnntool.nets.network import Network
     from cnntool.nets.receptive_field import Box, Sight
     from cnntool.nets.receptive_rules import Field
     from cnntool.nets.rows import Layer
@@ -219,7 +219,7 @@ class LayerOutputs:
 
     Parameters
     ----------
-    model : Model
+    model : Network
         The network.
     chosen : sequence of ChosenLayer
         The layers.
@@ -228,19 +228,19 @@ class LayerOutputs:
 
     Attributes
     ----------
-    plan : Plan
+    plan : InferredSpec
         What goes in.
     chosen : dict of str to ChosenLayer
         The layers by their tensors, in the order of the network.
     """
 
     def __init__(
-        self, model: Model, chosen: Sequence[ChosenLayer], extras: Sequence[str] = ()
+        self, model: Network, chosen: Sequence[ChosenLayer], extras: Sequence[str] = ()
     ) -> None:
         from cnntool.nets.activations import Taps
 
         self.model = model
-        self.plan: Plan = model.plan()
+        self.plan: InferredSpec = model.plan()
         self.chosen = {one.tensor: one for one in chosen}
         self._flow = model.layer_list.flow
         self._fields: dict[tuple[int, ...], dict[str, Field]] = {}

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.assume import Plan
     from cnntool.nets.classify import Scores
     from cnntool.nets.evaluate import Rest, Share
+    from cnntool.nets.infer_spec import InferredSpec
 
 HEADINGS = {"path", "file", "filename", "image", "picture", "photo", "name"}
 """First cells by which the heading of a table is told from its first picture."""
@@ -52,13 +52,16 @@ class Evaluation(NamedTuple):
 
 
 def evaluate(
-    plan: Plan, truths: Mapping[Item, int], answers: Iterable[tuple[Item, Scores]], source: str
+    plan: InferredSpec,
+    truths: Mapping[Item, int],
+    answers: Iterable[tuple[Item, Scores]],
+    source: str,
 ) -> Evaluation | None:
     """Compare a network's answers with the truth.
 
     Parameters
     ----------
-    plan : Plan
+    plan : InferredSpec
         Knows the classes.
     truths : mapping of Item to int
         See `read_truths`.
@@ -108,7 +111,7 @@ def evaluate(
     )
 
 
-def read_truths(photos: Path, plan: Plan) -> dict[Item, int]:
+def read_truths(photos: Path, plan: InferredSpec) -> dict[Item, int]:
     """Return every picture with the index of its class.
 
     Parameters
@@ -116,7 +119,7 @@ def read_truths(photos: Path, plan: Plan) -> dict[Item, int]:
     photos : Path
         A folder of folders, each named as a class, or a CSV of pictures and classes; its paths are
         relative to it, and its first row may be a heading.
-    plan : Plan
+    plan : InferredSpec
         Knows the classes.
 
     Raises
@@ -139,7 +142,7 @@ def read_truths(photos: Path, plan: Plan) -> dict[Item, int]:
     return truths
 
 
-def _class(text: str, plan: Plan, source: str) -> int:
+def _class(text: str, plan: InferredSpec, source: str) -> int:
     if plan.labels is None:
         if text.isdecimal() and len(text) < 9:
             return int(text)

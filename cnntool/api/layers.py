@@ -9,8 +9,8 @@ from cnntool.api.records import Records
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cnntool.api.model import Model
     from cnntool.nets.graph import TensorInfo
+    from cnntool.nets.network import Network
     from cnntool.nets.rows import Layer
     from cnntool.nets.summary import Summary
 
@@ -152,7 +152,7 @@ def lengths(info: TensorInfo | None) -> tuple[int | None, ...] | None:
     return tuple(length if isinstance(length, int) else None for length in info.shape)
 
 
-def summarise(model: Model, size: Sequence[int] = ()) -> Summary:
+def summarise(model: Network, size: Sequence[int] = ()) -> Summary:
     """Describe every layer for one size of input, see `cnntool.nets.summary.summarise`."""
     from cnntool.nets.summary import summarise as of_graph
 

@@ -70,15 +70,15 @@ def parse_learned(text: str) -> Filter | Operation:
     ModelError
         When there is no such network, layer, or channel.
     """
-    from cnntool.api.model import Model
     from cnntool.errors import ModelError
     from cnntool.filters.colours import colour_filter
     from cnntool.filters.kernel import Filter, Kernel
+    from cnntool.nets.network import Network
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
 
     spec = read_spec(text)
-    model = Model(spec.model, Overrides(), Settings())
+    model = Network(spec.model, Overrides(), Settings())
     found = model.learned(model.layer(spec.layer))
     if not found.is_kernels:
         raise ModelError(

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.api.model import Model
     from cnntool.filters.tracing import Trace
-    from cnntool.nets.assume import Plan
     from cnntool.nets.formula import Formula
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.network import Network
     from cnntool.nets.receptive_field import Box
     from cnntool.nets.unit import Unit
 
@@ -188,7 +188,7 @@ class UnitTracer:
 
     Parameters
     ----------
-    model : Model
+    model : Network
         The network.
     query : str
         The layer's name.
@@ -199,11 +199,11 @@ class UnitTracer:
         It is no layer that has weights.
     """
 
-    def __init__(self, model: Model, query: str) -> None:
+    def __init__(self, model: Network, query: str) -> None:
         from cnntool.nets.formula import formula
 
         self._model = model
-        self._plan: Plan = model.plan()
+        self._plan: InferredSpec = model.plan()
         self._layer = model.layer(query, at="pre")
         self._learned = model.learned(self._layer)
         self._formula = formula(model.graph, model.layer_list.flow, self._layer)

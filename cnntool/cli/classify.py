@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cnntool.api.model import Model
     from cnntool.cli.pictures import Loaded
-    from cnntool.nets.assume import Plan
     from cnntool.nets.classify import Prediction, Scores
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.network import Network
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
 
@@ -95,7 +95,7 @@ def command(
         return pictures.code
 
 
-def _advise(network: Model, best: Prediction) -> None:
+def _advise(network: Network, best: Prediction) -> None:
     """Say on a terminal what else there is, where the built-in network does not know a picture."""
     if network.found.name != BUILT_IN or not sys.stderr.isatty():
         return
@@ -109,7 +109,7 @@ def _advise(network: Model, best: Prediction) -> None:
 
 
 def answers(
-    network: Model, plan: Plan, pictures: Pictures, *, batch: int, many: bool
+    network: Network, plan: InferredSpec, pictures: Pictures, *, batch: int, many: bool
 ) -> Iterator[tuple[Loaded, Scores]]:
     """Ask the network about every picture, and show how many are done.
 
@@ -131,7 +131,11 @@ def answers(
 
 
 def _write(
-    network: Model, plan: Plan, found: Iterator[tuple[Loaded, Scores]], form: str, count: int
+    network: Network,
+    plan: InferredSpec,
+    found: Iterator[tuple[Loaded, Scores]],
+    form: str,
+    count: int,
 ) -> None:
     from cnntool.nets.classify import top
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnntool.cli.layer_files import Purpose
     from cnntool.cli.layer_table import Looked, Row
     from cnntool.cli.pictures import Loaded
-    from cnntool.nets.assume import Plan
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.views.page import Bar, Card, Picture, Sees
 
 KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
@@ -93,7 +93,7 @@ def _facts(outputs: LayerOutputs, loaded: Loaded) -> list[tuple[str, str]]:
     return [(name, printable(value)) for name, value in facts]
 
 
-def _classes(plan: Plan, answer: Mapping[str, NDArray[Any]]) -> list[Bar]:
+def _classes(plan: InferredSpec, answer: Mapping[str, NDArray[Any]]) -> list[Bar]:
     from cnntool.nets.classify import score, top
     from cnntool.views.page import Bar
 

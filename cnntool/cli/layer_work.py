@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
-    from cnntool.api.model import Model
     from cnntool.cli.layer_files import Purpose
     from cnntool.cli.pictures import Reading
+    from cnntool.nets.network import Network
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]
 
@@ -45,7 +45,7 @@ class Work:
 
     Parameters
     ----------
-    network : Model
+    network : Network
         The network.
     chosen : sequence of ChosenLayer
         The layers.
@@ -57,7 +57,7 @@ class Work:
 
     def __init__(
         self,
-        network: Model,
+        network: Network,
         chosen: Sequence[ChosenLayer],
         purpose: Purpose,
         *,

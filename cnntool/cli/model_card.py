@@ -137,7 +137,7 @@ class Card:
     def __init__(self, file: Path) -> None:
         from cnntool.nets.adopt import describe
         from cnntool.nets.graph import read_graph
-        from cnntool.nets.meaning import meaning
+        from cnntool.nets.infer_output import meaning
 
         self._file = file
         self._graph = read_graph(file)
@@ -175,7 +175,7 @@ class Card:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that show it."""
-        from cnntool.nets.meaning import WORDS
+        from cnntool.nets.infer_output import WORDS
 
         graph = self._graph
         opset = (f"{domain or 'ai.onnx'} {number}" for domain, number in graph.opset.items())
@@ -198,7 +198,7 @@ class Card:
 
 
 def _tensor(tensor: TensorInfo) -> str:
-    from cnntool.nets.meaning import shape_text
+    from cnntool.nets.infer_output import shape_text
 
     return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {shape_text(tensor)}"
 

@@ -15,9 +15,9 @@ from cnntool.nets.places import BUILT_IN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cnntool.api.model import Model
     from cnntool.cli.options import F
-    from cnntool.nets.assume import Plan
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.network import Network
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
 
@@ -112,7 +112,7 @@ def hold_time(seconds: float, name: str) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def read_model(name: str, timeout: float | None = None) -> Model:
+def read_model(name: str, timeout: float | None = None) -> Network:
     """Read a network and its layers; it is not run.
 
     Parameters
@@ -127,13 +127,13 @@ def read_model(name: str, timeout: float | None = None) -> Model:
     ModelError
         There is no such network, or it cannot be read, or not in time.
     """
-    from cnntool.api.model import Model
+    from cnntool.nets.network import Network
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
 
     settings = Settings() if timeout is None else Settings(timeout=timeout)
     with hold_time(settings.timeout, name):
-        model = Model(name, Overrides(), settings, note=console.note)
+        model = Network(name, Overrides(), settings, note=console.note)
         model.layer_list  # noqa: B018 - read now, in the time that is allowed
     return model
 
@@ -141,12 +141,12 @@ def read_model(name: str, timeout: float | None = None) -> Model:
 @contextmanager
 def opened(
     name: str, overrides: Overrides, settings: Settings, kinds: frozenset[str] = frozenset()
-) -> Iterator[tuple[Model, Plan]]:
+) -> Iterator[tuple[Network, InferredSpec]]:
     """Read a network whose process starts meanwhile.
 
     Yields
     ------
-    (Model, Plan)
+    (Network, InferredSpec)
         The network, and what goes in and comes out where outputs of these kinds are wanted.
 
     Raises
@@ -154,12 +154,12 @@ def opened(
     ModelError
         There is no such network, it cannot be read, or not in time; or it has no such output.
     """
-    from cnntool.api.model import Model
+    from cnntool.nets.network import Network
 
     with ExitStack() as stack:
         with hold_time(settings.timeout, name):
             model = stack.enter_context(
-                Model(name, overrides, settings, ahead=True, note=console.note)
+                Network(name, overrides, settings, ahead=True, note=console.note)
             )
             plan = model.plan(kinds)
         try:
@@ -169,7 +169,7 @@ def opened(
                 console.detail(model.chatter)
 
 
-def begin(model: Model, plan: Plan) -> None:
+def begin(model: Network, plan: InferredSpec) -> None:
     """Say what the network may take and what had to be assumed."""
     limit = model.settings.max_memory
     memory = "any memory" if limit is None else f"{limit >> 20} MiB of memory"
@@ -181,7 +181,7 @@ def begin(model: Model, plan: Plan) -> None:
         console.note(f"{model.name}: assumed {', '.join(plan.assumed)}")
 
 
-def say_where(model: Model) -> None:
+def say_where(model: Network) -> None:
     """Say where the network runs, once."""
     placement = model.placement
     if placement.note:
@@ -189,7 +189,7 @@ def say_where(model: Model) -> None:
     console.detail(f"{model.name} runs on {placement.granted} ({placement.provider})")
 
 
-def facts_of(model: Model, plan: Plan) -> dict[str, Any]:
+def facts_of(model: Network, plan: InferredSpec) -> dict[str, Any]:
     """Return what records say of a network and of what was done to the pictures."""
     placement = model.placement
     return {

@@ -22,9 +22,9 @@ from cnntool.errors import CnntoolError, ModelError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnntool.api.model import Model
     from cnntool.cli.pictures import Loaded
-    from cnntool.nets.assume import Plan
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.network import Network
     from cnntool.nets.paint import Painting
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
@@ -88,8 +88,8 @@ def command(
 class _Writing(NamedTuple):
     """Runs the network on one picture after another and writes what comes."""
 
-    network: Model
-    plan: Plan
+    network: Network
+    plan: InferredSpec
     naming: Naming
     format_name: str | None
     overwrite: bool
@@ -141,7 +141,7 @@ class _Writing(NamedTuple):
             console.result(str(target))
 
 
-def _classes(painting: Painting, plan: Plan) -> list[dict[str, Any]] | None:
+def _classes(painting: Painting, plan: InferredSpec) -> list[dict[str, Any]] | None:
     """Return the classes of a map with their shares of the picture, the largest first."""
     from cnntool.nets.paint import shares
 

@@ -16,8 +16,8 @@ from cnntool.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cnntool.api.model import Model
     from cnntool.cli.output import Form
+    from cnntool.nets.network import Network
     from cnntool.nets.summary import Line, Summary
 
 
@@ -174,7 +174,7 @@ def _totals(summary: Summary) -> list[str]:
     ]
 
 
-def _record(network: Model, summary: Summary) -> dict[str, Any]:
+def _record(network: Network, summary: Summary) -> dict[str, Any]:
     return {
         "model": network.found.name,
         "file": str(network.found.file),

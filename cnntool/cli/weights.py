@@ -17,12 +17,12 @@ from cnntool.views.numerals import shape_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnntool.api.model import Model
     from cnntool.api.sources import Item
     from cnntool.cli.layer_files import LayerFiles
     from cnntool.cli.layer_table import Row
     from cnntool.nets.layers import Layer, Resolved
     from cnntool.nets.learned import Learned
+    from cnntool.nets.network import Network
 
 
 SHEET = 1000
@@ -110,7 +110,7 @@ def command(
     tell(model, work.rows(chosen), {"model": model} if as_json else None)
 
 
-def _choose(network: Model, queries: tuple[str, ...]) -> list[ChosenLayer]:
+def _choose(network: Network, queries: tuple[str, ...]) -> list[ChosenLayer]:
     """Find the layers, in the order of the network; of patterns only those with weights."""
     from cnntool.nets.layers import describe
     from cnntool.nets.learned import has_weights
@@ -143,7 +143,7 @@ class _Weights:
 
     def __init__(
         self,
-        network: Model,
+        network: Network,
         files: LayerFiles | None,
         order: tuple[str, bool],
         *,

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError
-from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
+from cnntool.nets.infer_spec import infer_spec
 from cnntool.nets.labels import read_labels
 from cnntool.nets.places import shipped_models
 from cnntool.nets.recipes import Overrides
@@ -70,7 +70,7 @@ def describe(
             source=str(path),
             hint="`link` leaves the files where they are",
         )
-    plan = plan_for(str(path), graph, beside, overrides)
+    plan = infer_spec(graph, beside, overrides, name=str(path))
     stem = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("._-")
     name = name or (beside.name if beside else stem)
     base = beside or ModelSpec(

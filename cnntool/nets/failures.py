@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnntool.nets.channel import Message
-    from cnntool.nets.session import Settings
 
 _LONGEST = 240
 _MIB = 1 << 20
@@ -138,14 +137,17 @@ class Diagnosis(NamedTuple):
     ----------
     name : str
         What errors call the network.
-    settings : Settings
-        How it is run.
+    device : str
+        As asked for.
+    limit : int or None
+        Bytes of memory that it may take.
     granted : str
         Its device; empty until it is open.
     """
 
     name: str
-    settings: Settings
+    device: str
+    limit: int | None
     granted: str
 
     def late(self, message: str) -> ModelError:
@@ -154,7 +156,7 @@ class Diagnosis(NamedTuple):
 
     def too_large(self, size: int | None = None) -> ModelError:
         """Make the error of one that needs more memory, perhaps so many bytes in one piece."""
-        limit, outer = self.settings.max_memory, inherited_memory()
+        limit, outer = self.limit, inherited_memory()
         if self.granted not in {"", "cpu"}:
             message = f"it needs more memory than {self.granted} has"
             return self._error(message, hint="`device=cpu`, or smaller pictures")
@@ -185,7 +187,7 @@ class Diagnosis(NamedTuple):
 
     def unopened(self, answer: Message, log: Sequence[str]) -> CnntoolError:
         """Make the error of one that was not opened, for the reason that the worker gives."""
-        device, facts = self.settings.device, answer.facts
+        device, facts = self.device, answer.facts
         if answer.kind == "model":
             return self.failed(facts["reason"])
         if answer.kind == "missing":

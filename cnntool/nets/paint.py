@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnntool.image.types import ImageInfo
-    from cnntool.nets.assume import Plan
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.spec import InputSpec
 
 COLOURS = 256
@@ -86,7 +86,7 @@ def fit_for_picture(pixels: NDArray[Any] | Image, info: ImageInfo, *, spec: Inpu
     return Fitted(prepare(pixels, info, spec), colours, (info.height, info.width))
 
 
-def shares(classes: NDArray[np.int64], plan: Plan) -> list[ClassShare]:
+def shares(classes: NDArray[np.int64], plan: InferredSpec) -> list[ClassShare]:
     """Return the classes of a map with their shares of the picture, the largest first."""
     numbers, counts = np.unique(classes, return_counts=True)
     found = sorted(zip(counts.tolist(), numbers.tolist(), strict=True), key=lambda pair: -pair[0])
@@ -95,7 +95,7 @@ def shares(classes: NDArray[np.int64], plan: Plan) -> list[ClassShare]:
     ]
 
 
-def paint(answer: NDArray[Any], plan: Plan) -> Painting:
+def paint(answer: NDArray[Any], plan: InferredSpec) -> Painting:
     """Turn a network's output into a picture.
 
     Parameters
@@ -103,7 +103,7 @@ def paint(answer: NDArray[Any], plan: Plan) -> Painting:
     answer : ndarray
         The output for one picture, with a batch axis of 1: (1, C, H, W), (1, H, W, C), or of a map
         also (1, H, W).
-    plan : Plan
+    plan : InferredSpec
         What it means.
 
     Raises
@@ -120,7 +120,7 @@ def paint(answer: NDArray[Any], plan: Plan) -> Painting:
     return _map(values, plan) if plan.output.kind == "map" else _picture(values, plan)
 
 
-def _picture(values: NDArray[Any], plan: Plan) -> Painting:
+def _picture(values: NDArray[Any], plan: InferredSpec) -> Painting:
     if values.ndim == 2:
         values = values[None]
     if values.shape[0] in {1, 3}:
@@ -139,7 +139,7 @@ def _picture(values: NDArray[Any], plan: Plan) -> Painting:
     return Painting(np.rint(np.clip(levels, 0, 255)).astype(np.uint8), outside)
 
 
-def _check(low: float, high: float, white: float, plan: Plan) -> None:
+def _check(low: float, high: float, white: float, plan: InferredSpec) -> None:
     """Refuse values that do not lie on the scale that was assumed."""
     most = max(abs(low), abs(high))
     if most > DARK if white > BRIGHT else most <= BRIGHT:
@@ -151,13 +151,13 @@ def _check(low: float, high: float, white: float, plan: Plan) -> None:
     )
 
 
-def _no_picture(shape: tuple[int, ...], plan: Plan) -> ModelError:
+def _no_picture(shape: tuple[int, ...], plan: InferredSpec) -> ModelError:
     return ModelError(
         f"its answer of shape {shape} is no picture", source=plan.name, hint=plan.numbers
     )
 
 
-def _map(values: NDArray[Any], plan: Plan) -> Painting:
+def _map(values: NDArray[Any], plan: InferredSpec) -> Painting:
     """Colour the class of every pixel: the number itself, or the one with the largest score."""
     if values.ndim == 3:
         axis = 0 if plan.input.layout == "NCHW" else 2

@@ -273,7 +273,8 @@ class Session:
     def _diagnosis(self) -> Diagnosis:
         from cnntool.nets.failures import Diagnosis
 
-        return Diagnosis(self._name, self._settings, self._facts["device"] if self._facts else "")
+        granted = self._facts["device"] if self._facts else ""
+        return Diagnosis(self._name, self._settings.device, self._settings.max_memory, granted)
 
     def _refuse(self, message: str, hint: str = "") -> NoReturn:
         raise ModelError(message, source=self._name, hint=hint)

@@ -160,9 +160,9 @@ def test_a_confusion_matrix_that_cannot_be_written_is_known_before_the_work(
     colours(tmp_path / "net.onnx")
     (tmp_path / "list.csv").write_text("picture.png,2\n")
     (tmp_path / "c.csv").write_text("mine")
-    from cnntool.api import model
+    from cnntool.nets import network
 
-    monkeypatch.setattr(model, "Model", None)
+    monkeypatch.setattr(network, "Network", None)
     arguments = ("evaluate", *GUESS, "list.csv", "--confusion")
     assert "it exists already" in refusal(here(*arguments, "c.csv", code=6))
     assert "no such folder" in refusal(here(*arguments, "none/c.csv", code=6))

@@ -34,7 +34,7 @@ def windows(monkeypatch):
 
 
 def test_how_a_worker_ended_is_told_without_signals(windows):
-    ended = Diagnosis("net", HERE, "cpu").ended
+    ended = Diagnosis("net", HERE.device, HERE.max_memory, "cpu").ended
     assert "exit code 1" in str(ended(1, ""))
     assert "exit code 3221225477" in str(ended(3221225477, ""))  # an access violation
     assert "killed" in str(ended(-9, ""))
@@ -44,7 +44,7 @@ def test_how_a_worker_ended_is_told_without_signals(windows):
 def test_memory_that_nobody_limits_is_not_said_to_be_limited(windows):
     assert system.inherited_memory() is None
     system.hold_memory(1 << 30)
-    error = Diagnosis("net", HERE, "cpu").too_large()
+    error = Diagnosis("net", HERE.device, HERE.max_memory, "cpu").too_large()
     assert str(error) == "net: there is not enough memory for it"
     assert error.hint == ""
 

@@ -8,9 +8,9 @@ from onnx import TensorProto, helper
 from small import colours, picture_net, save
 
 from cnntool.errors import UsageError
-from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
-from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides, wished
+from cnntool.nets.infer_spec import infer_spec, overridden
+from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides
 from cnntool.nets.scaling import levels, opening
 from cnntool.nets.spec import InputSpec
 
@@ -18,7 +18,7 @@ MEANS, DEVIATIONS = np.array(MEAN).reshape(3, 1, 1), np.array(DEVIATION).reshape
 
 
 def plan_of(path, **overrides):
-    return plan_for("net", read_graph(path), None, Overrides(**overrides))
+    return infer_spec(read_graph(path), None, Overrides(**overrides), name="net")
 
 
 @pytest.mark.parametrize(
@@ -256,7 +256,7 @@ def test_numbers_of_the_scale_are_taken(tmp_path, overrides):
 
 
 def test_minus_one_to_one_is_what_it_was():
-    entry = wished(InputSpec("in"), Overrides(preprocess="tf"))
+    entry = overridden(InputSpec("in"), Overrides(preprocess="tf"))
     black, white = (((value - entry.mean[0]) / entry.deviation[0]) for value in (0, entry.white))
     assert (black, white) == (-1, 1)
 

@@ -8,9 +8,9 @@ from onnx import TensorProto, helper
 from small import colours, save, several
 
 from cnntool.errors import ModelError
-from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
-from cnntool.nets.meaning import CLASSES, PICTURES
+from cnntool.nets.infer_output import CLASSES, PICTURES
+from cnntool.nets.infer_spec import infer_spec
 from cnntool.nets.recipes import Overrides
 from cnntool.nets.spec import InputSpec, ModelSpec, OutputSpec
 
@@ -20,7 +20,7 @@ def zeros(*shape, dtype=np.float32):
 
 
 def plan_of(path, suits=frozenset(), spec=None, **overrides):
-    return plan_for("net", read_graph(path), spec, Overrides(**overrides), suits=suits)
+    return infer_spec(read_graph(path), spec, Overrides(**overrides), name="net", kinds=suits)
 
 
 def kind_of(path, values, op=None):

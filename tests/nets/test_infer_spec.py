@@ -9,14 +9,14 @@ from small import colours, map_net, picture_net, save
 
 from cnntool.cli import preprocessing
 from cnntool.errors import ModelError, UsageError
-from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
-from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides, wished
+from cnntool.nets.infer_spec import infer_spec, overridden
+from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides
 from cnntool.nets.spec import InputSpec
 
 
 def plan_of(path, spec=None, **overrides):
-    return plan_for("net", read_graph(path), spec, Overrides(**overrides))
+    return infer_spec(read_graph(path), spec, Overrides(**overrides), name="net")
 
 
 def test_a_float_network_of_torch_gets_imagenets_recipe(tmp_path):
@@ -162,18 +162,20 @@ def test_the_words_of_the_command_line_are_the_recipes():
 
 def test_wishes():
     entry = InputSpec("in", size=(8, 8), mean=(1.0, 2.0, 3.0), deviation=(4.0, 5.0, 6.0))
-    swapped = wished(entry, Overrides(channel_order="BGR"))
+    swapped = overridden(entry, Overrides(channel_order="BGR"))
     assert (swapped.mean, swapped.deviation) == ((3, 2, 1), (6, 5, 4))
-    assert wished(entry, Overrides(mean=(0.7,))).mean == (0.7, 0.7, 0.7)
-    caffe = wished(entry, Overrides(preprocess="caffe", deviation=(2.0,)))
+    assert overridden(entry, Overrides(mean=(0.7,))).mean == (0.7, 0.7, 0.7)
+    caffe = overridden(entry, Overrides(preprocess="caffe", deviation=(2.0,)))
     assert (caffe.channel_order, caffe.white, caffe.mean) == ("BGR", 255, CAFFE_MEAN)
     assert caffe.deviation == (2, 2, 2)
     grey = entry._replace(channel_order="L", mean=(0.0,), deviation=(1.0,))
-    assert wished(grey, Overrides(preprocess="imagenet")).mean == (pytest.approx(sum(MEAN) / 3),)
+    assert overridden(grey, Overrides(preprocess="imagenet")).mean == (
+        pytest.approx(sum(MEAN) / 3),
+    )
     with pytest.raises(UsageError, match="3 numbers for 1 channels"):
-        wished(grey, Overrides(mean=(1.0, 2.0, 3.0)))
+        overridden(grey, Overrides(mean=(1.0, 2.0, 3.0)))
     with pytest.raises(UsageError, match="the network takes 8 x 8"):
-        wished(entry, Overrides(crop=(9, 9)))
+        overridden(entry, Overrides(crop=(9, 9)))
     with pytest.raises(UsageError, match="7 pixels are too few to cut 8 x 8 from"):
-        wished(entry, Overrides(resize=7))
-    assert wished(entry, Overrides(resize=10)).resize == 10
+        overridden(entry, Overrides(resize=7))
+    assert overridden(entry, Overrides(resize=10)).resize == 10

@@ -1,4 +1,4 @@
-"""What a network wants and says: from its manifest, from its graph, from the user, in this order.
+"""Infer a network's specification: from its manifest, its graph and the user, in this order.
 
 Whatever neither the manifest nor the graph tells is assumed, and every assumption is said.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError, UsageError
-from cnntool.nets.labels import LabelSet, read_labels
-from cnntool.nets.meaning import (
+from cnntool.nets.infer_output import (
     IMAGENET,
     as_numbers,
     classes_of,
@@ -19,7 +18,8 @@ from cnntool.nets.meaning import (
     quantised,
     shape_text,
 )
-from cnntool.nets.recipes import BYTES, RECIPES, Overrides, fields, wished
+from cnntool.nets.labels import LabelSet, read_labels
+from cnntool.nets.recipes import RECIPES, Overrides, fields
 from cnntool.nets.scaling import keras_network, levels, opening
 from cnntool.nets.spec import CLASSES, DTYPES, InputSpec, OutputSpec
 
@@ -46,6 +46,9 @@ RANGES = {
 }
 """Recipes that ``Image.NominalPixelRange`` in a file's metadata stands for."""
 
+DEVIATIONS, BYTES = 8, 100
+"""How many times white a deviation may be, and the white from which on a scale is that of bytes."""
+
 ROUNDING = 4
 """Levels of 256 by which what is folded into bytes may pass their ends: scales are rounded."""
 
@@ -55,7 +58,7 @@ SILENT = "the file does not say"
 _FLOATS = {"float32", "float16", "float64"}
 
 
-class Plan(NamedTuple):
+class InferredSpec(NamedTuple):
     """A network, ready to be asked.
 
     Parameters
@@ -104,27 +107,27 @@ class Plan(NamedTuple):
         return tuple(dict.fromkeys(name for name in names if name))
 
 
-def plan_for(
-    name: str,
+def infer_spec(
     graph: Graph,
     spec: ModelSpec | None,
     overrides: Overrides,
     *,
-    suits: frozenset[str] = frozenset(),
-) -> Plan:
-    """Settle everything that must be known to ask a network.
+    name: str = "",
+    kinds: frozenset[str] = frozenset(),
+) -> InferredSpec:
+    """Infer the specification of a network: everything that must be known to ask it.
 
     Parameters
     ----------
-    name : str
-        What to call it.
     graph : Graph
         The network.
     spec : ModelSpec, optional
         Its manifest.
     overrides : Overrides
-        What the user overrides.
-    suits : frozenset of str
+        What the user says.
+    name : str
+        What to call it, if not as its graph is called.
+    kinds : frozenset of str
         The kinds of outputs that the command has a use for; empty if it has one for all.
 
     Raises
@@ -135,16 +138,17 @@ def plan_for(
     UsageError
         When an override does not suit.
     """
+    name = name or graph.wire.name
     assumed: list[str] = []
     tensor = _picture_input(graph, spec, name)
-    output = find_output(graph, spec, name, assumed, wanted=overrides.output, suits=suits)
+    output = find_output(graph, spec, name, assumed, wanted=overrides.output, suits=kinds)
     told = spec is not None and output == spec.output._replace(name=output.name)
     scores = output.kind in CLASSES
     entry = (
         spec.input if spec else _guess_input(tensor, graph, assumed, given=overrides, output=output)
     )
     _check_size(tensor, name)
-    entry = wished(entry, overrides)._replace(name=tensor.name, batch=_batch(tensor))
+    entry = overridden(entry, overrides)._replace(name=tensor.name, batch=_batch(tensor))
     _agree(entry, tensor, name)
     entry = _folded(entry, graph, overrides, assumed)
     unsure = False
@@ -160,7 +164,7 @@ def plan_for(
         elif not told and classes_of(graph, output) == labels.classes + 1:
             assumed.append("a background class before the labels (`labels`)")
             output = output._replace(background=True)
-    return Plan(
+    return InferredSpec(
         name=name,
         input=entry,
         output=output,
@@ -244,7 +248,7 @@ def _guess_input(
         crop=crop,
         **fields(recipe, grey=channels == 1),
     )
-    return wished(entry, Overrides(channel_order="BGR")) if swapped else entry
+    return overridden(entry, Overrides(channel_order="BGR")) if swapped else entry
 
 
 def _recipe(
@@ -373,3 +377,62 @@ def _agree(entry: InputSpec, tensor: TensorInfo, name: str) -> None:
         if known(have) and want and have != want:
             raise ModelError(f"its input takes {shape_text(tensor)}, and the manifest says "
                              f"{entry.layout} with {wanted}", source=name)  # fmt: skip
+
+
+def overridden(entry: InputSpec, overrides: Overrides) -> InputSpec:
+    """Let the user override what the manifest or the graph says."""
+    grey = entry.channels == 1
+    if overrides.preprocess:
+        entry = entry._replace(**fields(overrides.preprocess, grey=grey))
+    if overrides.channel_order and not grey:
+        if overrides.channel_order != entry.channel_order:
+            # The recipe's numbers belong to the colours, wherever they go.
+            entry = entry._replace(mean=entry.mean[::-1], deviation=entry.deviation[::-1])
+        entry = entry._replace(channel_order=overrides.channel_order)
+    for key in ("mean", "deviation"):
+        values = getattr(overrides, key)
+        if values is not None:
+            if len(values) not in {1, entry.channels}:
+                raise UsageError(
+                    f"{len(values)} numbers for {entry.channels} channels", source=f"`{key}`"
+                )
+            _check_scale(values, entry.white, key)
+            entry = entry._replace(**{key: values * (entry.channels // len(values))})
+    if overrides.resize or overrides.crop:
+        entry = _resized(entry, overrides)
+    return entry
+
+
+def _check_scale(values: tuple[float, ...], white: float, key: str) -> None:
+    """Refuse a mean or a deviation that belongs to the other of the scales 0..1 and 0..255."""
+    most = max(map(abs, values))
+    if key == "mean":
+        too_large, too_small = most > white, 0 < most <= 1
+    else:
+        too_large, too_small = most > DEVIATIONS * white, min(values) < 1
+    if too_large or (too_small and white > BYTES):
+        what = "the mean" if key == "mean" else "the deviation"
+        raise UsageError(
+            f"{', '.join(f'{value:g}' for value in values)} cannot be {what} of colours that go"
+            f" from 0 to {white:g}",
+            source=f"`{key}`",
+            hint="`preprocess=raw` makes them 0..255 (caffe: blue first, too)"
+            if too_large
+            else "`preprocess=unit` makes them 0..1",
+        )
+
+
+def _resized(entry: InputSpec, overrides: Overrides) -> InputSpec:
+    size = overrides.crop or entry.crop or entry.size
+    if overrides.crop is None and overrides.resize and entry.dynamic:
+        size = (overrides.resize, overrides.resize)
+    resize = overrides.resize or (max(size) if size else None)
+    if entry.size and not entry.dynamic and size != entry.size:
+        raise UsageError(
+            f"the network takes {entry.size[0]} x {entry.size[1]} pixels", source="`crop`"
+        )
+    if size and resize and resize < max(size):
+        raise UsageError(
+            f"{resize} pixels are too few to cut {size[0]} x {size[1]} from", source="`resize`"
+        )
+    return entry._replace(fit="shorter", resize=resize, crop=size, size=size)
