@@ -134,7 +134,7 @@ def read_model(name: str, timeout: float | None = None) -> Network:
     settings = Settings() if timeout is None else Settings(timeout=timeout)
     with hold_time(settings.timeout, name):
         model = Network(name, Overrides(), settings, note=console.note)
-        model.layer_list  # noqa: B018 - read now, in the time that is allowed
+        model.read_layers()
     return model
 
 
