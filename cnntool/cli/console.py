@@ -272,7 +272,7 @@ class Progress:
         if self._megabytes:
             done, total = (f"{count / 1e6:.1f}" for count in (self._done, self._total))
             unit = f" MB, {self._done / 1e6 / seconds:.1f} MB/s"
-        if self._total:
+        if self._total > 1:
             filled = self._BAR * min(self._done, self._total) // self._total
             parts += [f"[{'#' * filled:-<{self._BAR}}]", f"{done} of {total}{unit}"]
         elif self._done:

@@ -23,7 +23,7 @@ LONGEST = 1024
 Span = tuple[int, int]
 
 
-class Field(NamedTuple):
+class AxisField(NamedTuple):
     """Receptive fields along one axis, in pixels of the input, padding included.
 
     Parameters
@@ -53,7 +53,7 @@ class Field(NamedTuple):
         span, shift = self.spans[place], periods * self.step
         return (span[0] + shift, span[1] + shift) if span else None
 
-    def through(self, window: AxisWindow) -> Field:
+    def through(self, window: AxisWindow) -> AxisField:
         """Return the fields behind a window that slides over these outputs."""
         stride, before = window.stride, window.before
         taps = range(0, window.extent, window.dilation)
@@ -63,9 +63,9 @@ class Field(NamedTuple):
             _hull(self.at(output * stride - before + tap) for tap in ends)
             for output in range(period)
         )
-        return Field(spans, self.step * period * stride // len(self.spans))
+        return AxisField(spans, self.step * period * stride // len(self.spans))
 
-    def through_transpose(self, window: AxisWindow) -> Field | None:
+    def through_transpose(self, window: AxisWindow) -> AxisField | None:
         """Return the fields behind the transpose of a window, None where they are too many."""
         stride, before = window.stride, window.before
         period = len(self.spans) * stride
@@ -83,15 +83,15 @@ class Field(NamedTuple):
             )
             for row in places
         )
-        return Field(tuple(spans), self.step)
+        return AxisField(tuple(spans), self.step)
 
-    def everywhere(self, outputs: int) -> Field:
+    def everywhere(self, outputs: int) -> AxisField:
         """Return the field of something that sees so many outputs."""
         period = len(self.spans)
         seen = {*range(min(period, outputs)), *range(max(0, outputs - period), outputs)}
-        return Field((_hull(map(self.at, seen)),), ceil(self.jump))
+        return AxisField((_hull(map(self.at, seen)),), ceil(self.jump))
 
-    def joined(self, other: Field) -> Field | None:
+    def joined(self, other: AxisField) -> AxisField | None:
         """Return the fields of something that sees both, None where they are too many.
 
         The larger jump counts.
@@ -100,7 +100,7 @@ class Field(NamedTuple):
         if period > LONGEST:
             return None
         spans = tuple(_hull((self.at(output), other.at(output))) for output in range(period))
-        return Field(spans, int(max(self.jump, other.jump) * period))
+        return AxisField(spans, int(max(self.jump, other.jump) * period))
 
 
 def _hull(spans: Iterable[Span | None]) -> Span | None:
@@ -116,16 +116,16 @@ class Fields(NamedTuple):
 
     Parameters
     ----------
-    rows, columns : Field
+    rows, columns : AxisField
     places : (rows, columns)
         Of the map that a vector was made of.
     """
 
-    rows: Field = Field()
-    columns: Field = Field()
+    rows: AxisField = AxisField()
+    columns: AxisField = AxisField()
     places: Pair = (1, 1)
 
-    def each(self, change: Callable[[Field, int], Field | None]) -> Fields | None:
+    def each(self, change: Callable[[AxisField, int], AxisField | None]) -> Fields | None:
         """Apply a change that is given each field and its axis; None if it gives None."""
         rows, columns = change(self.rows, 0), change(self.columns, 1)
         return Fields(rows, columns) if rows and columns else None

@@ -158,6 +158,13 @@ def test_the_total_is_shown_where_it_is_known(monkeypatch, items):
     assert any(re.fullmatch(rf". reading  {expected}", line) for line in shown), shown
 
 
+def test_one_item_has_no_bar(monkeypatch):
+    stream = terminal(monkeypatch)
+    with console.Progress("reading") as progress:
+        list(progress.track([1]))
+    assert "reading  0:00" in stream.getvalue()
+
+
 def test_bytes(monkeypatch):
     shown = terminal(monkeypatch)
     with console.Progress("net", megabytes=True) as progress:
