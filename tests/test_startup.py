@@ -39,6 +39,15 @@ def test_help_loads_click_alone(arguments):
     assert not loaded(code) & HEAVY
 
 
+def test_the_help_of_every_verb_loads_click_alone():
+    code = """
+from importlib import import_module
+from cnntool.cli.main import COMMANDS
+for verb in COMMANDS:
+    import_module(f"cnntool.cli.{verb}")"""
+    assert not loaded(code) & HEAVY
+
+
 def test_a_convolution_loads_no_scipy(tmp_path, samples):
     arguments = [
         "filter",

@@ -577,7 +577,7 @@ def load_model(
         if max_memory is None
         else arguments.whole("max_memory", max_memory, 64 << 20, 1 << 50),
     )
-    return Model(name, overrides, settings, note=notes)
+    return Model(name, overrides, settings, note=notes).read()
 
 
 def _text(name: str, value: Any) -> str:

@@ -1,30 +1,24 @@
-"""From numbers to a result: format, depth, range, alpha and profile, for files and arrays alike."""
+"""From numbers to a result: format, depth, range and profile, for files and arrays alike."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from cnntool.api import arguments
 from cnntool.errors import UsageError
-from cnntool.filters import strips
-from cnntool.filters.pipeline import joined
 from cnntool.image import convert
-from cnntool.image.files import FORMATS, format_of, open_writer
+from cnntool.image.files import FORMATS, format_of
 from cnntool.image.types import ITEM_SIZES
-from cnntool.views import grid, scale
+from cnntool.views import scale
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from cnntool.filters.kernel import Sign
-    from cnntool.filters.pipeline import Pipeline, Step, Window
     from cnntool.image.types import ImageInfo
-
-T = TypeVar("T")
 
 DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
 LOSSLESS, TEXT, ARRAY = "png", ("csv", "txt"), "npy"
@@ -104,6 +98,21 @@ class Rendering(NamedTuple):
         if self.linear and range != "center":
             numbers = convert.from_linear(inside)
         convert.quantize(numbers, self.info.dtype, out, white=white, scratch=numbers)
+
+
+def style(range: str = "auto", depth: str | int | None = None) -> Style:
+    """Check what was asked of a result's numbers.
+
+    Raises
+    ------
+    UsageError
+        A range or a depth that there is none of.
+    """
+    word = arguments.one_of("range", range, ("auto", *scale.RANGES))
+    if depth is not None:
+        known = DEPTHS
+        depth = str(depth) if str(depth) in known else arguments.one_of("depth", depth, known)
+    return Style(word, depth)  # type: ignore[arg-type]  # it is one of them
 
 
 def choose_format(info: ImageInfo, wanted: str | None, output: str | None) -> str:
@@ -301,223 +310,3 @@ def finish(
     samples_out = np.empty(values.shape, rendering.info.dtype)
     rendering.convert(unit, samples_out, outside, limits=scale.extremes(unit))
     return rendering, samples_out, None if outside is None else sum(outside) / values.size
-
-
-def plan_filtering(
-    pipeline: Pipeline, source: ImageInfo, format_name: str, style: Style
-) -> Rendering:
-    """Decide what a pipeline's result will be, before any pixel is read.
-
-    Raises
-    ------
-    UsageError
-        What `plan` refuses, and a stack of maps for a table.
-    """
-    height, width, channels = pipeline.out_shape
-    alpha = source.alpha and not pipeline.stacked
-    flat = channels == 1 and not alpha
-    rendering = plan(
-        source,
-        pipeline.out_shape,
-        _signs(pipeline),
-        format_name,
-        style,
-        alpha=alpha,
-        layout="hw" if flat else source.layout if source.matrix else "hwc",
-        linear=pipeline.options.linear,
-    )
-    if not pipeline.stacked:
-        return rendering
-    if format_name in TEXT:
-        raise UsageError("a stack of maps is no table", hint="`output=FILE.npy` holds it")
-    if format_name == ARRAY:
-        return rendering._replace(info=rendering.info._replace(layout="chw"))
-    tiles = tile_channels(pipeline)
-    rows, columns = grid.grid_shape(len(tiles))
-    sheet = rendering.info._replace(
-        height=rows * (height + grid.GAP) - grid.GAP,
-        width=columns * (width + grid.GAP) - grid.GAP,
-        channels=max(tiles),
-    )
-    return rendering._replace(info=sheet)
-
-
-def _signs(pipeline: Pipeline) -> list[Sign]:
-    """Return what the numbers of each tile mean; a mix whose weights sum to 0 is signed."""
-    mix = pipeline.options.mix
-    signs: list[Sign] = []
-    for branch, sign in zip(pipeline.branches, pipeline.signs, strict=True):
-        if mix is None or joined(branch):
-            signs += [sign] * len(_tiles(pipeline, branch))
-        else:
-            zero = np.abs(mix.sum(axis=1)) <= 1e-9 * np.abs(mix).sum(axis=1)
-            signs += ["signed" if nought and sign == "smooth" else sign for nought in zero]
-    return signs
-
-
-def tile_channels(pipeline: Pipeline) -> list[int]:
-    """Return how many channels each tile of a stack of maps has."""
-    return [count for branch in pipeline.branches for count in _tiles(pipeline, branch)]
-
-
-def _tiles(pipeline: Pipeline, branch: Sequence[Step]) -> list[int]:
-    """Return the same for one branch: maps are tiles of their own, colours are one."""
-    channels = branch[-1].channels
-    apart = pipeline.options.mix is not None or joined(branch)
-    return [1] * channels if apart else [channels]
-
-
-def render(
-    pipeline: Pipeline,
-    rendering: Rendering,
-    source: strips.Rows,
-    encode: Callable[[NDArray[Any]], T],
-    *,
-    threads: int,
-    outside: list[int] | None = None,
-) -> Iterator[T]:
-    """Compute a pipeline's result in strips of rows.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        What is computed.
-    rendering : Rendering
-        See `plan_filtering`.
-    source : callable or iterable of ndarray (n, W, C)
-        Rows of the input, see `cnntool.filters.strips.run`.
-    encode : callable
-        Given a strip (h, W, samples) of the result, on the thread that computed it; what it
-        returns is yielded, in order.
-    threads : int
-        How many strips are computed at once.
-    outside : list of int, optional
-        Gets counts of the values that are clipped.
-    """
-    info = rendering.info
-    if pipeline.stacked or "minmax" in rendering.ranges:
-        pixels = _whole(pipeline, rendering, source, outside, threads)
-        for row in range(0, info.height, info.strip_rows):
-            yield encode(pixels[row : row + info.strip_rows])
-        return
-    # The filters can compute on the result's own scale, 0 to 255, which saves a pass.
-    early = rendering.ranges == ("clip",) and not (rendering.linear or rendering.exact)
-    gain = info.peak if early and pipeline.streams else 1.0
-
-    def work(window: Window) -> T:
-        pixels = np.empty((window.stop - window.start, info.width, info.samples), info.dtype)
-        pipeline.rows(
-            window,
-            pixels[:, :, : info.channels],
-            lambda maps, out: rendering.convert(maps, out, outside, white=gain),
-            gain=gain,
-        )
-        _set_alpha(pipeline, rendering, pixels, pipeline.alpha(window))
-        return encode(pixels)
-
-    yield from strips.run(pipeline, source, work, threads=threads)
-
-
-def write(
-    pipeline: Pipeline,
-    rendering: Rendering,
-    source: strips.Rows,
-    target: Path | BinaryIO,
-    *,
-    name: str,
-    threads: int,
-    count: bool,
-    compression: int | None = None,
-    quality: int = 95,
-    overwrite: bool = False,
-) -> float | None:
-    """Compute a pipeline's result and write it.
-
-    Parameters
-    ----------
-    pipeline, rendering, source, threads
-        See `render`.
-    target, name, compression, quality, overwrite
-        See `cnntool.image.files.open_writer`.
-    count : bool
-        Whether to count the clipped values.
-
-    Returns
-    -------
-    float or None
-        The share of values that were clipped, if counted and if the result can clip.
-    """
-    outside: list[int] | None = [] if count and rendering.clips else None
-    with open_writer(
-        target,
-        rendering.info,
-        name=name,
-        compression=compression,
-        quality=quality,
-        overwrite=overwrite,
-    ) as writer:
-        for encoded in render(
-            pipeline, rendering, source, writer.encode, threads=threads, outside=outside
-        ):
-            writer.append(encoded)
-            del encoded  # or it would lie about while the next one is made
-    return None if outside is None else sum(outside) / np.prod(pipeline.out_shape).item()
-
-
-def _whole(
-    pipeline: Pipeline,
-    rendering: Rendering,
-    source: strips.Rows,
-    outside: list[int] | None,
-    threads: int,
-) -> NDArray[Any]:
-    """Compute all maps first: for a stack of maps, and for ranges that depend on the data."""
-    info = rendering.info
-    maps = np.empty(pipeline.out_shape, pipeline.dtype)
-    alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
-
-    def work(window: Window) -> None:
-        pipeline.rows(window, maps[window.start : window.stop], _keep)
-        if alpha is not None:
-            alpha[window.start : window.stop] = pipeline.alpha(window)
-
-    for _ in strips.run(pipeline, source, work, threads=threads):
-        pass
-    if pipeline.stacked:
-        return _stack(pipeline, rendering, maps, outside)
-    pixels = np.empty(info.shape, info.dtype)
-    limits = scale.extremes(maps)
-    rendering.convert(maps, pixels[:, :, : info.channels], outside, limits=limits)
-    _set_alpha(pipeline, rendering, pixels, alpha)
-    return pixels
-
-
-def _keep(maps: NDArray[Any], out: NDArray[Any]) -> None:
-    np.copyto(out, maps[:, : out.shape[1]])
-
-
-def _stack(
-    pipeline: Pipeline, rendering: Rendering, maps: NDArray[Any], outside: list[int] | None
-) -> NDArray[Any]:
-    """Bring each map into its range and lay the tiles out, or stack them as an array."""
-    stack = np.empty(maps.shape, rendering.info.dtype)
-    tiles, first = [], 0
-    for count, range_ in zip(tile_channels(pipeline), rendering.ranges, strict=True):
-        part = np.s_[:, :, first : first + count]
-        limits = scale.extremes(maps[part])
-        rendering.convert(maps[part], stack[part], outside, range=range_, limits=limits)
-        tiles.append(stack[part])
-        first += count
-    return stack if rendering.info.format == ARRAY else grid.tile(tiles, fill=rendering.info.peak)
-
-
-def _set_alpha(
-    pipeline: Pipeline, rendering: Rendering, pixels: NDArray[Any], alpha: NDArray[Any] | None
-) -> None:
-    """Put alpha, brought to the result's depth, behind the colours."""
-    if alpha is None or not rendering.info.alpha:
-        return
-    if alpha.dtype != pixels.dtype:
-        unit = alpha.astype(np.float32) / np.float32(pipeline.source.peak)
-        alpha = unit if rendering.exact else convert.quantize(unit, rendering.info.dtype)
-    pixels[:, :, -1] = alpha

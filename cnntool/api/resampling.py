@@ -171,10 +171,9 @@ def _applied(
 ) -> tuple[Array, Array | None]:
     """Return a result as an array, as the command would write it; switches too, if there are."""
     from cnntool.api import rendering
-    from cnntool.api.filtering import style
     from cnntool.api.pictures import load, to_array
 
-    chosen = style(range, depth)
+    chosen = rendering.style(range, depth)
     picture = load(image)
     result = work(picture)
     name = rendering.as_array(picture.info, chosen)

@@ -152,13 +152,12 @@ def _write(
 ) -> dict[str, Any]:
     """Bring a result into range, write it and describe it, ready for JSON."""
     from cnntool.api import rendering
-    from cnntool.api.filtering import style
     from cnntool.image.files import FORMATS, write_image
 
     source = picture.info
     format_name = rendering.choose_format(source, saving.format_name, naming.named)
     plan, samples, clipped = rendering.finish(
-        source, result, format_name, style(policy, saving.depth), name=picture.name
+        source, result, format_name, rendering.style(policy, saving.depth), name=picture.name
     )
     for note in plan.notes:
         console.note(note)

@@ -133,14 +133,14 @@ def command(
     # The first picture is being decoded while numpy is being imported.
     items = expand(paths, recursive=recursive, results=naming.folder)
     with Ahead(items, reading) as readers:
-        from cnntool.api import filtering
+        from cnntool.api import filtering, rendering
         from cnntool.api.kernels import read_kernel
 
         work = Work(
             kernels,
             tuple(map(read_kernel, kernels)),
             filtering.arithmetic(**arithmetic._asdict()),
-            filtering.style(policy, saving.depth),
+            rendering.style(policy, saving.depth),
             naming,
             reading.max_pixels,
             saving,
@@ -196,7 +196,7 @@ class Work(NamedTuple):
             info = reader.info
             name = rendering.choose_format(info, saving.format_name, self.naming.named)
             pipeline = filtering.plan_filter(info, self.filters, self.arithmetic)
-            plan = rendering.plan_filtering(pipeline, info, name, self.style)
+            plan = filtering.plan_filtering(pipeline, info, name, self.style)
             for note in plan.notes:
                 console.note(note)
             if pipeline.stacked:
@@ -212,7 +212,7 @@ class Work(NamedTuple):
             )
             # Where computing is the smaller part of the work, one thread is left to the decoder.
             light = reader.window is None and pipeline.multiplies <= LIGHT
-            clipped = rendering.write(
+            clipped = filtering.write(
                 pipeline,
                 plan,
                 reader.rows(),

@@ -12,7 +12,6 @@ from cnntool.cli.opening import begin, facts_of, hold_time, opened, say_where
 from cnntool.cli.output import emit_record
 from cnntool.cli.paths import inputs_or_sample
 from cnntool.cli.pictures import Pictures, Reading
-from cnntool.cli.unit_text import text, verdict
 from cnntool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ def run(
         raise _incomplete(model, query)
     _check(output, as_json=as_json)
     from cnntool.api.unit_trace import UnitTracer
+    from cnntool.cli.unit_text import text, verdict
     from cnntool.nets.preprocess import prepared
 
     (path,) = inputs_or_sample([path] if path else [])

@@ -62,11 +62,6 @@ class Network:
         Where and how it runs.
     notes : list of str
         What was found worth knowing so far: what names of layers mean, what is not known.
-
-    Raises
-    ------
-    ModelError
-        There is no such network, or its file cannot be read.
     """
 
     def __init__(
@@ -89,15 +84,21 @@ class Network:
         self._pool = SessionPool(name, ahead=ahead)
         self._forgotten = finalize(self, self._pool.close, wait=False)
         self.lock = self._pool.lock
-        try:
-            from cnntool.nets.catalog import find
-            from cnntool.nets.graph import read_graph
 
-            self.found = find(name)
-            self.graph: Graph = read_graph(self.found.file, name=name)
-        except BaseException:
-            self.close()
-            raise
+    def read(self) -> Self:
+        """Find and read its file; nothing else works before.
+
+        Raises
+        ------
+        ModelError
+            There is no such network, or its file cannot be read.
+        """
+        from cnntool.nets.catalog import find
+        from cnntool.nets.graph import read_graph
+
+        self.found = find(self.name)
+        self.graph: Graph = read_graph(self.found.file, name=self.name)
+        return self
 
     def close(self) -> None:
         """End its processes; what needs one cannot be asked for any more."""
