@@ -242,7 +242,7 @@ class LayerOutputs:
         self.model = model
         self.plan: InferredSpec = model.plan()
         self.chosen = {one.tensor: one for one in chosen}
-        self._flow = model.layer_list.flow
+        self._flow = model.read_layers().flow
         self._fields: dict[tuple[int, ...], dict[str, Field]] = {}
         self._taps = Taps(
             model.graph,

@@ -156,7 +156,7 @@ def summarise(model: Network, size: Sequence[int] = ()) -> Summary:
     """Describe every layer for one size of input, see `cnntool.nets.summary.summarise`."""
     from cnntool.nets.summary import summarise as of_graph
 
-    return of_graph(model.graph, model.layer_list, model.shapes(size))
+    return of_graph(model.graph, model.read_layers(), model.shapes(size))
 
 
 def model_summary(summary: Summary) -> ModelSummary:

@@ -78,7 +78,7 @@ def parse_learned(text: str) -> Filter | Operation:
     from cnntool.nets.session import Settings
 
     spec = read_spec(text)
-    model = Network(spec.model, Overrides(), Settings())
+    model = Network(spec.model, Overrides(), Settings()).read()
     found = model.learned(model.layer(spec.layer))
     if not found.is_kernels:
         raise ModelError(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from cnntool.api import arguments
 from cnntool.api.records import Records
-from cnntool.errors import InputError, UsageError
+from cnntool.errors import InputError, ModelError, UsageError
 from cnntool.nets.network import Network
 from cnntool.nets.places import BUILT_IN
 from cnntool.system import usable_cpus
@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.api.activations import LayerOutputs
+    from cnntool.api.activations import LayerOutputs, Patch
     from cnntool.api.evaluation import Evaluation
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
+    from cnntool.api.sources import Item
     from cnntool.api.unit_trace import UnitTrace
-    from cnntool.nets.classify import Prediction
+    from cnntool.nets.classify import Prediction, Scores
     from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.paint import Painting
 
@@ -174,7 +175,7 @@ class Model(Network):
         >>> {name: values.ndim for name, values in maps.items()}
         {'block1_conv1': 3, 'block1_conv2': 3, 'block1_pool': 3, 'predictions': 1}
         """
-        outputs = self._outputs(layers, everything, at)
+        outputs = self._outputs(layers, at, everything=everything)
         tensor = self._tensor(image, outputs.plan)
         with self.lock:
             ((_, tensors),) = ((key, list(made)) for key, made in outputs.stream([(0, tensor)]))
@@ -209,21 +210,82 @@ class Model(Network):
         from cnntool.api.sources import files_of
         from cnntool.nets.preprocess import prepare
 
-        outputs = self._outputs(layers, everything, at)
+        outputs = self._outputs(layers, at, everything=everything)
         files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
         pictures = self._read(files, partial(prepare, spec=outputs.plan.input))
         with self.lock:
             _, shape, means = outputs.average(pictures)
         return outputs.named(means, shape)
 
-    def _outputs(self, layers: Sequence[str], everything: object, at: str) -> LayerOutputs:
+    def top_patches(
+        self,
+        images: Sequence[ImageLike] | str | Path,
+        layer: str,
+        *,
+        at: str = "post",
+        side: int = 64,
+    ) -> Records[Patch]:
+        """Find what excites each map of a layer most in several pictures.
+
+        Parameters
+        ----------
+        images : list of pictures, or a folder
+            See `cnntool.read_image`. They are read twice.
+        layer : str
+            A name.
+        at : {'post', 'pre'}
+            See `activations`.
+        side : int
+            Rows and columns of the pieces.
+
+        Returns
+        -------
+        Records of Patch
+            Map by map the places where it is largest, at most nine, one in each picture: ``map``,
+            ``rank``, ``value``, ``name`` of the picture, ``box`` that the value sees of it as the
+            network gets it (top, left, bottom, right) and ``pixels``, that piece.
+
+        Raises
+        ------
+        InputError
+            There is no picture.
+        """
+        from cnntool.api.activations import cut_patch, find_strongest
+        from cnntool.api.sources import files_of
+        from cnntool.nets.preprocess import prepare, seen
+
+        outputs = self._outputs([layer], at)
+        if len(outputs.chosen) > 1:
+            raise ModelError(
+                f"{layer!r} means {len(outputs.chosen)} layers, and one is wanted", source=self.name
+            )
+        ((tensor, chosen),) = outputs.chosen.items()
+        entry, side = outputs.plan.input, arguments.whole("side", side, most=4096)
+        files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
+        pictures = self._read(files, partial(prepare, spec=entry))
+        with self.lock:
+            best = find_strongest(outputs, (made for _, made in pictures))
+        if not best:
+            raise InputError("no picture could be read")
+        patches = best[tensor].patches(range(len(best[tensor].values)))
+        needed = sorted({patch.picture for patch in patches})
+        again = self._read([files[number] for number in needed], partial(seen, entry=entry))
+        photos = dict(zip(needed, again, strict=True))
+        return Records(
+            cut_patch(outputs, chosen, patch, photos[patch.picture][1], side)._replace(
+                name=photos[patch.picture][0]
+            )
+            for patch in patches
+        )
+
+    def _outputs(self, layers: Sequence[str], at: str, *, everything: bool = False) -> LayerOutputs:
         from cnntool.api.activations import LayerOutputs, choose_layers
 
         for name in layers:
             _text("layers", name)
         at = arguments.one_of("at", at, ("post", "pre"))
         everything = arguments.flag("everything", everything)
-        chosen = choose_layers(self.layer_list, layers, self.note, everything=everything, at=at)
+        chosen = choose_layers(self.read_layers(), layers, self.note, everything=everything, at=at)
         return LayerOutputs(self, chosen)
 
     def layers(self) -> Records[LayerInfo]:
@@ -245,7 +307,7 @@ class Model(Network):
         from cnntool.api.layers import layer_info
 
         shapes = self.shapes()
-        return Records(layer_info(row, shapes) for row in self.layer_list.rows)
+        return Records(layer_info(row, shapes) for row in self.read_layers().rows)
 
     def summary(self, size: Sequence[int] = ()) -> ModelSummary:
         """Describe it layer by layer: shapes, parameters, multiply-adds, receptive fields.
@@ -401,12 +463,14 @@ class Model(Network):
         files = [item.path or item.name for item in truths]
         pictures = self._read(files, partial(prepare, spec=plan.input))
         fed = ((item, tensor) for item, (_, tensor) in zip(truths, pictures, strict=True))
-        with self.lock:
-            answers = []
+
+        def answers() -> Iterator[tuple[Item, Scores]]:
             for item, scores in self.scores(plan, fed, batch=batch, many=True):
                 check(scores, plan)
-                answers.append((item, scores))
-        found = evaluate(plan, truths, answers, str(photos))
+                yield item, scores
+
+        with self.lock:
+            found = evaluate(plan, truths, answers(), str(photos))
         if found is None:
             raise InputError("no picture could be read", source=str(photos))
         return found
@@ -513,7 +577,7 @@ def load_model(
         if max_memory is None
         else arguments.whole("max_memory", max_memory, 64 << 20, 1 << 50),
     )
-    return Model(name, overrides, settings, note=notes)
+    return Model(name, overrides, settings, note=notes).read()
 
 
 def _text(name: str, value: Any) -> str:

@@ -37,6 +37,8 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
+    if hasattr(value, "shape"):
+        value = value.shape
     if isinstance(value, tuple):
         return " x ".join(map(_cell, value))
     return escape(str(value))

@@ -206,7 +206,7 @@ class UnitTracer:
         self._plan: InferredSpec = model.plan()
         self._layer = model.layer(query, at="pre")
         self._learned = model.learned(self._layer)
-        self._formula = formula(model.graph, model.layer_list.flow, self._layer)
+        self._formula = formula(model.graph, model.read_layers().flow, self._layer)
         if self._learned.dequantised or self._formula.scale:
             model.note("the network is quantised: its numbers are shown dequantised")
 
@@ -270,7 +270,7 @@ class UnitTracer:
         """Find out what the unit sees of the picture."""
         from cnntool.nets.receptive_field import fields_of, sight
 
-        graph, flow, name = self._model.graph, self._model.layer_list.flow, self._plan.input.name
+        graph, flow, name = self._model.graph, self._model.read_layers().flow, self._plan.input.name
         seen = sight(fields_of(graph, flow, name, shape).get(self._formula.pre))
         return seen and seen.box(found.at[1], found.at[2], picture)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.api.sources import STDIO, expand
-from cnntool.cli import console, options, param_types
+from cnntool.cli import options, param_types
 from cnntool.cli.maps import drawing
 from cnntool.cli.opening import begin, hold_time, model_option, opened
-from cnntool.cli.paths import is_several
+from cnntool.cli.paths import inputs_or_sample, is_several
 from cnntool.cli.pictures import Reading, reading
 from cnntool.cli.preprocessing import labels, preprocessing
 from cnntool.cli.running import running
@@ -109,38 +106,12 @@ def command(
 
     with opened(model, overrides, settings) as (network, plan):
         with hold_time(settings.timeout, model):
-            layers = network.layer_list
+            layers = network.read_layers()
         chosen = choose_layers(layers, queries, network.note, everything=everything, at=at)
         work = Work(network, chosen, wanted, several=several)
         begin(network, plan)
         items = expand(paths, recursive=recursive, results=work.folder, matrices=False)
         return work.run(items, reading)
-
-
-def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
-    """Return the inputs; stdin if there are none and something is piped in; else the sample."""
-    if inputs:
-        if Path(STDIO) in inputs and sys.stdin.isatty():
-            raise UsageError("no input", hint="name files or folders, or pipe a picture in")
-        if list(inputs).count(Path(STDIO)) > 1:
-            raise UsageError("stdin can be read only once")
-        return list(inputs)
-    if _is_piped():
-        return [Path(STDIO)]
-    from cnntool.nets.places import shipped_sample
-
-    sample = shipped_sample()
-    console.note(f"no picture was given: looking at the sample {sample.name}")
-    return [sample]
-
-
-def _is_piped() -> bool:
-    """Tell whether stdin is a pipe, a file or a socket: no terminal, no ``/dev/null``."""
-    try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-    except (OSError, ValueError):  # no real file
-        return not sys.stdin.isatty()
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def _check(

@@ -78,10 +78,10 @@ def command(
         if kinds:
             raise UsageError("--type has no meaning with --resolve")
         for query in queries:
-            for meaning in network.layer_list.resolve(query, at=at):
+            for meaning in network.read_layers().resolve(query, at=at):
                 _print_meaning(meaning, as_json=as_json)
         return
-    rows = _chosen(network.layer_list.rows, kinds)
+    rows = _chosen(network.read_layers().rows, kinds)
     form = form_of(as_json=as_json)
     if form == "tsv":
         emit((), [[short_name(row)] for row in rows], form)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -132,10 +132,10 @@ def read_model(name: str, timeout: float | None = None) -> Network:
     from cnntool.nets.session import Settings
 
     settings = Settings() if timeout is None else Settings(timeout=timeout)
+    network = Network(name, Overrides(), settings, note=console.note)
     with hold_time(settings.timeout, name):
-        model = Network(name, Overrides(), settings, note=console.note)
-        model.layer_list  # noqa: B018 - read now, in the time that is allowed
-    return model
+        network.read().read_layers()
+    return network
 
 
 @contextmanager
@@ -156,17 +156,14 @@ def opened(
     """
     from cnntool.nets.network import Network
 
-    with ExitStack() as stack:
+    with Network(name, overrides, settings, ahead=True, note=console.note) as network:
         with hold_time(settings.timeout, name):
-            model = stack.enter_context(
-                Network(name, overrides, settings, ahead=True, note=console.note)
-            )
-            plan = model.plan(kinds)
+            plan = network.read().plan(kinds)
         try:
-            yield model, plan
+            yield network, plan
         finally:
-            if console.TALK.verbose and model.chatter:
-                console.detail(model.chatter)
+            if console.TALK.verbose and network.chatter:
+                console.detail(network.chatter)
 
 
 def begin(model: Network, plan: InferredSpec) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnntool.api.sources import STDIO, is_folder
+from cnntool.cli import console
 from cnntool.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -30,6 +32,32 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
     if named.count(Path(STDIO)) > 1:
         raise UsageError("stdin can be read only once")
     return named
+
+
+def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
+    """Return the inputs; stdin if there are none and something is piped in; else the sample."""
+    if inputs:
+        if Path(STDIO) in inputs and sys.stdin.isatty():
+            raise UsageError("no input", hint="name files or folders, or pipe a picture in")
+        if list(inputs).count(Path(STDIO)) > 1:
+            raise UsageError("stdin can be read only once")
+        return list(inputs)
+    if _is_piped():
+        return [Path(STDIO)]
+    from cnntool.nets.places import shipped_sample
+
+    sample = shipped_sample()
+    console.note(f"no picture was given: looking at the sample {sample.name}")
+    return [sample]
+
+
+def _is_piped() -> bool:
+    """Tell whether stdin is a pipe, a file or a socket: no terminal, no ``/dev/null``."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):  # no real file
+        return not sys.stdin.isatty()
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def is_several(inputs: Sequence[Path]) -> bool:

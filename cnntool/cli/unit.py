@@ -10,6 +10,7 @@ from cnntool.api.sources import expand, is_folder
 from cnntool.cli import console, sliding
 from cnntool.cli.opening import begin, facts_of, hold_time, opened, say_where
 from cnntool.cli.output import emit_record
+from cnntool.cli.paths import inputs_or_sample
 from cnntool.cli.pictures import Pictures, Reading
 from cnntool.errors import InputError, UsageError
 
@@ -51,7 +52,6 @@ def run(
         raise _incomplete(model, query)
     _check(output, as_json=as_json)
     from cnntool.api.unit_trace import UnitTracer
-    from cnntool.cli.activations import inputs_or_sample
     from cnntool.cli.unit_text import text, verdict
     from cnntool.nets.preprocess import prepared
 
@@ -60,7 +60,7 @@ def run(
         raise InputError("this is a folder, one file is needed", source=str(path))
     with opened(model, overrides, settings) as (network, plan):
         with hold_time(settings.timeout, model):
-            network.layer_list  # noqa: B018 - read now, in the time that is allowed
+            network.read_layers()
         tracer = UnitTracer(network, query)
         begin(network, plan)
         pictures = Pictures(

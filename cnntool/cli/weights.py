@@ -115,13 +115,13 @@ def _choose(network: Network, queries: tuple[str, ...]) -> list[ChosenLayer]:
     from cnntool.nets.layers import describe
     from cnntool.nets.learned import has_weights
 
-    if not queries and all(row.kind != "conv" for row in network.layer_list.rows):
+    if not queries and all(row.kind != "conv" for row in network.read_layers().rows):
         hint = f"--layer names one of 'cnntool layers {network.name}'"
         raise ModelError("it has no convolution", source=network.name, hint=hint)
     found: dict[int, Layer] = {}
     names: dict[int, list[Resolved]] = {}
     for query in queries or ("conv:1",):
-        meant = network.layer_list.resolve(query, at="pre")
+        meant = network.read_layers().resolve(query, at="pre")
         rows = [network.layer_of(one) for one in meant]
         usable = [row for row in rows if has_weights(network.graph, row)] or rows[:1]
         found.update({row.number: row for row in usable})

@@ -62,11 +62,6 @@ class Network:
         Where and how it runs.
     notes : list of str
         What was found worth knowing so far: what names of layers mean, what is not known.
-
-    Raises
-    ------
-    ModelError
-        There is no such network, or its file cannot be read.
     """
 
     def __init__(
@@ -83,20 +78,27 @@ class Network:
         self._tell = note
         self.settings = settings
         self._overrides = overrides
+        self._layers: Layers | None = None
         self._plans: dict[frozenset[str], InferredSpec] = {}
         # The process starts before numpy is imported: both import side by side then.
         self._pool = SessionPool(name, ahead=ahead)
         self._forgotten = finalize(self, self._pool.close, wait=False)
         self.lock = self._pool.lock
-        try:
-            from cnntool.nets.catalog import find
-            from cnntool.nets.graph import read_graph
 
-            self.found = find(name)
-            self.graph: Graph = read_graph(self.found.file, name=name)
-        except BaseException:
-            self.close()
-            raise
+    def read(self) -> Self:
+        """Find and read its file; nothing else works before.
+
+        Raises
+        ------
+        ModelError
+            There is no such network, or its file cannot be read.
+        """
+        from cnntool.nets.catalog import find
+        from cnntool.nets.graph import read_graph
+
+        self.found = find(self.name)
+        self.graph: Graph = read_graph(self.found.file, name=self.name)
+        return self
 
     def close(self) -> None:
         """End its processes; what needs one cannot be asked for any more."""
@@ -139,12 +141,13 @@ class Network:
             )
         return self._plans[kinds]
 
-    @cached_property
-    def layer_list(self) -> Layers:
-        """Its layers under all their names."""
-        from cnntool.nets.layers import Layers
+    def read_layers(self) -> Layers:
+        """Read its layers under all their names; this is done once."""
+        if self._layers is None:
+            from cnntool.nets.layers import Layers
 
-        return Layers(self.graph, self.found.spec)
+            self._layers = Layers(self.graph, self.found.spec)
+        return self._layers
 
     def layer(self, query: str, *, at: str = "post") -> Layer:
         """Find the one layer that a name means, and note which one it is.
@@ -154,7 +157,7 @@ class Network:
         ModelError
             When it means none, or several.
         """
-        meant = self.layer_list.resolve(query, at=at)
+        meant = self.read_layers().resolve(query, at=at)
         if len(meant) > 1:
             raise ModelError(
                 f"{query!r} means {len(meant)} layers, and one is wanted", source=self.name
@@ -172,7 +175,7 @@ class Network:
         """Read the weights of one of its layers, see `cnntool.nets.learned.learned`."""
         from cnntool.nets.learned import learned
 
-        return learned(self.graph, self.layer_list.flow, layer, self.settings)
+        return learned(self.graph, self.read_layers().flow, layer, self.settings)
 
     def colour_order(self, order: str | None = None) -> tuple[str, bool]:
         """Return the order of the colours that it takes, and whether it is a guess.
@@ -212,7 +215,7 @@ class Network:
 
         inputs = choose_inputs(self.graph, self.found.spec, size)
         try:
-            wanted = wanted_tensors(self.graph, self.layer_list)
+            wanted = wanted_tensors(self.graph, self.read_layers())
             return find_shapes(self.graph, inputs, wanted, timeout=self.settings.timeout)
         except (ModelError, DeviceError) as error:
             if size and isinstance(error, ModelError):

@@ -288,10 +288,10 @@ def _request(model: Path | Skeleton, settings: Settings, attempts: list[Any]) ->
         "max_memory": settings.max_memory,
         "optimise": settings.optimise,
     }
-    if isinstance(model, tuple):
-        folder = os.path.abspath(model.folder)  # noqa: PTH100 - pathlib's keeps '..'
-        return Message("open", {"path": "", "folder": folder, **facts}, [model.model])
-    return Message("open", {"path": os.path.abspath(model), "folder": "", **facts})  # noqa: PTH100
+    if isinstance(model, os.PathLike):  # made absolute here: pathlib would keep '..'
+        return Message("open", {"path": os.path.abspath(model), "folder": "", **facts})  # noqa: PTH100
+    folder = os.path.abspath(model.folder)  # noqa: PTH100
+    return Message("open", {"path": "", "folder": folder, **facts}, [model.model])
 
 
 def _tensors(

@@ -87,6 +87,27 @@ def test_an_average_is_that_of_the_command(here, net, tmp_path):
     )
 
 
+def test_patches_are_those_of_the_command(here, net, tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    cat = Image.open(CAT)
+    cat.save(folder / "a.png")
+    cat.transpose(Image.Transpose.ROTATE_180).save(folder / "b.png")
+    (told,) = record(here, "activations", "photos", "--top-patches", "-l", "block2_pool")["layers"]
+    found = net.top_patches(folder, "block2_pool", side=20)
+    assert [
+        {"map": one.map, "rank": one.rank, "value": one.value, "box": list(one.box)}
+        for one in found
+    ] == [{key: one[key] for key in ("map", "rank", "value", "box")} for one in told["patches"]]
+    assert {Path(one.name).name for one in found} == {"a.png", "b.png"}
+    assert found[0].pixels.shape == (20, 20, 3)
+    with pytest.raises(InputError):
+        net.top_patches([], "block2_pool")
+    with pytest.raises(ModelError, match="means 3 layers, and one is wanted"):
+        net.top_patches(folder, "block1_*")
+    assert "<td>20 x 20 x 3</td>" in found._repr_html_()
+
+
 def test_the_list_of_layers_is_that_of_the_command(here, net):
     told = [json.loads(line) for line in here("layers", "--json").text.splitlines()]
     assert json.loads(json.dumps([one._asdict() for one in net.layers()])) == told

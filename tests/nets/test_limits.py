@@ -89,7 +89,7 @@ def test_reading_is_held_to_its_time(tmp_path):
     with pytest.raises(ModelError, match=r"it was not read within 0\.01 s") as caught:
         read_model(str(path), 0.01)
     assert (caught.value.source, "--timeout" in caught.value.hint) == (str(path), True)
-    assert len(read_model(str(path), 60).layer_list.rows) == 5000
+    assert len(read_model(str(path), 60).read_layers().rows) == 5000
 
 
 @pytest.mark.parametrize("arguments", [["summary"], ["layers"], ["activations", "-l", "#1", "-m"]])
