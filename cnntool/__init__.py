@@ -16,6 +16,7 @@ What is asked for is imported then; importing the package itself loads nothing.
 TYPE_CHECKING = False  # what reads types takes it for true; typing would have to be imported
 
 if TYPE_CHECKING:
+    from cnntool import errors as errors
     from cnntool.api.filtering import convolve as convolve
     from cnntool.api.filtering import filter as filter
     from cnntool.api.kernels import kernels as kernels
@@ -42,6 +43,7 @@ else:
         "convolution_matrix": "api.unrolling",
         "convolve": "api.filtering",
         "deconv": "api.resampling",
+        "errors": "errors",
         "filter": "api.filtering",
         "im2col": "api.unrolling",
         "kernels": "api.kernels",
@@ -60,8 +62,9 @@ else:
             raise AttributeError(f"module 'cnntool' has no attribute {name!r}")
         from importlib import import_module
 
-        value = globals()[name] = getattr(import_module(f"cnntool.{_MODULES[name]}"), name)
+        module = import_module(f"cnntool.{_MODULES[name]}")
+        value = globals()[name] = module if name == _MODULES[name] else getattr(module, name)
         return value
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_MODULES})
+        return sorted(_MODULES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     ImageLike: TypeAlias = (
         str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-        | PIL.Image.Image | NDArray[Any]
+        | PIL.Image.Image | NDArray[Any] | "Figure"
     )  # fmt: skip
     """A file's name, its content, an open file, a PIL image, or an array."""
 
@@ -101,11 +102,9 @@ class Figure:
 
     def png(self) -> bytes:
         """Return it as a PNG file."""
-        from io import BytesIO
-
         from PIL import Image
 
-        body = BytesIO()
+        body = io.BytesIO()
         Image.fromarray(self.pixels).save(body, "PNG", optimize=True)
         return body.getvalue()
 
@@ -175,12 +174,10 @@ def _source(image: Any, parameter: str) -> tuple[str, Any]:
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image), image
     if isinstance(image, (bytes, bytearray, memoryview)):
-        from io import BytesIO
-
-        return "<bytes>", BytesIO(image)
-    if hasattr(image, "read"):
-        if isinstance(image.read(0), str):
-            raise arguments.wrong_type(parameter, image, "a file opened in binary mode ('rb')")
+        return "<bytes>", io.BytesIO(image)
+    if isinstance(image, io.TextIOBase):
+        raise arguments.wrong_type(parameter, image, "a file opened in binary mode ('rb')")
+    if hasattr(image, "read") and hasattr(image, "seekable"):
         return str(getattr(image, "name", "<file>")), image
     raise arguments.wrong_type(parameter, image, EXPECTED)
 
@@ -324,7 +321,7 @@ def read_image(
 
 def write_image(
     target: str | Path | BinaryIO,
-    image: ImageLike | Figure,
+    image: ImageLike,
     *,
     format: str | None = None,
     compression: int | None = None,
@@ -363,7 +360,8 @@ def write_image(
     b'1,0\n0,1\n'
     """
     name = os.fspath(target) if isinstance(target, (str, os.PathLike)) else "<file>"
-    if name == "<file>" and not hasattr(target, "write"):
+    written = hasattr(target, "write") and not isinstance(target, io.TextIOBase)
+    if name == "<file>" and not written:
         raise arguments.wrong_type("target", target, "a path or a binary file")
     if format is not None:
         format = arguments.one_of("format", format, FORMATS)
@@ -375,7 +373,7 @@ def write_image(
         compression = arguments.whole("compression", compression, 0, 9)
     quality = arguments.whole("quality", quality, 1, 100)
     overwrite = arguments.flag("overwrite", overwrite)
-    picture = load(image.pixels if isinstance(image, Figure) else image)
+    picture = load(image)
     write_samples(
         target, picture.values, picture.info, name=name, format=format,
         compression=compression, quality=quality, overwrite=overwrite,

@@ -86,6 +86,24 @@ def test_damage_is_an_error_or_told(tmp_path, samples):
     assert len(told) == 1
 
 
+def test_closed_and_odd_files_are_errors_of_the_tree(tmp_path):
+    closed = io.BytesIO(b"1,2")
+    closed.close()
+    with pytest.raises(InputError, match="<file>: not a usable"):
+        cnntool.read_image(closed)
+    with pytest.raises(OutputError):
+        cnntool.write_image(closed, np.eye(2), format="csv")
+    for call in (
+        lambda: cnntool.read_image(io.StringIO("1,2")),
+        lambda: cnntool.write_image(io.StringIO(), np.eye(2), format="csv"),
+        lambda: cnntool.read_image(type("Odd", (), {"read": lambda self, n: b""})()),
+    ):
+        with pytest.raises(cnntool.errors.ArgumentTypeError, match="binary"):
+            call()
+    with pytest.raises(InputError, match="this is a folder"):
+        cnntool.read_image(tmp_path)
+
+
 def test_figures_show_themselves(tmp_path):
     figures = [
         cnntool.contact_sheet(np.eye(8)[None], style="viridis"),
