@@ -137,3 +137,21 @@ def check_size(shape: Pair, samples: int, max_pixels: int) -> None:
     """
     if reason := oversize(*shape, samples, max_pixels):
         raise UsageError(f"a result of {reason}", hint="`max_pixels` raises the limit")
+
+
+def sliding(mode: Any, op: Any, border: Any, stride: Any, dilation: Any) -> dict[str, Any]:
+    """Check how a window slides; return it by the names of its parameters.
+
+    Raises
+    ------
+    UsageError
+    """
+    from cnntool.filters.plan import Border, Mode, Op
+
+    return {
+        "mode": Mode(one_of("mode", mode, Mode)),
+        "op": Op(one_of("op", op, Op)),
+        "border": Border(one_of("border", border, Border)),
+        "stride": pair("stride", stride),
+        "dilation": pair("dilation", dilation),
+    }

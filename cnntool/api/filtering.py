@@ -14,7 +14,7 @@ from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters import pipeline as pipelines
 from cnntool.filters import strips
 from cnntool.filters.assemble import make_pipeline
-from cnntool.filters.plan import Border, Method, Mode, Op
+from cnntool.filters.plan import Method
 from cnntool.image import convert
 from cnntool.image.files import open_writer
 from cnntool.system import usable_cpus
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from cnntool.shapes.windows import Pair
 
 T = TypeVar("T")
+
+METHODS = [method.value for method in Method if method is not Method.GEMM]
+"""What may be asked for; kernels of layers are one matrix product."""
 
 
 def arithmetic(
@@ -63,13 +66,10 @@ def arithmetic(
     """
     if channels is not None:
         channels = arguments.one_of("channels", channels, ("each", "luma"))
+    how = arguments.sliding(mode, op, "zero" if border is None else border, stride, dilation)
     return pipelines.Options(
-        mode=Mode(arguments.one_of("mode", mode, Mode)),
-        op=Op(arguments.one_of("op", op, Op)),
-        border=None if border is None else Border(arguments.one_of("border", border, Border)),
-        stride=arguments.pair("stride", stride),
-        dilation=arguments.pair("dilation", dilation),
-        method=Method(arguments.one_of("method", method, [m for m in Method if m != "gemm"])),
+        **{**how, "border": None if border is None else how["border"]},
+        method=Method(arguments.one_of("method", method, METHODS)),
         channels=cast("pipelines.Channels | None", channels),
         mix=None if mix is None else _mix(mix),
         linear=arguments.flag("linear", linear),
@@ -494,22 +494,12 @@ def convolve(
     from cnntool.filters.conv_layer import ConvLayer
     from cnntool.filters.operation import Operation
 
-    options = arithmetic(
-        mode=mode, op=op, border=border, stride=stride, dilation=dilation, method=method
-    )
+    how = arguments.sliding(mode, op, border, stride, dilation)
+    method = arguments.one_of("method", method, METHODS)
     item = read_kernel(kernel, "kernel")
     if isinstance(item, Operation):
         raise UsageError(f"{item.name} is no convolution", hint="`filter` applies it")
     picture = load(image)
-    result = engine.convolve(
-        picture.values,
-        item,
-        mode=options.mode,
-        border=options.border or Border.ZERO,
-        op=options.op,
-        stride=options.stride,
-        dilation=options.dilation,
-        method=options.method,
-    )
+    result = engine.convolve(picture.values, item, **how, method=method)
     layer = isinstance(item, ConvLayer)
     return to_array(picture.info._replace(layout="chw") if layer else picture.info, result)

@@ -239,26 +239,13 @@ def im2col(
     array([[19., 25., 37., 43.]])
     """
     size = None if kernel_size is None else arguments.pair("kernel_size", kernel_size)
-    how = _window(mode, op, border, stride, dilation)
+    how = arguments.sliding(mode, op, border, stride, dilation)
     weights = read_weights(kernels, size, how.pop("op"))
     several: Any = images if isinstance(images, (list, tuple)) else [images]
     if not several:
         raise ArgumentTypeError("at least one image is expected", source="`images`")
     _, stacked = batch(load(image, parameter="images") for image in several)
     return unrolled(stacked, weights, **how)
-
-
-def _window(mode: Any, op: Any, border: Any, stride: Any, dilation: Any) -> dict[str, Any]:
-    """Check how a window slides."""
-    from cnntool.filters.plan import Border, Mode, Op
-
-    return {
-        "mode": arguments.one_of("mode", mode, Mode),
-        "op": arguments.one_of("op", op, Op),
-        "border": arguments.one_of("border", border, Border),
-        "stride": arguments.pair("stride", stride),
-        "dilation": arguments.pair("dilation", dilation),
-    }
 
 
 class ConvolutionMatrix(NamedTuple):
@@ -356,7 +343,7 @@ def convolution_matrix(
            [0., 1., 2.]])
     """
     size = arguments.pair("input_size", input_size)
-    how = _window(mode, op, border, stride, dilation)
+    how = arguments.sliding(mode, op, border, stride, dilation)
     return matrix_of(kernel, size, **how, transpose=arguments.flag("transpose", transpose))
 
 

@@ -10,9 +10,8 @@ import time
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cnntool.api.sources import Item, expand, is_folder
+from cnntool.api.sources import expand, is_folder
 from cnntool.cli import console, options, report
-from cnntool.cli.output import emit_record
 from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import InputError, UsageError
@@ -124,66 +123,47 @@ def run(
     naming = Naming(saving.output, label, several=several)
 
     def one(opened: Opened) -> None:
+        from cnntool.api import rendering
+        from cnntool.image.files import FORMATS, write_image
+
         start = time.perf_counter()
         picture = _whole(opened)
-        try:
-            result = work(picture)
-        except UsageError as error:
-            error.source = error.source or picture.name
-            raise
-        record = _write(opened.item, picture, result, saving, naming, policy=policy)
-        if saving.as_json:
-            milliseconds = (time.perf_counter() - start) * 1e3
-            emit_record({**record, **facts, "milliseconds": milliseconds})
+        source, result = picture.info, work(picture)
+        format_name = rendering.choose_format(source, saving.format_name, naming.named)
+        style = rendering.style(policy, saving.depth)
+        plan, samples, clipped = rendering.finish(
+            source, result, format_name, style, name=picture.name
+        )
+        for note in plan.notes:
+            console.note(note)
+        row = FORMATS[format_name]
+        target = naming.place(
+            opened.item, row.suffixes[0], text=not row.binary, as_json=saving.as_json
+        )
+        write_image(
+            target or sys.stdout.buffer,
+            samples,
+            plan.info,
+            name=str(target or "<stdout>"),
+            compression=saving.compression,
+            quality=saving.quality,
+            overwrite=saving.overwrite,
+        )
+        record = {
+            "input": picture.name,
+            "read": report.facts(source),
+            "output": str(target),
+            "written": report.facts(plan.info),
+            "range": plan.ranges[0],
+            "clipped": clipped,
+            **facts,
+            "milliseconds": (time.perf_counter() - start) * 1e3,
+        }
+        report.say(record, target if naming.chosen else None, as_json=saving.as_json)
 
     items = expand(paths, recursive=job.recursive, results=naming.folder)
     with Ahead(items, job.reading) as readers:
         return readers.each(one, doing)
-
-
-def _write(
-    item: Item,
-    picture: Picture,
-    result: Result,
-    saving: Saving,
-    naming: Naming,
-    *,
-    policy: str,
-) -> dict[str, Any]:
-    """Bring a result into range, write it and describe it, ready for JSON."""
-    from cnntool.api import rendering
-    from cnntool.image.files import FORMATS, write_image
-
-    source = picture.info
-    format_name = rendering.choose_format(source, saving.format_name, naming.named)
-    plan, samples, clipped = rendering.finish(
-        source, result, format_name, rendering.style(policy, saving.depth), name=picture.name
-    )
-    for note in plan.notes:
-        console.note(note)
-    row = FORMATS[format_name]
-    target = naming.place(item, row.suffixes[0], text=not row.binary, as_json=saving.as_json)
-    write_image(
-        target or sys.stdout.buffer,
-        samples,
-        plan.info,
-        name=str(target or "<stdout>"),
-        compression=saving.compression,
-        quality=saving.quality,
-        overwrite=saving.overwrite,
-    )
-    if clipped:
-        console.detail(f"{picture.name}: {clipped:.2%} of the values were clipped")
-    if target is not None and naming.chosen and not saving.as_json:
-        console.result(str(target))
-    return {
-        "input": picture.name,
-        "read": report.facts(source),
-        "output": str(target),
-        "written": report.facts(plan.info),
-        "range": plan.ranges[0],
-        "clipped": clipped,
-    }
 
 
 def only_input(inputs: tuple[Path, ...], why: str) -> None:

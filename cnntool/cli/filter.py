@@ -10,7 +10,6 @@ import click
 
 from cnntool.api.sources import expand
 from cnntool.cli import console, options, param_types, report
-from cnntool.cli.output import emit_record
 from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import UsageError
@@ -225,19 +224,14 @@ class Work(NamedTuple):
                 overwrite=saving.overwrite,
             )
             console.notes(item.name, reader.info.notes)  # damage is known by now
-        if clipped:
-            console.detail(f"{item.name}: {clipped:.2%} of the values were clipped")
-        if saving.as_json:
-            record = report.record(
-                item.name,
-                info,
-                pipeline,
-                plan,
-                kernels=self.kernels,
-                target=str(target),
-                clipped=clipped,
-                milliseconds=(time.perf_counter() - start) * 1e3,
-            )
-            emit_record(record)
-        elif target is not None and self.naming.chosen:
-            console.result(str(target))
+        record = report.record(
+            item.name,
+            info,
+            pipeline,
+            plan,
+            kernels=self.kernels,
+            target=str(target),
+            clipped=clipped,
+            milliseconds=(time.perf_counter() - start) * 1e3,
+        )
+        report.say(record, target if self.naming.chosen else None, as_json=saving.as_json)

@@ -54,11 +54,6 @@ class Opened:
             raise self._error
         return self._reader
 
-    @property
-    def decodes(self) -> bool:
-        """Whether a thread of its own decodes the picture."""
-        return self.reader().window is None
-
     def close(self) -> None:
         """Stop decoding."""
         if self._reader is not None:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnntool.cli import console
+from cnntool.cli.output import emit_record
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from cnntool.api.rendering import Rendering
     from cnntool.filters.pipeline import Pipeline
@@ -70,6 +74,16 @@ def record(
         "written": facts(rendering.info),
         "milliseconds": milliseconds,
     }
+
+
+def say(record: dict[str, Any], chosen: Path | None, *, as_json: bool) -> None:
+    """Say what was done: a record, or the file whose name the tool chose."""
+    if record["clipped"]:
+        console.detail(f"{record['input']}: {record['clipped']:.2%} of the values were clipped")
+    if as_json:
+        emit_record(record)
+    elif chosen is not None:
+        console.result(str(chosen))
 
 
 def facts(info: ImageInfo) -> dict[str, Any]:
