@@ -29,6 +29,7 @@ LIBRARY = """# The Python library
 Every public name of `cnntool`, written by `python docs/generate.py` from the docstrings. The tests
 run the examples, which begin with `import cnntool` and `import numpy as np`.
 """
+WIDTH = 100
 ENTRIES = ("Parameters", "Attributes", "Returns", "Yields", "Raises")
 
 
@@ -62,12 +63,14 @@ def entry(title: str, value: Any, *, level: str) -> str:
     """Return the heading, the signature and the docstring of one name as Markdown."""
     signature = ""
     if inspect.isfunction(value):
-        given = inspect.signature(value).parameters.values()
-        plain = [one.replace(annotation=inspect.Parameter.empty) for one in given]
+        parameters = inspect.signature(value).parameters.values()
+        plain = [one.replace(annotation=inspect.Parameter.empty) for one in parameters]
         shown = str(inspect.Signature([one for one in plain if one.name != "self"]))
-        signature = (
-            f"\n```python\n{title.rpartition('.')[2] if level == '###' else title}{shown}\n```\n"
-        )
+        call = (title.rpartition(".")[2] if level == "###" else title) + shown.replace("'", '"')
+        if len(call) > WIDTH:  # as the formatter has it
+            name, _, given = call[:-1].partition("(")
+            call = f"{name}(\n    " + re.sub(r", (?![^(]*\))", ",\n    ", given) + ",\n)"
+        signature = f"\n```python\n{call}\n```\n"
     return f"\n{level} {title}\n{signature}\n{markdown(inspect.getdoc(value) or '')}\n"
 
 

@@ -111,6 +111,10 @@ class Network:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process, which opens it anew."""
+        return _read, (type(self), self.name, self._overrides, self.settings)
+
     def note(self, text: str) -> None:
         """Keep what is worth knowing, and tell whoever wants to be told."""
         if text not in self.notes:
@@ -333,3 +337,7 @@ class Network:
         if plan.input.fit == "stretch" and not native:
             painting = back(painting, picture.shape)
         return painting
+
+
+def _read(kind: type[Network], *arguments: Any) -> Network:
+    return kind(*arguments).read()

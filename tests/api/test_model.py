@@ -6,6 +6,7 @@ import gc
 import io
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -179,13 +180,16 @@ def test_evaluation_is_that_of_the_command(here, net, tmp_path):
         net.evaluate(tmp_path / "missing")
 
 
-def test_pictures_come_in_every_form(net):
+def test_pictures_come_in_every_form(here, net, tmp_path):
     whole = CAT.read_bytes()
     pixels = np.asarray(Image.open(CAT))
     answers = net.classify(
         [CAT, str(CAT), whole, io.BytesIO(whole), Image.open(CAT), pixels,
          pixels.astype(np.uint16) * 257, pixels / np.float32(255)]
     )  # fmt: skip
+    Image.open(CAT).save(tmp_path / "cat.jpg")
+    told = record(here, "classify", "cat.jpg")["predictions"][0]["probability"]
+    assert net.classify(tmp_path / "cat.jpg")[0].probability == told
     expected = [one.probability for one in answers[0]]
     for answer in answers[1:]:
         assert [one.probability for one in answer] == pytest.approx(expected, abs=1e-3)
@@ -320,6 +324,13 @@ def test_a_forgotten_model_ends_its_process(in_a_cycle):
     del model
     gc.collect()
     assert all(map(is_gone, pids))
+
+
+def test_a_copy_opens_a_process_of_its_own(net):
+    expected = net.classify(CAT)
+    with pickle.loads(pickle.dumps(net)) as copy:
+        assert copy.classify(CAT) == expected
+        assert not {*processes(copy)} & {*processes(net)}
 
 
 def test_few_parts_stay_open(net):
