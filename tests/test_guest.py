@@ -111,14 +111,9 @@ def test_reading_and_writing_every_format_changes_no_global(tmp_path):
 
 
 NETWORK = """
-from cnntool.api.model import Model
-from cnntool.nets.recipes import Overrides
-from cnntool.nets.session import Settings
-with Model("vgg16-mini", Overrides(), Settings(device="cpu")) as model:
-    plan = model.plan()
-    with open_reader(SAMPLE, name="cat") as reader:
-        tensor = prepare(reader.picture(), reader.info, plan.input)
-    list(model.scores(plan, [("cat", tensor)]))
+with cnntool.load_model("vgg16-mini", device="cpu") as model:
+    assert model.classify(SAMPLE)
+    assert cnntool.filter(SAMPLE, "gaussian", "sobel").any()
 """
 
 
