@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any, NamedTuple, TypeVar
 
 R = TypeVar("R", bound=NamedTuple)
@@ -41,4 +40,6 @@ def _cell(value: Any) -> str:
         value = value.shape
     if isinstance(value, tuple):
         return " x ".join(map(_cell, value))
+    from html import escape
+
     return escape(str(value))
