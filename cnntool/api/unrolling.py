@@ -86,6 +86,9 @@ class Unrolled(NamedTuple):
         blocks = {"columns": (taps, places), "kernel": (1, taps), "product": (1, places)}[part]
         return Figure(picture(matrix, Drawn(titles[part], note, blocks)))
 
+    def _repr_png_(self) -> bytes | None:
+        return _shown(self)
+
 
 def read_weights(
     kernels: Sequence[KernelLike], kernel_size: Pair | None, op: str
@@ -299,6 +302,17 @@ class ConvolutionMatrix(NamedTuple):
             of = f"transpose convolution: kernel {kernel}, input {made}, result {given}"
             blocks = blocks[::-1]
         return Figure(picture(self.matrix, Drawn(of, note, blocks, self.weights)))
+
+    def _repr_png_(self) -> bytes | None:
+        return _shown(self)
+
+
+def _shown(found: Unrolled | ConvolutionMatrix) -> bytes | None:
+    """Return the figure as a PNG file; None of what cannot be drawn."""
+    try:
+        return found.figure().png()
+    except UsageError:
+        return None
 
 
 def convolution_matrix(

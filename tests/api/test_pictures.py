@@ -116,6 +116,9 @@ def test_figures_show_themselves(tmp_path):
         np.testing.assert_array_equal(np.asarray(shown), figure.pixels)
         figure.save(tmp_path / "figure.png", overwrite=True)
         np.testing.assert_array_equal(cnntool.read_image(tmp_path / "figure.png"), figure)
+    small, large = cnntool.convolution_matrix("1,2", 4), cnntool.im2col(np.eye(50), kernel_size=3)
+    assert small._repr_png_() == small.figure().png()
+    assert large._repr_png_() is None
     assert "<pre>" in cnntool.trace(np.eye(5), "sobel-x", (1, 1))._repr_html_()
     assert "<td>gaussian</td>" in cnntool.kernels()._repr_html_()
 
