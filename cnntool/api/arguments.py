@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Pair = tuple[int, int]
+    from cnntool.shapes.windows import Pair
+
 
 LARGEST = 999_999_999
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from cnntool.nets.network import Network
     from cnntool.nets.receptive_field import Box
     from cnntool.nets.unit import Unit
+    from cnntool.shapes.windows import Pair
 
-Pair = tuple[int, int]
 
 TF32 = 2.0**-9
 """Precision of accelerators, which may multiply float32 with ten binary digits."""

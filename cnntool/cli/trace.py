@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from cnntool.api.tracing import Tracer
     from cnntool.nets.recipes import Overrides
     from cnntool.nets.session import Settings
-
-Pair = tuple[int, int]
+    from cnntool.shapes.windows import Pair
 
 
 FORMS = {

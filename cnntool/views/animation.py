@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
+    from cnntool.shapes.windows import Pair
+
 __all__ = ["Scene", "check_size", "frame", "frames", "gif"]
 
-Pair = tuple[int, int]
 
 COLOURS = 128
 """Of an animation's palette, at most."""
