@@ -365,6 +365,7 @@ def filter(
     method: str = "auto",
     range: str = "auto",
     depth: str | int | None = None,
+    layout: str = "auto",
     threads: int | None = None,
 ) -> NDArray[Any]:
     """Apply kernels to a picture, a matrix or a stack of maps.
@@ -373,7 +374,7 @@ def filter(
 
     Parameters
     ----------
-    image : path, bytes, binary file, PIL image or ndarray (H, W) or (H, W, C)
+    image : path, bytes, binary file, PIL image or ndarray (H, W), (H, W, C) or (C, H, W)
         See `read_image`.
     *kernels : str or array_like
         Applied in order: a name, perhaps with parameters (``"gaussian:sigma=2"``, ``"median:5"``),
@@ -407,6 +408,8 @@ def filter(
         the numbers.
     depth : {8, 16, 'float'}, optional
         Of the result; by default that of the input.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
     threads : int, optional
         The result does not depend on it; by default as many as there are usable CPUs.
 
@@ -440,7 +443,7 @@ def filter(
     if not kernels:
         raise ArgumentTypeError("at least one kernel is expected", source="`kernels`")
     filters = [read_kernel(kernel) for kernel in kernels]
-    with opened(image) as (info, rows):
+    with opened(image, layout) as (info, rows):
         pipeline = plan_filter(info, filters, options)
         name = ARRAY if pipeline.stacked else as_array(info, chosen)
         rendering = plan_filtering(pipeline, info, name, chosen)
@@ -465,6 +468,7 @@ def convolve(
     stride: int | Pair = 1,
     dilation: int | Pair = 1,
     method: str = "auto",
+    layout: str = "auto",
 ) -> NDArray[Any]:
     """Convolve numbers as they are: no scale, no luma, no range; each channel by itself.
 
@@ -474,6 +478,8 @@ def convolve(
         As for `filter`; alpha counts as a channel.
     kernel : str or array_like
         As for `filter`; no non-linear one.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
 
     Returns
     -------
@@ -499,7 +505,7 @@ def convolve(
     item = read_kernel(kernel, "kernel")
     if isinstance(item, Operation):
         raise UsageError(f"{item.name} is no convolution", hint="`filter` applies it")
-    picture = load(image)
+    picture = load(image, layout=layout)
     result = engine.convolve(picture.values, item, **how, method=method)
     layer = isinstance(item, ConvLayer)
     return to_array(picture.info._replace(layout="chw") if layer else picture.info, result)

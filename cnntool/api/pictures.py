@@ -123,7 +123,12 @@ def check_drawable(values: NDArray[Any]) -> None:
         raise UsageError("NaN and infinity cannot be drawn")
 
 
-def load(image: ImageLike, *, parameter: str = "image", **limits: Any) -> Picture:
+LAYOUTS = ("auto", "hwc", "chw")
+
+
+def load(
+    image: ImageLike, *, parameter: str = "image", layout: str = "auto", **limits: Any
+) -> Picture:
     """Read a picture whole.
 
     Parameters
@@ -132,6 +137,8 @@ def load(image: ImageLike, *, parameter: str = "image", **limits: Any) -> Pictur
         See `read_image`.
     parameter : str
         What errors call it.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three.
     **limits
         See `cnntool.image.files.open_reader`; damage is an error unless ``strict=False``.
 
@@ -142,16 +149,18 @@ def load(image: ImageLike, *, parameter: str = "image", **limits: Any) -> Pictur
     InputError
         What cannot be read.
     """
-    if (array := _in_memory(image, parameter)) is not None:
+    layout = arguments.one_of("layout", layout, LAYOUTS)
+    if (array := _in_memory(image, parameter, layout)) is not None:
         return array
     name, source = _source(image, parameter)
-    with open_reader(source, name=name, **{"strict": True, **limits}) as reader:
+    limits = {"strict": True, "layout": layout, **limits}
+    with open_reader(source, name=name, **limits) as reader:
         values = reader.read()
         return Picture(name, reader.info, values)
 
 
 @contextmanager
-def opened(image: ImageLike) -> Iterator[tuple[ImageInfo, Rows]]:
+def opened(image: ImageLike, layout: str) -> Iterator[tuple[ImageInfo, Rows]]:
     """Open a picture whose rows are wanted once, from the top; decoding runs beside.
 
     Yields
@@ -160,11 +169,12 @@ def opened(image: ImageLike) -> Iterator[tuple[ImageInfo, Rows]]:
     rows : callable or iterator
         As `cnntool.filters.strips.run` takes them.
     """
-    if (array := _in_memory(image, "image")) is not None:
+    layout = arguments.one_of("layout", layout, LAYOUTS)
+    if (array := _in_memory(image, "image", layout)) is not None:
         yield array.info, lambda lo, hi: array.values[lo:hi]
         return
     name, source = _source(image, "image")
-    with open_reader(source, name=name, strict=True) as reader:
+    with open_reader(source, name=name, strict=True, layout=layout) as reader:
         reader.begin()
         yield reader.info, reader.rows()
 
@@ -182,14 +192,14 @@ def _source(image: Any, parameter: str) -> tuple[str, Any]:
     raise arguments.wrong_type(parameter, image, EXPECTED)
 
 
-def _in_memory(image: Any, parameter: str) -> Picture | None:
+def _in_memory(image: Any, parameter: str, layout: str) -> Picture | None:
     """Return what is decoded already."""
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):
-        return from_array(_pixels(image), "<image>", parameter)
+        return from_array(_pixels(image), "<image>", parameter, "hwc")
     if isinstance(image, (str, bytes, bytearray, memoryview)) or not hasattr(image, "__array__"):
         return None
-    return from_array(np.asarray(image), "<array>", parameter)
+    return from_array(np.asarray(image), "<array>", parameter, layout)
 
 
 def _pixels(image: PIL.Image.Image) -> NDArray[Any]:
@@ -204,30 +214,35 @@ def _pixels(image: PIL.Image.Image) -> NDArray[Any]:
     return np.asarray(image if image.mode == mode else image.convert(mode))
 
 
-def from_array(array: NDArray[Any], name: str, parameter: str = "image") -> Picture:
-    """Take an array for a picture; see `read_image` for what its numbers mean."""
+def from_array(array: NDArray[Any], name: str, parameter: str, layout: str) -> Picture:
+    """Take an array for a picture; see `read_image` for what its axes and numbers mean."""
     if array.dtype.kind not in "biuf" or array.dtype.itemsize > 8:
         raise ArgumentTypeError(
             f"an array of real numbers is expected, not of {array.dtype}", source=f"`{parameter}`"
         )
     if array.ndim not in {2, 3} or not array.size:
         raise UsageError(
-            f"an array (H, W) or (H, W, C) is expected, not of shape {array.shape}",
+            f"an array (H, W), (H, W, C) or (C, H, W) is expected, not of shape {array.shape}",
             source=f"`{parameter}`",
         )
     native = array.dtype.newbyteorder("=")
-    picture = native.name in ITEM_SIZES or native.name == "float16"
+    samples = array.shape[2] if array.ndim == 3 else 1
+    if array.ndim == 2:
+        layout = "hw"
+    elif layout == "auto":  # as .npy files; but bytes are pictures, however small
+        colours = samples <= 4 and (native.name in {"uint8", "uint16"} or len(array) > 4)
+        layout = "hwc" if colours else "chw"
+    stacked = np.moveaxis(array, 0, 2) if layout == "chw" else array
+    values = stacked[:, :, None] if array.ndim == 2 else stacked
+    picture = layout != "chw" and samples <= 4 and native.name in {*ITEM_SIZES, "float16"}
     if native.name == "float16":
         native = np.dtype(np.float32)
-    elif not picture:
+    elif not picture and native.kind != "f":
         if array.dtype.itemsize == 8 and not -_EXACT <= array.min() <= array.max() <= _EXACT:
             raise UsageError("integers beyond 2**53 lose digits", source=f"`{parameter}`")
         native = np.dtype(np.float64)
-    values = array.astype(native, copy=False)
-    values = values[:, :, None] if values.ndim == 2 else values
-    height, width, samples = values.shape
-    picture &= samples <= 4
     alpha = picture and samples in {2, 4}
+    height, width, samples = values.shape
     info = ImageInfo(
         height,
         width,
@@ -236,9 +251,9 @@ def from_array(array: NDArray[Any], name: str, parameter: str = "image") -> Pict
         alpha=alpha,
         format="npy" if not picture else "tiff" if native.kind == "f" else "png",
         matrix=not picture,
-        layout="hw" if array.ndim == 2 else "hwc",
+        layout=layout,
     )
-    return Picture(name, info, values)
+    return Picture(name, info, values.astype(native, copy=False))
 
 
 def to_array(info: ImageInfo, samples: NDArray[Any]) -> NDArray[Any]:
@@ -265,17 +280,19 @@ def read_image(
 ) -> NDArray[Any]:
     """Read a picture or a matrix.
 
-    An array is taken for a picture if its numbers are uint8 (0 to 255), uint16 (0 to 65535) or
-    floats (0 to 1) and it has up to four channels: grey, grey and alpha, colours, colours and
-    alpha. Whatever else, such as integers or many maps, is plain numbers.
+    An array is (H, W), (H, W, C) or a stack of maps, (C, H, W). It is taken for a picture if its
+    numbers are uint8 (0 to 255), uint16 (0 to 65535) or floats (0 to 1) and it has up to four
+    channels last: grey, grey and alpha, colours, colours and alpha. Whatever else, such as integers
+    or maps, is plain numbers. Of three axes the last are channels if they are up to four and, of
+    floats, rows are more than that; `layout` says it.
 
     Parameters
     ----------
     source : path, bytes, binary file, PIL image or ndarray
         PNG, JPEG, TIFF, WebP, GIF, BMP, PNM, PFM, ``.npy``, CSV or whitespace text; its content,
         not its name, tells the format.
-    layout : {'auto', 'chw', 'hwc'}
-        Axes of a ``.npy`` array that has three.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array, or of a ``.npy`` file, that has three.
     max_pixels : int
         Larger pictures are refused before they are decoded.
     allow_nan : bool
@@ -308,7 +325,7 @@ def read_image(
     picture = load(
         source,
         parameter="source",
-        layout=arguments.one_of("layout", layout, ("auto", "chw", "hwc")),
+        layout=layout,
         max_pixels=arguments.whole("max_pixels", max_pixels, most=2**63),
         allow_nan=arguments.flag("allow_nan", allow_nan),
         strict=arguments.flag("strict", strict),
@@ -324,6 +341,7 @@ def write_image(
     image: ImageLike,
     *,
     format: str | None = None,
+    layout: str = "auto",
     compression: int | None = None,
     quality: int = 95,
     overwrite: bool = False,
@@ -339,6 +357,8 @@ def write_image(
         ``.npy``, ``.csv`` or ``.tif``.
     format : str, optional
         Whatever the suffix says; needed where there is none: ``"png"``, ``"jpeg"``, ...
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
     compression : int, optional
         0 stores, 9 is smallest; by default the fastest that compresses well.
     quality : int
@@ -373,7 +393,7 @@ def write_image(
         compression = arguments.whole("compression", compression, 0, 9)
     quality = arguments.whole("quality", quality, 1, 100)
     overwrite = arguments.flag("overwrite", overwrite)
-    picture = load(image)
+    picture = load(image, layout=layout)
     write_samples(
         target, picture.values, picture.info, name=name, format=format,
         compression=compression, quality=quality, overwrite=overwrite,

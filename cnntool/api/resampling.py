@@ -93,6 +93,7 @@ def pool(
     ceil: bool = False,
     count_padding: bool = False,
     switches: bool = False,
+    layout: str = "auto",
 ) -> Array | tuple[Array, Array]:
     """Take the largest or the average value under a sliding window, in each channel or map.
 
@@ -115,6 +116,8 @@ def pool(
     switches : bool
         Return where each largest value stood, too: ``row * width + column`` within its channel,
         for `unpool`.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
 
     Returns
     -------
@@ -142,7 +145,7 @@ def pool(
         count_padding=arguments.flag("count_padding", count_padding),
         switches=arguments.flag("switches", switches),
     )
-    values, places = _applied(image, work)
+    values, places = _applied(image, work, layout)
     return values if places is None else (values, places)
 
 
@@ -167,14 +170,18 @@ def _padding(padding: Any) -> Padding:
 
 
 def _applied(
-    image: ImageLike, work: Work, range: str = "auto", depth: str | int | None = None
+    image: ImageLike,
+    work: Work,
+    layout: str,
+    range: str = "auto",
+    depth: str | int | None = None,
 ) -> tuple[Array, Array | None]:
     """Return a result as an array, as the command would write it; switches too, if there are."""
     from cnntool.api import rendering
     from cnntool.api.pictures import load, to_array
 
     chosen = rendering.style(range, depth)
-    picture = load(image)
+    picture = load(image, layout=layout)
     result = work(picture)
     name = rendering.as_array(picture.info, chosen)
     if name in rendering.TEXT:  # whose maps would stand one under another
@@ -217,7 +224,13 @@ def unpooling(
     return work
 
 
-def unpool(image: ImageLike, switches: Array, size: int | Pair) -> Array:
+def unpool(
+    image: ImageLike,
+    switches: Array,
+    size: int | Pair,
+    *,
+    layout: str = "auto",
+) -> Array:
     """Put pooled values back to where they stood, zeros elsewhere (Zeiler and Fergus, 2014).
 
     Parameters
@@ -228,6 +241,8 @@ def unpool(image: ImageLike, switches: Array, size: int | Pair) -> Array:
         From `pool`, with the same axes.
     size : int or (rows, columns)
         Of what was pooled.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
 
     Returns
     -------
@@ -258,7 +273,7 @@ def unpool(image: ImageLike, switches: Array, size: int | Pair) -> Array:
         found = given.transpose(1, 2, 0) if stacked else given
         return found[:, :, None] if found.ndim == 2 else found
 
-    return _applied(image, unpooling(places, size))[0]
+    return _applied(image, unpooling(places, size), layout)[0]
 
 
 def transposing(
@@ -309,6 +324,7 @@ def deconv(
     op: str = "correlate",
     range: str = "auto",
     depth: str | int | None = None,
+    layout: str = "auto",
 ) -> Array:
     """Apply the transpose of a convolution: each value lays the kernel down.
 
@@ -331,6 +347,8 @@ def deconv(
         Which one is transposed.
     range, depth
         As for `filter`.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
 
     Returns
     -------
@@ -358,7 +376,7 @@ def deconv(
         dilation=arguments.pair("dilation", dilation),
         op=arguments.one_of("op", op, Op),
     )
-    return _applied(image, work, range, depth)[0]
+    return _applied(image, work, layout, range, depth)[0]
 
 
 def resizing(
@@ -409,6 +427,7 @@ def resize(
     scale: float | tuple[float, float] | None = None,
     method: str = "bilinear",
     antialias: bool = True,
+    layout: str = "auto",
 ) -> Array:
     """Bring a picture, a matrix or a stack of maps to another size.
 
@@ -427,6 +446,8 @@ def resize(
         Of which inputs an output is made: 2 x 2, the nearest, or 4 x 4.
     antialias : bool
         When shrinking, let every input count, as Pillow does.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
 
     Returns
     -------
@@ -449,7 +470,7 @@ def resize(
         method=arguments.one_of("method", method, ("nearest", "bilinear", "bicubic")),
         antialias=arguments.flag("antialias", antialias),
     )
-    return _applied(image, work)[0]
+    return _applied(image, work, layout)[0]
 
 
 def _factors(scale: Any) -> tuple[float, float]:

@@ -297,6 +297,7 @@ def trace(
     stride: int | Pair = 1,
     dilation: int | Pair = 1,
     channels: str | None = None,
+    layout: str = "auto",
 ) -> TracedValue:
     """Take one value of a filtered picture apart.
 
@@ -306,6 +307,8 @@ def trace(
         As for `filter`; the kernel must be a convolution.
     at : (row, column)
         Of the value in the result, from 0.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
 
     Returns
     -------
@@ -331,8 +334,8 @@ def trace(
     item = read_convolution(kernel, "there is nothing to trace")
     place = arguments.pair("at", at, 0)
     found = tracer(
-        load(image), item, mode=mode, op=op, border=border, stride=stride, dilation=dilation,
-        channels=channels,
+        load(image, layout=layout), item, mode=mode, op=op, border=border, stride=stride,
+        dilation=dilation, channels=channels,
     )  # fmt: skip
     return found.at(place)
 

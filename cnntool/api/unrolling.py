@@ -205,6 +205,7 @@ def im2col(
     border: str = "zero",
     stride: int | Pair = 1,
     dilation: int | Pair = 1,
+    layout: str = "auto",
 ) -> Unrolled:
     """Lay every window of the input out as a column: a convolution is one matrix product then.
 
@@ -219,6 +220,8 @@ def im2col(
         Instead of kernels.
     mode, op, border, stride, dilation
         As for `filter`.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
 
     Returns
     -------
@@ -247,7 +250,7 @@ def im2col(
     several: Any = images if isinstance(images, (list, tuple)) else [images]
     if not several:
         raise ArgumentTypeError("at least one image is expected", source="`images`")
-    _, stacked = batch(load(image, parameter="images") for image in several)
+    _, stacked = batch(load(image, parameter="images", layout=layout) for image in several)
     return unrolled(stacked, weights, **how)
 
 

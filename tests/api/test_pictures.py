@@ -38,10 +38,33 @@ def test_channels_by_their_number():
     found = cnntool.filter(pixels, "sobel")
     assert found.shape == (6, 7, 2)  # luma, and alpha as it was
     np.testing.assert_array_equal(found[:, :, 1], pixels[:, :, 3])
-    many = cnntool.filter(random.random((6, 7, 9)), "sobel")
-    assert many.shape == (6, 7, 9)
+    many = random.random((6, 7, 9))
+    for layout, axes in (("auto", many), ("chw", many), ("hwc", np.moveaxis(many, 2, 0))):
+        found = cnntool.filter(many, "box", layout=layout)
+        expected = [cnntool.filter(one, "box") for one in axes]
+        found = found if layout != "hwc" else np.moveaxis(found, 2, 0)
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert cnntool.filter(random.random((3, 9, 4)), "box").shape == (3, 9, 4)  # three maps
+    assert cnntool.filter(np.zeros((3, 9, 4), "u1"), "sobel").shape == (3, 9, 2)  # and a picture
     with pytest.raises(UsageError, match="`channels=luma`"):
         cnntool.filter(random.random((6, 7, 9)), "sobel", channels="luma")
+
+
+def test_maps_are_handed_on_as_maps(samples):
+    maps = cnntool.filter(samples / "cat.png", "sobel-x", "sobel-y", bank=True)
+    assert maps.shape == (2, 300, 451)
+    small, where = cnntool.pool(maps, max=2, switches=True)
+    assert small.shape == where.shape == (2, 150, 225)
+    np.testing.assert_array_equal(small[1], cnntool.pool(maps[1], max=2))
+    back = cnntool.unpool(small, where, maps.shape[1:])
+    np.testing.assert_array_equal(back[back != 0], maps[back != 0])
+    np.testing.assert_array_equal(cnntool.pool(back, max=2), small.clip(0))
+    np.testing.assert_array_equal(cnntool.resize(maps, size=7)[0], cnntool.resize(maps[0], size=7))
+    np.testing.assert_array_equal(
+        cnntool.deconv(maps, "box", stride=2)[1], cnntool.deconv(maps[1], "box", stride=2)
+    )
+    assert cnntool.im2col(maps[:, :9, :9], kernel_size=3).shape == (1, 2, 9, 9)
+    assert len(cnntool.trace(maps, "box", (0, 0)).values) == 2
 
 
 def test_raw_gives_the_numbers():
