@@ -333,6 +333,7 @@ def test_a_copy_opens_a_process_of_its_own(net):
         assert not {*processes(copy)} & {*processes(net)}
 
 
+@pytest.mark.full
 def test_few_parts_stay_open(net):
     for number in range(1, 7):
         net.activations(CAT, f"conv:{number}")
@@ -371,6 +372,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.full
 def test_spawned_processes_and_the_end_of_the_interpreter(tmp_path):
     (tmp_path / "work.py").write_text(SPAWN)
     done = subprocess.run(

@@ -329,6 +329,7 @@ def process():
     )
 
 
+@pytest.mark.full
 def test_ten_processes_leave_one_good_file(known, store, server):
     known("slow")
     running = [process() for _ in range(10)]
@@ -354,6 +355,7 @@ def test_a_stopped_one_leaves_nothing(known, store, number, code):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.full
 def test_what_a_killed_one_leaves_is_swept_away(known, store):
     entry = known("slow")
     with process() as running:

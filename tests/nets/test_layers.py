@@ -641,6 +641,7 @@ def test_modules_within_modules(layers):
 # --- what is made to confuse
 
 
+@pytest.mark.full
 def test_deep_and_wide_graphs_are_walked_in_time(layers):
     deep = [node("Conv", "x w", "t0")]
     for i in range(3000):

@@ -61,6 +61,7 @@ def calls(path):
 @pytest.mark.parametrize(
     "ops", [["Relu"], ["Identity"], ["Flatten"], ["Relu", "Identity", "Sigmoid", "GlobalMaxPool"]]
 )
+@pytest.mark.full
 def test_a_long_chain_is_read_in_proportion(tmp_path, ops):
     calls(chain(tmp_path / "first.onnx", ops, 10))  # imports
     small, large = (calls(chain(tmp_path / f"{n}.onnx", ops, n)) for n in (250, 1000))

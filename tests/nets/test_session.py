@@ -223,6 +223,7 @@ def test_a_process_started_before_the_network_is_known():
         assert session.run(ONES)[0].tolist() == [[1, 1, 1]]
 
 
+@pytest.mark.full
 def test_a_system_without_posix_spawn(monkeypatch):
     monkeypatch.delattr(os, "posix_spawn")
     with opened(RELU) as session:
@@ -345,6 +346,7 @@ def test_a_run_that_fails_does_no_harm_to_the_next():
 # ------------------------------------------------------------------ time and memory
 
 
+@pytest.mark.full
 def test_a_network_that_never_finishes():
     born = time.monotonic()
     error = error_of(endless(), settings=CPU._replace(timeout=0.7))
@@ -499,6 +501,7 @@ def test_a_process_that_is_killed_from_outside():
     assert state(pid) == ""
 
 
+@pytest.mark.full
 def test_many_sessions_leave_nothing_behind():
     def counts() -> tuple[int, int]:
         return tuple(len(list(Path("/proc/self", what).iterdir())) for what in ("fd", "task"))
@@ -543,6 +546,7 @@ session.run({{"x": np.ones((1, 3), "f4")}})
     ("number", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
 )
+@pytest.mark.full
 def test_the_parent_may_be_stopped_at_any_moment(tmp_path, number, code, run):
     model = tmp_path / "net.onnx"
     if run:
