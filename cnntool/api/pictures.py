@@ -196,7 +196,11 @@ def _in_memory(image: Any, parameter: str, layout: str) -> Picture | None:
     """Return what is decoded already."""
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):
-        return from_array(_pixels(image), "<image>", parameter, "hwc")
+        try:
+            pixels = _pixels(image)
+        except (OSError, ValueError) as error:  # Pillow reads when it is asked for samples
+            raise InputError(str(error), source="<image>") from error
+        return from_array(pixels, "<image>", parameter, "hwc")
     if isinstance(image, (str, bytes, bytearray, memoryview)) or not hasattr(image, "__array__"):
         return None
     return from_array(np.asarray(image), "<array>", parameter, layout)

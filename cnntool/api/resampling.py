@@ -5,7 +5,7 @@ Nothing heavy is imported before it is used: a picture may be decoded meanwhile.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from cnntool.api import arguments
 from cnntool.errors import UsageError
@@ -82,7 +82,15 @@ def pooling(
     return work
 
 
-def pool(
+@overload
+def pool(image: ImageLike, *, switches: Literal[True], **how: Any) -> tuple[Array, Array]: ...
+
+
+@overload
+def pool(image: ImageLike, *, switches: Literal[False] = ..., **how: Any) -> Array: ...
+
+
+def pool(  # type: ignore[misc]  # the overloads need not list what does not matter to the type
     image: ImageLike,
     *,
     max: int | Pair | str | None = None,

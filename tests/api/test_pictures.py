@@ -86,6 +86,27 @@ def test_pil_images_in_every_mode(mode):
     assert found.dtype == {"I;16": np.uint16, "F": np.float32, "I": np.float64}.get(mode, np.uint8)
 
 
+def test_a_pil_image_that_cannot_be_read_is_an_error_of_the_tree(samples):
+    broken = Image.open(io.BytesIO((samples / "rocket.jpg").read_bytes()[:9000]))
+    closed = Image.new("L", (2, 2))
+    closed.close()
+    for image in (broken, closed):
+        with pytest.raises(InputError, match="<image>: "):
+            cnntool.filter(image, "box")
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "jpg", "webp", "bmp", "ppm", "npy"])
+def test_arrays_are_written_however_they_lie_in_memory(suffix, tmp_path):
+    pixels = np.random.default_rng(2).integers(0, 255, (11, 24, 6), np.uint8)[:, ::-2, ::2]
+    cnntool.write_image(tmp_path / f"a.{suffix}", pixels)
+    cnntool.write_image(tmp_path / f"b.{suffix}", np.ascontiguousarray(pixels))
+    assert (tmp_path / f"a.{suffix}").read_bytes() == (tmp_path / f"b.{suffix}").read_bytes()
+    read = cnntool.read_image(tmp_path / f"a.{suffix}")
+    assert read.shape == pixels.shape
+    if suffix not in {"jpg", "webp"}:
+        np.testing.assert_array_equal(read, pixels)
+
+
 def test_a_written_picture_comes_back(tmp_path):
     pixels = np.arange(60, dtype=np.uint16).reshape(4, 5, 3)
     cnntool.write_image(tmp_path / "a.png", pixels)
