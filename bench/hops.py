@@ -24,7 +24,7 @@ PACKAGE = str(Path(cnntool.__file__).parent)
 CAT = str(Path(__file__).parents[1] / "samples" / "cat.png")
 COMMANDS = (
     ("filter", "-k", "sobel", CAT, "-o", "sobel.png"),
-    ("pool", CAT, "-o", "pooled.png"),
+    ("pool", "--max", "2", CAT, "-o", "pooled.png"),
     ("classify", CAT),
     ("activations", "--layer", "block4_conv2", CAT, "-o", "maps.png"),
     ("trace", "--layer", "block4_conv2", "--unit", "3,5,5", CAT),
