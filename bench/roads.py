@@ -21,9 +21,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 
-from cnntool.filters.convolve import convolve_rows
-from cnntool.filters.kernel import Filter, Kernel
-from cnntool.filters.plan import ConvPlan, make_plan
+from cnntool.filters.conv.executor import convolve_rows
+from cnntool.filters.conv.plan import ConvPlan, make_plan
+from cnntool.filters.kernels.kernel import Filter, Kernel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -62,7 +62,7 @@ for module in pkgutil.walk_packages(cnntool.__path__, "cnntool."):
         importlib.import_module(module.name)
 from cnntool.errors import CnntoolError
 from cnntool.image.files import open_reader, read_image, write_image
-from cnntool.nets.preprocess import prepare
+from cnntool.nets.inference.preprocess import prepare
 read = 0
 sys.path.append(sys.argv[1])
 from specimens import every

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.errors import InputError, ModelError, UsageError
-from cnntool.views.numerals import shape_text
+from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,13 +14,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.activations import Statistics, T
-    from cnntool.nets.infer_spec import InferredSpec
-    from cnntool.nets.layers import Layers, Resolved
+    from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.layer_outputs import Statistics, T
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Layers, Resolved
+    from cnntool.nets.layers.receptive_field import Box, ReceptiveField, Sight
     from cnntool.nets.network import Network
-    from cnntool.nets.receptive_field import Box, Sight
-    from cnntool.nets.receptive_rules import Field
-    from cnntool.nets.rows import Layer
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]
 
@@ -152,7 +151,7 @@ def _main(layers: Layers) -> list[Layer]:
 def _chosen(
     number: int, tensor: str, layer: Layer | None, meant: Sequence[Resolved]
 ) -> ChosenLayer:
-    from cnntool.nets.layers import describe
+    from cnntool.nets.layers.lookup import describe
 
     title = title_of(tensor, layer)
     words = meant[0].words if meant else describe(layer, tensor) if layer else ""
@@ -166,7 +165,7 @@ def names_of(meant: Iterable[Resolved]) -> tuple[str, ...]:
 
 def title_of(tensor: str, layer: Layer | None) -> str:
     """Return a short name for a tensor: the one that its layer can be asked for by, as a rule."""
-    from cnntool.nets.names import plain
+    from cnntool.nets.layers.names import plain
 
     if layer is None or tensor not in {layer.pre, layer.post}:
         return plain(tensor)
@@ -210,7 +209,7 @@ class LayerOutput(NamedTuple):
     values: NDArray[Any]
     statistics: Statistics
     dequantised: bool
-    field: Field | None
+    field: ReceptiveField | None
 
 
 class LayerOutputs:
@@ -236,13 +235,13 @@ class LayerOutputs:
     def __init__(
         self, model: Network, chosen: Sequence[ChosenLayer], extras: Sequence[str] = ()
     ) -> None:
-        from cnntool.nets.activations import Taps
+        from cnntool.nets.inference.layer_outputs import Taps
 
         self.model = model
         self.plan: InferredSpec = model.plan()
         self.chosen = {one.tensor: one for one in chosen}
         self._flow = model.read_layers().flow
-        self._fields: dict[tuple[int, ...], dict[str, Field]] = {}
+        self._fields: dict[tuple[int, ...], dict[str, ReceptiveField]] = {}
         self._taps = Taps(
             model.graph,
             [*self.chosen, *extras],
@@ -254,7 +253,7 @@ class LayerOutputs:
     def stream(
         self, pictures: Iterable[tuple[T, NDArray[Any]]]
     ) -> Iterator[tuple[T, Iterator[tuple[str, NDArray[Any]]]]]:
-        """Compute the tensors of pictures, see `cnntool.nets.activations.Taps.stream`."""
+        """Compute the tensors of pictures: `cnntool.nets.inference.layer_outputs.Taps.stream`."""
         session = self.model.session(self._taps.first, optimise=self._taps.settings.optimise)
         return self._taps.stream(session, pictures)
 
@@ -270,7 +269,7 @@ class LayerOutputs:
         shape : tuple of int
             Of what went in, without the batch.
         """
-        from cnntool.nets.activations import shown, statistics
+        from cnntool.nets.inference.layer_outputs import shown, statistics
 
         graph = self.model.graph
         field = self.fields(shape).get(chosen.tensor)
@@ -279,9 +278,9 @@ class LayerOutputs:
         dequantised |= made_by is not None and made_by.op == "DequantizeLinear"
         return LayerOutput(chosen, values, statistics(values), dequantised, field)
 
-    def fields(self, shape: tuple[int, ...]) -> dict[str, Field]:
+    def fields(self, shape: tuple[int, ...]) -> dict[str, ReceptiveField]:
         """Return the receptive fields for what goes in with this shape, without its batch."""
-        from cnntool.nets.receptive_field import fields_of
+        from cnntool.nets.layers.receptive_field import fields_of
 
         if shape not in self._fields:
             entry = self.plan.input
@@ -291,7 +290,7 @@ class LayerOutputs:
 
     def sight(self, chosen: ChosenLayer, shape: tuple[int, ...]) -> Sight | None:
         """Return what the values of a layer see of the picture, each by its place."""
-        from cnntool.nets.receptive_field import sight
+        from cnntool.nets.layers.receptive_field import sight
 
         return sight(self.fields(shape).get(chosen.tensor))
 
@@ -352,7 +351,7 @@ class LayerOutputs:
         """
         import numpy as np
 
-        from cnntool.nets.activations import dequantised
+        from cnntool.nets.inference.layer_outputs import dequantised
 
         sums: dict[str, NDArray[Any]] = {}
         count, shape = 0, ()
@@ -476,7 +475,7 @@ def find_strongest(outputs: LayerOutputs, pictures: Iterable[NDArray[Any]]) -> d
     dict of str to Strongest
         By the layers' tensors; empty if there was no picture.
     """
-    from cnntool.nets.activations import shown
+    from cnntool.nets.inference.layer_outputs import shown
 
     best: dict[str, Strongest] = {}
     fed = ((tensor.shape, tensor) for tensor in pictures)
@@ -506,8 +505,8 @@ def cut_patch(
     side : int
         Pixels of the piece.
     """
-    from cnntool.nets.receptive_field import Sight
-    from cnntool.views.patches import cut
+    from cnntool.nets.layers.receptive_field import Sight
+    from cnntool.views.top_patches import cut
 
     entry = outputs.plan.input
     sides = photo.shape[:2]

@@ -6,7 +6,7 @@ from operator import index
 from typing import TYPE_CHECKING, Any
 
 from cnntool.errors import ArgumentTypeError, UsageError
-from cnntool.image.types import oversize
+from cnntool.image.source import oversize
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -134,7 +134,7 @@ def check_size(shape: Pair, samples: int, max_pixels: int) -> None:
     Raises
     ------
     UsageError
-        A result of more than `max_pixels`, see `cnntool.image.types.oversize`.
+        A result of more than `max_pixels`, see `cnntool.image.source.oversize`.
     """
     if reason := oversize(*shape, samples, max_pixels):
         raise UsageError(f"a result of {reason}", hint="`max_pixels` raises the limit")
@@ -147,7 +147,7 @@ def sliding(mode: Any, op: Any, border: Any, stride: Any, dilation: Any) -> dict
     ------
     UsageError
     """
-    from cnntool.filters.plan import Border, Mode, Op
+    from cnntool.filters.conv.plan import Border, Mode, Op
 
     return {
         "mode": Mode(one_of("mode", mode, Mode)),

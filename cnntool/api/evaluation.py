@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.classify import Scores
-    from cnntool.nets.evaluate import Rest, Share
-    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.inference.classify import Scores
+    from cnntool.nets.inference.evaluate import Rest, Share
+    from cnntool.nets.inference.infer_spec import InferredSpec
 
 HEADINGS = {"path", "file", "filename", "image", "picture", "photo", "name"}
 """First cells by which the heading of a table is told from its first picture."""
@@ -80,8 +80,8 @@ def evaluate(
     ModelError
         A class that the network does not have.
     """
-    from cnntool.nets.classify import name_of
-    from cnntool.nets.evaluate import Tally
+    from cnntool.nets.inference.classify import name_of
+    from cnntool.nets.inference.evaluate import Tally
 
     tally = None
     background = plan.output.background

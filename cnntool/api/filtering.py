@@ -12,13 +12,13 @@ from cnntool.api.pictures import load, opened, to_array
 from cnntool.api.rendering import ARRAY, TEXT, as_array, plan, style
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters import pipeline as pipelines
-from cnntool.filters import strips
-from cnntool.filters.assemble import make_pipeline
-from cnntool.filters.plan import Method
+from cnntool.filters import pipeline as strips
+from cnntool.filters.conv.method import Method
+from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
 from cnntool.image.files import open_writer
 from cnntool.system import usable_cpus
-from cnntool.views import grid, scale
+from cnntool.views import contact_sheet, scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from cnntool.api.kernels import KernelLike
     from cnntool.api.pictures import ImageLike
     from cnntool.api.rendering import Rendering, Style
-    from cnntool.filters.conv_layer import ConvLayer
-    from cnntool.filters.kernel import Filter, Sign
-    from cnntool.filters.operation import Operation
-    from cnntool.filters.pipeline import Options, Pipeline, Step, Window
-    from cnntool.image.types import ImageInfo
+    from cnntool.filters.kernels.kernel import ConvLayer, Filter, Sign
+    from cnntool.filters.kernels.library import Operation
+    from cnntool.filters.pipeline import Options, Pipeline, RowWindow, Step
+    from cnntool.image.source import ImageInfo
     from cnntool.shapes.windows import Pair
 
 T = TypeVar("T")
@@ -80,7 +79,7 @@ def arithmetic(
 
 
 def _bias(bias: Any) -> NDArray[np.float64]:
-    from cnntool.filters.spec import parse_vector
+    from cnntool.filters.parse import parse_vector
 
     if isinstance(bias, str):
         try:
@@ -94,8 +93,8 @@ def _bias(bias: Any) -> NDArray[np.float64]:
 
 
 def _mix(mix: Any) -> NDArray[np.float64]:
-    from cnntool.filters.kernel import Kernel
-    from cnntool.filters.spec import parse_matrix
+    from cnntool.filters.kernels.kernel import Kernel
+    from cnntool.filters.parse import parse_matrix
 
     array = None if isinstance(mix, str) else arguments.numbers("mix", mix)
     try:
@@ -114,9 +113,9 @@ def plan_filter(
     Raises
     ------
     UsageError
-        See `cnntool.filters.assemble.make_pipeline`.
+        See `cnntool.filters.pipeline.make_pipeline`.
     """
-    source = pipelines.Source(
+    source = pipelines.PipelineInput(
         info.height,
         info.width,
         info.channels,
@@ -158,10 +157,10 @@ def plan_filtering(
     if format_name == ARRAY:
         return rendering._replace(info=rendering.info._replace(layout="chw"))
     tiles = tile_channels(pipeline)
-    rows, columns = grid.grid_shape(len(tiles))
+    rows, columns = contact_sheet.grid_shape(len(tiles))
     sheet = rendering.info._replace(
-        height=rows * (height + grid.GAP) - grid.GAP,
-        width=columns * (width + grid.GAP) - grid.GAP,
+        height=rows * (height + contact_sheet.TILE_GAP) - contact_sheet.TILE_GAP,
+        width=columns * (width + contact_sheet.TILE_GAP) - contact_sheet.TILE_GAP,
         channels=max(tiles),
     )
     return rendering._replace(info=sheet)
@@ -210,7 +209,7 @@ def render(
     rendering : Rendering
         See `plan_filtering`.
     source : callable or iterable of ndarray (n, W, C)
-        Rows of the input, see `cnntool.filters.strips.run`.
+        Rows of the input, see `cnntool.filters.pipeline.run`.
     encode : callable
         Given a strip (h, W, samples) of the result, on the thread that computed it; what it
         returns is yielded, in order.
@@ -229,7 +228,7 @@ def render(
     early = rendering.ranges == ("clip",) and not (rendering.linear or rendering.exact)
     gain = info.peak if early and pipeline.streams else 1.0
 
-    def work(window: Window) -> T:
+    def work(window: RowWindow) -> T:
         pixels = np.empty((window.stop - window.start, info.width, info.samples), info.dtype)
         pipeline.rows(
             window,
@@ -301,7 +300,7 @@ def _whole(
     maps = np.empty(pipeline.out_shape, pipeline.dtype)
     alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
 
-    def work(window: Window) -> None:
+    def work(window: RowWindow) -> None:
         pipeline.rows(window, maps[window.start : window.stop], _keep)
         if alpha is not None:
             alpha[window.start : window.stop] = pipeline.alpha(window)
@@ -333,7 +332,11 @@ def _stack(
         rendering.convert(maps[part], stack[part], outside, range=range_, limits=limits)
         tiles.append(stack[part])
         first += count
-    return stack if rendering.info.format == ARRAY else grid.tile(tiles, fill=rendering.info.peak)
+    return (
+        stack
+        if rendering.info.format == ARRAY
+        else contact_sheet.tile(tiles, fill=rendering.info.peak)
+    )
 
 
 def _set_alpha(
@@ -496,9 +499,9 @@ def convolve(
     >>> cnntool.convolve(np.array([[0, 100, 200]], np.uint8), [[-1, 0, 1]], mode="valid")
     array([[200.]], dtype=float32)
     """
-    from cnntool.filters import convolve as engine
-    from cnntool.filters.conv_layer import ConvLayer
-    from cnntool.filters.operation import Operation
+    from cnntool.filters.conv import executor as engine
+    from cnntool.filters.kernels.kernel import ConvLayer
+    from cnntool.filters.kernels.library import Operation
 
     how = arguments.sliding(mode, op, border, stride, dilation)
     method = arguments.one_of("method", method, METHODS)

@@ -9,10 +9,9 @@ import numpy as np
 from cnntool.api import arguments
 from cnntool.api.records import Records
 from cnntool.errors import UsageError
-from cnntool.filters import spec
-from cnntool.filters.conv_layer import ConvLayer, read_layer
-from cnntool.filters.kernel import Filter, Kernel
-from cnntool.filters.operation import Operation
+from cnntool.filters import parse
+from cnntool.filters.kernels.kernel import ConvLayer, Filter, Kernel, read_layer
+from cnntool.filters.kernels.library import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.filters.kernel import Weights
+    from cnntool.filters.kernels.kernel import Weights
 
     KernelLike: TypeAlias = str | NDArray[Any] | Sequence[Any] | Filter | ConvLayer | Operation
 
@@ -51,7 +50,7 @@ def kernels() -> Records[KernelEntry]:
     >>> [entry.name for entry in cnntool.kernels() if entry.kind == "smoothing"]
     ['box', 'gaussian', 'motion']
     """
-    return Records(KernelEntry(e.name, e.kind, e.signature(), e.summary) for e in spec.entries())
+    return Records(KernelEntry(e.name, e.kind, e.signature(), e.summary) for e in parse.entries())
 
 
 def read_kernel(kernel: KernelLike, parameter: str = "kernels") -> Filter | ConvLayer | Operation:
@@ -60,7 +59,7 @@ def read_kernel(kernel: KernelLike, parameter: str = "kernels") -> Filter | Conv
     Parameters
     ----------
     kernel : str or array_like
-        A text as `cnntool.filters.spec.parse` takes it, ``MODEL:LAYER[12]`` for what a network has
+        A text as `cnntool.filters.parse.parse` takes it, ``MODEL:LAYER[12]`` for what a network has
         learned, or numbers: (rows, columns), or (maps, channels, rows, columns) and (channels,
         rows, columns), whose kernels add up over all channels.
     parameter : str
@@ -78,7 +77,7 @@ def read_kernel(kernel: KernelLike, parameter: str = "kernels") -> Filter | Conv
     if isinstance(kernel, (Filter, ConvLayer, Operation)):
         return kernel
     if isinstance(kernel, str):
-        return _learned(kernel) or read_layer(kernel) or spec.parse(kernel)
+        return _learned(kernel) or read_layer(kernel) or parse.parse(kernel)
     if not (isinstance(kernel, (list, tuple)) or hasattr(kernel, "__array__")):
         raise arguments.wrong_type(parameter, kernel, "a kernel's name, or an array of weights")
     try:
@@ -110,7 +109,7 @@ def read_filter(kernel: KernelLike, parameter: str = "kernel") -> Filter | Opera
         The kernels of a layer, and what `read_kernel` refuses.
     """
     if isinstance(kernel, str):
-        return _learned(kernel) or spec.parse(kernel)
+        return _learned(kernel) or parse.parse(kernel)
     item = read_kernel(kernel, parameter)
     if isinstance(item, ConvLayer):
         raise UsageError(
@@ -135,7 +134,7 @@ def read_convolution(kernel: KernelLike, why: str) -> Filter:
     UsageError
         A non-linear filter, and what `read_kernel` refuses.
     """
-    item = spec.parse(kernel) if isinstance(kernel, str) else read_filter(kernel)
+    item = parse.parse(kernel) if isinstance(kernel, str) else read_filter(kernel)
     if not isinstance(item, Filter):
         raise UsageError(f"{item.name} is no convolution: {why}")
     return item
@@ -165,7 +164,7 @@ def laid_on(kernel: Kernel, op: str) -> Weights:
 
 def facts(kernel: Kernel) -> dict[str, Any]:
     """Collect what is known of a kernel, ready for JSON."""
-    from cnntool.filters.response import gains, rank_errors
+    from cnntool.filters.kernels.response import gains, rank_errors
 
     height, width = kernel.shape
     pairs = kernel.separate() if kernel.rank < 2 else [_upright(p) for p in kernel.separate()]

@@ -9,10 +9,10 @@ from cnntool.api.records import Records
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cnntool.nets.graph import TensorInfo
+    from cnntool.nets.file.graph import TensorInfo
+    from cnntool.nets.inference.summary import Summary
+    from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.network import Network
-    from cnntool.nets.rows import Layer
-    from cnntool.nets.summary import Summary
 
 
 class LayerInfo(NamedTuple):
@@ -153,8 +153,8 @@ def lengths(info: TensorInfo | None) -> tuple[int | None, ...] | None:
 
 
 def summarise(model: Network, size: Sequence[int] = ()) -> Summary:
-    """Describe every layer for one size of input, see `cnntool.nets.summary.summarise`."""
-    from cnntool.nets.summary import summarise as of_graph
+    """Describe every layer for one size of input: `cnntool.nets.inference.summary.summarise`."""
+    from cnntool.nets.inference.summary import summarise as of_graph
 
     return of_graph(model.graph, model.read_layers(), model.shapes(size))
 

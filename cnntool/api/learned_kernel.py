@@ -9,8 +9,8 @@ from cnntool.api.activations import safe
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
-    from cnntool.filters.kernel import Filter
-    from cnntool.filters.operation import Operation
+    from cnntool.filters.kernels.kernel import Filter
+    from cnntool.filters.kernels.library import Operation
 
 _SPEC = re.compile(
     r"(?P<model>.+?\.onnx|[^:]+):(?P<layer>.+)\[(?P<which>[\d\s,]+)\]", re.IGNORECASE
@@ -71,14 +71,14 @@ def parse_learned(text: str) -> Filter | Operation:
         When there is no such network, layer, or channel.
     """
     from cnntool.errors import ModelError
-    from cnntool.filters.colours import colour_filter
-    from cnntool.filters.kernel import Filter, Kernel
+    from cnntool.filters.kernels.kernel import Filter, Kernel
+    from cnntool.filters.nonlinear import colour_filter
+    from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
-    from cnntool.nets.recipes import Overrides
-    from cnntool.nets.session import Settings
+    from cnntool.nets.runtime.session import SessionSettings
 
     spec = read_spec(text)
-    model = Network(spec.model, Overrides(), Settings()).read()
+    model = Network(spec.model, Overrides(), SessionSettings()).read()
     found = model.learned(model.layer(spec.layer))
     if not found.is_kernels:
         raise ModelError(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, overload
 from cnntool.api import arguments
 from cnntool.api.records import Records
 from cnntool.errors import InputError, ModelError, UsageError
+from cnntool.nets.models.folders import BUILT_IN
 from cnntool.nets.network import Network
-from cnntool.nets.places import BUILT_IN
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from cnntool.api.pictures import ImageLike
     from cnntool.api.sources import Item
     from cnntool.api.unit_trace import UnitTrace
-    from cnntool.nets.classify import Prediction, Scores
-    from cnntool.nets.infer_spec import InferredSpec
-    from cnntool.nets.paint import Painting
+    from cnntool.nets.inference.classify import Prediction, Scores
+    from cnntool.nets.inference.image_output import Painting
+    from cnntool.nets.inference.infer_spec import InferredSpec
 
 
 class Model(Network):
@@ -66,7 +66,7 @@ class Model(Network):
         return ordered_map(ready, images, usable_cpus())
 
     def _tensor(self, image: ImageLike, plan: InferredSpec) -> NDArray[Any]:
-        from cnntool.nets.preprocess import prepare
+        from cnntool.nets.inference.preprocess import prepare
 
         ((_, tensor),) = self._read([image], partial(prepare, spec=plan.input))
         return tensor  # type: ignore[no-any-return]
@@ -124,10 +124,10 @@ class Model(Network):
         >>> best[0].label, best[0].probability > 0.5
         ('cat', True)
         """
-        from cnntool.nets.classify import check
-        from cnntool.nets.classify import top as best_of
-        from cnntool.nets.preprocess import prepare
-        from cnntool.nets.spec import CLASSES
+        from cnntool.nets.inference.classify import check
+        from cnntool.nets.inference.classify import top as best_of
+        from cnntool.nets.inference.preprocess import prepare
+        from cnntool.nets.models.spec import CLASSES
 
         count = arguments.whole("top", top)
         batch = arguments.whole("batch", batch, most=4096)
@@ -209,7 +209,7 @@ class Model(Network):
             There is no picture, or maps have different sizes.
         """
         from cnntool.api.sources import files_of
-        from cnntool.nets.preprocess import prepare
+        from cnntool.nets.inference.preprocess import prepare
 
         outputs = self._outputs(layers, at, everything=everything)
         files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
@@ -253,7 +253,7 @@ class Model(Network):
         """
         from cnntool.api.activations import cut_patch, find_strongest
         from cnntool.api.sources import files_of
-        from cnntool.nets.preprocess import prepare, seen
+        from cnntool.nets.inference.preprocess import prepare, seen
 
         outputs = self._outputs([layer], at)
         if len(outputs.chosen) > 1:
@@ -384,8 +384,8 @@ class Model(Network):
         ModelError
             The network makes no picture, or fails.
         """
-        from cnntool.nets.paint import fit_for_picture
-        from cnntool.nets.spec import PICTURES
+        from cnntool.nets.inference.image_output import fit_for_picture
+        from cnntool.nets.models.spec import PICTURES
 
         native = arguments.flag("native", native)
         plan = self.plan(PICTURES)
@@ -452,9 +452,9 @@ class Model(Network):
             A class that the network does not have.
         """
         from cnntool.api.evaluation import evaluate, read_truths
-        from cnntool.nets.classify import check
-        from cnntool.nets.preprocess import prepare
-        from cnntool.nets.spec import CLASSES
+        from cnntool.nets.inference.classify import check
+        from cnntool.nets.inference.preprocess import prepare
+        from cnntool.nets.models.spec import CLASSES
 
         batch = arguments.whole("batch", batch, most=4096)
         plan = self.plan(CLASSES)
@@ -551,9 +551,9 @@ def load_model(
     ...     net.classify("samples/cat.png")[0].label
     'cat'
     """
-    from cnntool.nets.providers import attempts
-    from cnntool.nets.recipes import RECIPES, Overrides
-    from cnntool.nets.session import Settings
+    from cnntool.nets.inference.presets import RECIPES, Overrides
+    from cnntool.nets.runtime.providers import attempts
+    from cnntool.nets.runtime.session import SessionSettings
     from cnntool.system import available_memory
 
     name = model if isinstance(model, str) else str(_path("model", model))
@@ -570,7 +570,7 @@ def load_model(
         output=None if output_name is None else _text("output_name", output_name),
         white=None if white is None else _above("white", white),
     )
-    settings = Settings(
+    settings = SessionSettings(
         device=device,
         threads=None if threads is None else arguments.whole("threads", threads, most=1024),
         timeout=_above("timeout", timeout),

@@ -14,7 +14,7 @@ from cnntool.api import arguments
 from cnntool.errors import ArgumentTypeError, InputError, OutputError, UsageError
 from cnntool.image.files import FORMATS, format_of, open_reader
 from cnntool.image.files import write_image as write_samples
-from cnntool.image.types import ITEM_SIZES, ImageInfo
+from cnntool.image.source import ITEM_SIZES, ImageInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import PIL.Image
     from numpy.typing import NDArray
 
-    from cnntool.filters.strips import Rows
+    from cnntool.filters.pipeline import Rows
     from cnntool.views.scale import Scale
 
     ImageLike: TypeAlias = (
@@ -167,7 +167,7 @@ def opened(image: ImageLike, layout: str) -> Iterator[tuple[ImageInfo, Rows]]:
     ------
     info : ImageInfo
     rows : callable or iterator
-        As `cnntool.filters.strips.run` takes them.
+        As `cnntool.filters.pipeline.run` takes them.
     """
     layout = arguments.one_of("layout", layout, LAYOUTS)
     if (array := _in_memory(image, "image", layout)) is not None:
@@ -208,7 +208,7 @@ def _in_memory(image: Any, parameter: str, layout: str) -> Picture | None:
 
 def _pixels(image: PIL.Image.Image) -> NDArray[Any]:
     """Return the samples of a PIL image, of 16 bits and of floats too."""
-    from cnntool.image.pillow import final_mode
+    from cnntool.image.codecs.pillow import final_mode
 
     if image.mode.startswith("I;16"):
         return np.asarray(image).astype(np.uint16, copy=False)
@@ -466,8 +466,8 @@ def contact_sheet(
     >>> cnntool.contact_sheet(maps, style="viridis", upscale=1)
     <Figure of 334 rows x 925 columns>
     """
+    from cnntool.views.feature_maps import sheet
     from cnntool.views.scale import SCALES
-    from cnntool.views.sheet import sheet
     from cnntool.views.styles import STYLES
 
     if isinstance(maps, (str, bytes)) or not hasattr(maps, "__array__"):

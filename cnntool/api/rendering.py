@@ -10,7 +10,7 @@ from cnntool.api import arguments
 from cnntool.errors import UsageError
 from cnntool.image import convert
 from cnntool.image.files import FORMATS, format_of
-from cnntool.image.types import ITEM_SIZES
+from cnntool.image.source import ITEM_SIZES
 from cnntool.views import scale
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.image.types import ImageInfo
+    from cnntool.image.source import ImageInfo
 
 DEPTHS = {"8": "uint8", "16": "uint16", "float": "float32"}
 LOSSLESS, TEXT, ARRAY = "png", ("csv", "txt"), "npy"

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from cnntool.api.kernels import KernelLike
     from cnntool.api.pictures import ImageLike, Picture
     from cnntool.api.rendering import Result
-    from cnntool.filters.kernel import Filter
-    from cnntool.filters.operation import Operation
-    from cnntool.filters.resizing import Method
+    from cnntool.filters.kernels.kernel import Filter
+    from cnntool.filters.kernels.library import Operation
+    from cnntool.filters.resize import Method
     from cnntool.shapes.windows import Padding, Pair, Window
 
     Work = Callable[[Picture], Result]
@@ -374,7 +374,7 @@ def deconv(
     array([[1., 1., 2., 2.]])
     """
     from cnntool.api.kernels import read_filter
-    from cnntool.filters.plan import Op
+    from cnntool.filters.conv.plan import Op
 
     work, _ = transposing(
         read_filter(kernel, "kernel"),
@@ -409,7 +409,7 @@ def resizing(
         import numpy as np
 
         from cnntool.api.rendering import Result
-        from cnntool.filters import resizing as sizes
+        from cnntool.filters import resize as sizes
 
         values, info = picture.values, picture.info
         shape = size or sizes.scaled_shape(info.shape[:2], scale or (1, 1))

@@ -12,11 +12,11 @@ from cnntool.api.filtering import arithmetic, plan_filter
 from cnntool.api.kernels import laid_on, read_convolution
 from cnntool.api.pictures import Figure, check_drawable, load
 from cnntool.errors import UsageError
+from cnntool.filters.lessons.trace import combine
+from cnntool.filters.lessons.trace import trace as take_apart
 from cnntool.filters.sliding import Sliding, of_plan
-from cnntool.filters.tracing import combine
-from cnntool.filters.tracing import trace as take_apart
 from cnntool.image.convert import luma
-from cnntool.views import numerals
+from cnntool.views import number_format
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     from cnntool.api.kernels import KernelLike
     from cnntool.api.pictures import ImageLike, Picture
-    from cnntool.filters.kernel import Filter
-    from cnntool.filters.tracing import Trace
+    from cnntool.filters.kernels.kernel import Filter
+    from cnntool.filters.lessons.trace import Trace
     from cnntool.shapes.windows import Pair
-    from cnntool.views.animation import Scene
+    from cnntool.views.sliding_window import WindowScene
 
 MOST_VALUES = 4096
 """Values that are all taken apart."""
@@ -100,7 +100,7 @@ class Tracer(NamedTuple):
             ),
         )
 
-    def scene(self, *, alone: bool) -> Scene:
+    def scene(self, *, alone: bool) -> WindowScene:
         """Return what is drawn: of one value, or of all.
 
         Raises
@@ -108,8 +108,8 @@ class Tracer(NamedTuple):
         UsageError
             What is too large to draw, or of several channels or kernels.
         """
-        from cnntool.filters.unroll import im2col
-        from cnntool.views import animation
+        from cnntool.filters.lessons.im2col import im2col
+        from cnntool.views import sliding_window
 
         if len(self.maps) > 1 or len(self.weights) > 1:
             raise UsageError(
@@ -119,9 +119,9 @@ class Tracer(NamedTuple):
         slide = self.sliding
         check_drawable(self.maps)
         frames = 1 if alone else prod(slide.out_shape)
-        animation.check_size(slide.padded_shape, slide.out_shape, frames)
+        sliding_window.check_size(slide.padded_shape, slide.out_shape, frames)
         product = self.weights[0].reshape(1, -1) @ im2col(self.maps[None], slide)
-        return animation.Scene(
+        return sliding_window.WindowScene(
             padded=slide.pad(self.maps[0]),
             pads=slide.pads,
             weights=np.asarray(self.weights[0]),
@@ -206,12 +206,12 @@ class TracedValue(NamedTuple):
         lines = blocks(one, kernel=f"kernel{which}{flipped}", width=width)
         if not one.inside.all():
             lines.append(f"( ) lies outside: {self.tracer.sliding.border.value} border")
-        value = numerals.short(one.total, 6)
+        value = number_format.short(one.total, 6)
         return ["", *lines, "", f"sum{which}  {terms(one.products[0])} = {value}"]
 
     def _combined(self, traces: Sequence[Trace], total: float) -> str:
-        sums = [numerals.short(one.total, 6) for one in traces]
-        value = numerals.short(total, 6)
+        sums = [number_format.short(one.total, 6) for one in traces]
+        value = number_format.short(total, 6)
         if self.tracer.filter.combine == "max":
             return f"max({', '.join(sums)}) = {value}"
         squares = " + ".join(f"({text})^2" if text[0] == "-" else f"{text}^2" for text in sums)
@@ -225,7 +225,7 @@ class TracedValue(NamedTuple):
         UsageError
             What is too large to draw, or of several channels or kernels.
         """
-        from cnntool.views.animation import frame
+        from cnntool.views.sliding_window import frame
 
         return Figure(frame(self.tracer.scene(alone=True), self.place))
 
@@ -355,10 +355,10 @@ def blocks(one: Trace, channel: int = 0, *, kernel: str = "kernel", width: int =
     """
     parts = [
         ("window", _bracketed(one, channel)),
-        (kernel, numerals.matrix(one.weights[channel].tolist())),
-        ("products", numerals.matrix(one.products[channel].tolist())),
+        (kernel, number_format.matrix(one.weights[channel].tolist())),
+        ("products", number_format.matrix(one.products[channel].tolist())),
     ]
-    lines = numerals.beside(parts, ["*", "="])
+    lines = number_format.beside(parts, ["*", "="])
     if max(map(len, lines)) > width:
         lines = [line for title, block in parts for line in ("", title, *block)][1:]
     return lines
@@ -376,14 +376,14 @@ def _bracketed(one: Trace, channel: int) -> list[str]:
     """Write the window; what lies in the border is in brackets."""
     rows = [
         [
-            numerals.short(value) if inside else f"({numerals.short(value)})"
+            number_format.short(value) if inside else f"({number_format.short(value)})"
             for value, inside in zip(values, flags, strict=True)
         ]
         for values, flags in zip(one.window[channel].tolist(), one.inside.tolist(), strict=True)
     ]
     if not one.inside.all():
         rows = [[text if text[-1] == ")" else f"{text} " for text in row] for row in rows]
-    return numerals.aligned(rows)
+    return number_format.aligned(rows)
 
 
 def terms(products: NDArray[Any]) -> str:
@@ -391,5 +391,5 @@ def terms(products: NDArray[Any]) -> str:
     values = products.ravel().tolist()
     if len(values) > TERMS:
         return f"of {len(values)} products"
-    first, *others = map(numerals.short, values)
+    first, *others = map(number_format.short, values)
     return first + "".join(f" - {t[1:]}" if t[0] == "-" else f" + {t}" for t in others)

@@ -11,12 +11,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.filters.tracing import Trace
-    from cnntool.nets.formula import Formula
-    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.filters.lessons.trace import Trace
+    from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.unit import Formula, Unit
+    from cnntool.nets.layers.receptive_field import Box
     from cnntool.nets.network import Network
-    from cnntool.nets.receptive_field import Box
-    from cnntool.nets.unit import Unit
     from cnntool.shapes.windows import Pair
 
 
@@ -200,7 +199,7 @@ class UnitTracer:
     """
 
     def __init__(self, model: Network, query: str) -> None:
-        from cnntool.nets.formula import formula
+        from cnntool.nets.inference.unit import formula
 
         self._model = model
         self._plan: InferredSpec = model.plan()
@@ -228,9 +227,9 @@ class UnitTracer:
         import numpy as np
 
         from cnntool.api.activations import title_of
-        from cnntool.nets.activations import exactly
-        from cnntool.nets.layers import describe
-        from cnntool.nets.unit import unit
+        from cnntool.nets.inference.layer_outputs import exactly
+        from cnntool.nets.inference.unit import unit
+        from cnntool.nets.layers.lookup import describe
 
         entry, model = self._plan.input, self._model
         batch = entry.batch or 1
@@ -268,7 +267,7 @@ class UnitTracer:
 
     def _box(self, shape: tuple[int, ...], found: Unit, picture: tuple[int, int]) -> Box | None:
         """Find out what the unit sees of the picture."""
-        from cnntool.nets.receptive_field import fields_of, sight
+        from cnntool.nets.layers.receptive_field import fields_of, sight
 
         graph, flow, name = self._model.graph, self._model.read_layers().flow, self._plan.input.name
         seen = sight(fields_of(graph, flow, name, shape).get(self._formula.pre))
@@ -279,8 +278,8 @@ def take_apart(found: Unit) -> Trace:
     """Take a unit apart; zeros that a transposed convolution puts in lie outside, too."""
     import numpy as np
 
+    from cnntool.filters.lessons.trace import trace
     from cnntool.filters.sliding import Sliding
-    from cnntool.filters.tracing import trace
 
     _, height, width = found.maps.shape
     _, rows, columns = found.weights.shape

@@ -11,12 +11,11 @@ from cnntool.api import arguments
 from cnntool.api.kernels import laid_on, only_kernel, read_kernel
 from cnntool.api.pictures import Figure, check_drawable, load
 from cnntool.errors import ArgumentTypeError, UsageError
-from cnntool.filters.conv_layer import ConvLayer, read_layer
-from cnntool.filters.kernel import LARGEST_SIDE, Filter, Kernel
-from cnntool.filters.plan import make_plan
+from cnntool.filters.conv.plan import make_plan
+from cnntool.filters.kernels.kernel import LARGEST_SIDE, ConvLayer, Filter, Kernel, read_layer
+from cnntool.filters.lessons.im2col import check_size, toeplitz
+from cnntool.filters.lessons.im2col import im2col as unroll
 from cnntool.filters.sliding import Sliding, of_plan
-from cnntool.filters.unroll import check_size, toeplitz
-from cnntool.filters.unroll import im2col as unroll
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -66,7 +65,7 @@ class Unrolled(NamedTuple):
         UsageError
             A matrix that is too large to draw, or that holds NaN or infinity.
         """
-        from cnntool.views.matrix_picture import Drawn, picture
+        from cnntool.views.matrix import Drawn, picture
 
         matrix = getattr(self, arguments.one_of("part", part, PARTS))
         check_drawable(matrix)
@@ -290,7 +289,7 @@ class ConvolutionMatrix(NamedTuple):
         UsageError
             A matrix that is too large to draw.
         """
-        from cnntool.views.matrix_picture import Drawn, picture
+        from cnntool.views.matrix import Drawn, picture
 
         (rows, columns), slide = self.matrix.shape, self.sliding
         pairs = self.weights.shape, slide.input_shape, slide.out_shape
@@ -378,7 +377,7 @@ def matrix_of(
     weights = laid_on(one, op)
     slide = of_plan(make_plan(size, Filter((one,)), dtype=np.float64, **how))
     if drawable:
-        from cnntool.views.matrix_picture import check_size as check_drawn
+        from cnntool.views.matrix import check_size as check_drawn
 
         check_drawn(prod(slide.out_shape), prod(size))
     matrix = toeplitz(weights, slide)

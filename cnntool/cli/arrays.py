@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cnntool.api.sources import expand, is_folder
 from cnntool.cli import console, options, report
-from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
-from cnntool.cli.reading import Ahead
+from cnntool.cli.inputs import Ahead, Naming, inputs_or_stdin, is_several
 from cnntool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from cnntool.api.pictures import Picture
     from cnntool.api.rendering import Result
-    from cnntool.cli.options import Reading, Saving
-    from cnntool.cli.reading import Opened
+    from cnntool.cli.inputs import Opened
+    from cnntool.cli.options import ReadingOptions, Saving
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -31,7 +30,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 class Job(NamedTuple):
     """What is read, how, and where the results go."""
 
-    reading: Reading
+    reading: ReadingOptions
     saving: Saving
     inputs: tuple[Path, ...] = ()
     recursive: bool = False
@@ -47,7 +46,7 @@ def result(command: F) -> F:
 
     def call(
         *,
-        reading: Reading,
+        reading: ReadingOptions,
         saving: Saving,
         inputs: tuple[Path, ...] = (),
         recursive: bool = False,
@@ -57,7 +56,7 @@ def result(command: F) -> F:
         return code
 
     made: Any = update_wrapper(call, command)
-    made = options.gathered("reading", options.Reading)(made)
+    made = options.gathered("reading", options.ReadingOptions)(made)
     made = options.gathered("saving", options.Saving)(made)
     for add in (
         options.talk,
@@ -71,7 +70,7 @@ def result(command: F) -> F:
     return made  # type: ignore[no-any-return]  # a command it is
 
 
-def read(path: Path, reading: Reading) -> Picture:
+def read(path: Path, reading: ReadingOptions) -> Picture:
     """Read one picture, matrix or stack of maps; ``-`` is stdin.
 
     Raises

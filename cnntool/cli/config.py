@@ -47,7 +47,7 @@ def read() -> dict[str, Any]:
         if os.environ.get(VARIABLE):
             raise UsageError("no such file", source=str(path), hint=f"{VARIABLE} names it")
         return {}
-    from cnntool.nets.table import fields, flag, line, number, read_toml, whole
+    from cnntool.nets.models.strict_toml import fields, flag, line, number, read_toml, whole
 
     rules = {
         "model": line,
@@ -62,7 +62,7 @@ def read() -> dict[str, Any]:
         path, lambda values: fields(values, {}, rules), error=UsageError
     )
     if "model" in found:
-        from cnntool.nets.catalog import is_path
+        from cnntool.nets.models.catalog import is_path
 
         if is_path(found["model"]):
             found["model"] = str(path.parent / Path(found["model"]).expanduser())

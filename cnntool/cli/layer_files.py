@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.api.activations import Archive, safe, save_array
 from cnntool.api.sources import STDIO, is_folder
+from cnntool.cli.inputs import Naming, make_folder
 from cnntool.cli.layer_table import STDOUT
-from cnntool.cli.paths import Naming, make_folder
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.files import FORMATS, format_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.activations import ChosenLayer
     from cnntool.api.sources import Item
-    from cnntool.cli.maps import Drawing
+    from cnntool.cli.drawing_options import Drawing
     from cnntool.image.atomic import Output
 
 RAW = (".npz", ".npy")
@@ -220,7 +220,7 @@ def write_picture(
 ) -> None:
     """Write a drawn layer in the format that the suffix stands for."""
     from cnntool.image.files import write_image
-    from cnntool.image.types import ImageInfo
+    from cnntool.image.source import ImageInfo
 
     height, width, channels = pixels.shape
     write_image(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.cli import console
 from cnntool.cli.output import Column, emit, emit_record, form_of
-from cnntool.views.numerals import shape_text
+from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
-    from cnntool.nets.activations import Statistics
-    from cnntool.nets.receptive_rules import Field
+    from cnntool.nets.inference.layer_outputs import Statistics
+    from cnntool.nets.layers.receptive_field import ReceptiveField
 
 
 STDOUT = "<stdout>"
 """What a result is called that goes there."""
 
 
-class Row(NamedTuple):
+class LayerRow(NamedTuple):
     """A layer that was looked at.
 
     Attributes
@@ -43,20 +43,20 @@ class Row(NamedTuple):
     wanted: ChosenLayer
     figures: Statistics
     dequantised: bool
-    field: Field | None
+    field: ReceptiveField | None
     output: str | None
 
 
 class Looked(NamedTuple):
     """A layer that was looked at, and what was made of it for later."""
 
-    row: Row
+    row: LayerRow
     values: NDArray[Any] | None
     shown: str | None
     drawn: NDArray[Any] | None
 
 
-def field_text(field: Field | None) -> str:
+def field_text(field: ReceptiveField | None) -> str:
     """Write a receptive field: ``76 x 76``, or that it is the whole picture; empty if unknown."""
     if field is None:
         return ""
@@ -65,7 +65,7 @@ def field_text(field: Field | None) -> str:
     return " x ".join(f"{float(extent):g}" for extent in field.extent)
 
 
-def _line(name: str, row: Row) -> list[str]:
+def _line(name: str, row: LayerRow) -> list[str]:
     """Write a row for programs."""
     wanted, figures = row.wanted, row.figures
     floats = (figures.minimum, figures.maximum, figures.mean, figures.deviation, figures.sparsity)
@@ -81,12 +81,12 @@ def _line(name: str, row: Row) -> list[str]:
     ]
 
 
-def records(rows: Iterable[Row]) -> list[dict[str, Any]]:
+def records(rows: Iterable[LayerRow]) -> list[dict[str, Any]]:
     """Make a record for every name that layers were asked for by."""
     return [{"layer": name, **_record(row)} for row in rows for name in row.wanted.names]
 
 
-def _record(row: Row) -> dict[str, Any]:
+def _record(row: LayerRow) -> dict[str, Any]:
     """Make a record of a row, ready for JSON."""
     figures, field, layer = row.figures, row.field, row.wanted.layer
     known = field is not None and not field.whole
@@ -114,7 +114,7 @@ def _record(row: Row) -> dict[str, Any]:
     }
 
 
-def tell(name: str, rows: Sequence[Row], facts: dict[str, Any] | None) -> None:
+def tell(name: str, rows: Sequence[LayerRow], facts: dict[str, Any] | None) -> None:
     """Print the figures, unless stdout holds the result itself.
 
     Parameters
@@ -139,7 +139,7 @@ def tell(name: str, rows: Sequence[Row], facts: dict[str, Any] | None) -> None:
         emit((), [_line(name, row) for row in rows], form)
 
 
-def _say_where(rows: Sequence[Row]) -> None:
+def _say_where(rows: Sequence[LayerRow]) -> None:
     """Say on a terminal where the results are."""
     outputs = list(dict.fromkeys(row.output for row in rows if row.output))
     if len(outputs) == 1:
@@ -148,7 +148,7 @@ def _say_where(rows: Sequence[Row]) -> None:
         console.result(f"{len(outputs)} files in {Path(outputs[0]).parent}")
 
 
-def _table(name: str, rows: Sequence[Row]) -> None:
+def _table(name: str, rows: Sequence[LayerRow]) -> None:
     """Print rows for people."""
     odd = any(row.figures.nan or row.figures.infinite for row in rows)
     numbers = ["shape", "min", "max", "mean", "deviation", "zeros", "dead"]

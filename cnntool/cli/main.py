@@ -36,7 +36,7 @@ COMMANDS = {
     "models": "List, fetch, check and describe networks.",
     "devices": "Run a tiny network on every device, and say which work.",
 }
-"""Every verb with its line of help; ``cnntool/cli/VERB.py`` holds its ``command``."""
+"""Every verb with its line of help; ``cnntool/cli/commands/VERB.py`` holds its ``command``."""
 
 BROKEN_PIPE = 141
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
@@ -80,7 +80,7 @@ class Verbs(click.Group):
         """Import one verb's module."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"cnntool.cli.{cmd_name}").command
+        command: click.Command = import_module(f"cnntool.cli.commands.{cmd_name}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
@@ -97,7 +97,7 @@ class Verbs(click.Group):
 
             near = get_close_matches(args[0], COMMANDS, n=3)
             if not near:
-                from cnntool.filters.spec import is_word
+                from cnntool.filters.parse import is_word
 
                 near = [f"cnntool filter -k {args[0]}"] * is_word(args[0])
             raise click.UsageError(

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.cli.console import as_options
 from cnntool.errors import ModelError
-from cnntool.nets.places import user_models
+from cnntool.nets.models.folders import user_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from cnntool.nets.adopt import Draft
-    from cnntool.nets.catalog import Entry
-    from cnntool.nets.graph import TensorInfo
-    from cnntool.nets.spec import Accuracy, InputSpec, ModelSpec, OutputSpec
+    from cnntool.nets.file.graph import TensorInfo
+    from cnntool.nets.inference.import_model import Draft
+    from cnntool.nets.models.catalog import CatalogEntry
+    from cnntool.nets.models.spec import Accuracy, InputSpec, ModelSpec, OutputSpec
 
 _WIDTH = 12
 _SHOWN = 12
@@ -24,7 +24,7 @@ _LISTED = 100
 """Classes up to which all are named; of more, the first `_SHOWN`."""
 
 
-def state(entry: Entry) -> str:
+def state(entry: CatalogEntry) -> str:
     """Return one word: where the network's file is."""
     if not entry.present:
         return "absent"
@@ -35,7 +35,7 @@ def state(entry: Entry) -> str:
     return "added" if not entry.shipped and entry.file.parent == user_models() else "here"
 
 
-def summary(entry: Entry) -> dict[str, Any]:
+def summary(entry: CatalogEntry) -> dict[str, Any]:
     """Return what a list says of a network, ready for JSON."""
     spec = entry.spec
     return {
@@ -57,7 +57,7 @@ def classes(spec: ModelSpec) -> int | None:
     return spec.labels.classes if spec.labels else None
 
 
-def record(entry: Entry) -> dict[str, Any]:
+def record(entry: CatalogEntry) -> dict[str, Any]:
     """Return all of a manifest, ready for JSON."""
     spec = entry.spec
     labels = spec.labels
@@ -78,7 +78,7 @@ def record(entry: Entry) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def lines(entry: Entry) -> Iterator[str]:
+def lines(entry: CatalogEntry) -> Iterator[str]:
     """Yield the lines that show a manifest."""
     spec = entry.spec
     return _laid_out(
@@ -135,9 +135,9 @@ class Card:
     """
 
     def __init__(self, file: Path) -> None:
-        from cnntool.nets.adopt import describe
-        from cnntool.nets.graph import read_graph
-        from cnntool.nets.infer_output import meaning
+        from cnntool.nets.file.graph import read_graph
+        from cnntool.nets.inference.import_model import describe
+        from cnntool.nets.inference.infer_output import meaning
 
         self._file = file
         self._graph = read_graph(file)
@@ -151,12 +151,12 @@ class Card:
 
     def record(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
-        from cnntool.nets.catalog import Entry
+        from cnntool.nets.models.catalog import CatalogEntry
 
         graph, known = self._graph, {}
         if self._draft:
             spec = self._draft.spec
-            known = record(Entry(spec, self._file, shipped=False, bundled=False))
+            known = record(CatalogEntry(spec, self._file, shipped=False, bundled=False))
         return known | {
             "file": str(self._file),
             "size": self._file.stat().st_size,
@@ -175,7 +175,7 @@ class Card:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that show it."""
-        from cnntool.nets.infer_output import WORDS
+        from cnntool.nets.inference.infer_output import WORDS
 
         graph = self._graph
         opset = (f"{domain or 'ai.onnx'} {number}" for domain, number in graph.opset.items())
@@ -198,7 +198,7 @@ class Card:
 
 
 def _tensor(tensor: TensorInfo) -> str:
-    from cnntool.nets.infer_output import shape_text
+    from cnntool.nets.inference.infer_output import shape_text
 
     return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {shape_text(tensor)}"
 
@@ -215,7 +215,7 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.2f} %"
 
 
-def _file(entry: Entry) -> list[str]:
+def _file(entry: CatalogEntry) -> list[str]:
     size = megabytes(entry.spec.size)
     if entry.present:
         return [str(entry.file), f"{size}, {state(entry)}" if size else state(entry)]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-class Reading(NamedTuple):
+class ReadingOptions(NamedTuple):
     """How inputs are read: `layout` and `limits`."""
 
     layout: str = "auto"

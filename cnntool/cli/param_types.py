@@ -263,7 +263,7 @@ def _memory(text: str | int) -> int:
 
 
 def _device(text: str) -> str:
-    from cnntool.nets.providers import attempts
+    from cnntool.nets.runtime.providers import attempts
 
     attempts(text)
     return text

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.rendering import Rendering
     from cnntool.filters.pipeline import Pipeline
-    from cnntool.image.types import ImageInfo
+    from cnntool.image.source import ImageInfo
 
 
 def record(

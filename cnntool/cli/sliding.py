@@ -140,7 +140,7 @@ def write_matrix(
         A suffix that stands for no format of numbers, and what cannot be written.
     """
     from cnntool.image.files import format_of, write_image
-    from cnntool.image.types import ImageInfo
+    from cnntool.image.source import ImageInfo
 
     stdout = output in (None, "-")
     if format_name is None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnntool.api.activations import cut_patch, find_strongest
 from cnntool.api.sources import Item
 from cnntool.cli import console
+from cnntool.cli.inputs import Pictures
 from cnntool.cli.layer_files import write_picture
 from cnntool.cli.layer_table import STDOUT
-from cnntool.cli.opening import facts_of, say_where
+from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.output import emit, emit_record, form_of
-from cnntool.cli.paths import Pictures
 from cnntool.errors import InputError
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer, LayerOutputs, Patch
+    from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import LayerFiles, Purpose
-    from cnntool.cli.paths import Reading
 
 SIDE, SMALL_SIDE, MANY = 64, 40, 64
 """Pixels of a piece; where more maps are shown than the last number says, fewer."""
@@ -50,8 +50,8 @@ def top_patches(
     InputError
         When no picture could be read.
     """
-    from cnntool.nets.preprocess import prepare, seen
-    from cnntool.views.choice import choose
+    from cnntool.nets.inference.preprocess import prepare, seen
+    from cnntool.views.feature_maps import choose
 
     entry, drawing = outputs.plan.input, purpose.drawing
     pictures = Pictures(items, partial(prepare, spec=entry), reading)
@@ -109,8 +109,8 @@ def _drawn(
     purpose: Purpose,
 ) -> _Drawn:
     """Lay the patches of a layer out and write them."""
-    from cnntool.views.board import Caption
-    from cnntool.views.patches import patch_sheet
+    from cnntool.views.contact_sheet import Caption
+    from cnntool.views.top_patches import patch_sheet
 
     if not patches:
         console.note(f"{wanted.title}: nothing excites its maps")

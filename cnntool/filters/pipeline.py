@@ -1,4 +1,4 @@
-"""A chain or a bank of filters as one plan over strips of rows.
+"""Pipelines: a chain or a bank of filters as one plan over strips of rows.
 
 A `Pipeline` is made from shapes alone. It knows, for any rows of the result, which rows of the
 input they need, and computes them from just those: that is how a picture of any size passes
@@ -7,24 +7,30 @@ through in a little memory, on several threads, with the same bytes each time.
 
 from __future__ import annotations
 
+from collections import deque
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
-from cnntool.filters.conv_layer import ConvLayer
-from cnntool.filters.convolve import convolve_rows
-from cnntool.filters.kernel import Filter, Sign
-from cnntool.filters.operation import Operation
-from cnntool.filters.plan import STRIP_VALUES, Border, ConvPlan, Method, Mode, Op
+from cnntool.errors import UsageError
+from cnntool.filters.conv.executor import convolve_rows
+from cnntool.filters.conv.method import Method
+from cnntool.filters.conv.plan import STRIP_VALUES, Border, ConvPlan, Mode, Op, make_plan
+from cnntool.filters.kernels.kernel import ConvLayer, Filter, Sign
+from cnntool.filters.kernels.library import Operation
 from cnntool.image import convert
+from cnntool.threads import apart, ordered_map
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from cnntool.filters.convolve import Finish
+    from cnntool.filters.conv.executor import Finish
 
     Given = tuple[NDArray[Any], int, float]
     """Rows, the number of the first, and the scale that is still to be applied."""
@@ -53,7 +59,7 @@ class Options(NamedTuple):
     relu: bool = False
 
 
-class Source(NamedTuple):
+class PipelineInput(NamedTuple):
     """What a pipeline must know of its input: shape, dtype, and what its numbers mean.
 
     ``peak`` is the value of white (255, 65535, 1); arithmetic is on the scale 0..1. ``raw``
@@ -69,7 +75,7 @@ class Source(NamedTuple):
     raw: bool = False
 
 
-class Window(NamedTuple):
+class RowWindow(NamedTuple):
     """What a piece of the result is computed from.
 
     ``pixels`` (n, W, C, alpha last if there is one) are rows [lo, lo + n) of the input;
@@ -137,7 +143,7 @@ class Pipeline(NamedTuple):
         What is applied; the branches' maps are stacked along the channels.
     """
 
-    source: Source
+    source: PipelineInput
     options: Options
     luma: bool
     branches: tuple[tuple[Step, ...], ...]
@@ -193,7 +199,9 @@ class Pipeline(NamedTuple):
         spans = [_spans(branch, start, stop)[0] for branch in self.branches]
         return min(lo for lo, _ in spans), max(hi for _, hi in spans)
 
-    def rows(self, window: Window, out: NDArray[Any], finish: Finish, *, gain: float = 1.0) -> None:
+    def rows(
+        self, window: RowWindow, out: NDArray[Any], finish: Finish, *, gain: float = 1.0
+    ) -> None:
         """Compute the rows of the result that a window is for.
 
         Parameters
@@ -223,7 +231,7 @@ class Pipeline(NamedTuple):
             first += channels
             kernel += kernels
 
-    def alpha(self, window: Window) -> NDArray[Any] | None:
+    def alpha(self, window: RowWindow) -> NDArray[Any] | None:
         """Carry the alpha channel: each output pixel has that of the input pixel at its anchor."""
         if not self.source.alpha or len(self.branches) > 1:
             return None
@@ -250,7 +258,7 @@ class Pipeline(NamedTuple):
         self,
         branch: Sequence[Step],
         given: Given,
-        window: Window,
+        window: RowWindow,
         out: NDArray[Any],
         finish: Finish,
     ) -> None:
@@ -340,3 +348,204 @@ def _sign(branch: Sequence[Step]) -> Sign:
         elif not step.filter.borders:
             sign = "smooth"  # Canny and Otsu answer with black and white
     return sign
+
+
+def make_pipeline(
+    source: PipelineInput, filters: Sequence[Filter | ConvLayer | Operation], options: Options
+) -> Pipeline:
+    """Plan filters over an input without touching its pixels.
+
+    Parameters
+    ----------
+    source : Source
+        The input's shape and meaning.
+    filters : sequence of Filter, ConvLayer or Operation
+        Applied in order, or side by side for a bank.
+    options : Options
+        The arithmetic.
+
+    Returns
+    -------
+    Pipeline
+        Ready to compute rows.
+
+    Raises
+    ------
+    UsageError
+        A kernel that does not fit, or an option that makes no sense for one of the filters.
+    """
+    for item in filters:
+        if isinstance(item, Operation):
+            _refuse_senseless(item, options)
+    if len(filters) > 1 and not options.bank and (options.bias is not None or options.relu):
+        raise UsageError(
+            "`bias` and `relu` are of one kernel, or of a bank, not of a chain",
+            hint="a pipe applies one layer after the other",
+        )
+    colour = source.channels == 3 and not source.raw
+    if options.mix is not None and options.mix.shape[1] != source.channels:
+        raise UsageError(
+            f"`mix` has {options.mix.shape[1]} columns, channels of the input: {source.channels}"
+        )
+    if options.channels == "luma" and (source.raw or options.mix is not None):
+        raise UsageError("`channels=luma` is for colour pictures, and not beside `mix`")
+    if options.linear and source.raw:
+        raise UsageError("`linear` is for pictures, plain numbers have no transfer curve")
+    luma = colour and options.mix is None and _wants_luma(filters, options)
+    channels = 1 if luma else source.channels if options.mix is None else len(options.mix)
+    chains = [[item] for item in filters] if options.bank else [list(filters)]
+    branches = tuple(_plan_chain(source, chain, options, channels, luma=luma) for chain in chains)
+    sizes = {branch[-1].out_shape for branch in branches}
+    if len(sizes) > 1:
+        raise UsageError(
+            "the kernels of the bank give maps of different sizes: "
+            + ", ".join(f"{h}x{w}" for h, w in sorted(sizes)),
+            hint="`mode=same` gives all of them the input's size",
+        )
+    kernels = sum(map(kernels_of, branches))
+    if options.bias is not None and len(options.bias) != kernels:
+        numbers = f"{len(options.bias)} number{'' if len(options.bias) == 1 else 's'}"
+        raise UsageError(f"it has {numbers}, kernels: {kernels}", source="`bias`")
+    return Pipeline(source, options, luma, branches)
+
+
+def _wants_luma(filters: Sequence[Filter | ConvLayer | Operation], options: Options) -> bool:
+    """Blurring works on each colour; a derivative, an edge or a bank on the luma.
+
+    A filter that joins the colours needs them.
+    """
+    if options.channels is not None:
+        return options.channels == "luma"
+    joins = [isinstance(item, ConvLayer) or getattr(item, "joins", False) for item in filters]
+    if options.bank:
+        return not all(joins)
+    first = joins.index(True) if True in joins else len(joins)
+    return any(item.luma for item in filters[:first] if not isinstance(item, ConvLayer))
+
+
+def _refuse_senseless(operation: Operation, options: Options) -> None:
+    """Refuse, rather than ignore, what means nothing to a non-linear filter."""
+    default = Options()
+    words = ["mode", "op", "stride", "dilation", "method"]
+    for option in words if operation.joins else [*words, "bias", "relu"]:
+        if getattr(options, option) != getattr(default, option):
+            raise UsageError(f"`{option}` makes no sense for {operation.name}")
+    if options.border is not None and not operation.borders:
+        raise UsageError(f"`border` makes no sense for {operation.name}")
+
+
+def _plan_chain(
+    source: PipelineInput,
+    chain: Sequence[Filter | ConvLayer | Operation],
+    options: Options,
+    channels: int,
+    *,
+    luma: bool,
+) -> tuple[Step, ...]:
+    height, width = source.height, source.width
+    arithmetic = np.dtype(np.float64 if source.dtype == np.float64 else np.float32)
+    plain = not luma and not options.linear and options.mix is None
+    dtype = source.dtype if plain else arithmetic
+    steps: list[Step] = []
+    for item in chain:
+        plan = reach = None
+        if isinstance(item, Operation):
+            channels = 1 if item.joins else channels
+            reach = None if options.border is Border.WRAP else item.reach
+        else:
+            plan = make_plan(
+                (height, width),
+                item,
+                mode=options.mode,
+                border=options.border or Border.ZERO,
+                op=options.op,
+                stride=options.stride,
+                dilation=options.dilation,
+                dtype=dtype,
+                channels=channels,
+                method=options.method,
+            )
+            channels = plan.maps
+        step = Step(item, height, width, channels, dtype, plan, reach)
+        steps.append(step)
+        height, width = step.out_shape
+        dtype = arithmetic
+    return tuple(steps)
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    Rows = Callable[[int, int], NDArray[Any]] | Iterable[NDArray[Any]]
+
+R = TypeVar("R")
+
+_VALUES_AT_ONCE = 1 << 26
+"""Numbers in the windows of all threads together: very wide rows are worked on one by one."""
+
+
+def run(
+    pipeline: Pipeline, source: Rows, work: Callable[[RowWindow], R], *, threads: int
+) -> Iterator[R]:
+    """Cut an input into windows and work on them, each on some thread, in order.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        What is to be computed.
+    source : callable or iterable
+        Given lo and hi, returns rows [lo, hi) of the input (n, W, C [+ 1]), in any order and on any
+        thread; or yields successive strips of it.
+    work : callable
+        Given the window for ``pipeline.strip_rows`` rows of the result, fewer at the end; what it
+        returns is yielded. It calls ``pipeline.rows``.
+    threads : int
+        How many windows are worked on at once, fewer if they are very large. The results do not
+        depend on it.
+    """
+    if not pipeline.streams:
+        work = apart(work)
+    height, rows = pipeline.out_shape[0], pipeline.strip_rows
+    values = rows * pipeline.source.width * max(pipeline.source.channels, pipeline.out_shape[2])
+    threads = max(1, min(threads, _VALUES_AT_ONCE // max(values, 1)))
+    spans = [(start, min(start + rows, height)) for start in range(0, height, rows)]
+    if not callable(source):
+        yield from ordered_map(work, _windows(pipeline, spans, source), threads)
+        return
+
+    def fetch(span: tuple[int, int]) -> R:
+        lo, hi = pipeline.needs(*span)
+        return work(RowWindow(source(lo, hi), lo, *span))
+
+    yield from ordered_map(fetch, spans, threads)
+
+
+def _windows(
+    pipeline: Pipeline, spans: list[tuple[int, int]], strips: Iterable[NDArray[Any]]
+) -> Iterator[RowWindow]:
+    """Collect successive strips of the input into the windows that spans of the result need."""
+    needs = [pipeline.needs(*span) for span in spans]
+    # A border may send a later strip back to earlier rows: keep all that is still to be asked for.
+    keep = np.minimum.accumulate([lo for lo, _ in needs][::-1])[::-1].tolist()
+    picture, source = pipeline.source, iter(strips)
+    later = [*keep[1:], picture.height]
+    samples = picture.channels + picture.alpha
+    held: deque[tuple[int, NDArray[Any]]] = deque()
+    end = 0
+    for (start, stop), (lo, hi), oldest in zip(spans, needs, later, strict=True):
+        pixels = np.empty((hi - lo, picture.width, samples), picture.dtype)
+        # A strip is let go as soon as it has been copied, unless it is needed again.
+        waiting, held = held, deque()
+        while waiting or end < hi:
+            first, strip = waiting.popleft() if waiting else (end, next(source))
+            bottom = first + len(strip)
+            end = max(end, bottom)
+            pixels[max(first - lo, 0) : max(bottom - lo, 0)] = strip[
+                max(lo - first, 0) : max(hi - first, 0)
+            ]
+            if bottom > oldest:
+                held.append((first, strip))
+            del strip
+        yield RowWindow(pixels, lo, start, stop)

@@ -1,4 +1,4 @@
-"""Where a window lies for each output value: sizes, stride, dilation and padding, no numbers."""
+"""Sliding windows: where one lies for each output value, by stride, dilation and padding."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
-from cnntool.filters.border import Border, source_index
+from cnntool.filters.conv.plan import Border, source_index
 from cnntool.shapes.windows import NO_PADS, Pads, Pair, Window, times
 
 if TYPE_CHECKING:
-    from cnntool.filters.plan import ConvPlan
+    from cnntool.filters.conv.plan import ConvPlan
 
 Index = NDArray[np.intp]
 

@@ -1,4 +1,4 @@
-"""The transpose of a convolution: what its backward pass does, and how networks enlarge maps.
+"""Transposed convolution: what the backward pass does, and how networks enlarge maps.
 
 If a convolution is the matrix A, its transpose is A with rows and columns exchanged; it is no
 inverse. It is computed as the one convolution there is: ``stride - 1`` zeros go between the
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnntool.errors import UsageError
-from cnntool.filters.convolve import convolve
-from cnntool.filters.kernel import Filter, Kernel
-from cnntool.filters.operation import Operation
-from cnntool.filters.plan import Mode, Op
+from cnntool.filters.conv.executor import convolve
+from cnntool.filters.conv.plan import Mode, Op
+from cnntool.filters.kernels.kernel import Filter, Kernel
+from cnntool.filters.kernels.library import Operation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ def transpose_convolve(
     Raises
     ------
     UsageError
-        See `Window.transposed_shape` and `cnntool.filters.plan.make_plan`.
+        See `Window.transposed_shape` and `cnntool.filters.conv.plan.make_plan`.
     """
     height, width, channels = maps.shape
     out_shape = window.transposed_shape((height, width), output_padding)

@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Atomic writing: a result appears whole or not at all; what killed processes left is removed."""
 
 from __future__ import annotations
 
@@ -8,13 +8,79 @@ import stat
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from zlib import crc32
 
 from cnntool.errors import OutputError
-from cnntool.image import leftovers
 from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_swept: set[Path] = set()
+
+
+def new_name(folder: Path) -> Path:
+    """Choose a name for a temporary file."""
+    return folder / f"{_prefix()}{os.urandom(8).hex()}.tmp"
+
+
+def hold(stream: int) -> int | None:
+    """Lock an open file; return what `free` frees, also when the file has been closed.
+
+    Another process may have taken a file that is not locked yet for a dead one's: it has no name
+    then (``os.fstat(stream).st_nlink`` is 0).
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    with suppress(OSError):
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        return os.dup(stream)
+    return None
+
+
+def free(lock: int | None) -> None:
+    """Free what `hold` returned."""
+    if lock is not None:
+        os.close(lock)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of dead processes from a folder, once in a process."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with suppress(ImportError, OSError):
+        import fcntl  # noqa: F401 - nothing can be known without locks
+
+        prefix = _prefix()
+        with os.scandir(folder) as entries:
+            found = [
+                e.path for e in entries if e.name.startswith(prefix) and e.name.endswith(".tmp")
+            ]
+        for path in found:
+            with suppress(OSError):
+                _remove_if_dead(path)
+
+
+def _remove_if_dead(path: str) -> None:
+    import fcntl
+
+    stream = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if stat.S_ISREG(os.fstat(stream).st_mode):
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)  # noqa: PTH108
+    finally:
+        os.close(stream)
+
+
+def _prefix() -> str:
+    """Return how temporary files of this machine are called."""
+    machine = os.uname().nodename if hasattr(os, "uname") else ""
+    return f".cnntool-{crc32(os.fsencode(machine)):08x}-"
+
 
 _REASONS = {
     errno.ENOSPC: "no space left on the disk",
@@ -42,7 +108,7 @@ class Output:
 
     A file is written under a hidden name next to its target and renamed by `commit`. Symbolic
     links are followed, the mode of a replaced file is kept. Devices and pipes are written directly.
-    What a process that was killed left in the folder is removed, see `cnntool.image.leftovers`.
+    What a process that was killed left in the folder is removed, see `cnntool.image.atomic`.
 
     Parameters
     ----------
@@ -132,7 +198,7 @@ class Output:
 
     def _leave(self) -> None:
         """Free the lock, and tell that there is nothing left to undo."""
-        leftovers.free(self._lock)
+        free(self._lock)
         self._forget()
 
     @contextmanager
@@ -163,7 +229,7 @@ class Output:
             raise FileExistsError(errno.EEXIST, "")
         if mode and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, "")
-        leftovers.sweep(path.parent)
+        sweep(path.parent)
         stream = self._create(path.parent)
         while not os.fstat(stream.fileno()).st_nlink:  # swept away before it was locked
             stream.close()
@@ -177,7 +243,7 @@ class Output:
 
     def _create(self, folder: Path) -> BinaryIO:
         """Make the temporary file and lock it."""
-        temporary = leftovers.new_name(folder)
+        temporary = new_name(folder)
         self._forget = on_stop(temporary.unlink)
         try:
             stream = temporary.open("xb", buffering=1 << 16)
@@ -185,7 +251,7 @@ class Output:
             self._forget()
             raise
         self._temporary = temporary
-        self._lock = leftovers.hold(stream.fileno())
+        self._lock = hold(stream.fileno())
         return stream
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""What a picture's file says beside its pixels: orientation and colour profile.
+"""Metadata: orientation (EXIF, XMP) and colour profile (ICC) of a picture.
 
 The orientation is what cameras note (EXIF 2.3, tag 274; XMP, tiff:Orientation); a profile is
 carried along (ICC.1:2022).

@@ -1,4 +1,4 @@
-"""A network that is read and, when something is asked of it, opened."""
+"""An opened network: read at once, run when something is asked of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import finalize
 
 from cnntool.errors import DeviceError, ModelError, UsageError
-from cnntool.nets.session import Session, start
+from cnntool.nets.runtime.session import Session, start
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.classify import Scores, T
-    from cnntool.nets.graph import Graph, TensorInfo
-    from cnntool.nets.infer_spec import InferredSpec
-    from cnntool.nets.layers import Layers, Resolved
-    from cnntool.nets.learned import Learned
-    from cnntool.nets.paint import Fitted, Painting
-    from cnntool.nets.process import Child
-    from cnntool.nets.providers import Placement
-    from cnntool.nets.recipes import Overrides
-    from cnntool.nets.rows import Layer
-    from cnntool.nets.session import Settings
+    from cnntool.nets.file.graph import Graph, TensorInfo
+    from cnntool.nets.inference.classify import Scores, T
+    from cnntool.nets.inference.image_output import Fitted, Painting
+    from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.inference.weights import LayerWeights
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Layers, Resolved
+    from cnntool.nets.runtime.process import Child
+    from cnntool.nets.runtime.providers import Placement
+    from cnntool.nets.runtime.session import SessionSettings
 
 
 MOST_LANES = 4
@@ -72,7 +72,7 @@ class Network:
         self,
         name: str,
         overrides: Overrides,
-        settings: Settings,
+        settings: SessionSettings,
         *,
         ahead: bool = False,
         note: Callable[[str], None] | None = None,
@@ -97,8 +97,8 @@ class Network:
         ModelError
             There is no such network, or its file cannot be read.
         """
-        from cnntool.nets.catalog import find
-        from cnntool.nets.graph import read_graph
+        from cnntool.nets.file.graph import read_graph
+        from cnntool.nets.models.catalog import find
 
         self.found = find(self.name)
         self.graph: Graph = read_graph(self.found.file, name=self.name)
@@ -142,7 +142,7 @@ class Network:
             An override does not suit.
         """
         if kinds not in self._plans:
-            from cnntool.nets.infer_spec import infer_spec
+            from cnntool.nets.inference.infer_spec import infer_spec
 
             self._plans[kinds] = infer_spec(
                 self.graph, self.found.spec, self._overrides, kinds=kinds
@@ -152,7 +152,7 @@ class Network:
     def read_layers(self) -> Layers:
         """Read its layers under all their names; this is done once."""
         if self._layers is None:
-            from cnntool.nets.layers import Layers
+            from cnntool.nets.layers.lookup import Layers
 
             self._layers = Layers(self.graph, self.found.spec)
         return self._layers
@@ -179,9 +179,9 @@ class Network:
             raise ModelError(f"{meant.query!r} is no layer: it has no weights", source=self.name)
         return meant.layer
 
-    def learned(self, layer: Layer) -> Learned:
-        """Read the weights of one of its layers, see `cnntool.nets.learned.learned`."""
-        from cnntool.nets.learned import learned
+    def learned(self, layer: Layer) -> LayerWeights:
+        """Read the weights of one of its layers, see `cnntool.nets.inference.weights.learned`."""
+        from cnntool.nets.inference.weights import learned
 
         return learned(self.graph, self.read_layers().flow, layer, self.settings)
 
@@ -218,8 +218,8 @@ class Network:
         ModelError
             It cannot be given an input of this size.
         """
-        from cnntool.nets.shapes import choose_inputs, find_shapes
-        from cnntool.nets.summary import wanted_tensors
+        from cnntool.nets.inference.summary import wanted_tensors
+        from cnntool.nets.layers.shapes import choose_inputs, find_shapes
 
         inputs = choose_inputs(self.graph, self.found.spec, size)
         try:
@@ -252,7 +252,7 @@ class Network:
         many : bool
             Whether there may be many pictures: each then gets a core, where a single one gets all.
         optimise : bool or "basic"
-            See `cnntool.nets.session.Settings`.
+            See `cnntool.nets.runtime.session.Settings`.
 
         Raises
         ------
@@ -303,13 +303,14 @@ class Network:
         plan : InferredSpec
             Of class scores.
         pictures : iterable of (anything, ndarray)
-            What goes in, see `cnntool.nets.preprocess.prepare`, with what it is to be known by.
+            What goes in (`cnntool.nets.inference.preprocess.prepare`), with what it is to be
+            known by.
         batch : int
             How many go in at once.
         many : bool
             See `session`.
         """
-        from cnntool.nets.classify import stream
+        from cnntool.nets.inference.classify import stream
 
         return stream(self.session(plan.taps, many=many), plan, pictures, batch=batch)
 
@@ -321,7 +322,7 @@ class Network:
         plan : InferredSpec
             Of pictures.
         picture : Fitted
-            See `cnntool.nets.paint.fit_for_picture`.
+            See `cnntool.nets.inference.image_output.fit_for_picture`.
         native : bool
             Whether to keep the size at which the network works.
 
@@ -330,7 +331,7 @@ class Network:
         ModelError
             The network fails, or its answer is no picture.
         """
-        from cnntool.nets.paint import back, paint, with_chroma
+        from cnntool.nets.inference.image_output import back, paint, with_chroma
 
         feeds = {plan.input.name: picture.tensor[None]}
         with self.lock:
@@ -378,7 +379,7 @@ class SessionPool:
         self._sessions: dict[object, Session] = {}
         self._spare: Child | None = start() if ahead else None
 
-    def session(self, graph: Graph, tensors: Sequence[str], settings: Settings) -> Session:
+    def session(self, graph: Graph, tensors: Sequence[str], settings: SessionSettings) -> Session:
         """Open the part of the network that makes some tensors, or find it open.
 
         It is opened in its process while the caller goes on.
@@ -397,7 +398,7 @@ class SessionPool:
                 session.close()
                 session = None
             if session is None:
-                from cnntool.nets.skeleton import skeleton
+                from cnntool.nets.file.subgraph import skeleton
 
                 part = skeleton(graph, tensors)
                 while len(self._sessions) >= MOST:

@@ -1,4 +1,4 @@
-"""Sizes of what a sliding window reads and makes: no numbers but shapes, and no numpy.
+"""Window arithmetic: output sizes and padding of what slides, without numpy.
 
 Along one axis, with ``extent = (kernel - 1) * dilation + 1``:
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnntool.errors import UsageError
-from cnntool.views import grid
-from cnntool.views.board import BLANK, GAP, PAPER, Board, Caption, enlargement
-from cnntool.views.palettes import MARK, MARK_COLOUR, palette
+from cnntool.views import contact_sheet
+from cnntool.views.colormaps import MARK, MARK_COLOUR, palette
+from cnntool.views.contact_sheet import BLANK, GAP, PAPER, Caption, ContactSheet, enlargement
 from cnntool.views.scale import limits, showable, to_levels
-from cnntool.views.styles import Scene, find
+from cnntool.views.styles import Backdrop, find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,13 +86,13 @@ def kernel_sheet(
         row = find(style or "diverging")
         if row.on_photo:
             raise UsageError(f"a kernel has no photo: no style {style}", source="`style`")
-        rows, across = grid.grid_shape(kept.shape[1])
+        rows, across = contact_sheet.grid_shape(kept.shape[1])
         block = rows * height, across * width
         factor = upscale or enlargement(len(which), *block, columns, largest=_LARGEST)
-        scene = Scene(scale == "signed", ends.finite)
+        scene = Backdrop(scale == "signed", ends.finite)
         tiles = np.stack([_mosaic(row.paint(level, scene), factor) for level in levels])
         factor = 1
-    board = Board(
+    board = ContactSheet(
         len(which),
         (tiles.shape[1] * factor, tiles.shape[2] * factor, tiles.shape[3]),
         columns=columns,
@@ -114,4 +114,4 @@ def _coloured(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _mosaic(slices: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """Lay the slices (n, h, w, c) of one kernel side by side, paper between them."""
     large = slices.repeat(factor, axis=1).repeat(factor, axis=2)
-    return large[0] if len(large) == 1 else grid.tile(list(large), gap=GAP, fill=PAPER)
+    return large[0] if len(large) == 1 else contact_sheet.tile(list(large), gap=GAP, fill=PAPER)

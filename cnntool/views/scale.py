@@ -1,4 +1,4 @@
-"""How numbers become brightness: the range policies of filters, and the scales of feature maps."""
+"""Scaling: how numbers become brightness, for filters' results and feature maps."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from cnntool.errors import UsageError
-from cnntool.views.palettes import MARK, TOP
+from cnntool.views.colormaps import MARK, TOP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -107,7 +107,7 @@ def showable(values: NDArray[Any], dimensions: int) -> NDArray[Any]:
         return values.astype(np.float32)
 
 
-class Limits(NamedTuple):
+class ScaleLimits(NamedTuple):
     """What becomes the darkest and the brightest level.
 
     Attributes
@@ -122,12 +122,12 @@ class Limits(NamedTuple):
     high: NDArray[np.float64]
     finite: bool
 
-    def of(self, which: slice | NDArray[np.intp]) -> Limits:
+    def of(self, which: slice | NDArray[np.intp]) -> ScaleLimits:
         """Return the limits of some of the maps."""
-        return Limits(self.low[which], self.high[which], self.finite)
+        return ScaleLimits(self.low[which], self.high[which], self.finite)
 
 
-def limits(maps: NDArray[Any], scale: Scale) -> Limits:
+def limits(maps: NDArray[Any], scale: Scale) -> ScaleLimits:
     """Find the limits of the maps of a layer.
 
     Parameters
@@ -147,7 +147,7 @@ def limits(maps: NDArray[Any], scale: Scale) -> Limits:
     if scale == "signed":
         high = np.maximum(np.abs(low), np.abs(high))
         high[~(high > 0)] = 1  # all zeros, or nothing finite
-        return Limits(-high, high, finite)
+        return ScaleLimits(-high, high, finite)
     if scale != "channel":
         ends = (np.fmin.reduce(low), np.fmax.reduce(high))
         if scale == "percentile":
@@ -159,7 +159,7 @@ def limits(maps: NDArray[Any], scale: Scale) -> Limits:
     noise = 4 * np.finfo(maps.dtype).eps if maps.dtype.kind == "f" else 0
     flat = high - low <= noise * np.maximum(np.abs(low), np.abs(high))
     high[flat] = low[flat]
-    return Limits(low, high, finite)
+    return ScaleLimits(low, high, finite)
 
 
 def _ends(maps: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64], bool]:
@@ -175,7 +175,7 @@ def _ends(maps: NDArray[Any]) -> tuple[NDArray[np.float64], NDArray[np.float64],
     return low, high, finite
 
 
-def to_levels(maps: NDArray[Any], limits: Limits) -> NDArray[np.uint8]:
+def to_levels(maps: NDArray[Any], limits: ScaleLimits) -> NDArray[np.uint8]:
     """Turn numbers into levels of a palette: 255 equal steps from the low to the high limit.
 
     Parameters

@@ -1,4 +1,4 @@
-"""A picture in the terminal: as characters everywhere, as pixels where the terminal says so."""
+"""Pictures in a terminal: as characters everywhere, as pixels where the terminal says so."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from cnntool.cli import console
 from cnntool.cli.main import run
 from cnntool.errors import CnntoolError, InputError, ModelError
 from cnntool.image.files import open_reader, read_image
-from cnntool.nets.graph import read_graph
+from cnntool.nets.file.graph import read_graph
 
 PIXELS = 1_000_000
 LINE = re.compile(r"cnntool: (error|hint|note|warning): .*")

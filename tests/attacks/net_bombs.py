@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from cnntool.nets.wire import chunk_field, number_field
+from cnntool.nets.file.wire import chunk_field, number_field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -12,7 +12,7 @@ import tifffile
 from PIL import Image, ImageOps
 
 if TYPE_CHECKING:
-    from cnntool.image.types import ImageInfo
+    from cnntool.image.source import ImageInfo
 
 
 def disagrees(body: bytes, pixels: np.ndarray, info: ImageInfo) -> str | None:

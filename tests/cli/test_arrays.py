@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 from cnntool.cli.arrays import read
-from cnntool.cli.options import Reading
+from cnntool.cli.options import ReadingOptions
 from cnntool.errors import InputError
 
 
 def test_pictures_are_read_as_they_are_and_computed_with_from_0_to_1(tmp_path):
     pixels = np.array([[0, 51, 255]], np.uint8)
     Image.fromarray(pixels).save(tmp_path / "p.png")
-    stack = read(tmp_path / "p.png", Reading())
+    stack = read(tmp_path / "p.png", ReadingOptions())
     assert stack.values.dtype == np.uint8
     np.testing.assert_array_equal(stack.values[:, :, 0], pixels)
     np.testing.assert_allclose(stack.maps(), [[[0, 0.2, 1]]], rtol=1e-15)
@@ -27,7 +27,7 @@ def test_pictures_are_read_as_they_are_and_computed_with_from_0_to_1(tmp_path):
 def test_numbers_stay_what_they_are(tmp_path):
     for dtype in (np.float32, np.float64):
         np.save(tmp_path / "m.npy", np.array([[1, 300.5]], dtype))
-        stack = read(tmp_path / "m.npy", Reading())
+        stack = read(tmp_path / "m.npy", ReadingOptions())
         assert stack.maps().tolist() == [[[1, 300.5]]]
         assert stack.values.dtype == dtype
         assert stack.values.shape == (1, 2, 1)
@@ -36,7 +36,7 @@ def test_numbers_stay_what_they_are(tmp_path):
 
 def test_stdin(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1,2;3,4")))
-    stack = read(Path("-"), Reading())
+    stack = read(Path("-"), ReadingOptions())
     assert stack.name == "<stdin>"
     assert stack.values[:, :, 0].tolist() == [[1, 2], [3, 4]]
 
@@ -55,7 +55,7 @@ def test_stdin(monkeypatch):
 def test_layouts(tmp_path, shape, layout, taken):
     array = np.arange(np.prod(shape), dtype=float).reshape(shape)
     np.save(tmp_path / "a.npy", array)
-    stack = read(tmp_path / "a.npy", Reading(layout))
+    stack = read(tmp_path / "a.npy", ReadingOptions(layout))
     assert stack.values.shape == stack.info.shape == taken
     first = array[1, 2] if array.ndim == 2 else array[:, 1, 2]
     expected = first if stack.info.layout != "hwc" else array[1, 2]
@@ -65,30 +65,30 @@ def test_layouts(tmp_path, shape, layout, taken):
 def test_a_guess_that_may_be_wrong_is_told(tmp_path, capsys):
     for shape, told in (((8, 4, 4), True), ((40, 40, 3), False), ((3, 4, 4), False)):
         np.save(tmp_path / "a.npy", np.zeros(shape))
-        read(tmp_path / "a.npy", Reading())
+        read(tmp_path / "a.npy", ReadingOptions())
         assert ("--layout chw takes it as" in capsys.readouterr().err) == told
 
 
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="one file is needed"):
-        read(tmp_path, Reading())
+        read(tmp_path, ReadingOptions())
     with pytest.raises(InputError, match="no such file"):
-        read(tmp_path / "none.png", Reading())
+        read(tmp_path / "none.png", ReadingOptions())
 
 
 def test_limits(tmp_path):
     (tmp_path / "m.csv").write_text("1,nan")
     with pytest.raises(InputError, match="NaN at row 0, column 1"):
-        read(tmp_path / "m.csv", Reading())
-    assert np.isnan(read(tmp_path / "m.csv", Reading(allow_nan=True)).values).sum() == 1
+        read(tmp_path / "m.csv", ReadingOptions())
+    assert np.isnan(read(tmp_path / "m.csv", ReadingOptions(allow_nan=True)).values).sum() == 1
     with pytest.raises(InputError, match="over the limit"):
-        read(tmp_path / "m.csv", Reading(allow_nan=True, max_pixels=1))
+        read(tmp_path / "m.csv", ReadingOptions(allow_nan=True, max_pixels=1))
 
 
 @pytest.mark.parametrize("verb", ["conv", "pool", "unpool", "deconv", "resize"])
 def test_help_loads_click_alone(verb):
     code = (
-        f"import sys, importlib; verb = importlib.import_module('cnntool.cli.{verb}');"
+        f"import sys, importlib; verb = importlib.import_module('cnntool.cli.commands.{verb}');"
         " verb.command.get_help(verb.command.make_context('x', [], resilient_parsing=True));"
         " print({name.partition('.')[0] for name in sys.modules})"
     )

@@ -7,7 +7,7 @@ import click
 import pytest
 
 from cnntool.cli import config
-from cnntool.cli.opening import model_option
+from cnntool.cli.network_options import model_option
 from cnntool.errors import UsageError
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -189,7 +189,7 @@ def test_without_a_file_nothing_is_imported(write):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not {"tomllib", "platformdirs", "numpy", "cnntool.nets.table"} & loaded
+    assert not {"tomllib", "platformdirs", "numpy", "cnntool.nets.models.strict_toml"} & loaded
 
 
 # Replacing files, decided once and for all

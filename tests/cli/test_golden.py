@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from cnntool.cli.main import run
-from cnntool.filters.spec import entries
+from cnntool.filters.parse import entries
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NAMES = [entry.name for entry in entries()]

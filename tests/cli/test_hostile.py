@@ -182,7 +182,7 @@ def test_warnings_of_libraries_are_not_for_users(cnntool, monkeypatch, tmp_path)
 
 
 def test_warnings_reach_whoever_calls_the_command_line_in_process(monkeypatch):
-    from cnntool.cli import kernels
+    from cnntool.cli.commands import kernels
 
     monkeypatch.setattr(kernels.list_, "callback", lambda **_: warnings.warn("look", stacklevel=1))
     with pytest.warns(UserWarning, match="look"):
@@ -206,12 +206,12 @@ def test_a_locale_of_few_letters(capfdbinary, monkeypatch):
     ],
 )
 def test_a_machine_at_its_limits(here, picture, monkeypatch, error, line):
-    from cnntool.cli import reading
+    from cnntool.cli import inputs
 
     def broken(*_, **__):
         raise error
 
-    monkeypatch.setattr(reading, "open_reader", broken)
+    monkeypatch.setattr(inputs, "open_reader", broken)
     done = here("filter", "-k", "box", "picture.png", code=1)
     assert complains(done).startswith(f"cnntool: error: {line}")
     assert "hint" in done.err

@@ -215,7 +215,7 @@ def test_adding_a_network_is_undone_whole(tmp_path, link):
     script = (
         "import os, signal, sys\n"
         "from cnntool import __main__\n"
-        "from cnntool.nets import store\n"
+        "from cnntool.nets.models import store\n"
         "store.read_manifest = lambda path: os.kill(os.getpid(), signal.SIGTERM)\n"
         "__main__.main()\n"
     )

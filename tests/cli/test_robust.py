@@ -411,12 +411,12 @@ def test_a_pipe_that_brings_nothing(fails):
 
 
 def test_the_unexpected_is_one_line_and_debug_shows_more(monkeypatch, capsys, picture):
-    from cnntool.cli import reading
+    from cnntool.cli import inputs
 
     def broken(*_, **__):
         raise ZeroDivisionError("what\nnow")
 
-    monkeypatch.setattr(reading, "open_reader", broken)
+    monkeypatch.setattr(inputs, "open_reader", broken)
     monkeypatch.chdir(picture.parent)
     assert run_here(["filter", "-k", "box", "picture.png"]) == 1
     lines = capsys.readouterr().err.splitlines()
@@ -434,7 +434,7 @@ def test_notes_are_said_unless_quiet(cnntool, tmp_path):
     assert quiet.err == ""
 
 
-@pytest.mark.parametrize("place", ["cnntool.filters.spec.parse", "cnntool.api.filtering.write"])
+@pytest.mark.parametrize("place", ["cnntool.filters.parse.parse", "cnntool.api.filtering.write"])
 def test_too_little_memory_is_one_line(here, picture, monkeypatch, place):
     def greedy(*_, **__):
         raise MemoryError

@@ -12,8 +12,8 @@ import pytest
 from verdicts import judge
 
 from cnntool.errors import ModelError
-from cnntool.nets.graph import read_graph
-from cnntool.nets.layers import Layers
+from cnntool.nets.file.graph import read_graph
+from cnntool.nets.layers.lookup import Layers
 
 FIXTURES = Path(__file__).with_name("fixtures")
 RECORDS = sorted(FIXTURES.glob("*.json"))

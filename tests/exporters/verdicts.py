@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.errors import ModelError
-from cnntool.nets.graph import read_graph
-from cnntool.nets.layers import Layers
+from cnntool.nets.file.graph import read_graph
+from cnntool.nets.layers.lookup import Layers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

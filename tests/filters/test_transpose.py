@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
-from cnntool.filters.convolve import convolve
-from cnntool.filters.kernel import Filter, Kernel
-from cnntool.filters.spec import parse
+from cnntool.filters.conv.executor import convolve
+from cnntool.filters.kernels.kernel import Filter, Kernel
+from cnntool.filters.parse import parse
 from cnntool.filters.transpose import linear_kernel, transpose_convolve
 from cnntool.shapes.windows import Window
 

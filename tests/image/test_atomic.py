@@ -19,7 +19,7 @@ from specimens import picture
 from cnntool.errors import OutputError
 from cnntool.image.atomic import Output
 from cnntool.image.files import FORMATS, open_reader, open_writer, read_image, write_image
-from cnntool.image.types import ImageInfo
+from cnntool.image.source import ImageInfo
 
 INFO = ImageInfo(13, 9)
 PIXELS = picture(1)
@@ -240,7 +240,7 @@ def test_the_device_of_standard_output(tmp_path):
     code = """
 import numpy as np
 from cnntool.image.files import write_image
-from cnntool.image.types import ImageInfo
+from cnntool.image.source import ImageInfo
 write_image("/dev/stdout", np.zeros((2, 2, 1), np.uint8), ImageInfo(2, 2), name="x", format="png")
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
@@ -275,7 +275,7 @@ def test_ctrl_c_in_earnest(tmp_path):
 import sys, time
 import numpy as np
 from cnntool.image.files import open_writer
-from cnntool.image.types import ImageInfo
+from cnntool.image.source import ImageInfo
 with open_writer(sys.argv[1], ImageInfo(10, 10), name="x", overwrite=True) as writer:
     writer.write(np.zeros((5, 10, 1), np.uint8))
     print("ready", flush=True)

@@ -17,7 +17,7 @@ from cnntool.image.convert import (
     stretch,
     to_linear,
 )
-from cnntool.image.types import PEAKS
+from cnntool.image.source import PEAKS
 
 UNIT = st.floats(0, 1, width=32)
 

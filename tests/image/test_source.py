@@ -13,10 +13,9 @@ import pytest
 from specimens import every, npy, picture
 
 from cnntool.errors import InputError
+from cnntool.image.codecs.codec import Reader
 from cnntool.image.files import open_reader, read_image
-from cnntool.image.reader import Reader
-from cnntool.image.source import Source
-from cnntool.image.types import ImageInfo
+from cnntool.image.source import ImageInfo, Source
 
 SPECIMENS = every()
 

@@ -31,9 +31,9 @@ import recipe  # noqa: E402
 import train  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from cnntool.nets.evaluate import Tally  # noqa: E402
-from cnntool.nets.labels import REST  # noqa: E402
-from cnntool.nets.manifest import read_manifest  # noqa: E402
+from cnntool.nets.inference.evaluate import Tally  # noqa: E402
+from cnntool.nets.models.labels import REST  # noqa: E402
+from cnntool.nets.models.manifest import read_manifest  # noqa: E402
 
 WIDTHS = (2, 3, 4, 5, 6)
 

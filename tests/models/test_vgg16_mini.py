@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntool.nets.labels import REST
+from cnntool.nets.models.labels import REST
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "models"

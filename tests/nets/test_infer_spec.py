@@ -7,12 +7,12 @@ import pytest
 from onnx import TensorProto, helper
 from small import colours, map_net, picture_net, save
 
-from cnntool.cli import opening
+from cnntool.cli import network_options
 from cnntool.errors import ModelError, UsageError
-from cnntool.nets.graph import read_graph
-from cnntool.nets.infer_spec import infer_spec, overridden
-from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides
-from cnntool.nets.spec import InputSpec
+from cnntool.nets.file.graph import read_graph
+from cnntool.nets.inference.infer_spec import infer_spec, overridden
+from cnntool.nets.inference.presets import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides
+from cnntool.nets.models.spec import InputSpec
 
 
 def plan_of(path, spec=None, **overrides):
@@ -151,13 +151,13 @@ class _Manifest:
     labels = None
 
     def __init__(self, entry):
-        from cnntool.nets.spec import OutputSpec
+        from cnntool.nets.models.spec import OutputSpec
 
         self.input, self.output = entry, OutputSpec("output", "image")
 
 
 def test_the_words_of_the_command_line_are_the_recipes():
-    assert tuple(RECIPES) == opening.RECIPES
+    assert tuple(RECIPES) == network_options.RECIPES
 
 
 def test_wishes():

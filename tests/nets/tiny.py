@@ -10,7 +10,7 @@ import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-from cnntool.nets.graph import TensorInfo, read_graph
+from cnntool.nets.file.graph import TensorInfo, read_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import GraphProto, NodeProto
 
-    from cnntool.nets.graph import Graph
+    from cnntool.nets.file.graph import Graph
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"

@@ -3,8 +3,8 @@ import pytest
 
 from cnntool.errors import UsageError
 from cnntool.views import styles
-from cnntool.views.overlay import blend
-from cnntool.views.palettes import MARK, MARK_COLOUR, TOP, palette
+from cnntool.views.colormaps import MARK, MARK_COLOUR, TOP, palette
+from cnntool.views.styles import blend
 
 GREY = np.full((6, 8, 3), 100, np.uint8)
 
@@ -58,4 +58,4 @@ def test_every_sum_stays_in_its_byte():
 
 def test_without_a_photo():
     with pytest.raises(UsageError, match="needs the photo"):
-        styles.overlay(np.zeros((1, 1, 1), np.uint8), styles.Scene())
+        styles.overlay(np.zeros((1, 1, 1), np.uint8), styles.Backdrop())

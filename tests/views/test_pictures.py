@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from cnntool.errors import UsageError
-from cnntool.views import drawing, matrix_picture, response_picture
-from cnntool.views.matrix_picture import Drawn
+from cnntool.views import frequency_response, text
+from cnntool.views import matrix as matrix_picture
+from cnntool.views.matrix import Drawn
 
 
 def middles(picture, matrix, left, top, cell):
@@ -51,7 +52,7 @@ def test_a_legend_stands_beside():
 def test_long_words_widen_the_picture():
     words = "a title that is much wider than its matrix of one entry"
     picture = matrix_picture.picture(np.ones((1, 1)), Drawn(words, "", (1, 1)))
-    assert picture.width >= drawing.width_of(words, 17)
+    assert picture.width >= text.width_of(words, 17)
 
 
 def test_what_is_too_large_to_draw():
@@ -64,24 +65,24 @@ def test_a_matrix_of_zeros():
 
 
 def test_responses_share_one_scale():
-    side = response_picture.SIDE
+    side = frequency_response.SIDE
     low, high = np.full((side, side), 1.0), np.full((side, side), 4.0)
-    picture = np.asarray(response_picture.picture([("low", low), ("high", high)]))
+    picture = np.asarray(frequency_response.picture([("low", low), ("high", high)]))
     width = picture.shape[1] // 2
-    middle = response_picture.HEAD + side // 2, response_picture.LEFT + side // 2
-    top = response_picture.HEAD, response_picture.LEFT + side + response_picture.BAR_GAP + 2
+    middle = frequency_response.HEAD + side // 2, frequency_response.LEFT + side // 2
+    top = frequency_response.HEAD, frequency_response.LEFT + side + frequency_response.BAR_GAP + 2
     assert (picture[middle[0], middle[1] + width] == picture[top]).all()
-    quarter = response_picture.HEAD + round(0.75 * (side - 1))
+    quarter = frequency_response.HEAD + round(0.75 * (side - 1))
     assert (picture[middle] == picture[quarter, top[1]]).all()
 
 
 def test_a_response_of_nothing_is_drawn():
-    nothing = np.zeros((response_picture.SIDE,) * 2)
-    assert response_picture.picture([("zeros, \x1b and é", nothing)])
+    nothing = np.zeros((frequency_response.SIDE,) * 2)
+    assert frequency_response.picture([("zeros, \x1b and é", nothing)])
 
 
 def test_text_that_fits():
-    assert drawing.fitting_size(["0"], 40, 16) == 16
-    assert 9 <= drawing.fitting_size(["123456"], 40, 16) < 16
-    assert drawing.fitting_size(["0.123456789"], 40, 16) == 0
-    assert drawing.fitting_size([], 40, 16) == 16
+    assert text.fitting_size(["0"], 40, 16) == 16
+    assert 9 <= text.fitting_size(["123456"], 40, 16) < 16
+    assert text.fitting_size(["0.123456789"], 40, 16) == 0
+    assert text.fitting_size([], 40, 16) == 16

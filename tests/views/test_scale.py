@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 
 from cnntool.errors import UsageError
 from cnntool.views import scale
-from cnntool.views.palettes import MARK, TOP
+from cnntool.views.colormaps import MARK, TOP
 
 
 @pytest.mark.parametrize(

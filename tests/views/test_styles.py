@@ -3,8 +3,8 @@ import pytest
 
 from cnntool.errors import UsageError
 from cnntool.views import styles
-from cnntool.views.palettes import palette
-from cnntool.views.styles import Scene
+from cnntool.views.colormaps import palette
+from cnntool.views.styles import Backdrop
 
 ALL = np.arange(256, dtype=np.uint8)[None, None]
 
@@ -32,12 +32,12 @@ def test_an_unknown_name():
 
 @pytest.mark.parametrize("name", ["viridis", "magma", "diverging"])
 def test_colours_come_from_the_palette(name):
-    assert (styles.find(name).paint(ALL, Scene())[0, 0] == palette(name)).all()
-    assert styles.find(name).channels(Scene()) == 3
+    assert (styles.find(name).paint(ALL, Backdrop())[0, 0] == palette(name)).all()
+    assert styles.find(name).channels(Backdrop()) == 3
 
 
 def test_grey_has_one_channel_where_all_is_finite():
-    fast = styles.gray(ALL[..., :255], Scene(finite=True))
+    fast = styles.gray(ALL[..., :255], Backdrop(finite=True))
     assert fast.shape == (1, 1, 255, 1)
     assert (fast[0, 0, :, 0] == palette("gray")[:255, 0]).all()
-    assert (styles.gray(ALL, Scene(finite=False))[0, 0] == palette("gray")).all()
+    assert (styles.gray(ALL, Backdrop(finite=False))[0, 0] == palette("gray")).all()

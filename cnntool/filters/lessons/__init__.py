@@ -1,1 +1,1 @@
-"""What lessons on convolutions are made of: chains of layers computed by hand."""
+"""What a lecture writes on the board: im2col, traces, chains of layers."""

@@ -295,7 +295,7 @@ class Cost(NamedTuple):
         return self.weights + self.biases
 
 
-class Row(NamedTuple):
+class ChainRow(NamedTuple):
     """One layer of a chain.
 
     Parameters
@@ -339,7 +339,7 @@ class Row(NamedTuple):
 class Chain(NamedTuple):
     """A chain, computed: the input's row and one for each layer, and what is worth telling."""
 
-    rows: list[Row]
+    rows: list[ChainRow]
     notes: list[str]
 
     @property
@@ -383,7 +383,7 @@ def walk(shape: Shape, layers: Sequence[Layer]) -> Chain:
         channels, shapes that cannot be joined, a name that is not there.
     """
     fields = Fields() if len(shape) == 3 else None
-    known = {"input": Row("input", "input", times(shape), (), shape, Cost(), fields, None)}
+    known = {"input": ChainRow("input", "input", times(shape), (), shape, Cost(), fields, None)}
     notes: list[str] = []
     used: set[str] = set()
     last = known["input"]
@@ -410,7 +410,7 @@ def walk(shape: Shape, layers: Sequence[Layer]) -> Chain:
     return Chain(list(known.values()), notes)
 
 
-def _named(name: str, known: dict[str, Row]) -> Row:
+def _named(name: str, known: dict[str, ChainRow]) -> ChainRow:
     if name not in known:
         raise UsageError(
             f"no layer before it is called {name!r}", hint="there are " + ", ".join(known)
@@ -418,10 +418,10 @@ def _named(name: str, known: dict[str, Row]) -> Row:
     return known[name]
 
 
-def _row(layer: Layer, inputs: list[Row]) -> Row:
+def _row(layer: Layer, inputs: list[ChainRow]) -> ChainRow:
     shapes = tuple(row.shape for row in inputs)
     window = _window(layer, shapes[0]) if layer.kind in _SLIDING else None
-    return Row(
+    return ChainRow(
         layer.name,
         layer.kind,
         layer.text,
@@ -508,7 +508,7 @@ def _cost(layer: Layer, before: Shape, after: Shape) -> Cost:
     return Cost(prod(each) * maps, maps * layer.bias, formula, count)
 
 
-def _fields(layer: Layer, inputs: list[Row], window: Window | None) -> Fields | None:
+def _fields(layer: Layer, inputs: list[ChainRow], window: Window | None) -> Fields | None:
     """Return what of the input an output sees."""
     found, shape = inputs[0].fields, inputs[0].shape
     for other in inputs[1:]:

@@ -1,0 +1,1 @@
+"""One module for each verb: it parses, calls the library and prints."""

@@ -1,0 +1,173 @@
+"""``cnntool activations``: what every layer of a network makes of a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.api.sources import STDIO, expand
+from cnntool.cli import options, param_types
+from cnntool.cli.drawing_options import drawing
+from cnntool.cli.inputs import Reading, inputs_or_sample, is_several, reading
+from cnntool.cli.network_options import (
+    begin,
+    hold_time,
+    labels,
+    model_option,
+    opened,
+    preprocessing,
+    running,
+)
+from cnntool.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnntool.cli.drawing_options import Drawing
+    from cnntool.cli.layer_files import Purpose
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.runtime.session import SessionSettings
+
+
+@click.command("activations")
+@options.inputs
+@model_option
+@click.option(
+    "-l",
+    "--layer",
+    "queries",
+    multiple=True,
+    metavar="NAME",
+    help="A layer: its name, conv:9, '#42' or a pattern such as 'block4_*'; may be repeated."
+    " 'cnntool layers' lists the names.",
+)
+@click.option(
+    "--at",
+    type=click.Choice(["post", "pre"]),
+    default="post",
+    show_default=True,
+    help="A layer's result after the norm and activation that follow it, or before.",
+)
+@click.option("--all", "everything", is_flag=True, help="Look at every layer.")
+@drawing()
+@click.option(
+    "--raw",
+    type=click.Choice(["npz", "npy"]),
+    help="Write the numbers instead of pictures: float32, maps x rows x columns.",
+)
+@click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
+@click.option("--show", is_flag=True, help="Draw in the terminal.")
+@click.option(
+    "--report",
+    type=param_types.FILE,
+    metavar="FILE",
+    help="Write one HTML page that holds everything.",
+)
+@click.option("--average", is_flag=True, help="Average each layer over all inputs.")
+@click.option(
+    "--top-patches",
+    is_flag=True,
+    help="Show for each map what excites it most in all inputs, cut by receptive field.",
+)
+@options.output
+@preprocessing(labels)
+@reading
+@options.json_lines
+@running
+@options.talk
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    recursive: bool,
+    model: str,
+    queries: tuple[str, ...],
+    at: str,
+    everything: bool,
+    overrides: Overrides,
+    reading: Reading,
+    settings: SessionSettings,
+    **purpose: Any,
+) -> int:
+    """Show what every layer of a network makes of a picture.
+
+    INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in;
+    without any the sample photo is taken. A layer's maps become the tiles of one PNG. That of one
+    layer is called INPUT.LAYER.png, those of several are INPUT.activations/NN-LAYER.png; --output
+    names another file or folder. Without --layer, every layer is shown that has a name by its
+    place in the network (block1_conv1, block1_pool, fc1...).
+
+    The table says of each layer its smallest and largest value, mean, deviation, the share of
+    zeros, and how many maps are zero everywhere. Lines in a pipe hold the input, the layer, the
+    tensor, its shape, minimum, maximum, mean, deviation, share of zeros, dead maps, how many values
+    are NaN and infinite, and the file.
+    """
+    paths = inputs_or_sample(inputs)
+    several = is_several(paths)
+    wanted = _check(paths, several=several, **purpose)
+    from cnntool.api.activations import choose_layers
+    from cnntool.cli.layer_output import Work
+
+    with opened(model, overrides, settings) as (network, plan):
+        with hold_time(settings.timeout, model):
+            layers = network.read_layers()
+        chosen = choose_layers(layers, queries, network.note, everything=everything, at=at)
+        work = Work(network, chosen, wanted, several=several)
+        begin(network, plan)
+        items = expand(paths, recursive=recursive, results=work.folder, matrices=False)
+        return work.run(items, reading)
+
+
+def _check(
+    paths: Sequence[Path],
+    *,
+    several: bool,
+    drawing: Drawing,
+    output: str | None,
+    overwrite: bool,
+    raw: str | None,
+    stats_only: bool,
+    show: bool,
+    report: Path | None,
+    average: bool,
+    top_patches: bool,
+    as_json: bool,
+) -> Purpose:
+    """Refuse what cannot be had together, and collect the rest."""
+    from cnntool.cli.layer_files import Purpose, raw_format
+
+    raw = raw_format(raw, output)
+    for flag, given in (("--average", average), ("--top-patches", top_patches)):
+        if given and not several:
+            raise UsageError(f"{flag} wants several pictures", hint="give a folder")
+    if top_patches and Path(STDIO) in paths:
+        raise UsageError("--top-patches reads pictures twice, and stdin can be read only once")
+    for first, second, both in (
+        ("--raw", "--stats-only", raw and stats_only),
+        ("--raw", "--top-patches", raw and top_patches),
+        ("--report", "--stats-only", report and stats_only),
+        ("--show", "--top-patches", show and top_patches),
+        ("--average", "--top-patches", average and top_patches),
+    ):
+        if both:
+            raise UsageError(f"{first} and {second} exclude each other")
+    if stats_only and output:
+        raise UsageError("--stats-only writes nothing, and --output was given")
+    if report and several:
+        raise UsageError("a report is about one picture")
+    if drawing.needs_photo and average:
+        raise UsageError("an average has no photo to lie on", source="--style overlay")
+    quiet = stats_only or show or report
+    return Purpose(
+        drawing=drawing,
+        output=output,
+        overwrite=overwrite,
+        raw=raw,
+        writes=not stats_only and bool(output or raw or not quiet),
+        show=show,
+        report=report,
+        average=average,
+        patches=top_patches,
+        as_json=as_json,
+    )

@@ -1,0 +1,206 @@
+"""``cnntool classify``: what is in a picture, says a network."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.api.sources import expand
+from cnntool.cli import console, options
+from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
+from cnntool.cli.network_options import (
+    begin,
+    facts_of,
+    labels,
+    model_option,
+    opened,
+    output_name,
+    preprocessing,
+    running,
+    say_where,
+)
+from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
+from cnntool.errors import ModelError, UsageError
+from cnntool.nets.models.folders import BUILT_IN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cnntool.cli.inputs import Loaded
+    from cnntool.nets.inference.classify import Prediction, Scores
+    from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.network import Network
+    from cnntool.nets.runtime.session import SessionSettings
+
+FORMATS = ("table", "tsv", "csv", "json", "jsonl")
+SURE = 0.5
+"""Probability up to which an answer of the built-in network is followed by advice."""
+
+
+@click.command("classify")
+@options.inputs
+@model_option
+@click.option(
+    "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name."
+)
+@preprocessing(output_name, labels)
+@options.batch
+@reading
+@click.option(
+    "--format",
+    "format_name",
+    type=click.Choice(FORMATS),
+    help="[default: table on a terminal, tsv in a pipe]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Short for --format jsonl.")
+@running
+@options.talk
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    recursive: bool,
+    model: str,
+    top: int,
+    batch: int,
+    reading: Reading,
+    format_name: str | None,
+    as_json: bool,
+    overrides: Overrides,
+    settings: SessionSettings,
+) -> int:
+    """Say what is in pictures.
+
+    INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in.
+    The built-in network knows 52 everyday things and says 'something else' of the rest; 'cnntool
+    models' lists others.
+
+    Tab-separated lines hold the input, the rank, the probability, the label, the class's index and
+    its WordNet id.
+    """
+    if as_json and format_name not in {None, "jsonl"}:
+        raise UsageError(f"--json and --format {format_name} contradict each other")
+    paths = inputs_or_stdin(inputs)
+    form = format_name or form_of(as_json=as_json)
+    from cnntool.nets.models.spec import CLASSES
+
+    with opened(model, overrides, settings, CLASSES) as (network, plan):
+        begin(network, plan)
+        from cnntool.nets.inference.preprocess import prepare
+
+        pictures = Pictures(
+            expand(paths, recursive=recursive, matrices=False),
+            partial(prepare, spec=plan.input),
+            reading,
+        )
+        found = answers(network, plan, pictures, batch=batch, many=is_several(paths))
+        _write(network, plan, found, form, top)
+        return pictures.code
+
+
+def _advise(network: Network, best: Prediction) -> None:
+    """Say on a terminal what else there is, where the built-in network does not know a picture."""
+    if network.found.name != BUILT_IN or not sys.stderr.isatty():
+        return
+    from cnntool.nets.models.labels import REST
+
+    if best.label == REST or not best.probability > SURE:
+        console.note(
+            f"'cnntool models info {BUILT_IN}' lists the classes that it knows,"
+            " 'cnntool models pull mobilenetv2' (14 MB) gets a network of 1,000"
+        )
+
+
+def answers(
+    network: Network, plan: InferredSpec, pictures: Pictures, *, batch: int, many: bool
+) -> Iterator[tuple[Loaded, Scores]]:
+    """Ask the network about every picture, and show how many are done.
+
+    A picture whose scores cannot be ranked is reported as one that cannot be read is.
+    """
+    from cnntool.nets.inference.classify import check
+
+    tensors = ((loaded._replace(made=None), loaded.made) for loaded in pictures)
+    scores = network.scores(plan, tensors, batch=batch, many=many)
+    with console.Progress("classifying") as progress:
+        for loaded, one in progress.track(scores, of=pictures):
+            say_where(network)
+            try:
+                check(one, plan)
+            except ModelError as error:
+                pictures.fail(error, of=loaded.item.name)
+            else:
+                yield loaded, one
+
+
+def _write(
+    network: Network,
+    plan: InferredSpec,
+    found: Iterator[tuple[Loaded, Scores]],
+    form: str,
+    count: int,
+) -> None:
+    from cnntool.nets.inference.classify import top
+
+    if form == "csv":
+        console.result("input,rank,probability,label,index,wordnet")
+    first = True
+    for loaded, scores in found:
+        best = top(scores, plan, count)
+        if form in {"json", "jsonl"}:
+            text = json_text({**_read(loaded), **facts_of(network, plan), **_answer(scores, best)})
+            console.result(text if form == "jsonl" else ("[" if first else ",") + text)
+        elif form == "table":
+            console.result(_table(loaded.item.name, best, first=first))
+        elif form == "csv":
+            console.result(csv_text(_lines(loaded.item.name, best)))
+        else:
+            emit((), _lines(loaded.item.name, best), "tsv")
+        _advise(network, best[0])
+        first = False
+    if form == "json":
+        console.result("[]" if first else "]")
+
+
+def _read(loaded: Loaded) -> dict[str, Any]:
+    info = loaded.info
+    read = {"format": info.format, "height": info.height, "width": info.width}
+    return {"input": loaded.item.name, "read": read}
+
+
+def _answer(scores: Scores, best: list[Prediction]) -> dict[str, Any]:
+    return {
+        "predictions": [
+            {
+                "rank": rank,
+                "index": one.index,
+                "wordnet": one.wordnet or None,
+                "label": one.label,
+                "probability": one.probability,
+                "logit": one.logit,
+            }
+            for rank, one in enumerate(best, 1)
+        ],
+        "milliseconds": scores.seconds * 1e3,
+    }
+
+
+def _table(name: str, best: list[Prediction], *, first: bool) -> str:
+    """Lay out one picture's classes for people, with bars."""
+    lines = [] if first else [""]
+    lines.append(flat(name))
+    for one in best:
+        bar = "█" * round(one.probability * 20) if one.probability == one.probability else ""
+        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {flat(one.label)}")
+    return "\n".join(lines)
+
+
+def _lines(name: str, best: list[Prediction]) -> list[list[str]]:
+    return [
+        [name, str(rank), f"{one.probability:.6g}", one.label, str(one.index), one.wordnet]
+        for rank, one in enumerate(best, 1)
+    ]

@@ -1,0 +1,205 @@
+"""``cnntool evaluate``: how often a network is right."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from cnntool.cli import console, options, param_types
+from cnntool.cli.inputs import Pictures, Reading, reading
+from cnntool.cli.network_options import (
+    begin,
+    facts_of,
+    labels,
+    model_option,
+    opened,
+    output_name,
+    preprocessing,
+    running,
+)
+from cnntool.cli.output import Column, csv_text, emit, emit_record, form_of
+from cnntool.errors import FigureError, InputError, ModelError, UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cnntool.api.evaluation import Evaluation
+    from cnntool.cli.output import Form
+    from cnntool.nets.inference.evaluate import Share
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.runtime.session import SessionSettings
+
+
+COLUMNS = (
+    Column("class", gives="wrap"),
+    *(
+        Column(name, right=True)
+        for name in ("pictures", "top-1", "top-5", "top-1 error", "top-5 error")
+    ),
+)
+
+
+@click.command("evaluate")
+@click.argument("photos", metavar="DIR|CSV", type=param_types.FILE)
+@model_option
+@click.option(
+    "--min-top1", type=param_types.SHARE, help="Exit with 7 if the top-1 accuracy is lower."
+)
+@click.option(
+    "--confusion",
+    type=param_types.FILE,
+    metavar="FILE",
+    help="Write what was taken for what: a table (.csv) or a picture (.png).",
+)
+@options.overwrite
+@preprocessing(output_name, labels)
+@options.batch
+@reading
+@options.json_lines
+@running
+@options.talk
+def command(
+    *,
+    photos: Path,
+    model: str,
+    min_top1: float | None,
+    confusion: Path | None,
+    overwrite: bool,
+    batch: int,
+    reading: Reading,
+    as_json: bool,
+    overrides: Overrides,
+    settings: SessionSettings,
+) -> int:
+    """Measure how often a network is right.
+
+    DIR has a folder for each class, named by its label, its index or its WordNet id; the folder
+    'other' is the class 'something else', where a network has it. CSV has a picture and its class
+    in each line; paths are relative to the file.
+    """
+    from cnntool.api.evaluation import evaluate, read_truths
+    from cnntool.cli.commands.classify import answers
+    from cnntool.nets.inference.preprocess import prepare
+    from cnntool.nets.models.spec import CLASSES
+
+    with (
+        _Confusion(confusion, overwrite=overwrite) as matrix,
+        opened(model, overrides, settings, CLASSES) as (network, plan),
+    ):
+        begin(network, plan)
+        truths = read_truths(photos, plan)
+        pictures = Pictures(truths, partial(prepare, spec=plan.input), reading)
+        found = evaluate(
+            plan,
+            truths,
+            (
+                (loaded.item, scores)
+                for loaded, scores in answers(network, plan, pictures, batch=batch, many=True)
+            ),
+            str(photos),
+        )
+        if found is None:
+            if pictures.code > 1:  # there was but one, and what is wrong with it was said
+                return pictures.code
+            if pictures.last == ModelError.exit_code:
+                raise ModelError(f"it has no scores for any picture of {photos}", source=model)
+            raise InputError("no picture could be read", source=str(photos))
+        form = form_of(as_json=as_json)
+        if form == "jsonl":
+            emit_record(_record(found, facts_of(network, plan)))
+        else:
+            _print(found, form)
+        matrix.write(found)
+        top1 = found.total.accuracy1
+        if min_top1 is not None and top1 < min_top1:
+            raise FigureError(f"top-1 accuracy is {top1:.2%}, and {min_top1:.2%} was demanded")
+        return pictures.code
+
+
+def _record(found: Evaluation, facts: dict[str, Any]) -> dict[str, Any]:
+    mean1, mean5 = found.class_mean
+    return {
+        **facts,
+        **_facts(found.total),
+        "class_mean": {"top1": mean1, "top5": mean5},
+        "rest": found.rest and found.rest._asdict(),
+        "classes": [{"label": label, **_facts(share)} for label, share in found.classes],
+    }
+
+
+def _print(evaluation: Evaluation, form: Form) -> None:
+    """Print a line for each class, for their mean and for all pictures."""
+    from cnntool.nets.models.labels import REST
+
+    counted = sum(label != REST for label, _ in evaluation.classes)
+    shares = [
+        (label, one.pictures, one.accuracy1, one.accuracy5)
+        for label, one in (*evaluation.classes, ("all", evaluation.total))
+    ]
+    shares.insert(-1, ("mean over classes", counted, *evaluation.class_mean))
+    written = "{:.2%}".format if form == "table" else "{:.6g}".format
+    rows = [
+        [label, str(count), *map(written, (top1, top5, 1 - top1, 1 - top5))]
+        for label, count, top1, top5 in shares
+    ]
+    if evaluation.rest and form != "table":
+        names = ("found", "mistaken", "ROC area")
+        rest = zip(names, map(written, evaluation.rest), strict=True)
+        rows = [*([f"{REST}, {name}", "", share, "", "", ""] for name, share in rest), *rows]
+    emit(COLUMNS, rows, form, totals=2)
+    if evaluation.rest and form == "table":
+        found, mistaken, area = evaluation.rest
+        console.result(
+            f"{REST}: {found:.2%} of its pictures found, {mistaken:.2%} of the others called so,"
+            f" area under the ROC curve {area:.3f}"
+        )
+
+
+def _facts(share: Share) -> dict[str, Any]:
+    return {
+        "pictures": share.pictures,
+        "top1": share.accuracy1,
+        "top5": share.accuracy5,
+        "top1_error": 1 - share.accuracy1,
+        "top5_error": 1 - share.accuracy5,
+    }
+
+
+class _Confusion:
+    """The file of the confusion matrix, if one is wanted; begun before the long work.
+
+    A context manager: leaving it without `write` leaves nothing behind.
+    """
+
+    def __init__(self, path: Path | None, *, overwrite: bool) -> None:
+        from cnntool.image.atomic import Output
+
+        self._suffix = path.suffix.lower() if path else ""
+        if path and self._suffix not in {".csv", ".png"}:
+            raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
+        self._output = Output(path, name=str(path), overwrite=overwrite) if path else None
+
+    def write(self, found: Evaluation) -> None:
+        """Write and complete it."""
+        if self._output is None:
+            return
+        labels = list(found.labels)
+        if self._suffix == ".csv":
+            counts = zip(labels, found.confusion.tolist(), strict=True)
+            rows = [["true \\ answered", *labels], *([label, *row] for label, row in counts)]
+            data = f"{csv_text(rows)}\n".encode(errors="backslashreplace")
+        else:
+            from cnntool.views.confusion_matrix import draw
+
+            data = draw(found.confusion, labels)
+        self._output.write(data)
+        self._output.commit()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._output is not None:
+            self._output.discard()

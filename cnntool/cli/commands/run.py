@@ -1,0 +1,158 @@
+"""``cnntool run``: networks that make pictures of pictures."""
+
+from __future__ import annotations
+
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from cnntool.api.sources import expand
+from cnntool.cli import console, options
+from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
+from cnntool.cli.network_options import (
+    begin,
+    facts_of,
+    labels,
+    model_option,
+    opened,
+    output_name,
+    preprocessing,
+    running,
+    say_where,
+    white,
+)
+from cnntool.cli.output import emit_record
+from cnntool.errors import CnntoolError, ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cnntool.cli.inputs import Loaded
+    from cnntool.nets.inference.image_output import Painting
+    from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.network import Network
+    from cnntool.nets.runtime.session import SessionSettings
+
+
+@click.command("run")
+@options.inputs
+@model_option
+@options.output
+@options.format_name
+@click.option("--native", is_flag=True, help="Keep the size at which the network works.")
+@preprocessing(white, output_name, labels)
+@reading
+@options.json_lines
+@running
+@options.talk
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    recursive: bool,
+    model: str,
+    output: str | None,
+    overwrite: bool,
+    format_name: str | None,
+    native: bool,
+    reading: Reading,
+    as_json: bool,
+    overrides: Overrides,
+    settings: SessionSettings,
+) -> int:
+    """Make pictures of pictures, by a network.
+
+    The network may transfer a style, enlarge, remove noise or tell the parts of a scene apart:
+    a map of classes is painted in their colours. INPUT is a file, a folder, or '-' for stdin. A
+    result without --output is called INPUT.run.png and lies in the working directory.
+    """
+    paths = inputs_or_stdin(inputs)
+    naming = Naming(output, "run", several=is_several(paths))
+    from cnntool.nets.inference.image_output import fit_for_picture
+    from cnntool.nets.models.spec import PICTURES
+
+    with opened(model, overrides, settings, PICTURES) as (network, plan):
+        begin(network, plan)
+        pictures = Pictures(
+            expand(paths, recursive=recursive, results=naming.folder, matrices=False),
+            partial(fit_for_picture, spec=plan.input),
+            reading,
+        )
+        writing = _Writing(network, plan, naming, format_name, overwrite, native, as_json)
+        with console.Progress("running") as progress:
+            for loaded in progress.track(pictures):
+                try:
+                    writing.one(loaded)
+                except ModelError as error:
+                    pictures.fail(error, of=loaded.item.name)
+                except CnntoolError as error:
+                    pictures.fail(error)
+        return pictures.code
+
+
+class _Writing(NamedTuple):
+    """Runs the network on one picture after another and writes what comes."""
+
+    network: Network
+    plan: InferredSpec
+    naming: Naming
+    format_name: str | None
+    overwrite: bool
+    native: bool
+    as_json: bool
+
+    def one(self, loaded: Loaded) -> None:
+        from cnntool.api.rendering import choose_format
+        from cnntool.image.files import FORMATS, write_image
+        from cnntool.image.source import ImageInfo
+
+        start = time.perf_counter()
+        painting = self.network.paint(self.plan, loaded.made, native=self.native)
+        say_where(self.network)
+        height, width, channels = painting.pixels.shape
+        info = ImageInfo(height, width, channels)
+        source = info._replace(format=loaded.info.format)
+        name = choose_format(source, self.format_name, self.naming.named)
+        row = FORMATS[name]
+        target = self.naming.place(
+            loaded.item, row.suffixes[0], text=not row.binary, as_json=self.as_json
+        )
+        write_image(
+            target or sys.stdout.buffer,
+            painting.pixels,
+            info,
+            name=str(target or "<stdout>"),
+            format=name,
+            overwrite=self.overwrite,
+        )
+        if painting.clipped:
+            console.detail(f"{loaded.item.name}: {painting.clipped:.2%} of the values were clipped")
+        if self.as_json:
+            output = self.plan.output
+            record = {
+                "input": loaded.item.name,
+                **facts_of(self.network, self.plan),
+                "output": str(target),
+                "height": height,
+                "width": width,
+                "black": output.black if painting.classes is None else None,
+                "white": output.white if painting.classes is None else None,
+                "clipped": painting.clipped,
+                "classes": _classes(painting, self.plan),
+                "milliseconds": (time.perf_counter() - start) * 1e3,
+            }
+            emit_record(record)
+        elif target is not None and self.naming.chosen:
+            console.result(str(target))
+
+
+def _classes(painting: Painting, plan: InferredSpec) -> list[dict[str, Any]] | None:
+    """Return the classes of a map with their shares of the picture, the largest first."""
+    from cnntool.nets.inference.image_output import shares
+
+    if painting.classes is None:
+        return None
+    return [one._asdict() for one in shares(painting.classes, plan)]

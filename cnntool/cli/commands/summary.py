@@ -1,0 +1,203 @@
+"""``cnntool summary``: the layers of a network with their shapes, parameters and costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.api.layers import layer_info, lengths, summarise
+from cnntool.cli import console, options, param_types
+from cnntool.cli.commands.layers import shape_of
+from cnntool.cli.network_options import model_argument, read_model, timeout_option
+from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnntool.cli.output import Form
+    from cnntool.nets.inference.summary import Line, Summary
+    from cnntool.nets.network import Network
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _by(values: Sequence[float] | None) -> str:
+    """Write one number where all are the same."""
+    if not values:
+        return "-"
+    return "x".join(map(str, values)) if len(set(values)) > 1 else str(values[0])
+
+
+def _field(line: Line) -> str:
+    return "all" if line.whole else _by(line.receptive_field)
+
+
+COLUMNS: dict[str, Callable[[Line], str]] = {
+    "number": lambda line: str(line.layer.number),
+    "layer": lambda line: line.layer.alias or f"{line.layer.kind}:{line.layer.ordinal}",
+    "tensor": lambda line: line.layer.pre,
+    "type": lambda line: line.layer.op,
+    "shape": lambda line: shape_of(line.info),
+    "parameters": lambda line: _number(line.parameters),
+    "multiply-adds": lambda line: _number(line.multiply_adds),
+    "receptive-field": _field,
+    "stride": lambda line: _by(line.stride),
+    "memory": lambda line: _number(line.memory),
+}
+"""What can be told of a layer, by the names of the columns."""
+
+_TEXT = {"layer", "tensor", "type", "shape"}
+_SPARE = {"tensor": 1, "number": 2, "memory": 3, "type": 4}
+"""Columns that a narrow terminal does without, in this order."""
+
+
+def _columns(text: str) -> tuple[str, ...]:
+    """Read names of columns with commas between."""
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",")))
+    for name in names:
+        if name not in COLUMNS:
+            raise UsageError(f"{name!r} is no column (they are {', '.join(COLUMNS)})")
+    return names
+
+
+@click.command("summary")
+@model_argument
+@click.option(
+    "--input-size",
+    "size",
+    type=param_types.SHAPE,
+    default=(),
+    help="Rows and columns of the picture, or the whole shape, such as 1x3x224x224; shapes and"
+    " costs follow it.  [default: what the network or its manifest says]",
+)
+@click.option(
+    "--columns",
+    type=param_types.Parsed("LIST", _columns),
+    default=(),
+    help=f"What to tell, in this order: {', '.join(COLUMNS)}.  [default: all]",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated lines with a heading.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON record on stdout.")
+@timeout_option
+@options.talk
+def command(
+    *,
+    model: str,
+    size: tuple[int, ...],
+    columns: tuple[str, ...],
+    as_csv: bool,
+    as_json: bool,
+    timeout: float,
+) -> None:
+    """Describe a network layer by layer.
+
+    MODEL is a name ('cnntool models' lists them) or an .onnx file; without it the built-in network
+    is meant.
+
+    Parameters are weights, biases, scales and statistics; what layers share is counted once in the
+    total. Multiply-adds are those of convolutions and matrix products. The receptive field and the
+    stride are in pixels of the input ('all' sees the whole of it), the memory is what the
+    layer's output takes, in bytes. A dash is what is not known. On a narrow terminal some columns
+    are left out; --columns chooses.
+    """
+    if as_json and (as_csv or columns):
+        raise UsageError("--json tells all there is: --csv and --columns are for lines")
+    network = read_model(model, timeout)
+    summary = summarise(network, size)
+    if not size and any(None in (lengths(info) or (None,)) for info in summary.inputs):
+        console.note(f"{model} takes more than one size: --input-size HxW settles it")
+    form = form_of(as_json=as_json, as_csv=as_csv)
+    if form == "jsonl":
+        emit_record(_record(network, summary))
+        return
+    told = columns or tuple(COLUMNS)
+    rows = [[_cell(name, line, form) for name in told] for line in summary.lines]
+    if form == "tsv":
+        rows.append(_total(summary, told))
+    emit([_column(name, chosen=bool(columns)) for name in told], rows, form, look="tight")
+    if form == "table":
+        console.result("\n".join(_totals(summary)))
+
+
+def _column(name: str, *, chosen: bool) -> Column:
+    return Column(
+        name,
+        name.replace("-", "\n"),
+        right=name not in _TEXT,
+        gives="cut" if name in {"layer", "tensor"} else "",
+        spare=0 if chosen else _SPARE.get(name, 0),
+    )
+
+
+def _cell(column: str, line: Line, form: Form) -> str:
+    """Write what is to be told; people get commas between thousands."""
+    cell = COLUMNS[column](line)
+    if form == "csv":
+        return "" if cell == "-" else cell
+    counts = column in {"parameters", "multiply-adds", "memory"} and cell.isdecimal()
+    return f"{int(cell):,}" if counts and form == "table" else cell
+
+
+def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
+    sums = {
+        "layer": "total",
+        "parameters": _number(summary.parameters),
+        "multiply-adds": _number(summary.multiply_adds),
+        "memory": _number(summary.memory),
+    }
+    return [sums.get(name, "") for name in columns]
+
+
+def _totals(summary: Summary) -> list[str]:
+    def count(number: int | None) -> str:
+        return "-" if number is None else f"{number:,}"
+
+    learned = summary.parameters
+    if summary.statistics and learned is not None:
+        learned -= summary.statistics
+    statistics = (
+        f" ({count(learned)} learned, {count(summary.statistics)} running statistics)"
+        if summary.statistics
+        else ""
+    )
+    inputs = ", ".join(f"{info.name} {shape_of(info)} {info.dtype}" for info in summary.inputs)
+    return [
+        f"input          {inputs}",
+        f"layers         {len(summary.lines)}",
+        f"parameters     {count(summary.parameters)}{statistics}",
+        f"multiply-adds  {count(summary.multiply_adds)}",
+        f"memory         {count(summary.memory)} bytes for all outputs",
+    ]
+
+
+def _record(network: Network, summary: Summary) -> dict[str, Any]:
+    return {
+        "model": network.found.name,
+        "file": str(network.found.file),
+        "inputs": [
+            {"name": info.name, "dtype": info.dtype or None, "shape": lengths(info) or (None,)}
+            for info in summary.inputs
+        ],
+        "layers": [
+            {
+                **layer_info(
+                    line.layer, {line.layer.pre: line.info} if line.info else {}
+                )._asdict(),
+                "parameters": line.parameters,
+                "multiply_adds": line.multiply_adds,
+                "receptive_field": line.receptive_field,
+                "sees_all": line.whole,
+                "stride": line.stride,
+                "memory": line.memory,
+            }
+            for line in summary.lines
+        ],
+        "parameters": summary.parameters,
+        "statistics": summary.statistics,
+        "multiply_adds": summary.multiply_adds,
+        "memory": summary.memory,
+    }

@@ -1,0 +1,437 @@
+"""Which inputs a command reads, and what its results are called."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections import deque
+from operator import length_hint
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from cnntool.api.sources import STDIO, is_folder
+from cnntool.cli import console, options
+from cnntool.errors import CnntoolError, OutputError, UsageError
+from cnntool.image.files import open_reader
+from cnntool.system import collect_garbage, usable_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from cnntool.api.sources import Item
+    from cnntool.cli.options import ReadingOptions
+    from cnntool.image.codecs.codec import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from cnntool.api.sources import Item
+    from cnntool.image.source import ImageInfo
+
+    Prepare = Callable[[Any, ImageInfo], Any]
+
+
+def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
+    """Return the inputs, or stdin if there are none and something is piped in.
+
+    Raises
+    ------
+    UsageError
+        No inputs, and stdin is a terminal, on which nobody should wait; stdin named twice.
+    """
+    named = list(inputs) or [Path(STDIO)]
+    if Path(STDIO) in named and sys.stdin.isatty():
+        raise UsageError("no input", hint="name files or folders, or pipe a picture in")
+    if named.count(Path(STDIO)) > 1:
+        raise UsageError("stdin can be read only once")
+    return named
+
+
+def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
+    """Return the inputs; stdin if there are none and something is piped in; else the sample."""
+    if inputs:
+        if Path(STDIO) in inputs and sys.stdin.isatty():
+            raise UsageError("no input", hint="name files or folders, or pipe a picture in")
+        if list(inputs).count(Path(STDIO)) > 1:
+            raise UsageError("stdin can be read only once")
+        return list(inputs)
+    if _is_piped():
+        return [Path(STDIO)]
+    from cnntool.nets.models.folders import shipped_sample
+
+    sample = shipped_sample()
+    console.note(f"no picture was given: looking at the sample {sample.name}")
+    return [sample]
+
+
+def _is_piped() -> bool:
+    """Tell whether stdin is a pipe, a file or a socket: no terminal, no ``/dev/null``."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):  # no real file
+        return not sys.stdin.isatty()
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def is_several(inputs: Sequence[Path]) -> bool:
+    """Return whether the inputs may stand for more than one file."""
+    return len(inputs) > 1 or is_folder(inputs[0])
+
+
+class Naming:
+    """Decides where each result goes, and keeps two results from taking one name.
+
+    Parameters
+    ----------
+    output : str or None
+        What the user gave for --output.
+    label : str
+        Goes into names that the tool chooses, ``img.LABEL.png``.
+    several : bool
+        Whether there may be more than one input, which makes ``output`` a folder.
+    """
+
+    def __init__(self, output: str | None, label: str, *, several: bool) -> None:
+        if output == "":
+            raise UsageError("an empty file name", source="--output")
+        self._output = output
+        self._label = label
+        self._taken: dict[Path, Item] = {}
+        separators = tuple(filter(None, (os.sep, os.altsep)))
+        self.folder = (
+            Path(output)
+            if output not in (None, STDIO)
+            and (several or output.endswith(separators) or is_folder(output))
+            else None
+        )
+        self._several = several
+        if several and output == STDIO:
+            raise _crowded()
+        if several and self.folder and not is_folder(self.folder) and self.folder.suffix:
+            raise UsageError(
+                f"several inputs need a folder to go to, not {output!r}",
+                hint=f"write '{output}{os.sep}' if this is one",
+            )
+
+    def target(self, item: Item, suffix: str, *, text: bool) -> Path | None:
+        """Return the file for a result, or None for stdout.
+
+        Parameters
+        ----------
+        item : Item
+            The input.
+        suffix : str
+            Of the result's format, with its dot; for names that the tool chooses.
+        text : bool
+            Whether the result is text: that goes to stdout when no --output says otherwise, as does
+            what came from stdin.
+
+        Raises
+        ------
+        UsageError
+            A picture among several results on stdout.
+        OutputError
+            A name that another result of this command has.
+        """
+        if self._output == STDIO or (self._output is None and (text or item.path is None)):
+            if self._several and not text:
+                raise _crowded()
+            return None
+        if self.folder is not None:
+            target = self.folder / item.relative.with_suffix(suffix)
+            if self._taken.get(target, item).relative != item.relative:  # x.jpg beside x.png
+                target = target.with_name(item.relative.name + suffix)
+            make_folder(target.parent)
+        elif self._output is not None:
+            target = Path(self._output)
+        else:
+            target = Path(f"{item.relative.stem}.{self._label}{suffix}")
+        before = self._taken.setdefault(target, item)
+        if before is not item:
+            raise OutputError(
+                f"already holds the result of {before.name}",
+                source=str(target),
+                hint="give inputs of one name different folders",
+            )
+        return target
+
+    def place(self, item: Item, suffix: str, *, text: bool, as_json: bool) -> Path | None:
+        """Return the file for a result, or None for stdout where that can take it.
+
+        As `target`; ``as_json`` says that records go to stdout.
+
+        Raises
+        ------
+        UsageError
+            Numbers that would upset a terminal, or stdout wanted twice.
+        """
+        target = self.target(item, suffix, text=text)
+        if target is None and not text and sys.stdout.isatty():
+            raise UsageError(
+                "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
+            )
+        if target is None and as_json:
+            raise UsageError("--json and the result both want stdout", hint="give --output FILE")
+        return target
+
+    @property
+    def named(self) -> str | None:
+        """The file that the user named, if its suffix tells a format."""
+        if self._output in (None, STDIO) or self.folder is not None:
+            return None
+        return self._output if Path(self._output).suffix else None
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the tool, not the user, chooses the results' names."""
+        return self._output is None or self.folder is not None
+
+
+def _crowded() -> UsageError:
+    return UsageError("several results cannot share stdout", hint="give --output a folder")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless they are there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise OutputError("it is no folder", source=str(folder)) from None
+    except OSError as error:
+        reason = (error.strerror or "cannot be made").lower()
+        raise OutputError(reason, source=str(folder)) from None
+
+
+class Loaded(NamedTuple):
+    """A picture that was read: which one it is, what it is, and what was made of it."""
+
+    item: Item
+    info: ImageInfo
+    made: Any
+
+
+class Reading(NamedTuple):
+    """How pictures are read.
+
+    Attributes
+    ----------
+    max_pixels : int
+        Larger pictures are refused.
+    strict : bool
+        Whether damage that a decoder can get over is an error.
+    fail_fast : bool
+        Whether a bad one ends the command; else it is reported and the others go on.
+    """
+
+    max_pixels: int
+    strict: bool
+    fail_fast: bool
+
+
+reading = options.gathered("reading", Reading, options.reading, options.fail_fast)
+"""Adds --fail-fast, --max-pixels and --strict; together: ``reading``."""
+
+
+class Pictures:
+    """The pictures of a command line, ready to be fed to a network.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        What to read.
+    prepare : callable
+        Makes what is wanted of a picture (`cnntool.image.codecs.codec.Reader.picture`) and of what
+        is known of it.
+    reading : Reading
+        How to read it.
+
+    Attributes
+    ----------
+    code : int
+        The exit code so far: 0, that of the error of an only picture, or 1 if some failed.
+    last : int
+        The exit code of the last failure; 0 without one.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        prepare: Prepare,
+        reading: Reading,
+    ) -> None:
+        self._items = items
+        self._prepare = prepare
+        self._reading = reading
+        self._seen = 0
+        self._failed = 0
+        self.last = 0
+
+    @property
+    def code(self) -> int:
+        """The exit code that the pictures deserve so far."""
+        return self.last if self._seen == 1 else int(self._failed > 0)
+
+    def __length_hint__(self) -> int:
+        return length_hint(self._items)
+
+    def __iter__(self) -> Iterator[Loaded]:
+        from cnntool.threads import ordered_map
+
+        collect_garbage()  # there may be 100,000 pictures
+        for result in ordered_map(self._load, self._items, usable_cpus()):
+            self._seen += 1
+            if isinstance(result, Loaded):
+                console.notes(result.item.name, result.info.notes)
+                yield result
+            else:
+                self.fail(result)
+
+    def fail(self, error: CnntoolError, *, of: str = "") -> None:
+        """Report a bad picture; with ``fail_fast`` end the command with its exit code.
+
+        Parameters
+        ----------
+        error : CnntoolError
+            What is wrong.
+        of : str
+            The picture, where the error speaks of something else.
+        """
+        if of:
+            error.source = f"{of}: {error.source}"
+        if self._reading.fail_fast:
+            raise error
+        self._failed += 1
+        self.last = error.exit_code
+        console.error(str(error), error.hint)
+
+    def _load(self, item: Item) -> Loaded | CnntoolError:
+        from cnntool.image.files import open_reader
+
+        if item.error is not None:
+            return item.error
+        source = sys.stdin.buffer if item.path is None else item.path
+        most, strict = self._reading.max_pixels, self._reading.strict
+        try:
+            with open_reader(source, name=item.name, max_pixels=most, strict=strict) as reader:
+                made = self._prepare(reader.picture(), reader.info)
+                return Loaded(item, reader.info, made)
+        except CnntoolError as error:
+            error.source = error.source or item.name
+            if "`allow_nan`" in error.hint:  # which no command that reads pictures has
+                error.hint = ""
+            return error
+        except MemoryError:
+            return CnntoolError("not enough memory", source=item.name)
+
+
+class Opened:
+    """An input whose decoding has begun, or the error with which that failed.
+
+    Attributes
+    ----------
+    notes : tuple of str
+        What was worth telling before decoding began.
+    """
+
+    notes: tuple[str, ...] = ()
+
+    def __init__(self, item: Item, reading: ReadingOptions) -> None:
+        self.item = item
+        self._reader: Reader | None = None
+        self._error: CnntoolError | None = item.error
+        if item.error is not None:
+            return
+        source = sys.stdin.buffer if item.path is None else item.path
+        try:
+            reader = open_reader(source, name=item.name, **reading._asdict())
+        except CnntoolError as error:
+            self._error = error
+            return
+        self.notes = reader.info.notes
+        reader.begin()
+        self._reader = reader
+
+    def reader(self) -> Reader:
+        """Return the reader; raise what kept it from being opened."""
+        if self._reader is None:
+            assert self._error is not None  # noqa: S101
+            raise self._error
+        return self._reader
+
+    def close(self) -> None:
+        """Stop decoding."""
+        if self._reader is not None:
+            self._reader.close()
+
+
+class Ahead:
+    """Iterates over opened inputs and keeps the next one decoding.
+
+    Parameters
+    ----------
+    items : iterable of Item
+        What to open.
+    reading : Reading
+        How.
+    """
+
+    def __init__(self, items: Iterable[Item], reading: ReadingOptions) -> None:
+        self._count = length_hint(items)
+        self._items = iter(items)
+        self._reading = reading
+        self._open: deque[Opened] = deque()
+        self._fill()
+
+    def _fill(self) -> None:
+        item = next(self._items, None)
+        if item is not None:
+            self._open.append(Opened(item, self._reading))
+
+    def __length_hint__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Opened]:
+        while self._open:
+            self._fill()
+            opened = self._open.popleft()
+            yield opened
+            opened.close()
+
+    def each(self, work: Callable[[Opened], None], doing: str) -> int:
+        """Do the work on every input; a bad one is reported and the others go on.
+
+        Parameters
+        ----------
+        work : callable
+        doing : str
+            What the progress line says.
+
+        Returns
+        -------
+        int
+            0, the exit code of the error of an only input, or 1 if some of several failed.
+        """
+        collect_garbage()  # what is garbage from here on may be much: there may be 100,000 pictures
+        codes = []
+        with console.Progress(doing) as progress:
+            for opened in progress.track(self):
+                try:
+                    with console.notes_on_success():
+                        work(opened)
+                    codes.append(0)
+                except CnntoolError as error:
+                    error.source = error.source or opened.item.name
+                    console.error(str(error), error.hint)
+                    codes.append(error.exit_code)
+                except MemoryError:
+                    console.error(f"{opened.item.name}: not enough memory")
+                    codes.append(CnntoolError.exit_code)
+        return codes[0] if len(codes) == 1 else int(any(codes))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._open:
+            self._open.popleft().close()

@@ -1,0 +1,315 @@
+"""Layers drawn in the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from math import ceil, sqrt
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnntool.api.activations import LayerOutputs
+from cnntool.api.sources import Item
+from cnntool.cli import console
+from cnntool.cli.inputs import Loaded, Pictures
+from cnntool.cli.layer_files import LayerFiles, archive_for, write_array, write_picture
+from cnntool.cli.layer_table import LayerRow, Looked, tell
+from cnntool.cli.network_options import facts_of, say_where
+from cnntool.cli.page import page_columns, write_report
+from cnntool.cli.top_patches import top_patches
+from cnntool.errors import InputError, ModelError, OutputError
+from cnntool.system import usable_cpus
+from cnntool.views.number_format import shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from cnntool.cli.drawing_options import Drawing
+    from cnntool.views.terminal import Protocol
+
+FEW = "top:16"
+"""The maps that are drawn with characters, unless others are asked for: more are too small."""
+
+BARS = 8
+"""Values of a vector that are drawn with characters."""
+
+_NAME = 24
+
+
+class Screen:
+    """The terminal on stdout, if there is one.
+
+    Attributes
+    ----------
+    active : bool
+        Whether stdout is a terminal; else nothing is shown.
+    """
+
+    def __init__(self) -> None:
+        self.active = sys.stdout.isatty()
+        self._protocol: Protocol = "text"
+        if self.active:
+            from shutil import get_terminal_size
+
+            from cnntool.views.terminal import detect
+
+            self._protocol = detect(os.environ, sys.stdout.encoding or "ascii")
+            self._size = get_terminal_size()
+
+    def draw(self, drawing: Drawing, values: NDArray[Any], **keywords: Any) -> str:
+        """Draw a layer without the small print that characters cannot show.
+
+        Parameters
+        ----------
+        drawing : Drawing
+            As the user wants it.
+        values : ndarray of shape (C, H, W) or (n,)
+        **keywords
+            See `Drawing.picture`.
+
+        Returns
+        -------
+        str
+            What a terminal shows as the layer.
+        """
+        from cnntool.views.contact_sheet import Caption
+        from cnntool.views.terminal import encode
+
+        room = self._size.columns, max(4, self._size.lines - 2)
+        if self._protocol in {"kitty", "sixel"}:
+            return encode(drawing.picture(values, Caption(), **keywords), *room, self._protocol)
+        if values.ndim == 1:
+            return self._bars(values, keywords["labels"])
+        columns = drawing.columns or ceil(  # of sixteen maps
+            sqrt(16 * room[0] / (2 * room[1]))
+        )
+        maps = drawing.maps or FEW
+        plain = drawing._replace(maps=maps, columns=columns, numbered=False, gap=4)
+        return encode(plain.picture(values, Caption(), **keywords), *room, self._protocol)
+
+    def _bars(self, vector: NDArray[Any], labels: Sequence[str] | None) -> str:
+        """Draw the largest values of a vector as bars of characters."""
+        import numpy as np
+
+        usable = np.nan_to_num(vector.astype(np.float64), nan=-np.inf, posinf=np.inf)
+        best = np.argsort(-usable, kind="stable")[:BARS].tolist()
+        longest = float(np.abs(usable[best][np.isfinite(usable[best])]).max(initial=0)) or 1.0
+        room = max(8, self._size.columns - _NAME - 16)
+        sign = "#" if self._protocol == "text" else "█"
+        lines = []
+        for place in best:
+            name = console.printable(labels[place] if labels else str(place))
+            share = min(1.0, max(0.0, float(usable[place]) / longest))
+            bar = sign * round(share * room)
+            lines.append(f"{name[:_NAME]:>{_NAME}}  {vector[place]:<10.4g}  {bar}\n")
+        return "".join(lines)
+
+    def show(self, row: LayerRow, text: str) -> None:
+        """Print a layer that was drawn."""
+        console.result(f"{row.wanted.title}  {shape_text(row.figures.shape)}")
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from cnntool.api.activations import ChosenLayer
+    from cnntool.cli.inputs import Reading
+    from cnntool.cli.layer_files import Purpose
+    from cnntool.nets.network import Network
+
+    Tensors = Iterable[tuple[str, NDArray[Any]]]
+
+
+class _Mean(NamedTuple):
+    """Stands where a picture stands that was fed: of all of them, the shape of the first."""
+
+    shape: tuple[int, ...]
+    photo: None = None
+
+
+class Work:
+    """One command line: layers of a network, and what is to become of them.
+
+    Parameters
+    ----------
+    network : Network
+        The network.
+    chosen : sequence of ChosenLayer
+        The layers.
+    purpose : Purpose
+        What is to become of them.
+    several : bool
+        Whether there may be more than one input.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        chosen: Sequence[ChosenLayer],
+        purpose: Purpose,
+        *,
+        several: bool,
+    ) -> None:
+        self.network = network
+        self.purpose = purpose
+        self._several = several
+        self._screen = Screen() if purpose.show else None
+        plan = network.plan()
+        self._extras = plan.taps if purpose.report and plan.classifies else ()
+        self.outputs = LayerOutputs(network, chosen, self._extras)
+        together = purpose.average or purpose.patches
+        self.files = LayerFiles(
+            purpose.output,
+            chosen,
+            f".{purpose.raw or 'png'}",
+            several=several and not together,
+            label="activations",
+            as_json=purpose.as_json,
+        ) if purpose.writes else None  # fmt: skip
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that results go to, which is none of the inputs."""
+        return self.files.folder if self.files else None
+
+    @property
+    def chosen(self) -> list[ChosenLayer]:
+        """The layers, in the order of the network."""
+        return list(self.outputs.chosen.values())
+
+    def run(self, items: Iterable[Item], reading: Reading) -> int:
+        """Look at every picture; a bad one is reported and the others go on.
+
+        Returns
+        -------
+        int
+            0, the exit code of the error of an only input, or 1 if some of several failed.
+        """
+        from cnntool.nets.inference.preprocess import prepared
+
+        purpose, entry = self.purpose, self.outputs.plan.input
+        if purpose.patches:
+            return top_patches(self.outputs, self.files, purpose, items, reading)
+        photo = purpose.drawing.needs_photo or purpose.report is not None
+        pictures = Pictures(items, partial(prepared, entry=entry, photo=photo), reading)
+        if purpose.average:
+            self._average(pictures)
+            return pictures.code
+        with console.Progress("looking at layers" if not self._several else "looking") as progress:
+            fed = ((loaded, loaded.made.tensor) for loaded in pictures)
+            stream: Any = self.outputs.stream(fed)
+            for loaded, tensors in progress.track(stream, pictures) if self._several else stream:
+                say_where(self.network)
+                track = partial(progress.track, of=self.chosen) if not self._several else iter
+                try:
+                    self.look(loaded, tensors, track)
+                except (InputError, OutputError) as error:
+                    pictures.fail(error)
+        return pictures.code
+
+    def _average(self, pictures: Pictures) -> None:
+        """Average the layers over all pictures, then treat the means as one picture's layers."""
+        info = None
+
+        def fed() -> Iterator[tuple[str, NDArray[Any]]]:
+            nonlocal info
+            for loaded in pictures:
+                info = info or loaded.info
+                yield loaded.item.name, loaded.made.tensor
+
+        with console.Progress("averaging") as progress:
+            count, shape, means = self.outputs.average(progress.track(fed(), of=pictures))
+        say_where(self.network)
+        assert info is not None  # noqa: S101 - there was a picture, else there is no average
+        item = Item(Path("mean"), f"mean of {count} pictures", Path("mean"))
+        self.look(Loaded(item, info, _Mean(shape)), means, iter)
+
+    def look(self, loaded: Loaded, tensors: Tensors, track: Callable[..., Iterable[Any]]) -> None:
+        """Draw, write and describe the layers of one picture."""
+        from cnntool.threads import ordered_map
+
+        extras: dict[str, NDArray[Any]] = {}
+
+        def jobs() -> Iterator[tuple[ChosenLayer, NDArray[Any]]]:
+            for tensor, values in tensors:
+                if tensor in self._extras:
+                    extras[tensor] = values[None]
+                if tensor in self.outputs.chosen:
+                    yield self.outputs.chosen[tensor], values
+
+        found = ordered_map(partial(self._layer, loaded), jobs(), usable_cpus())
+        looked = self._written(loaded, track(found))
+        if self.purpose.report is not None:
+            write_report(self.outputs, self.purpose, loaded, looked, extras)
+        self._tell(loaded, [one.row for one in looked])
+
+    def _written(self, loaded: Loaded, found: Iterable[Looked]) -> list[Looked]:
+        """Take the layers as they come; keep only what is needed later."""
+        looked = []
+        with archive_for(
+            self.files, loaded.item, self.chosen, overwrite=self.purpose.overwrite
+        ) as archive:
+            for one in found:
+                if archive is not None and one.values is not None:
+                    for key in one.row.wanted.keys(self.chosen):
+                        archive.add(key, one.values)
+                if self._screen is not None and one.shown is not None:
+                    self._screen.show(one.row, one.shown)
+                looked.append(one._replace(values=None, shown=None))
+        return looked
+
+    def _layer(self, loaded: Loaded, job: tuple[ChosenLayer, NDArray[Any]]) -> Looked:
+        """Make of one layer what was asked for; this runs on several threads."""
+        from cnntool.views.contact_sheet import Caption
+
+        wanted, raw = job
+        _, values, figures, dequantised, field = self.outputs.output(wanted, raw, loaded.made.shape)
+        purpose = self.purpose
+        drawn_files = purpose.writes and purpose.raw is None
+        if not values.size and (drawn_files or purpose.show or purpose.report):
+            raise ModelError(
+                f"{wanted.title!r} has no values to draw: {shape_text(figures.shape)}",
+                source=self.network.name,
+                hint="--stats-only and --raw take it",
+            )
+        draw = partial(
+            purpose.drawing.picture,
+            photo=loaded.made.photo,
+            labels=self.outputs.labels(wanted, values),
+        )
+        tensor = [wanted.tensor] if wanted.tensor != wanted.title else []
+        facts = [shape_text(figures.shape), *tensor, Path(loaded.item.name).name]
+        caption = Caption(wanted.title, ", ".join(facts))
+        screen, drawn, output = None, None, None
+        if self._screen is not None and self._screen.active:
+            screen = self._screen.draw(purpose.drawing, values, **draw.keywords)
+        if purpose.report is not None:
+            drawn = draw(values, Caption(), columns=page_columns(values.shape))
+        if self.files is not None:
+            place = self.files.place(loaded.item, wanted)
+            output = place.name
+            if self.files.suffix == ".npy":
+                write_array(place, values, overwrite=purpose.overwrite)
+            elif self.files.suffix != ".npz":
+                picture = draw(values, caption)
+                write_picture(place, picture, self.files.suffix, overwrite=purpose.overwrite)
+        row = LayerRow(wanted, figures, dequantised, field, output)
+        return Looked(row, values if purpose.raw == "npz" else None, screen, drawn)
+
+    def _tell(self, loaded: Loaded, rows: list[LayerRow]) -> None:
+        """Print the figures."""
+        if any(row.dequantised for row in rows):
+            console.note("the network is quantised: its layers are shown dequantised")
+        facts = (
+            {"input": loaded.item.name, **facts_of(self.network, self.outputs.plan)}
+            if self.purpose.as_json
+            else None
+        )
+        tell(loaded.item.name, rows, facts)

@@ -1,0 +1,322 @@
+"""The options of commands that take a network: its name, preprocessing, device; and opening it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from cnntool.cli import config, console, options, param_types
+from cnntool.cli.options import gathered
+from cnntool.errors import ModelError, UsageError
+from cnntool.nets.models.folders import BUILT_IN
+from cnntool.nets.runtime.providers import AUTO, PROVIDERS
+from cnntool.nets.runtime.session import TIMEOUT, SessionSettings
+from cnntool.system import keeps_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cnntool.cli.options import F
+    from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.network import Network
+
+
+_NAMED = "cnntool.model"
+
+_LONGEST = 1e8
+"""Seconds that a timer of the system can count."""
+
+_AGAIN = 0.05
+"""Seconds until the timer speaks again: a finaliser, say, swallows what it raises."""
+
+model_option = options.setting(
+    "-m",
+    "--model",
+    metavar="NAME|FILE",
+    default=BUILT_IN,
+    show_default=True,
+    help="The network: a name ('cnntool models' lists them) or an .onnx file.",
+)
+
+
+def model_argument(command: F) -> F:
+    """Add the argument that names a network, and --model, as other commands call it."""
+    command = click.option(
+        "-m",
+        "--model",
+        "named",
+        metavar="NAME|FILE",
+        expose_value=False,
+        is_eager=True,
+        callback=_remember,
+        help="The same as MODEL.",
+    )(command)
+    return click.argument(
+        "model", metavar="[MODEL]", default=BUILT_IN, envvar="CNNTOOL_MODEL", callback=_settle
+    )(command)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: str | None) -> None:  # noqa: ARG001
+    ctx.meta[_NAMED] = value
+
+
+def _settle(ctx: click.Context, param: click.Parameter, value: str) -> Any:
+    """Take what --model names, which the argument must not contradict."""
+    named = ctx.meta[_NAMED]
+    if named is None:
+        return config.fill(ctx, param, value)
+    if ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE and value != named:
+        raise UsageError(f"MODEL {value!r} and --model {named!r} disagree", hint="name one network")
+    return named
+
+
+@contextmanager
+def hold_time(seconds: float, name: str) -> Iterator[None]:
+    """Let the reading of a network take so many seconds, where the system can see to that.
+
+    It is interrupted by a signal, which only the main thread receives; elsewhere, and on Windows,
+    what bounds it is the size of the file and the number of its fields.
+
+    Parameters
+    ----------
+    seconds : float
+        For all that the block does.
+    name : str
+        What errors call the network.
+
+    Raises
+    ------
+    ModelError
+        It takes longer.
+    """
+    import signal
+    from threading import current_thread, main_thread
+
+    if not hasattr(signal, "setitimer") or current_thread() is not main_thread():
+        yield
+        return
+
+    def late(*_: Any) -> None:
+        raise ModelError(
+            f"it was not read within {seconds:g} s",
+            source=name,
+            hint="--timeout SECONDS allows more",
+        )
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST), _AGAIN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def read_model(name: str, timeout: float | None = None) -> Network:
+    """Read a network and its layers; it is not run.
+
+    Parameters
+    ----------
+    name : str
+        A name or a file.
+    timeout : float, optional
+        Seconds that reading may take; by default those of a session.
+
+    Raises
+    ------
+    ModelError
+        There is no such network, or it cannot be read, or not in time.
+    """
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.network import Network
+    from cnntool.nets.runtime.session import SessionSettings
+
+    settings = SessionSettings() if timeout is None else SessionSettings(timeout=timeout)
+    network = Network(name, Overrides(), settings, note=console.note)
+    with hold_time(settings.timeout, name):
+        network.read().read_layers()
+    return network
+
+
+@contextmanager
+def opened(
+    name: str, overrides: Overrides, settings: SessionSettings, kinds: frozenset[str] = frozenset()
+) -> Iterator[tuple[Network, InferredSpec]]:
+    """Read a network whose process starts meanwhile.
+
+    Yields
+    ------
+    (Network, InferredSpec)
+        The network, and what goes in and comes out where outputs of these kinds are wanted.
+
+    Raises
+    ------
+    ModelError
+        There is no such network, it cannot be read, or not in time; or it has no such output.
+    """
+    from cnntool.nets.network import Network
+
+    with Network(name, overrides, settings, ahead=True, note=console.note) as network:
+        with hold_time(settings.timeout, name):
+            plan = network.read().plan(kinds)
+        try:
+            yield network, plan
+        finally:
+            if console.TALK.verbose and network.chatter:
+                console.detail(network.chatter)
+
+
+def begin(model: Network, plan: InferredSpec) -> None:
+    """Say what the network may take and what had to be assumed."""
+    limit = model.settings.max_memory
+    memory = "any memory" if limit is None else f"{limit >> 20} MiB of memory"
+    console.detail(
+        f"{model.name} may take {memory} (--max-memory)"
+        f" and {model.settings.timeout:g} s (--timeout)"
+    )
+    if plan.assumed:
+        console.note(f"{model.name}: assumed {', '.join(plan.assumed)}")
+
+
+def say_where(model: Network) -> None:
+    """Say where the network runs, once."""
+    placement = model.placement
+    if placement.note:
+        console.note(placement.note)
+    console.detail(f"{model.name} runs on {placement.granted} ({placement.provider})")
+
+
+def facts_of(model: Network, plan: InferredSpec) -> dict[str, Any]:
+    """Return what records say of a network and of what was done to the pictures."""
+    placement = model.placement
+    return {
+        "model": {
+            "name": model.found.spec.name if model.found.spec else model.name,
+            "file": str(model.found.file),
+            "sha256": model.sha256,
+        },
+        "preprocessing": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in plan.input._asdict().items()
+            if key not in {"name", "minimum", "batch"}
+        },
+        "assumed": [console.as_options(text) for text in plan.assumed],
+        "device": placement.granted,
+        "provider": placement.provider,
+    }
+
+
+RECIPES = ("imagenet", "torch", "caffe", "tf", "unit", "raw")
+
+
+_PREPROCESSING = (
+    click.option("--crop", type=param_types.CROP, help="Cut this size from the centre."),
+    click.option(
+        "--resize",
+        type=click.IntRange(1, 16384),
+        help="Resize the shorter side to this first.",
+    ),
+    click.option(
+        "--channel-order",
+        type=click.Choice(["rgb", "bgr"], case_sensitive=False),
+        help="Order of the colours; mean and deviation go with their colours.",
+    ),
+    click.option(
+        "--std", "deviation", type=param_types.DEVIATIONS, help="Divide by this (for each channel)."
+    ),
+    click.option("--mean", type=param_types.NUMBERS, help="Subtract this (for each channel)."),
+    click.option(
+        "--preprocess",
+        type=click.Choice(RECIPES),
+        help="How colours become numbers: 0..1 less ImageNet's mean (imagenet, torch), BGR"
+        " 0..255 less the mean (caffe), -1..1 (tf), 0..1 (unit), 0..255 (raw).",
+    ),
+)
+
+labels = click.option(
+    "--labels",
+    type=param_types.FILE,
+    help="Names of the classes: a line each, or TSV, or JSON.",
+)
+
+output_name = click.option(
+    "--output-name",
+    metavar="NAME",
+    help="Which output answers, of a network that has several.",
+)
+
+white = click.option(
+    "--white",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="VALUE",
+    help="What white is in the picture that the network makes: 1, 255...  [default: as its last"
+    " operators bound it, else as white goes in]",
+)
+
+
+def preprocessing(*more: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Add --preprocess and its single overrides, and options of more; together: ``overrides``."""
+    return gathered("overrides", _overrides, *_PREPROCESSING, *reversed(more))
+
+
+def _overrides(
+    *, channel_order: str | None, output_name: str | None = None, **values: Any
+) -> Overrides:
+    from cnntool.nets.inference.presets import Overrides
+
+    order = channel_order.upper() if channel_order else None
+    return Overrides(channel_order=order, output=output_name, **values)
+
+
+DEVICES = ", ".join(
+    [AUTO, *(f"{word}[:N]" if row.numbered else word for word, row in PROVIDERS.items())]
+)
+"""What --device takes."""
+
+
+timeout_option = options.setting(
+    "--timeout",
+    type=param_types.SECONDS,
+    metavar="SECONDS",
+    default=TIMEOUT,
+    show_default=True,
+    help="Time that a network may take to open, and then for each picture.",
+)
+_OPTIONS = (
+    options.setting(
+        "--max-memory",
+        type=param_types.MEMORY,
+        help="Memory that the network may take, such as 4G, where the system sees to that (Linux)."
+        "  [default: what is available]",
+    ),
+    timeout_option,
+    options.setting(
+        "--threads",
+        type=click.IntRange(min=1, max=1024),
+        help="Threads to compute on.  [default: usable CPUs]",
+    ),
+    options.setting(
+        "--device",
+        type=param_types.DEVICE,
+        default=AUTO,
+        show_default=True,
+        help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
+    ),
+)
+
+
+def _settings(*, max_memory: int | None, **values: Any) -> SessionSettings:
+    settings = SessionSettings(**values)
+    if max_memory is None:
+        return settings
+    if not keeps_memory():
+        console.note("--max-memory has no effect: this system does not limit a process's memory")
+    return settings._replace(max_memory=max_memory)
+
+
+running = gathered("settings", _settings, *_OPTIONS)
+"""Adds --device, --threads, --timeout and --max-memory; together: ``settings``."""

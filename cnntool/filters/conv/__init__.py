@@ -1,0 +1,1 @@
+"""Convolution: a plan first, then one of several methods."""

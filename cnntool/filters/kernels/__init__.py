@@ -1,0 +1,1 @@
+"""Kernels: their names, their weights, and what follows from these."""

@@ -1,0 +1,1 @@
+"""TIFF: one page of a file, read and written in strips."""

@@ -1,0 +1,1 @@
+"""ONNX files: what they say, read without a runtime, and parts of them written."""

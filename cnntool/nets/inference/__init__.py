@@ -1,0 +1,1 @@
+"""What is done with a network: pictures in, answers and layers out."""

@@ -1,0 +1,414 @@
+"""One unit of a layer taken apart: the numbers behind it, and what the network made of them."""
+
+from __future__ import annotations
+
+from math import inf, prod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cnntool.errors import ModelError, UsageError
+from cnntool.nets.inference.layer_outputs import dequantised, quantisation
+from cnntool.nets.layers.dataflow import operand, result
+from cnntool.nets.layers.fusion import constant_operand
+from cnntool.nets.layers.operators import BIAS, FACTORS, KERNEL
+from cnntool.nets.layers.receptive_field import NodeWindow, read_window
+from cnntool.shapes.windows import AxisWindow
+
+if TYPE_CHECKING:
+    from cnntool.nets.file.graph import Graph, Node
+    from cnntool.nets.layers.dataflow import Dataflow
+    from cnntool.nets.layers.layer_list import Layer
+
+_WHOLE = frozenset({"ConvInteger", "MatMulInteger"})
+"""Compute with whole numbers, which later nodes scale."""
+
+_POINT = NodeWindow((AxisWindow(1), AxisWindow(1)))
+
+
+class Formula(NamedTuple):
+    """The rule and the tensors behind a convolution or a dense layer.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    node : Node
+        The layer's operator.
+    what : str
+        What errors call the layer.
+    source, pre, post : str
+        What goes in, what comes out before the norm and the activation that follow, and behind
+        them.
+    bias : str
+        What is added; empty for nothing.
+    zero, scale, weight_scale : str
+        What whole numbers stand for, in a quantised operator; else empty.
+    window : NodeWindow
+        Of a convolution, on rows and columns; a dense layer has one place.
+    after : str
+        What lies between `pre` and `post`; empty if nothing does.
+    """
+
+    graph: Graph
+    node: Node
+    what: str
+    source: str
+    pre: str
+    post: str
+    bias: str
+    zero: str
+    scale: str
+    weight_scale: str
+    window: NodeWindow
+    after: str
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether its result is a vector."""
+        return self.node.op in FACTORS
+
+    @property
+    def tensors(self) -> tuple[str, ...]:
+        """All tensors that must be known to take a unit apart, the weights not among them."""
+        post = self.post if self.after else ""
+        named = (self.source, self.pre, post, self.bias, self.zero, self.scale, self.weight_scale)
+        return tuple(dict.fromkeys(filter(None, named)))
+
+    def refused(self, reason: str) -> ModelError:
+        """Make the error for a layer that cannot be taken apart."""
+        return ModelError(
+            f"{self.what!r} cannot be taken apart: {reason}", source=self.graph.wire.name
+        )
+
+
+def formula(graph: Graph, flow: Dataflow, layer: Layer) -> Formula:
+    """Find out how a layer's result is computed.
+
+    Parameters
+    ----------
+    graph, flow : Graph, Flow
+        The network.
+    layer : Layer
+        One of its layers, whose weights `cnntool.nets.inference.weights.learned` can read.
+
+    Raises
+    ------
+    ModelError
+        When it is more than a sum of products and a bias.
+    """
+    node = graph.nodes[layer.members[0]]
+    whole = node.op in _WHOLE
+    pre = result(node) if whole else layer.pre
+    after = layer.after
+    if whole and layer.pre != pre:
+        after = "scaling" + (f", {after}" if after else "")
+    scaled = node.op.startswith("QLinear") or node.op == "QGemm"
+    window = read_window(flow, node) if node.op in KERNEL else _POINT
+    found = Formula(
+        graph=graph,
+        node=node,
+        what=layer.alias or layer.node or layer.pre,
+        source=operand(node, 0),
+        pre=pre,
+        post=layer.post,
+        bias="" if whole else _bias_operand(graph, flow, layer),
+        zero=operand(node, 2) if whole or scaled else "",
+        scale=operand(node, 1) if scaled else "",
+        weight_scale=operand(node, 4) if scaled else "",
+        window=_on_rows(window or _POINT),
+        after=after,
+    )
+    fault = _fault(node, flow) or ("" if window else "its attributes make no sense")
+    if fault:
+        raise found.refused(fault)
+    return found
+
+
+def _on_rows(window: NodeWindow) -> NodeWindow:
+    """Give the window of a one-dimensional convolution one row."""
+    if len(window.axes) != 1:
+        return window
+    return window._replace(
+        axes=(AxisWindow(1), *window.axes),
+        extra=(0, *window.extra),
+        stated=window.stated and (1, *window.stated),
+    )
+
+
+def _bias_operand(graph: Graph, flow: Dataflow, layer: Layer) -> str:
+    """Name the bias: an input of the operator, or what a node of its own adds."""
+    node = graph.nodes[layer.members[0]]
+    own = operand(node, BIAS[node.op]) if node.op in BIAS else ""
+    if own or len(layer.members) == 1:
+        return own
+    return constant_operand(flow, graph.nodes[layer.members[-1]])
+
+
+def _fault(node: Node, flow: Dataflow) -> str:
+    """Say what makes a layer more than a sum of products; empty if it is none."""
+    if node.op == "DeformConv":
+        return "where its windows lie depends on the picture"
+    if node.op == "FusedConv" and (node.attribute("activation") or operand(node, 3)):
+        return "an activation or a sum is fused into it"
+    if node.op in FACTORS:
+        if operand(node, 0) not in flow.data:
+            return "its weights stand on the left of the product"
+        if any(node.attribute(name, 0) for name in ("transA", "transBatchA", "transBatchB")):
+            return "its input is transposed"
+    if node.attribute("channels_last", 0):
+        return "its channels come last"
+    return ""
+
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from cnntool.shapes.windows import Pads, Pair
+
+    Values = NDArray[np.float64]
+
+ROUNDINGS = 8
+"""Last digits by which sums in another order may differ, of the sum of the products' sizes."""
+
+
+class Unit(NamedTuple):
+    """What a unit is computed from, and what the network made of it.
+
+    Parameters
+    ----------
+    at : (channel, row, column)
+        Its place in the layer's result; row and column are 0 in a vector.
+    shape : (channels, rows, columns)
+        Of that result.
+    maps : ndarray of float64, shape (I, H, W)
+        The maps that it looks at, dequantised; those of a transposed convolution are spread out,
+        with zeros between.
+    first : int
+        The number of the first of them among all that go into the layer.
+    weights : ndarray of float64, shape (I, kH, kW)
+        As they are laid on the maps.
+    bias : float
+        What is added.
+    stride, dilation : (rows, columns)
+        How the window slides.
+    pads : (top, bottom, left, right)
+        Zeros around the maps; below 0 where some of the maps is left out.
+    spread : (rows, columns)
+        1, or how far apart a transposed convolution lays its inputs.
+    network : float
+        The network's own value, before the norm and the activation that follow.
+    limits : (float, float)
+        The least and the most that such a value can be, where it is stored in few bits.
+    step : float
+        How far apart such values are; 0 for real numbers.
+    precision : float
+        How far the network's value may be from the exact one by rounding, as a share of the sum
+        of the products' sizes.
+    after : float or None
+        Its value after norm and activation; None where these are not value by value.
+    """
+
+    at: tuple[int, int, int]
+    shape: tuple[int, int, int]
+    maps: Values
+    first: int
+    weights: Values
+    bias: float
+    stride: Pair
+    dilation: Pair
+    pads: Pads
+    spread: Pair
+    network: float
+    limits: tuple[float, float]
+    step: float
+    precision: float
+    after: float | None
+
+
+def unit(
+    formula: Formula,
+    weights: NDArray[Any],
+    arrays: Mapping[str, NDArray[Any]],
+    at: Sequence[int],
+    *,
+    batch: int = 1,
+) -> Unit:
+    """Pick out what one unit of a layer is computed from.
+
+    Parameters
+    ----------
+    formula : Formula
+        Of the layer.
+    weights : ndarray of shape (O, I, kH, kW) or (O, I)
+        Of the layer, see `cnntool.nets.inference.weights.Learned`.
+    arrays : mapping of str to ndarray
+        The tensors that `formula` names, as the network gives them.
+    at : sequence of int
+        Channel, row and column of the unit; of a vector, and of maps of one place, the channel
+        alone will do.
+    batch : int
+        How many pictures went in; the first one counts.
+
+    Raises
+    ------
+    UsageError
+        A unit that the layer has not.
+    ModelError
+        When the layer does not work on the picture's maps or on one vector of it.
+    """
+    if formula.is_dense:
+        weights = weights[:, :, None, None]
+    given = _maps(formula, arrays[formula.source], batch)
+    made = _maps(formula, arrays[formula.pre], batch)
+    groups = len(given) // max(1, weights.shape[1])
+    if not groups or len(given) != groups * weights.shape[1] or len(made) != len(weights):
+        raise formula.refused(f"{len(given)} maps go in and {len(made)} come out")
+    shape = (made.shape[0], made.shape[1], made.shape[2])
+    place = _place(formula, at, shape)
+    first = place[0] // (len(weights) // groups) * weights.shape[1]
+    zero, scale = _number(arrays, formula.zero, 0), _number(arrays, formula.scale, 1)
+    maps = (given[first : first + weights.shape[1]].astype(np.float64) - zero) * scale
+    factor = formula.node.attribute("alpha", 1.0) if formula.is_dense else 1.0
+    kernel = weights[place[0]].astype(np.float64) * factor
+    pads, spread = _pads(formula, given.shape[1:], shape[1:]), (1, 1)
+    rows, columns = formula.window.axes
+    stride = rows.stride, columns.stride
+    if formula.window.up:
+        spread, stride = stride, spread
+        maps, kernel = _spread(maps, spread), kernel[:, ::-1, ::-1]
+    network, limits, step = _result(formula, made, place)
+    return Unit(
+        at=place,
+        shape=shape,
+        maps=maps,
+        first=first,
+        weights=kernel,
+        bias=_bias(formula, arrays, place[0]),
+        stride=stride,
+        dilation=(rows.dilation, columns.dilation),
+        pads=pads,
+        spread=spread,
+        network=network,
+        limits=limits,
+        step=step,
+        precision=ROUNDINGS * _last_digit(made, given),
+        after=_after(formula, arrays, shape, place, batch),
+    )
+
+
+def _maps(formula: Formula, values: NDArray[Any], batch: int) -> NDArray[Any]:
+    """Return the first picture's values as maps (C, H, W); a vector has maps of one place."""
+    if values.ndim < 2 or len(values) != batch:
+        raise formula.refused("it does not work on one picture at a time")
+    own: NDArray[Any] = values[0]
+    if formula.is_dense:
+        if own.size != own.shape[-1]:
+            raise formula.refused(f"it works on {own.size // own.shape[-1]} vectors of a picture")
+        own = own.reshape(-1, 1, 1)
+    return own[:, None] if own.ndim == 2 else own
+
+
+def _place(formula: Formula, at: Sequence[int], shape: Sequence[int]) -> tuple[int, int, int]:
+    """Check a unit's place; where there is only one row and column, they may be left out."""
+    size = "x".join(map(str, shape[:1] if formula.is_dense else shape))
+    if len(at) == 1 and prod(shape[1:]) == 1:
+        at = (*at, 0, 0)
+    if len(at) != 3 or (formula.is_dense and any(at[1:])):
+        one = "one number" if formula.is_dense else "C,ROW,COLUMN"
+        raise UsageError(f"a unit of {formula.what!r}, which is {size}, is {one}", source="`unit`")
+    channel, row, column = at
+    if any(not 0 <= number < length for number, length in zip(at, shape, strict=True)):
+        text = channel if formula.is_dense else f"{channel},{row},{column}"
+        raise UsageError(
+            f"{text} lies outside of {formula.what!r}, which is {size}",
+            source="`unit`",
+            hint="channels, rows and columns count from 0",
+        )
+    return channel, row, column
+
+
+def _number(arrays: Mapping[str, NDArray[Any]], tensor: str, default: float) -> float:
+    return float(arrays[tensor].reshape(-1)[0]) if tensor else default
+
+
+def _pads(formula: Formula, given: Sequence[int], made: Sequence[int]) -> Pads:
+    """Return the zeros around the maps, which those of a transposed convolution are when spread."""
+    window, found = formula.window, []
+    for axis, (size, length) in enumerate(zip(given, made, strict=True)):
+        one = window.along(axis, size)
+        before, reach = one.before, one.extent
+        if window.up:
+            if window.auto or window.stated:
+                free = one._replace(before=0, after=0)
+                total = max(0, free.transposed(size, window.extra[axis]) - length)
+                before = (total + (window.auto != "SAME_UPPER")) // 2
+            before = reach - 1 - before
+            found += [before, length + reach - 1 - (size - 1) * one.stride - 1 - before]
+        else:
+            found += [before, max(0, (length - 1) * one.stride + reach - size - before)]
+    top, bottom, left, right = found
+    return top, bottom, left, right
+
+
+def _spread(maps: Values, steps: Pair) -> Values:
+    """Put zeros between the rows and columns of maps."""
+    channels, rows, columns = maps.shape
+    wide = np.zeros((channels, (rows - 1) * steps[0] + 1, (columns - 1) * steps[1] + 1))
+    wide[:, :: steps[0], :: steps[1]] = maps
+    return wide
+
+
+def _bias(formula: Formula, arrays: Mapping[str, NDArray[Any]], channel: int) -> float:
+    """Return what is added, in real numbers."""
+    if not formula.bias:
+        return 0.0
+    values = arrays[formula.bias].reshape(-1)
+    bias = float(values[channel if values.size > 1 else 0])
+    if formula.scale:  # it is stored in steps of the products
+        scales = arrays[formula.weight_scale].reshape(-1)
+        weight_scale = float(scales[channel if scales.size > 1 else 0])
+        return bias * _number(arrays, formula.scale, 1) * weight_scale
+    factor = formula.node.attribute("beta", 1.0) if formula.is_dense else 1.0
+    return bias * float(factor)
+
+
+def _result(
+    formula: Formula, made: NDArray[Any], place: tuple[int, int, int]
+) -> tuple[float, tuple[float, float], float]:
+    """Return the network's value, the limits of such values, and how far apart they are."""
+    scaled = quantisation(formula.graph, formula.pre) if formula.scale else None
+    if scaled is None or made.dtype.kind not in "iu":
+        return float(made[place]), (-inf, inf), 0.0
+    scale, zero = scaled
+    held = np.iinfo(made.dtype)
+    low, value, high = (
+        (float(number) - zero) * scale for number in (held.min, made[place], held.max)
+    )
+    return value, (low, high), scale
+
+
+def _last_digit(made: NDArray[Any], given: NDArray[Any]) -> float:
+    """Return the precision of the coarser of two types of numbers, float32 at best."""
+    types = [array.dtype for array in (made, given) if array.dtype.kind == "f"]
+    return max(float(np.finfo(dtype).eps) for dtype in (*types, np.dtype(np.float32)))
+
+
+def _after(
+    formula: Formula,
+    arrays: Mapping[str, NDArray[Any]],
+    shape: Sequence[int],
+    place: Sequence[int],
+    batch: int,
+) -> float | None:
+    """Return the unit's value after what follows the layer's operator."""
+    values = arrays[formula.post] if formula.after else np.zeros(0)
+    if values.ndim < 2 or len(values) != batch:
+        return None
+    own, _ = dequantised(formula.graph, formula.post, values[0])
+    # A softmax often stands behind a change of shape that drops axes of one place.
+    if [n for n in own.shape if n > 1] != [n for n in shape if n > 1]:
+        return None
+    return float(own.reshape(shape)[tuple(place)])

@@ -1,0 +1,1 @@
+"""The layers of a graph: what they are, what they are called."""

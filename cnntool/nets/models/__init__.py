@@ -1,0 +1,1 @@
+"""Manifests, labels, the catalogue, and the user's own networks."""

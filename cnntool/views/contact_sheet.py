@@ -1,0 +1,262 @@
+"""Contact sheets: tiles in rows on white, a number at each and a caption above all."""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cnntool.errors import UsageError
+from cnntool.views import text as words
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+TILE_GAP = 2
+"""Pixels between tiles."""
+
+
+def grid_shape(count: int) -> tuple[int, int]:
+    """Return rows and columns of the most nearly square grid that is at least as wide as high."""
+    columns = ceil(sqrt(count))
+    return ceil(count / columns), columns
+
+
+def arrange(
+    count: int, height: int = 1, width: int = 1, columns: int | None = None
+) -> tuple[int, int]:
+    """Return rows and columns of a grid that looks well on a screen.
+
+    Parameters
+    ----------
+    count : int
+        Of tiles, at least 1.
+    height, width : int
+        Of a tile.
+    columns : int, optional
+        Tiles in a row, where that has been decided.
+
+    Returns
+    -------
+    (int, int)
+        Without ``columns``: of the grids from square to 16:10 the one with the fewest empty places
+        (24 tiles: 4 x 6), and the most nearly square one of these.
+    """
+    if columns is not None:
+        if columns < 1:
+            raise UsageError("a grid has at least one column", source="`columns`")
+        columns = min(columns, count)
+        return ceil(count / columns), columns
+    first = min(count, ceil(sqrt(count * height / width)))
+    best = first
+    for across in range(first + 1, count + 1):
+        rows = ceil(count / across)
+        if across * width > 1.6 * rows * height:
+            break
+        if rows * across < ceil(count / best) * best:
+            best = across
+    return ceil(count / best), best
+
+
+def tile(tiles: list[NDArray[Any]], *, gap: int = TILE_GAP, fill: float = 1.0) -> NDArray[Any]:
+    """Lay equally large pictures out in a grid, in reading order.
+
+    Parameters
+    ----------
+    tiles : list of ndarray (H, W, C)
+        With the same H, W and C.
+    gap : int
+        Pixels between tiles.
+    fill : float
+        The value of gaps and of empty places.
+
+    Returns
+    -------
+    ndarray (rows * (H + gap) - gap, columns * (W + gap) - gap, C)
+    """
+    rows, columns = grid_shape(len(tiles))
+    height, width, channels = tiles[0].shape
+    shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
+    sheet = np.full(shape, fill, tiles[0].dtype)
+    for index, picture in enumerate(tiles):
+        row, column = divmod(index, columns)
+        top, left = row * (height + gap), column * (width + gap)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+PAPER = 255
+"""The brightness of everything that is no tile."""
+
+GAP = 3
+"""Pixels between tiles, and between a tile and the number of the next row."""
+
+MARGIN = 10
+"""Pixels around everything."""
+
+MAX_PIXELS = 100_000_000
+"""The largest sheet."""
+
+_TITLE, _DETAIL, _NUMBER = 17, 12, 10
+_SMALLEST = 240  # what a caption may widen the sheet to
+
+
+class Caption(NamedTuple):
+    """What stands above the tiles: a name, and facts in a smaller hand."""
+
+    title: str = ""
+    detail: str = ""
+
+
+BLANK = Caption()
+"""Nothing above."""
+
+
+class ContactSheet:
+    """A sheet to lay tiles on.
+
+    Parameters
+    ----------
+    count : int
+        How many tiles there will be.
+    shape : (int, int, int)
+        Rows, columns and channels (1 or 3) of a tile.
+    columns : int, optional
+        Tiles in a row; by default nearly a square.
+    gap : int
+        Pixels between tiles.
+    numbers : sequence of int, optional
+        One for each tile. They are left out where tiles are too narrow for them.
+    caption : Caption
+        What stands above. It is shortened where there is no room.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8, shape (H, W, channels)
+        The picture.
+    columns, rows : int
+        Of the grid.
+
+    Raises
+    ------
+    UsageError
+        For a negative gap, and when the sheet would be larger than ``MAX_PIXELS``.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        shape: tuple[int, int, int],
+        *,
+        columns: int | None = None,
+        gap: int = GAP,
+        numbers: Sequence[int] | None = None,
+        caption: Caption = BLANK,
+    ) -> None:
+        if gap < 0:
+            raise UsageError("a gap has no pixels or some", source="`gap`")
+        self._tile = height, wide, channels = shape
+        self.rows, self.columns = arrange(count, height, wide, columns)
+        self._labels = _labels(numbers, wide) if numbers is not None and len(numbers) else None
+        self._above = 0 if self._labels is None else self._labels.shape[1]
+        self._cell = height + self._above + gap, wide + gap
+        margin = max(gap, MARGIN)
+        inner = self.columns * self._cell[1] - gap
+        lines = _lay_out(caption, max(inner, _SMALLEST))
+        inner = max([inner, *(line.left + line.ink.shape[1] for line in lines)])
+        top = margin + (lines[-1].top + lines[-1].ink.shape[0] + 4 if lines else 0)
+        size = (top + self.rows * self._cell[0] - gap + margin, inner + 2 * margin)
+        if size[0] * size[1] > MAX_PIXELS:
+            raise UsageError(
+                f"the picture would have {size[0]} x {size[1]} pixels",
+                hint="show fewer maps (`maps`), or enlarge them less (`upscale`)",
+            )
+        self.pixels = np.full((*size, channels), PAPER, np.uint8)
+        self._corner = top, margin
+        for line in lines:
+            words.stamp(self.pixels, line.ink, margin + line.top, margin + line.left, line.colour)
+
+    def place(self, first: int, tiles: NDArray[np.uint8]) -> None:
+        """Lay tiles in reading order, beginning a row.
+
+        Parameters
+        ----------
+        first : int
+            The row of the grid that they begin, from 0.
+        tiles : ndarray of uint8, shape (n, h, w, channels)
+            Of the board's tile size, or smaller by a whole factor: those are enlarged, each pixel
+            to a square.
+        """
+        for start in range(0, len(tiles), self.columns):
+            self._place_row(first, tiles[start : start + self.columns])
+            first += 1
+
+    def _place_row(self, row: int, tiles: NDArray[np.uint8]) -> None:
+        count, rows = tiles.shape[:2]
+        height, wide, channels = self._tile
+        factor = height // rows
+        if factor > 1:
+            tiles = tiles.repeat(factor, axis=2)
+        top, left = self._corner[0] + row * self._cell[0], self._corner[1]
+        band = self.pixels[top : top + self._cell[0], left : left + self._cell[1] * count]
+        cells = band.reshape(-1, count, self._cell[1], channels)
+        if self._labels is not None:
+            labels = self._labels[row * self.columns :][:count].swapaxes(0, 1)
+            cells[: self._above, :, : labels.shape[2]] = labels[..., None]
+        room = cells[self._above :][:height, :, :wide]
+        room.reshape(rows, factor, count, wide, channels)[:] = tiles.swapaxes(0, 1)[:, None]
+
+
+def _labels(numbers: Sequence[int], wide: int) -> NDArray[np.uint8] | None:
+    """Draw the numbers, grey on white, as (n, height, width); None if they are too wide."""
+    masks = words.number_masks(numbers, _NUMBER)
+    if masks.shape[2] > wide:
+        return None
+    return (PAPER - masks.astype(np.uint16) * (PAPER - words.GREY[0]) // 255).astype(np.uint8)
+
+
+class _Line(NamedTuple):
+    """A piece of the caption, and where it goes, counted from the margin."""
+
+    ink: NDArray[np.uint8]
+    colour: tuple[int, int, int]
+    top: int
+    left: int
+
+
+def _lay_out(caption: Caption, room: int) -> list[_Line]:
+    """Put title and detail on one line where they fit, else on two."""
+    lines: list[_Line] = []
+    if caption.title:
+        ink = words.mask(words.fitted(caption.title, _TITLE, room), _TITLE)
+        lines.append(_Line(ink, words.CAPTION_INK, 0, 0))
+    if caption.detail:
+        text = words.fitted(caption.detail, _DETAIL, room)
+        ink, left, top = words.mask(text, _DETAIL), 0, 0
+        if lines:
+            left, top = lines[0].ink.shape[1] + 10, _TITLE - _DETAIL
+            if left + ink.shape[1] > room:
+                left, top = 0, lines[0].ink.shape[0]
+        lines.append(_Line(ink, words.GREY, top, left))
+    return lines
+
+
+def enlargement(
+    count: int, height: int, wide: int, columns: int | None = None, *, largest: int = 256
+) -> int:
+    """Return the factor that makes small tiles easy to see on a screen or a slide.
+
+    The grid grows to about 1000 pixels, a tile to ``largest``; large tiles stay as they are.
+    """
+    rows, across = arrange(count, height, wide, columns)
+    sides = 1000 // (across * wide), 1000 // (rows * height), largest // max(height, wide)
+    return max(1, min(sides))
+
+
+def reduction(count: int, height: int, wide: int, columns: int | None = None) -> int:
+    """Return by which whole number large tiles are divided: the grid's sides get about 4096."""
+    rows, across = arrange(count, height, wide, columns)
+    return max(1, ceil(across * wide / 4096), ceil(rows * height / 4096))

@@ -1,0 +1,148 @@
+"""A matrix as a picture: which entries are filled, and with what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cnntool.errors import UsageError
+from cnntool.views.colormaps import TOP, palette
+from cnntool.views.number_format import alike
+from cnntool.views.text import FAINT, INK, RULE, WHITE, Colour, fitting_size, width_of, write
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from cnntool.shapes.windows import Pair
+
+Values = NDArray[np.float64]
+
+MOST_SIDE = 2048
+"""Rows or columns that are drawn, with at least a pixel for each."""
+
+ROOM = (1080, 660)
+"""Width and height in pixels that a small matrix is enlarged to."""
+
+LEGEND_ROOM = 200
+LARGEST_CELL, LINED_CELL = 44, 6
+MARGIN, TITLE, FOOT, GAP = 28, 32, 44, 40
+NOUGHT: Colour = (176, 184, 194)
+FRAME: Colour = (120, 132, 147)
+
+
+class Drawn(NamedTuple):
+    """What is drawn beside the numbers.
+
+    Parameters
+    ----------
+    title, note : str
+        The line above, and the one below.
+    blocks : (rows, columns)
+        Lines are drawn after so many, to show what belongs together.
+    legend : (h, w), optional
+        A small matrix shown beside in the same colours: the kernel.
+    """
+
+    title: str
+    note: str
+    blocks: Pair
+    legend: Values | None = None
+
+
+def picture(matrix: Values, drawn: Drawn) -> Image:
+    """Draw a matrix: zeros white, negative numbers blue, positive ones red.
+
+    Parameters
+    ----------
+    matrix : (rows, columns)
+        At most `MOST_SIDE` each.
+    drawn : Drawn
+
+    Returns
+    -------
+    PIL.Image.Image
+        RGB. Numbers stand in the cells if they fit.
+
+    Raises
+    ------
+    UsageError
+        A matrix that is too large to draw.
+    """
+    from PIL import Image, ImageDraw
+
+    rows, columns = matrix.shape
+    check_size(rows, columns)
+    cell = max(1, min(LARGEST_CELL, ROOM[0] // columns, ROOM[1] // rows))
+    legend = drawn.legend if drawn.legend is not None else np.zeros((0, 0))
+    small = max(1, min(LARGEST_CELL, LEGEND_ROOM // max(*legend.shape, 1)))
+    body = max(rows * cell, legend.shape[0] * small)
+    across = columns * cell + (GAP + legend.shape[1] * small if legend.size else 0)
+    words = max(width_of(drawn.title, 17), width_of(drawn.note, 14))
+    width = round(max(across, words)) + 2 * MARGIN
+    top = MARGIN + TITLE
+    image = Image.new("RGB", (width, top + body + FOOT + MARGIN // 2), WHITE)
+    draw = ImageDraw.Draw(image)
+    write(draw, (width / 2, MARGIN + 8), drawn.title, 17)
+    write(draw, (width / 2, top + body + FOOT / 2 + 4), drawn.note, 14, ink=FAINT)
+    largest = float(np.abs(matrix).max()) or 1.0
+    left = (width - across) // 2
+    place = left, top + (body - rows * cell) // 2
+    _paint(image, place, matrix, cell, blocks=drawn.blocks, largest=largest)
+    if legend.size:
+        place = left + columns * cell + GAP, top + (body - legend.shape[0] * small) // 2
+        whole = legend.shape[0], legend.shape[1]
+        _paint(image, place, legend, small, blocks=whole, largest=largest)
+    return image
+
+
+def check_size(rows: int, columns: int) -> None:
+    """Refuse a matrix that is too large to draw.
+
+    Raises
+    ------
+    UsageError
+        More than `MOST_SIDE` rows or columns.
+    """
+    if max(rows, columns) > MOST_SIDE:
+        raise UsageError(
+            f"a matrix of {rows} x {columns} is too large to draw: {MOST_SIDE} a side is the most",
+            hint="take a smaller input",
+        )
+
+
+def _paint(
+    image: Image, place: Pair, matrix: Values, cell: int, *, blocks: Pair, largest: float
+) -> None:
+    """Draw one grid of cells with its left upper corner at a place (x, y)."""
+    from PIL import Image, ImageDraw
+
+    left, top = place
+    rows, columns = matrix.shape
+    right, bottom = left + columns * cell, top + rows * cell
+    enlarged = _colours(matrix, largest).repeat(cell, axis=0).repeat(cell, axis=1)
+    image.paste(Image.fromarray(enlarged), place)
+    draw = ImageDraw.Draw(image)
+    draw.rectangle((left - 1, top - 1, right, bottom), outline=FRAME)
+    for (down, across), colour in (((1, 1), RULE), (blocks, FRAME)) if cell >= LINED_CELL else ():
+        for row in range(0, rows + 1, down):
+            draw.line((left, top + row * cell, right, top + row * cell), colour)
+        for column in range(0, columns + 1, across):
+            draw.line((left + column * cell, top, left + column * cell, bottom), colour)
+    if cell < LINED_CELL:
+        return
+    labels = alike(matrix.ravel().tolist())
+    size = fitting_size(labels, 0.84 * cell, round(0.42 * cell))
+    for (row, column), label in zip(np.ndindex(rows, columns), labels, strict=True) if size else ():
+        middle = left + (column + 0.5) * cell, top + (row + 0.5) * cell
+        write(draw, middle, label, size, ink=INK if matrix[row, column] else NOUGHT)
+
+
+def _colours(matrix: Values, largest: float) -> NDArray[np.uint8]:
+    """Colour numbers by sign and size; the palest is still told from zero."""
+    size = np.abs(matrix) / largest
+    level = TOP / 2 * (1 + np.sign(matrix) * (0.12 + 0.48 * size))
+    coloured: NDArray[np.uint8] = palette("diverging")[np.rint(level).astype(np.intp)]
+    coloured[matrix == 0] = WHITE
+    return coloured

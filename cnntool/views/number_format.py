@@ -1,0 +1,110 @@
+"""Number formats: short, in columns, and several matrices side by side, without numpy."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from math import floor, log10
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Lines = list[str]
+
+SHOWN = 15
+"""Rows and columns of a large matrix that are shown."""
+
+
+def shape_text(shape: Sequence[object] | None, times: str = " x ", scalar: str = "1") -> str:
+    """Write a shape: ``64 x 28 x 28``; a length that is not known is a question mark."""
+    if shape is None:
+        return "-"
+    return times.join(str(n) if isinstance(n, int) else "?" for n in shape) or scalar
+
+
+def short(value: float, digits: int = 4) -> str:
+    """Write a number with a few digits; a whole one below ten million with all of its own.
+
+    Parameters
+    ----------
+    value : float
+    digits : int
+        Significant ones.
+    """
+    if abs(value) < 1e7 and value == int(value):
+        return str(int(value))
+    return f"{value:.{digits}g}"
+
+
+def alike(values: Sequence[float]) -> list[str]:
+    """Write the numbers of one figure with the same decimals: three digits of the largest.
+
+    Parameters
+    ----------
+    values : sequence of float
+
+    Returns
+    -------
+    list of str
+        Whole numbers without decimals if all are whole; 0 is always ``0``. Beyond a million, and
+        below a thousandth, each for itself.
+    """
+    largest = max(map(abs, values), default=0.0)
+    if not 1e-3 <= largest < 1e6 or all(value == int(value) for value in values):
+        return [short(value, 3) for value in values]
+    decimals = max(0, 2 - floor(log10(largest)))
+    return [f"{value:z.{decimals}f}" if value else "0" for value in values]
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Lines:
+    """Lay texts out in columns of one width, to the right; a large matrix shows its corner.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        All of one length.
+
+    Returns
+    -------
+    list of str
+        At most `SHOWN` lines, and one that says what was left out.
+    """
+    shown = [row[:SHOWN] for row in rows[:SHOWN]]
+    width = max(len(text) for row in shown for text in row)
+    lines = ["  ".join(text.rjust(width) for text in row) for row in shown]
+    if len(rows) > SHOWN or len(rows[0]) > SHOWN:
+        lines.append(f"(the first {len(shown)} rows and {len(shown[0])} columns)")
+    return lines
+
+
+def matrix(rows: Sequence[Sequence[float]]) -> Lines:
+    """Write a matrix in columns. See `aligned`."""
+    return aligned([[short(value) for value in row] for row in rows[: SHOWN + 1]])
+
+
+def beside(parts: Sequence[tuple[str, Lines]], signs: Sequence[str] = ()) -> Lines:
+    """Put titled blocks of lines side by side.
+
+    Parameters
+    ----------
+    parts : sequence of (title, lines)
+    signs : sequence of str
+        What stands between them, at half their height: ``"*"``, ``"="``; spaces where missing.
+
+    Returns
+    -------
+    list of str
+        Without spaces at their ends.
+    """
+    blocks = [[title, *lines] for title, lines in parts]
+    height = max(map(len, blocks))
+    middle = 1 + (height - 2) // 2
+    columns: list[Lines] = []
+    for block, sign in zip_longest(blocks, ["", *signs], fillvalue=""):
+        if columns:
+            columns.append([f"  {sign if row == middle else '':1}  " for row in range(height)])
+        width = max(map(len, block))
+        columns.append(
+            [line.ljust(width) for line in block] + [" " * width] * (height - len(block))
+        )
+    return ["".join(pieces).rstrip() for pieces in zip(*columns, strict=True)]

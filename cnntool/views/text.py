@@ -1,0 +1,236 @@
+"""Text and cells in drawn figures, in the small font that comes with Pillow.
+
+Pillow is imported by the functions that draw. Boxes are (left, top, right, bottom) in pixels, as
+Pillow wants them.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from numpy.typing import ArrayLike, NDArray
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont
+
+CAPTION_INK = (38, 38, 42)
+"""Of titles."""
+
+GREY = (118, 118, 124)
+"""Of everything that is said in a low voice."""
+
+_TWINS = str.maketrans({"\N{MULTIPLICATION SIGN}": "x", "\N{MINUS SIGN}": "-"})
+
+
+def plain(text: str) -> str:
+    """Return text in letters that the font has: others lose their accents or become ``?``."""
+    if text.isascii() and text.isprintable():
+        return text
+    letters = unicodedata.normalize("NFKD", text.translate(_TWINS))
+    letters = "".join(c for c in letters if not unicodedata.combining(c))
+    return "".join(c if c.isascii() and c.isprintable() else "?" for c in letters)
+
+
+@cache
+def _font(size: int) -> Any:
+    from PIL import ImageFont
+
+    try:
+        return ImageFont.load_default(size)
+    except (ImportError, OSError):  # a Pillow without FreeType: one size for everything
+        return ImageFont.load_default()
+
+
+@cache
+def line_height(size: int) -> int:
+    """Return the pixels from one line to the next."""
+    return int(_font(size).getbbox("Ag")[3]) + size // 4
+
+
+@lru_cache(maxsize=256)
+def width(text: str, size: int) -> int:
+    """Return the width of a line of text, in pixels."""
+    return int(np.ceil(_font(size).getlength(plain(text))))
+
+
+def fitted(text: str, size: int, room: int) -> str:
+    """Shorten text in its middle until it is at most ``room`` pixels wide."""
+    text = plain(text)
+    if width(text, size) <= room:
+        return text
+    keep = len(text) - 1
+    while keep > 0:
+        short = text[: (keep + 1) // 2] + "..." + text[len(text) - keep // 2 :]
+        if width(short, size) <= room:
+            return short
+        keep -= 1
+    return ""
+
+
+@lru_cache(maxsize=256)
+def mask(text: str, size: int) -> NDArray[np.uint8]:
+    """Draw a line of text.
+
+    Parameters
+    ----------
+    text : str
+        Letters that the font lacks are replaced, see `plain`.
+    size : int
+        Of the font, in pixels.
+
+    Returns
+    -------
+    ndarray of uint8, shape (line height, width)
+        How much ink lies on each pixel, 0 to 255.
+    """
+    from PIL import Image, ImageDraw
+
+    sheet = Image.new("L", (max(1, width(text, size)), line_height(size)))
+    ImageDraw.Draw(sheet).text((0, 0), plain(text), font=_font(size), fill=255)
+    return np.asarray(sheet)
+
+
+def stamp(
+    canvas: NDArray[np.uint8],
+    ink: NDArray[np.uint8],
+    row: int,
+    column: int,
+    colour: tuple[int, int, int] = CAPTION_INK,
+) -> None:
+    """Put a mask on a picture, in place; what lies outside is cut off.
+
+    Parameters
+    ----------
+    canvas : ndarray of uint8, shape (H, W, 1 or 3)
+        A picture of one channel gets the red of the colour.
+    ink : ndarray of uint8, shape (h, w)
+        See `mask`.
+    row, column : int
+        Where the mask's upper left corner goes.
+    colour : (int, int, int)
+        Red, green, blue.
+    """
+    place = canvas[row : row + ink.shape[0], column : column + ink.shape[1]]
+    share = ink[: place.shape[0], : place.shape[1], None].astype(np.int32)
+    place[:] = place + (np.array(colour[: canvas.shape[2]]) - place) * share // 255
+
+
+@cache
+def _digits(size: int) -> NDArray[np.uint8]:
+    """Return the ten digits and a space, all of one width, shape (11, height, width)."""
+    drawn = [mask(digit, size) for digit in "0123456789"]
+    wide = max(digit.shape[1] for digit in drawn)
+    glyphs = np.zeros((11, line_height(size), wide), np.uint8)
+    for glyph, digit in zip(glyphs, drawn, strict=False):
+        glyph[:, : digit.shape[1]] = digit
+    return glyphs
+
+
+def number_masks(numbers: Sequence[int], size: int) -> NDArray[np.uint8]:
+    """Draw many whole numbers at once, each at the left of its mask.
+
+    Returns
+    -------
+    ndarray of uint8, shape (n, line height, width)
+        How much ink lies on each pixel, 0 to 255.
+    """
+    longest = len(str(max(numbers)))
+    text = f"%-{longest}d" * len(numbers) % tuple(numbers)
+    text = text.replace(" ", chr(ord("9") + 1))
+    which = np.frombuffer(text.encode(), np.uint8).reshape(len(numbers), longest) - ord("0")
+    strips = _digits(size)[which].swapaxes(1, 2)
+    return strips.reshape(*strips.shape[:2], -1)
+
+
+Box = tuple[float, float, float, float]
+Colour = tuple[int, int, int]
+
+WHITE: Colour = (255, 255, 255)
+INK: Colour = (38, 50, 66)
+FAINT: Colour = (120, 132, 147)
+RULE: Colour = (203, 211, 220)
+
+SMALLEST_TEXT = 9
+"""Pixels below which a number is not drawn: nobody could read it."""
+
+
+@cache
+def font(size: int) -> FreeTypeFont:
+    """Return the font that Pillow carries (Aileron, public domain) at a size in pixels."""
+    from PIL import ImageFont
+
+    found: Any = ImageFont.load_default(size)
+    return found  # type: ignore[no-any-return]
+
+
+def width_of(text: str, size: int) -> float:
+    """Return how many pixels a text is wide."""
+    return font(size).getlength(text)
+
+
+def fitting_size(texts: Iterable[str], width: float, largest: int) -> int:
+    """Return the size at which the widest text fits a width; 0 if none can be read.
+
+    Parameters
+    ----------
+    texts : iterable of str
+    width : float
+        Pixels that there are.
+    largest : int
+        The size to take if there is room.
+    """
+    widest = max((width_of(text, 100) for text in set(texts)), default=0.0)
+    size = min(largest, int(100 * width / widest)) if widest else largest
+    return size if size >= SMALLEST_TEXT else 0
+
+
+def write(
+    draw: ImageDraw, place: tuple[float, float], text: str, size: int, ink: Colour = INK,
+    *, anchor: str = "mm",
+) -> None:  # fmt: skip
+    """Write a text; `anchor` is Pillow's: ``mm`` centres it on the place, ``ls`` begins there."""
+    draw.text(place, text, font=font(size), fill=ink, anchor=anchor)
+
+
+def dashed_box(draw: ImageDraw, box: Box, colour: Colour, dash: int = 4) -> None:
+    """Draw the outline of a box in dashes."""
+    left, top, right, bottom = (round(side) for side in box)
+    for start in range(left, right, 2 * dash):
+        for y in (top, bottom):
+            draw.line((start, y, min(start + dash, right), y), fill=colour)
+    for start in range(top, bottom, 2 * dash):
+        for x in (left, right):
+            draw.line((x, start, x, min(start + dash, bottom)), fill=colour)
+
+
+def mixed(first: Colour, second: Colour, share: float) -> Colour:
+    """Mix two colours; share 0 is the first, 1 the second."""
+    red, green, blue = (round(a + (b - a) * share) for a, b in zip(first, second, strict=True))
+    return red, green, blue
+
+
+def ramp(values: ArrayLike, stops: Iterable[Colour]) -> NDArray[np.uint8]:
+    """Colour numbers along evenly spaced stops.
+
+    Parameters
+    ----------
+    values : array_like, any shape
+        0 is the first stop, 1 the last; what lies outside is clipped.
+    stops : iterable of (red, green, blue)
+
+    Returns
+    -------
+    ndarray (..., 3) of uint8
+    """
+    table = np.array(list(stops), np.float64)
+    at = np.clip(np.asarray(values, np.float64), 0, 1)
+    places = np.linspace(0, 1, len(table))
+    channels = [np.interp(at, places, table[:, channel]) for channel in range(3)]
+    coloured: NDArray[np.uint8] = np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
+    return coloured
