@@ -13,13 +13,9 @@ def main() -> None:
 
     if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_IGN:
         _signal.signal(_signal.SIGINT, leave)
-    from cnntool import stopping
+    from cnntool import system
 
-    stopping.install()
-    # Nothing that start-up creates is garbage, and looking for it takes a tenth of a small command.
-    import gc
-
-    gc.disable()
+    system.take_over()
     import sys
     import warnings
 

@@ -9,13 +9,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from effort import QUICK, WHOLE
 from hypothesis import settings
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 # Whoever works on the code tries new cases each time; a gate must not fail by chance.
-settings.register_profile("default", deadline=None, derandomize="CI" in os.environ)
-settings.load_profile("default")
+for name, cases in (("quick", QUICK), ("full", WHOLE)):
+    settings.register_profile(
+        name, deadline=None, derandomize="CI" in os.environ, max_examples=cases
+    )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--full", action="store_true", help="try all cases of the long tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("full" if config.getoption("--full") else "quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="a long one, for --full"))
 
 
 @dataclass
@@ -47,7 +65,7 @@ def samples() -> Path:
 
 
 @pytest.fixture
-def cnntool(tmp_path):
+def process(tmp_path):
     """Run the tool as a process of its own in an empty folder."""
 
     def run(*arguments, stdin: bytes | None = None, check: bool = True, **kwargs) -> Done:
@@ -66,6 +84,23 @@ def cnntool(tmp_path):
         if check:
             assert result.code == 0, result.err
         return result
+
+    return run
+
+
+@pytest.fixture
+def cnntool(request):
+    """Run the tool in an empty folder: in a process of its own, or quickly without ``--full``."""
+    if request.config.getoption("--full"):
+        return request.getfixturevalue("process")
+    inside = request.getfixturevalue("here")
+
+    def run(*arguments, stdin: bytes | None = None, check: bool = True, **kwargs) -> Done:
+        if kwargs:
+            return request.getfixturevalue("process")(
+                *arguments, stdin=stdin, check=check, **kwargs
+            )
+        return inside(*arguments, stdin=stdin or b"", code=0 if check else None)
 
     return run
 
@@ -114,15 +149,15 @@ def here(tmp_path, monkeypatch, capfdbinary):
     from cnntool.cli import console
     from cnntool.cli.main import run
 
-    def call(*arguments, stdin: bytes = b"", code: int = 0) -> Done:
+    def call(*arguments, stdin: bytes = b"", code: int | None = 0) -> Done:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setattr(console, "_said", set())
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         capfdbinary.readouterr()
         found = run([os.fspath(argument) for argument in arguments])
         out, err = capfdbinary.readouterr()
-        done = Done(found, out, err.decode())
-        assert found == code, done
+        done = Done(found, out, err.decode(errors="replace"))
+        assert code in {None, found}, done
         return done
 
     return call

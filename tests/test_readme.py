@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-BLOCKS = re.findall(r"```bash\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = [
     line
     for block in BLOCKS
@@ -42,6 +43,17 @@ def test_command(command, tmp_path):
         p for p in tmp_path.rglob("*") if p.is_file() and p.parent.name not in {"bin", "samples"}
     ]
     assert written or done.stdout
+
+
+def test_from_python(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    shutil.copytree(ROOT / "samples", tmp_path / "samples")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("cat ")
+    assert {path.name for path in tmp_path.iterdir()} == {"samples", "edges.png", "maps.png"}
 
 
 def test_the_two_lines_are_there():

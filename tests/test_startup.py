@@ -39,6 +39,15 @@ def test_help_loads_click_alone(arguments):
     assert not loaded(code) & HEAVY
 
 
+def test_the_help_of_every_verb_loads_click_alone():
+    code = """
+from importlib import import_module
+from cnntool.cli.main import COMMANDS
+for verb in COMMANDS:
+    import_module(f"cnntool.cli.{verb}")"""
+    assert not loaded(code) & HEAVY
+
+
 def test_a_convolution_loads_no_scipy(tmp_path, samples):
     arguments = [
         "filter",
@@ -84,3 +93,34 @@ def test_scipy_signal_is_never_imported():
 
     for path in Path(cnntool.__file__).parent.rglob("*.py"):
         assert "scipy.signal" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("command", [["classify"], ["activations", "--all", "--stats-only"]])
+def test_a_network_loads_no_convolution(command, samples):
+    arguments = [*command, "-q", str(samples / "cat.png")]
+    code = f"""
+from cnntool.cli.main import run
+assert run({arguments!r}) == 0
+rooms = {{name.split(".")[1] for name in sys.modules if name.startswith("cnntool.")}}
+sys.modules.update(dict.fromkeys(("room_" + room for room in rooms), sys))"""
+    found = loaded(code)
+    assert "room_nets" in found
+    assert "room_filters" not in found
+
+
+def test_importing_the_package_loads_nothing():
+    before = loaded("")
+    assert loaded("import cnntool") == before | {"cnntool"}
+
+
+def test_filtering_an_array_loads_no_more_than_it_needs():
+    code = "import numpy as np, cnntool; cnntool.filter(np.zeros((9, 9), np.uint8), 'sobel')"
+    assert not loaded(code) & {
+        "click",
+        "PIL",
+        "scipy",
+        "skimage",
+        "tifffile",
+        "rich",
+        "onnxruntime",
+    }

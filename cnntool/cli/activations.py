@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options
-from cnntool.cli.choosing import model as model_option
-from cnntool.cli.looking import layer_option
-from cnntool.cli.maps import chosen_drawing, drawing
-from cnntool.cli.paths import STDIO, expand, is_several
-from cnntool.cli.preprocessing import labels as labels_option
-from cnntool.cli.preprocessing import preprocessing, wishes
-from cnntool.cli.running import running, session_settings
+from cnntool.api.sources import STDIO, expand
+from cnntool.cli import options, param_types
+from cnntool.cli.maps import drawing
+from cnntool.cli.opening import begin, hold_time, model_option, opened
+from cnntool.cli.paths import inputs_or_sample, is_several
+from cnntool.cli.pictures import Reading, reading
+from cnntool.cli.preprocessing import labels, preprocessing
+from cnntool.cli.running import running
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnntool.cli.layer_work import Purpose
-
-
-EXCLUSIVE = (
-    ("raw", "stats_only"),
-    ("raw", "top_patches"),
-    ("report", "stats_only"),
-    ("show", "top_patches"),
-    ("average", "top_patches"),
-)
-"""Options of which one at most makes sense."""
+    from cnntool.cli.layer_files import Purpose
+    from cnntool.cli.maps import Drawing
+    from cnntool.nets.recipes import Overrides
+    from cnntool.nets.session import Settings
 
 
 @click.command("activations")
 @options.inputs
 @model_option
-@layer_option
+@click.option(
+    "-l",
+    "--layer",
+    "queries",
+    multiple=True,
+    metavar="NAME",
+    help="A layer: its name, conv:9, '#42' or a pattern such as 'block4_*'; may be repeated."
+    " 'cnntool layers' lists the names.",
+)
+@click.option(
+    "--at",
+    type=click.Choice(["post", "pre"]),
+    default="post",
+    show_default=True,
+    help="A layer's result after the norm and activation that follow it, or before.",
+)
 @click.option("--all", "everything", is_flag=True, help="Look at every layer.")
 @drawing()
 @click.option(
@@ -51,7 +56,7 @@ EXCLUSIVE = (
 @click.option("--show", is_flag=True, help="Draw in the terminal.")
 @click.option(
     "--report",
-    type=options.FileName(),
+    type=param_types.FILE,
     metavar="FILE",
     help="Write one HTML page that holds everything.",
 )
@@ -62,10 +67,8 @@ EXCLUSIVE = (
     help="Show for each map what excites it most in all inputs, cut by receptive field.",
 )
 @options.output
-@labels_option
-@preprocessing
-@options.fail_fast
-@options.reading
+@preprocessing(labels)
+@reading
 @options.json_lines
 @running
 @options.talk
@@ -77,7 +80,10 @@ def command(
     queries: tuple[str, ...],
     at: str,
     everything: bool,
-    **settings: Any,
+    overrides: Overrides,
+    reading: Reading,
+    settings: Settings,
+    **purpose: Any,
 ) -> int:
     """Show what every layer of a network makes of a picture.
 
@@ -94,83 +100,69 @@ def command(
     """
     paths = inputs_or_sample(inputs)
     several = is_several(paths)
-    purpose = _check(settings, paths, several=several)
+    wanted = _check(paths, several=several, **purpose)
+    from cnntool.api.activations import choose_layers
     from cnntool.cli.layer_work import Work
-    from cnntool.cli.looking import choose
-    from cnntool.cli.network import Network
 
-    with Network(model, wishes(settings), session_settings(settings)) as network:
-        layers = network.layers()
-        chosen = choose(layers, queries, everything=everything, at=at)
-        work = Work(network, layers.flow, chosen, purpose, several=several)
-        network.open()
-        return work.run(
-            expand(paths, recursive=recursive, results=work.folder, matrices=False),
-            max_pixels=settings["max_pixels"],
-            strict=settings["strict"],
-            fail_fast=settings["fail_fast"],
-        )
+    with opened(model, overrides, settings) as (network, plan):
+        with hold_time(settings.timeout, model):
+            layers = network.read_layers()
+        chosen = choose_layers(layers, queries, network.note, everything=everything, at=at)
+        work = Work(network, chosen, wanted, several=several)
+        begin(network, plan)
+        items = expand(paths, recursive=recursive, results=work.folder, matrices=False)
+        return work.run(items, reading)
 
 
-def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
-    """Return the inputs; stdin if there are none and something is piped in; else the sample."""
-    if inputs:
-        if Path(STDIO) in inputs and sys.stdin.isatty():
-            raise UsageError("no input", hint="name files or folders, or pipe a picture in")
-        if list(inputs).count(Path(STDIO)) > 1:
-            raise UsageError("stdin can be read only once")
-        return list(inputs)
-    if _is_piped():
-        return [Path(STDIO)]
-    from cnntool.nets.places import shipped_sample
-
-    sample = shipped_sample()
-    console.note(f"no picture was given: looking at the sample {sample.name}")
-    return [sample]
-
-
-def _is_piped() -> bool:
-    """Tell whether stdin is a pipe, a file or a socket: no terminal, no ``/dev/null``."""
-    try:
-        mode = os.fstat(sys.stdin.fileno()).st_mode
-    except (OSError, ValueError):  # no real file
-        return not sys.stdin.isatty()
-    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
-
-
-def _check(settings: dict[str, Any], paths: Sequence[Path], *, several: bool) -> Purpose:
+def _check(
+    paths: Sequence[Path],
+    *,
+    several: bool,
+    drawing: Drawing,
+    output: str | None,
+    overwrite: bool,
+    raw: str | None,
+    stats_only: bool,
+    show: bool,
+    report: Path | None,
+    average: bool,
+    top_patches: bool,
+    as_json: bool,
+) -> Purpose:
     """Refuse what cannot be had together, and collect the rest."""
-    from cnntool.cli.layer_files import raw_format
-    from cnntool.cli.layer_work import Purpose
+    from cnntool.cli.layer_files import Purpose, raw_format
 
-    output = settings["output"]
-    raw = raw_format(settings["raw"], output)
-    for name, flag in (("average", "--average"), ("top_patches", "--top-patches")):
-        if settings[name] and not several:
+    raw = raw_format(raw, output)
+    for flag, given in (("--average", average), ("--top-patches", top_patches)):
+        if given and not several:
             raise UsageError(f"{flag} wants several pictures", hint="give a folder")
-    if settings["top_patches"] and Path(STDIO) in paths:
+    if top_patches and Path(STDIO) in paths:
         raise UsageError("--top-patches reads pictures twice, and stdin can be read only once")
-    for first, second in EXCLUSIVE:
-        if settings[first] and settings[second]:
-            flags = [f"--{name.replace('_', '-')}" for name in (first, second)]
-            raise UsageError(f"{flags[0]} and {flags[1]} exclude each other")
-    if settings["stats_only"] and output:
+    for first, second, both in (
+        ("--raw", "--stats-only", raw and stats_only),
+        ("--raw", "--top-patches", raw and top_patches),
+        ("--report", "--stats-only", report and stats_only),
+        ("--show", "--top-patches", show and top_patches),
+        ("--average", "--top-patches", average and top_patches),
+    ):
+        if both:
+            raise UsageError(f"{first} and {second} exclude each other")
+    if stats_only and output:
         raise UsageError("--stats-only writes nothing, and --output was given")
-    if settings["report"] and several:
+    if report and several:
         raise UsageError("a report is about one picture")
-    look = chosen_drawing(settings)
-    if look.needs_photo and settings["average"]:
+    if drawing.needs_photo and average:
         raise UsageError("an average has no photo to lie on", source="--style overlay")
-    quiet = settings["stats_only"] or settings["show"] or settings["report"]
+    quiet = stats_only or show or report
     return Purpose(
-        drawing=look,
+        drawing=drawing,
         output=output,
-        overwrite=settings["overwrite"],
+        overwrite=overwrite,
         raw=raw,
-        writes=not settings["stats_only"] and bool(output or raw or not quiet),
-        show=settings["show"],
-        report=settings["report"],
-        average=settings["average"],
-        patches=settings["top_patches"],
-        as_json=settings["as_json"],
+        writes=not stats_only and bool(output or raw or not quiet),
+        show=show,
+        report=report,
+        average=average,
+        patches=top_patches,
+        as_json=as_json,
     )

@@ -1,63 +1,40 @@
 """Whole pictures, matrices and stacks of maps in, the same out: for the verbs that work by hand.
 
 `filter` streams strips of rows; the verbs of this module's users are for numbers that one looks at.
-What a result is called, which format and depth it has: all of that is as with `filter`.
 """
 
 from __future__ import annotations
 
+import sys
 import time
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cnntool.cli import console, options, results
-from cnntool.cli.paths import Item, Naming, expand, inputs_or_stdin, is_folder, is_several
+from cnntool.api.sources import expand, is_folder
+from cnntool.cli import console, options, report
+from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
 from cnntool.errors import InputError, UsageError
-from cnntool.image.types import oversize
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
+    from cnntool.api.pictures import Picture
+    from cnntool.api.rendering import Result
+    from cnntool.cli.options import Reading, Saving
     from cnntool.cli.reading import Opened
-    from cnntool.image.types import ImageInfo
-    from cnntool.views.scale import Range
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-class Stack(NamedTuple):
-    """One input, read whole.
+class Job(NamedTuple):
+    """What is read, how, and where the results go."""
 
-    Parameters
-    ----------
-    item : Item
-        Where it came from; ``item.name`` is for messages.
-    info : ImageInfo
-        Its shape and nature; ``info.matrix`` tells numbers from pictures.
-    values : ndarray (H, W, samples)
-        Of type ``info.dtype``, in the input's own numbers: 0..255 for an 8-bit picture. Samples are
-        the channels or maps, and alpha last if ``info.alpha``.
-    """
-
-    item: Item
-    info: ImageInfo
-    values: NDArray[Any]
-
-    def numbers(self) -> NDArray[Any]:
-        """Return what arithmetic works on: pictures as float32 in 0..1, other numbers as they are.
-
-        Returns
-        -------
-        ndarray (H, W, samples) of float32 or float64
-        """
-        if self.info.dtype.startswith("float"):
-            return self.values
-        import numpy as np
-
-        return self.values / np.float32(self.info.peak)
+    reading: Reading
+    saving: Saving
+    inputs: tuple[Path, ...] = ()
+    recursive: bool = False
 
 
 def inputs_and_result(command: F) -> F:
@@ -67,6 +44,21 @@ def inputs_and_result(command: F) -> F:
 
 def result(command: F) -> F:
     """Add all that is said of results, and of how the input is read."""
+
+    def call(
+        *,
+        reading: Reading,
+        saving: Saving,
+        inputs: tuple[Path, ...] = (),
+        recursive: bool = False,
+        **settings: Any,
+    ) -> int:
+        code: int = command(job=Job(reading, saving, inputs, recursive), **settings)
+        return code
+
+    made: Any = update_wrapper(call, command)
+    made = options.gathered("reading", options.Reading)(made)
+    made = options.gathered("saving", options.Saving)(made)
     for add in (
         options.talk,
         options.json_lines,
@@ -75,28 +67,12 @@ def result(command: F) -> F:
         options.output,
         options.layout,
     ):
-        command = add(command)
-    return command
+        made = add(made)
+    return made  # type: ignore[no-any-return]  # a command it is
 
 
-def read(
-    path: Path,
-    *,
-    layout: str = "auto",
-    max_pixels: int = 100_000_000,
-    allow_nan: bool = False,
-    strict: bool = False,
-) -> Stack:
-    """Read one picture, matrix or stack of maps.
-
-    Parameters
-    ----------
-    path : Path
-        A file; ``-`` is stdin.
-    layout : {'auto', 'chw', 'hwc'}
-        See `cnntool.image.files.open_reader`.
-    max_pixels, allow_nan, strict
-        See `cnntool.image.files.open_reader`.
+def read(path: Path, reading: Reading) -> Picture:
+    """Read one picture, matrix or stack of maps; ``-`` is stdin.
 
     Raises
     ------
@@ -105,72 +81,88 @@ def read(
     """
     if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
-    (item,) = expand([path], recursive=False)
-    limits: dict[str, Any] = {"max_pixels": max_pixels, "allow_nan": allow_nan, "strict": strict}
-    with Ahead([item], **limits, layout=layout) as readers:
+    with Ahead(expand([path], recursive=False), reading) as readers:
         return _whole(next(iter(readers)))
 
 
 def run(
-    work: Callable[[Stack], results.Result],
-    settings: dict[str, Any],
+    work: Callable[[Picture], Result],
+    job: Job,
     *,
     label: str,
     doing: str,
     facts: dict[str, Any],
-    policy: Range | None = None,
+    policy: str = "auto",
 ) -> int:
     """Do a verb's work on every input and write the results.
 
     Parameters
     ----------
     work : callable
-        Makes a result of a stack.
-    settings : dict
-        The options of `inputs_and_result`.
+        Makes a result of a picture.
+    job : Job
+        No inputs mean stdin.
     label : str
         Goes into names that the tool chooses.
     doing : str
         What the progress line says.
     facts : dict
         What the verb adds to its JSON records.
-    policy : Range, optional
-        How numbers become brightness; by default what the result's sign asks for, and the numbers
-        as they are where the format keeps them.
+    policy : str
+        How numbers become brightness.
 
     Returns
     -------
     int
         The exit code.
     """
-    paths = inputs_or_stdin(settings["inputs"])
+    paths, saving = inputs_or_stdin(job.inputs), job.saving
     several = is_several(paths)
-    if settings["as_json"] and settings["output"] == "-":
+    if saving.as_json and saving.output == "-":
         raise UsageError("--json and -o - both want stdout")
-    naming = Naming(settings["output"], label, several=several)
+    naming = Naming(saving.output, label, several=several)
 
     def one(opened: Opened) -> None:
+        from cnntool.api import rendering
+        from cnntool.image.files import FORMATS, write_image
+
         start = time.perf_counter()
-        stack = _whole(opened)
-        try:
-            result = work(stack)
-        except UsageError as error:
-            source = error.source or stack.item.name
-            raise UsageError(error.message, source=source, hint=error.hint) from None
-        record = results.write(stack, result, settings, naming, policy)
-        if settings["as_json"]:
-            import json
+        picture = _whole(opened)
+        source, result = picture.info, work(picture)
+        format_name = rendering.choose_format(source, saving.format_name, naming.named)
+        style = rendering.style(policy, saving.depth)
+        plan, samples, clipped = rendering.finish(
+            source, result, format_name, style, name=picture.name
+        )
+        for note in plan.notes:
+            console.note(note)
+        row = FORMATS[format_name]
+        target = naming.place(
+            opened.item, row.suffixes[0], text=not row.binary, as_json=saving.as_json
+        )
+        write_image(
+            target or sys.stdout.buffer,
+            samples,
+            plan.info,
+            name=str(target or "<stdout>"),
+            compression=saving.compression,
+            quality=saving.quality,
+            overwrite=saving.overwrite,
+        )
+        record = {
+            "input": picture.name,
+            "read": report.facts(source),
+            "output": str(target),
+            "written": report.facts(plan.info),
+            "range": plan.ranges[0],
+            "clipped": clipped,
+            **facts,
+            "milliseconds": (time.perf_counter() - start) * 1e3,
+        }
+        report.say(record, target if naming.chosen else None, as_json=saving.as_json)
 
-            milliseconds = (time.perf_counter() - start) * 1e3
-            console.result(json.dumps({**record, **facts, "milliseconds": milliseconds}))
-
-    with Ahead(
-        expand(paths, recursive=settings["recursive"], results=naming.folder),
-        max_pixels=settings["max_pixels"],
-        allow_nan=settings["allow_nan"],
-        layout=settings["layout"],
-        strict=settings["strict"],
-    ) as readers:
+    items = expand(paths, recursive=job.recursive, results=naming.folder)
+    with Ahead(items, job.reading) as readers:
         return readers.each(one, doing)
 
 
@@ -186,21 +178,11 @@ def only_input(inputs: tuple[Path, ...], why: str) -> None:
         raise UsageError(f"{why} is of one input")
 
 
-def check_size(shape: tuple[int, int], samples: int, max_pixels: int) -> None:
-    """Refuse to make what would not be read.
-
-    Raises
-    ------
-    UsageError
-        A result of more than `max_pixels`, see `cnntool.image.types.oversize`.
-    """
-    if reason := oversize(*shape, samples, max_pixels):
-        raise UsageError(f"a result of {reason}", hint="--max-pixels raises the limit")
-
-
-def _whole(opened: Opened) -> Stack:
+def _whole(opened: Opened) -> Picture:
     """Read an opened input to its end."""
+    from cnntool.api.pictures import Picture
+
     with opened.reader() as reader:
         values, info = reader.read(), reader.info  # damage is known by now
     console.notes(opened.item.name, info.notes)
-    return Stack(opened.item, info, values)
+    return Picture(opened.item.name, info, values)

@@ -8,23 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnntool.api.sources import expand
 from cnntool.cli import console, options
-from cnntool.cli.choosing import model as model_option
-from cnntool.cli.paths import expand, inputs_or_stdin, is_several
-from cnntool.cli.preprocessing import labels as labels_option
-from cnntool.cli.preprocessing import output_name, preprocessing, wishes
-from cnntool.cli.running import running, session_settings
+from cnntool.cli.opening import begin, facts_of, model_option, opened, say_where
+from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
+from cnntool.cli.paths import inputs_or_stdin, is_several
+from cnntool.cli.pictures import Pictures, Reading, reading
+from cnntool.cli.preprocessing import labels, output_name, preprocessing
+from cnntool.cli.running import running
 from cnntool.errors import ModelError, UsageError
-from cnntool.machine import usable_cpus
 from cnntool.nets.places import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cnntool.cli.network import Network
-    from cnntool.cli.pictures import Loaded, Pictures
+    from cnntool.cli.pictures import Loaded
     from cnntool.nets.classify import Prediction, Scores
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.network import Network
+    from cnntool.nets.recipes import Overrides
+    from cnntool.nets.session import Settings
 
 FORMATS = ("table", "tsv", "csv", "json", "jsonl")
 SURE = 0.5
@@ -37,12 +41,9 @@ SURE = 0.5
 @click.option(
     "--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name."
 )
-@output_name
-@labels_option
-@preprocessing
+@preprocessing(output_name, labels)
 @options.batch
-@options.fail_fast
-@options.reading
+@reading
 @click.option(
     "--format",
     "format_name",
@@ -59,12 +60,11 @@ def command(
     model: str,
     top: int,
     batch: int,
-    fail_fast: bool,
-    max_pixels: int,
-    strict: bool,
+    reading: Reading,
     format_name: str | None,
     as_json: bool,
-    **settings: Any,
+    overrides: Overrides,
+    settings: Settings,
 ) -> int:
     """Say what is in pictures.
 
@@ -78,30 +78,20 @@ def command(
     if as_json and format_name not in {None, "jsonl"}:
         raise UsageError(f"--json and --format {format_name} contradict each other")
     paths = inputs_or_stdin(inputs)
-    form = "jsonl" if as_json else format_name or ("table" if sys.stdout.isatty() else "tsv")
-    from cnntool.cli.network import Network
+    form = format_name or form_of(as_json=as_json)
     from cnntool.nets.spec import CLASSES
 
-    with Network(
-        model,
-        wishes(settings),
-        session_settings(settings),
-        many=is_several(paths),
-        suits=CLASSES,
-    ) as network:
-        network.open()
-        from cnntool.cli.pictures import Pictures
+    with opened(model, overrides, settings, CLASSES) as (network, plan):
+        begin(network, plan)
         from cnntool.nets.preprocess import prepare
 
         pictures = Pictures(
             expand(paths, recursive=recursive, matrices=False),
-            partial(prepare, spec=network.plan.input),
-            threads=usable_cpus(),
-            max_pixels=max_pixels,
-            strict=strict,
-            fail_fast=fail_fast,
+            partial(prepare, spec=plan.input),
+            reading,
         )
-        _write(network, answers(network, pictures, batch=batch), form, top)
+        found = answers(network, plan, pictures, batch=batch, many=is_several(paths))
+        _write(network, plan, found, form, top)
         return pictures.code
 
 
@@ -118,66 +108,73 @@ def _advise(network: Network, best: Prediction) -> None:
         )
 
 
-def answers(network: Network, pictures: Pictures, *, batch: int) -> Iterator[tuple[Loaded, Scores]]:
+def answers(
+    network: Network, plan: InferredSpec, pictures: Pictures, *, batch: int, many: bool
+) -> Iterator[tuple[Loaded, Scores]]:
     """Ask the network about every picture, and show how many are done.
 
     A picture whose scores cannot be ranked is reported as one that cannot be read is.
     """
-    from cnntool.nets.classify import check, stream
+    from cnntool.nets.classify import check
 
     tensors = ((loaded._replace(made=None), loaded.made) for loaded in pictures)
+    scores = network.scores(plan, tensors, batch=batch, many=many)
     with console.Progress("classifying") as progress:
-        for loaded, scores in progress.track(
-            stream(network.session, network.plan, tensors, batch=batch)
-        ):
-            network.placement  # noqa: B018 - says once where it runs
+        for loaded, one in progress.track(scores, of=pictures):
+            say_where(network)
             try:
-                check(scores, network.plan)
+                check(one, plan)
             except ModelError as error:
                 pictures.fail(error, of=loaded.item.name)
             else:
-                yield loaded, scores
+                yield loaded, one
 
 
-def _write(network: Network, found: Iterator[tuple[Loaded, Scores]], form: str, count: int) -> None:
+def _write(
+    network: Network,
+    plan: InferredSpec,
+    found: Iterator[tuple[Loaded, Scores]],
+    form: str,
+    count: int,
+) -> None:
     from cnntool.nets.classify import top
 
     if form == "csv":
         console.result("input,rank,probability,label,index,wordnet")
     first = True
     for loaded, scores in found:
-        best = top(scores, network.plan, count)
+        best = top(scores, plan, count)
         if form in {"json", "jsonl"}:
-            import json
-
-            text = json.dumps(_record(network, loaded, scores, best))
+            text = json_text({**_read(loaded), **facts_of(network, plan), **_answer(scores, best)})
             console.result(text if form == "jsonl" else ("[" if first else ",") + text)
         elif form == "table":
             console.result(_table(loaded.item.name, best, first=first))
+        elif form == "csv":
+            console.result(csv_text(_lines(loaded.item.name, best)))
         else:
-            console.result(_lines(loaded.item.name, best, form))
+            emit((), _lines(loaded.item.name, best), "tsv")
         _advise(network, best[0])
         first = False
     if form == "json":
         console.result("[]" if first else "]")
 
 
-def _record(
-    network: Network, loaded: Loaded, scores: Scores, best: list[Prediction]
-) -> dict[str, Any]:
+def _read(loaded: Loaded) -> dict[str, Any]:
     info = loaded.info
+    read = {"format": info.format, "height": info.height, "width": info.width}
+    return {"input": loaded.item.name, "read": read}
+
+
+def _answer(scores: Scores, best: list[Prediction]) -> dict[str, Any]:
     return {
-        "input": loaded.item.name,
-        "read": {"format": info.format, "height": info.height, "width": info.width},
-        **network.facts,
         "predictions": [
             {
                 "rank": rank,
-                "index": one.number,
+                "index": one.index,
                 "wordnet": one.wordnet or None,
                 "label": one.label,
-                "probability": _number(one.probability),
-                "logit": _number(one.logit),
+                "probability": one.probability,
+                "logit": one.logit,
             }
             for rank, one in enumerate(best, 1)
         ],
@@ -185,36 +182,18 @@ def _record(
     }
 
 
-def _number(value: float | None) -> float | None:
-    """JSON knows no NaN."""
-    return value if value is not None and abs(value) < float("inf") else None
-
-
 def _table(name: str, best: list[Prediction], *, first: bool) -> str:
     """Lay out one picture's classes for people, with bars."""
     lines = [] if first else [""]
-    lines.append(_flat(name))
+    lines.append(flat(name))
     for one in best:
         bar = "█" * round(one.probability * 20) if one.probability == one.probability else ""
-        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {_flat(one.label)}")
+        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {flat(one.label)}")
     return "\n".join(lines)
 
 
-def _flat(text: str) -> str:
-    """Keep a name on its line and in its column."""
-    return "".join(" " if c in "\t\n\r" else c for c in text)
-
-
-def _lines(name: str, best: list[Prediction], form: str) -> str:
-    rows = [
-        (name, rank, f"{one.probability:.6g}", one.label, one.number, one.wordnet)
+def _lines(name: str, best: list[Prediction]) -> list[list[str]]:
+    return [
+        [name, str(rank), f"{one.probability:.6g}", one.label, str(one.index), one.wordnet]
         for rank, one in enumerate(best, 1)
     ]
-    if form == "tsv":
-        return "\n".join("\t".join(_flat(str(cell)) for cell in row) for row in rows)
-    import csv
-    import io
-
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue().rstrip("\n")

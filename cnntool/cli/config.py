@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
 from cnntool.errors import UsageError
-
-if TYPE_CHECKING:
-    from cnntool.nets.table import Table
 
 VARIABLE = "CNNTOOL_CONFIG"
 
@@ -36,7 +33,8 @@ def read() -> dict[str, Any]:
     """Return the user's defaults, as far as the file states any.
 
     The keys are ``model``, ``device``, ``threads``, ``timeout`` (seconds), ``max_memory`` (bytes,
-    or a text such as ``2G``), ``offline`` and ``overwrite``.
+    or a text such as ``2G``), ``offline`` and ``overwrite``. A path of a model counts from the
+    folder of the file.
 
     Raises
     ------
@@ -49,36 +47,26 @@ def read() -> dict[str, Any]:
         if os.environ.get(VARIABLE):
             raise UsageError("no such file", source=str(path), hint=f"{VARIABLE} names it")
         return {}
-    from cnntool.nets.table import read_table
+    from cnntool.nets.table import fields, flag, line, number, read_toml, whole
 
-    table = read_table(path, error=UsageError)
-    found = {
-        "model": _model(table),
-        "device": table.text("device", None),
-        "threads": table.whole("threads", None, high=1024),
-        "timeout": table.number("timeout", None, low=0.0),
-        "max_memory": _size(table),
-        "offline": table.flag("offline", None),
-        "overwrite": table.flag("overwrite", None),
+    rules = {
+        "model": line,
+        "device": line,
+        "threads": whole(high=1024),
+        "timeout": number(low=0.0),
+        "max_memory": lambda value: (line if isinstance(value, str) else whole())(value),
+        "offline": flag,
+        "overwrite": flag,
     }
-    table.close()
-    return {key: value for key, value in found.items() if value is not None}
+    found: dict[str, Any] = read_toml(
+        path, lambda values: fields(values, {}, rules), error=UsageError
+    )
+    if "model" in found:
+        from cnntool.nets.catalog import is_path
 
-
-def _model(table: Table) -> str | None:
-    """Return a name as it is, and a path from the folder of the file that states it."""
-    from cnntool.nets.catalog import is_path
-
-    text: str | None = table.text("model", None)
-    if text is None or not is_path(text):
-        return text
-    return str(Path(table.source).parent / Path(text).expanduser())
-
-
-def _size(table: Table) -> Any:
-    """Return bytes, or a text such as ``2G`` for the option to read."""
-    written = isinstance(table.raw("max_memory", None), str)
-    return table.text("max_memory") if written else table.whole("max_memory", None)
+        if is_path(found["model"]):
+            found["model"] = str(path.parent / Path(found["model"]).expanduser())
+    return found
 
 
 def fill(ctx: click.Context, param: click.Parameter, value: Any) -> Any:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import console, options
+from cnntool.cli.output import BREAK, Column, emit, form_of, width
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
     from fractions import Fraction
 
-    from rich.console import Console
-
-    from cnntool.filters.chain import Chain, Cost, Row
+    from cnntool.cli.output import Form
+    from cnntool.filters.lessons.layer_chain import Chain, Cost, Row
 
 COLUMNS = (
-    "layer",
-    "as written",
-    "output",
-    "parameters",
-    "formula",
-    "multiply-adds",
-    "receptive field",
-    "jump",
+    Column("layer", key=True),
+    Column("as written", "as\nwritten", gives="wrap"),
+    Column("output", key=True),
+    Column("parameters", right=True, people=False),
+    Column("formula", "parameters", right=True),
+    Column("multiply-adds", right=True),
+    Column("receptive field", "receptive\nfield", right=True),
+    Column("jump", right=True),
 )
-DENSE = ("weights", "biases", "dense weights", "dense biases")
+DENSE = tuple(
+    Column(name, name.replace(" ", "\n"), right=True, part=1)
+    for name in ("weights", "biases", "dense weights", "dense biases")
+)
 UNKNOWN = "-"
 WIDE = 120
 """Columns of a terminal on which the whole table has room."""
@@ -83,39 +85,30 @@ def command(*, spec: tuple[str, ...], compare_dense: bool, as_csv: bool, as_json
     A residual block:
       cnntool conv 56x56x64 conv:3,f64,same bn relu conv:3,f64,same bn add:input relu
     """  # noqa: D301  click reads the escape
-    from cnntool.filters.chain import walk
-    from cnntool.filters.layer_spec import parse_chain
+    from cnntool.filters.lessons.layer_chain import parse_chain, walk
 
     if as_csv and as_json:
         raise UsageError("give either --csv or --json")
     chain = walk(*parse_chain(spec))
     for text in chain.notes:
         console.note(text)
-    if as_json:
-        import json
-
-        for row in chain.rows:
-            console.result(json.dumps(_record(row, compare_dense=compare_dense)))
+    form = form_of(as_json=as_json, as_csv=as_csv)
+    columns = COLUMNS + (DENSE if compare_dense else ())
+    if form == "jsonl":
+        records = [_record(row, compare_dense=compare_dense) for row in chain.rows]
         total: dict[str, Any] = {"layer": "total", "kind": "total", **_cost(chain.total)}
         if compare_dense:
             total["dense"] = _cost(chain.dense_total)
-        console.result(json.dumps(total))
+        emit(columns, [*records, total], form)
         return
-    plain = not sys.stdout.isatty()
-    lines = [_cells(row, plain=plain or as_csv, compare_dense=compare_dense) for row in chain.rows]
-    lines.append(_total(chain, plain=plain or as_csv, compare_dense=compare_dense))
-    names = COLUMNS + (DENSE if compare_dense else ())
-    if as_csv:
-        import csv
-        from io import StringIO
-
-        text_of = StringIO()
-        csv.writer(text_of, lineterminator="\n").writerows([names, *lines])
-        console.result(text_of.getvalue().removesuffix("\n"))
-    elif plain:
-        console.result("\n".join("\t".join(line) for line in lines))
-    else:
-        _tables(names, lines)
+    narrow = form == "table" and width() < WIDE
+    lines = [
+        *(_cells(row, form, narrow=narrow, compare_dense=compare_dense) for row in chain.rows),
+        _total(chain, form, compare_dense=compare_dense),
+    ]
+    if narrow:
+        columns = tuple(one._replace(people=one.people and one.gives == "") for one in columns)
+    emit(columns, lines, form, look="narrow" if narrow else "loose")
 
 
 def _record(row: Row, *, compare_dense: bool) -> dict[str, Any]:
@@ -158,11 +151,15 @@ def _plain(number: Fraction) -> int | float:
     return int(number) if number.denominator == 1 else float(number)
 
 
-def _cells(row: Row, *, plain: bool, compare_dense: bool) -> list[str]:
-    """Write a layer as the cells of a table; ``plain`` writes numbers for programs."""
+def _cells(row: Row, form: Form, *, narrow: bool, compare_dense: bool) -> list[str]:
+    """Write a layer as the cells of a table."""
     cost, fields = row.cost, row.fields
-    number = str if plain else "{:,}".format
+    number = _number(form)
     formula = f"{cost.formula} = {number(cost.parameters)}" if cost.formula else ""
+    if form == "table":  # which has no column of its own for the parameters
+        formula = formula or number(cost.parameters)
+    if narrow:
+        formula = formula.replace(" = ", f"{BREAK}= ")
     cells = [
         row.name,
         row.text,
@@ -173,65 +170,29 @@ def _cells(row: Row, *, plain: bool, compare_dense: bool) -> list[str]:
         _pair(*fields.size) if fields else UNKNOWN,
         _pair(fields.rows.jump, fields.columns.jump) if fields and row.spatial else UNKNOWN,
     ]
-    if compare_dense:
-        cells += _compared(cost, row.dense or cost, plain=plain)
-    return cells
+    return cells + _compared(cost, row.dense or cost, form) if compare_dense else cells
 
 
-def _total(chain: Chain, *, plain: bool, compare_dense: bool) -> list[str]:
-    number = str if plain else "{:,}".format
-    total = chain.total
-    cells = ["total", "", "", number(total.parameters), "", number(total.multiply_adds), "", ""]
-    return cells + _compared(total, chain.dense_total, plain=plain) if compare_dense else cells
+def _total(chain: Chain, form: Form, *, compare_dense: bool) -> list[str]:
+    total, number = chain.total, _number(form)
+    parameters = number(total.parameters)
+    shown = parameters if form == "table" else ""
+    cells = ["total", "", "", parameters, shown, number(total.multiply_adds), "", ""]
+    return cells + _compared(total, chain.dense_total, form) if compare_dense else cells
 
 
-def _compared(cost: Cost, dense: Cost, *, plain: bool) -> list[str]:
+def _compared(cost: Cost, dense: Cost, form: Form) -> list[str]:
     """Write the cells of `DENSE`."""
     if not dense.parameters:
         return [UNKNOWN] * len(DENSE)
-    number = str if plain else "{:,}".format
-    return [*map(number, (cost.weights, cost.biases, dense.weights, dense.biases))]
+    counts = (cost.weights, cost.biases, dense.weights, dense.biases)
+    return [*map(_number(form), counts)]
+
+
+def _number(form: Form) -> Callable[[int], str]:
+    """Return how numbers are written: for people with commas."""
+    return "{:,}".format if form == "table" else str
 
 
 def _pair(rows: int | Fraction, columns: int | Fraction) -> str:
     return str(rows) if rows == columns else f"{rows}x{columns}"
-
-
-def _tables(names: tuple[str, ...], lines: list[list[str]]) -> None:
-    """Print for people; where one table has no room, the comparison is a second one below."""
-    from rich.console import Console
-
-    console = Console()
-    narrow = console.width < WIDE
-    # The formula ends with the parameters.
-    shown = [
-        name for name in names if name != "parameters" and not (narrow and name == "as written")
-    ]
-    sizes = zip(names, *lines, strict=True)
-    widths = {name: max(map(len, [*name.split(), *cells])) for name, *cells in sizes}
-    gap = 2 if narrow else 3
-    if sum(widths[name] + gap for name in shown) + 2 <= console.width:
-        apart = [shown]
-    else:
-        apart = [[name for name in shown if name not in DENSE]]
-        apart += [[names[0], "output", *DENSE]] if DENSE[0] in names else []
-    for columns in apart:
-        _table(console, columns, [dict(zip(names, line, strict=True)) for line in lines])
-
-
-def _table(console: Console, shown: Sequence[str], lines: list[dict[str, str]]) -> None:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    narrow = console.width < WIDE
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0) if narrow else (0, 1))
-    for name in shown:
-        title = "parameters" if name == "formula" else name.replace(" ", "\n")
-        justify: Literal["left", "right"] = "left" if name in COLUMNS[:3] else "right"
-        table.add_column(title, justify=justify, no_wrap=name != "as written")
-    for cells in lines:
-        formula = cells["formula"] or cells["parameters"]
-        cells["formula"] = formula.replace(" = ", "\n= ") if narrow else formula
-        table.add_row(*(Text(cells[name]) for name in shown))
-    console.print(table)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import click
 
-from cnntool.cli import arrays, options
-from cnntool.cli.results import Result
+from cnntool.api.resampling import transposing
+from cnntool.cli import arrays, options, param_types
 
 if TYPE_CHECKING:
-    from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Padding, Pair
-    from cnntool.views.scale import Range
+    from cnntool.shapes.windows import Padding, Pair
 
 
 @click.command("deconv")
@@ -23,10 +21,10 @@ if TYPE_CHECKING:
     metavar="SPEC",
     help="One kernel, as 'cnntool filter' takes it: a name, a matrix or @FILE.",
 )
-@click.option("--stride", type=options.Pair(), default=(1, 1), help="Lay kernels down N apart.")
+@click.option("--stride", type=param_types.PAIR, default=(1, 1), help="Lay kernels down N apart.")
 @click.option(
     "--padding",
-    type=options.PaddingType(),
+    type=param_types.PADDING,
     default="valid",
     show_default=True,
     help="Of the convolution that is transposed, cut off here: N, ROWS,COLUMNS,"
@@ -34,11 +32,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--output-padding",
-    type=options.Pair(least=0),
+    type=param_types.PAIR_FROM_0,
     default=(0, 0),
     help="Rows and columns to add at the bottom and at the right.",
 )
-@click.option("--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart.")
+@options.dilation
 @click.option(
     "--op",
     type=click.Choice(["correlate", "convolve"]),
@@ -57,7 +55,7 @@ def command(
     dilation: Pair,
     op: str,
     policy: str,
-    **settings: Any,
+    job: arrays.Job,
 ) -> int:
     """Apply the transpose of a convolution: each value lays the kernel down.
 
@@ -72,23 +70,17 @@ def command(
     \b
     echo '1,2;3,4' | cnntool deconv -k '1,1;1,1' --stride 2
     """  # noqa: D301  click reads the escape
-    from cnntool.cli.settings import parse_kernel
-    from cnntool.filters.arithmetic import NO_PADS, Window
-    from cnntool.filters.transpose import linear_kernel, transpose_convolve
+    from cnntool.api.kernels import read_filter
 
-    weights = linear_kernel(parse_kernel(kernel))
-    window = Window(weights.shape, stride, dilation).padded(padding)
-
-    def work(stack: Stack) -> Result:
-        # What the padding cuts off is computed, too.
-        whole = window._replace(pads=NO_PADS)
-        height, width, samples = stack.info.shape
-        shape = whole.transposed_shape((height, width), output_padding)
-        arrays.check_size(shape, samples, settings["max_pixels"])
-        colours = stack.values[:, :, : stack.info.channels]
-        values = transpose_convolve(colours, weights, window, output_padding=output_padding, op=op)
-        return Result(values, sign="signed" if weights.is_zero_sum else "smooth")
-
+    work, window = transposing(
+        read_filter(kernel),
+        stride=stride,
+        padding=padding,
+        output_padding=output_padding,
+        dilation=dilation,
+        op=op,
+        max_pixels=job.reading.max_pixels,
+    )
     facts = {
         "kernel": kernel,
         "op": op,
@@ -97,7 +89,4 @@ def command(
         "output_padding": list(output_padding),
         "dilation": list(dilation),
     }
-    chosen = None if policy == "auto" else cast("Range", policy)
-    return arrays.run(
-        work, settings, label="deconv", doing="transposing", facts=facts, policy=chosen
-    )
+    return arrays.run(work, job, label="deconv", doing="transposing", facts=facts, policy=policy)

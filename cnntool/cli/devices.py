@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options
-from cnntool.cli.running import DEVICES, Device, timeout
+from cnntool.cli import console, options, param_types
+from cnntool.cli.output import Column, emit, form_of
+from cnntool.cli.running import DEVICES, timeout
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from cnntool.nets.trial import Trial
+
+
+COLUMNS = (
+    Column("device", gives="wrap"),
+    Column("provider", people=False),
+    Column("state", "", gives="wrap"),
+    Column("milliseconds", "ms", right=True),
+    Column("why", gives="wrap"),
+)
 
 
 @click.command("devices")
 @click.option(
     "--device",
-    type=Device(),
-    metavar="NAME",
+    type=param_types.DEVICE,
     help=f"Try only this one, and exit with 5 if it fails: {DEVICES}.",
 )
 @timeout
@@ -32,10 +38,10 @@ def command(*, device: str | None, timeout: float, as_json: bool) -> None:
     Lines in a pipe hold the device, onnxruntime's name for it, 'works' or 'fails', the milliseconds
     from nothing to the first result, and why it fails.
     """
-    from cnntool.machine import usable_cpus
     from cnntool.nets.providers import overwritten, wheels
     from cnntool.nets.session import Settings
     from cnntool.nets.trial import try_all, try_device
+    from cnntool.system import usable_cpus
 
     settings = Settings(timeout=timeout)
     trials = try_all(settings) if device in {None, "auto"} else [try_device(device, settings)]
@@ -48,16 +54,8 @@ def command(*, device: str | None, timeout: float, as_json: bool) -> None:
     if len(found := wheels()) > 1:
         console.note(f"{overwritten(found)}: uninstall all, install one")
     records = [_record(trial, version, cpus) for trial in trials]
-    if as_json:
-        import json
-
-        for record in records:
-            console.result(json.dumps(record))
-    elif sys.stdout.isatty():
-        _table(records)
-    else:
-        for record in records:
-            console.result("\t".join(_cells(record)))
+    form = form_of(as_json=as_json)
+    emit(COLUMNS, records if form == "jsonl" else [*map(_cells, records)], form)
 
 
 def _record(trial: Trial, version: str, cpus: int) -> dict[str, Any]:
@@ -82,18 +80,3 @@ def _cells(record: dict[str, Any]) -> list[str]:
         "" if time is None else f"{time:.0f}",
         "; ".join(filter(None, (record["reason"], record["hint"]))),
     ]
-
-
-def _table(records: Sequence[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("device", "", box=box.SIMPLE)
-    table.add_column("ms", justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
-    for record in records:
-        device, _, *cells = map(console.printable, _cells(record))
-        table.add_row(*map(Text, (device, *cells)))
-    Console().print(table)

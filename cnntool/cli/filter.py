@@ -4,27 +4,43 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from cnntool.cli import console, options, report
-from cnntool.cli.paths import Naming, expand, inputs_or_stdin, is_several
+from cnntool.api.sources import expand
+from cnntool.cli import console, options, param_types, report
+from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
 from cnntool.cli.reading import Ahead
-from cnntool.cli.settings import arithmetic, label, parse_kernels, style
 from cnntool.errors import UsageError
-from cnntool.machine import usable_cpus
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnntool.cli.outcome import Rendering, Style
+    from cnntool.api.rendering import Style
     from cnntool.cli.reading import Opened
     from cnntool.filters.conv_layer import ConvLayer
     from cnntool.filters.kernel import Filter
     from cnntool.filters.operation import Operation
-    from cnntool.filters.pipeline import Options, Pipeline
-    from cnntool.image.types import ImageInfo
+    from cnntool.filters.pipeline import Options
+
+
+class Arithmetic(NamedTuple):
+    """What `cnntool.api.filtering.arithmetic` takes."""
+
+    bank: bool
+    mode: str
+    op: str
+    border: str | None
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    channels: str | None
+    mix: str | None
+    bias: str | None
+    relu: bool
+    linear: bool
+    method: str
 
 
 @click.command("filter")
@@ -53,21 +69,15 @@ if TYPE_CHECKING:
     metavar="MATRIX",
     help="Mix the colour channels into maps first, a row of weights for each map.",
 )
-@click.option(
-    "--mode",
-    type=click.Choice(["valid", "same", "full"]),
-    default="same",
-    show_default=True,
-    help="Where the kernel may lie: inside, centred on every pixel, or anywhere it touches.",
-)
+@options.mode
 @options.op
 @click.option(
     "--border",
-    type=options.BorderName(),
+    type=param_types.BORDER,
     help="What lies outside, in numpy's words.  [default: zero; symmetric for non-linear filters]",
 )
-@click.option("--stride", type=options.Pair(), default=(1, 1), help="Keep every Nth result.")
-@click.option("--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart.")
+@options.stride
+@options.dilation
 @click.option(
     "--channels",
     type=click.Choice(["each", "luma"]),
@@ -90,13 +100,20 @@ if TYPE_CHECKING:
 @options.json_lines
 @options.threads
 @options.talk
+@options.gathered("arithmetic", Arithmetic)
+@options.gathered("reading", options.Reading)
+@options.gathered("saving", options.Saving)
 def command(
     *,
     inputs: tuple[Path, ...],
     recursive: bool,
-    output: str | None,
+    kernels: tuple[str, ...],
+    arithmetic: Arithmetic,
+    policy: str,
+    reading: options.Reading,
+    saving: options.Saving,
+    explain: bool,
     threads: int | None,
-    **settings: Any,
 ) -> int:
     """Apply classic kernels to pictures and matrices.
 
@@ -104,30 +121,42 @@ def command(
     result without --output is called INPUT.KERNEL.png and lies in the working directory; a
     matrix is printed.
     """
-    if not settings["kernels"]:
+    if not kernels:
         raise UsageError("no kernel", hint=_missing(inputs))
     paths = inputs_or_stdin(inputs)
-    if settings["as_json"] and (output == "-" or settings["explain"]):
-        raise UsageError(
-            f"--json and {'--explain' if settings['explain'] else '-o -'} both want stdout"
-        )
-    naming = Naming(output, label(settings), several=is_several(paths))
+    if saving.as_json and (saving.output == "-" or explain):
+        raise UsageError(f"--json and {'--explain' if explain else '-o -'} both want stdout")
+    banked = arithmetic.bank or arithmetic.mix
+    label = "bank" if banked else ".".join(map(_name, kernels))
+    naming = Naming(saving.output, label, several=is_several(paths))
     # The first picture is being decoded while numpy is being imported.
-    with Ahead(
-        expand(paths, recursive=recursive, results=naming.folder),
-        max_pixels=settings["max_pixels"],
-        allow_nan=settings["allow_nan"],
-        layout=settings["layout"],
-        strict=settings["strict"],
-    ) as readers:
+    items = expand(paths, recursive=recursive, results=naming.folder)
+    with Ahead(items, reading) as readers:
+        from cnntool.api import filtering, rendering
+        from cnntool.api.kernels import read_kernel
+
         work = Work(
-            settings=settings,
-            filters=parse_kernels(settings["kernels"]),
-            options=arithmetic(settings),
-            naming=naming,
-            style=style(settings, threads or usable_cpus()),
+            kernels,
+            tuple(map(read_kernel, kernels)),
+            filtering.arithmetic(**arithmetic._asdict()),
+            rendering.style(policy, saving.depth),
+            naming,
+            reading.max_pixels,
+            saving,
+            explain,
+            threads or usable_cpus(),
         )
-        return work.run(readers)
+        return readers.each(work.one, "filtering")
+
+
+def _name(spec: str) -> str:
+    """Return what a kernel is called in the name of a result."""
+    if spec.rstrip().endswith("]"):
+        from cnntool.api.learned_kernel import short_name
+
+        return short_name(spec.strip())
+    name = spec.partition(":")[0].strip().lower()
+    return name if name.replace("-", "").isalpha() else "custom"
 
 
 def _missing(inputs: tuple[Path, ...]) -> str:
@@ -145,92 +174,64 @@ LIGHT = 64
 class Work(NamedTuple):
     """One command line, ready to be applied to any number of inputs."""
 
-    settings: dict[str, Any]
+    kernels: tuple[str, ...]
     filters: tuple[Filter | ConvLayer | Operation, ...]
-    options: Options
-    naming: Naming
+    arithmetic: Options
     style: Style
+    naming: Naming
+    max_pixels: int
+    saving: options.Saving
+    explain: bool
+    threads: int
 
-    def run(self, readers: Ahead) -> int:
-        """Filter every input; a bad one is reported and the others go on.
-
-        Returns
-        -------
-        int
-            0, the exit code of the error of an only input, or 1 if some of several failed.
-        """
-        return readers.each(self._one, "filtering")
-
-    def _one(self, opened: Opened) -> None:
+    def one(self, opened: Opened) -> None:
         """Apply the kernels to one input, write the result and say so."""
-        from cnntool.cli.outcome import choose_format, plan_rendering
-        from cnntool.cli.render import render
+        from cnntool.api import arguments, filtering, rendering
         from cnntool.image.files import FORMATS
 
         start = time.perf_counter()
-        item = opened.item
+        item, saving = opened.item, self.saving
         with opened.reader() as reader:
             info = reader.info
-            format_name = choose_format(info, self.settings["format_name"], self.naming.named)
-            rendering = plan_rendering(self._plan(info), info, format_name, self.style)
-            if rendering.sheet:
-                from cnntool.cli.arrays import check_size
-
-                height, width, maps = rendering.pipeline.out_shape
-                check_size((height, width), maps, self.settings["max_pixels"])
-            if self.settings["explain"]:
-                console.result("\n".join(report.explain(item.name, info, rendering)))
+            name = rendering.choose_format(info, saving.format_name, self.naming.named)
+            pipeline = filtering.plan_filter(info, self.filters, self.arithmetic)
+            plan = filtering.plan_filtering(pipeline, info, name, self.style)
+            for note in plan.notes:
+                console.note(note)
+            if pipeline.stacked:
+                height, width, maps = pipeline.out_shape
+                arguments.check_size((height, width), maps, self.max_pixels)
+            if self.explain:
+                console.result("\n".join(report.explain(item.name, info, pipeline, plan)))
                 console.notes(item.name, opened.notes)
                 return
-            row = FORMATS[format_name]
+            row = FORMATS[name]
             target = self.naming.place(
-                item, row.suffixes[0], text=not row.binary, as_json=self.settings["as_json"]
+                item, row.suffixes[0], text=not row.binary, as_json=saving.as_json
             )
-            clipped = render(
-                rendering,
-                opened.rows(),
+            # Where computing is the smaller part of the work, one thread is left to the decoder.
+            light = reader.window is None and pipeline.multiplies <= LIGHT
+            clipped = filtering.write(
+                pipeline,
+                plan,
+                reader.rows(),
                 target or sys.stdout.buffer,
                 name=str(target or "<stdout>"),
-                threads=self._workers(opened, rendering),
-                count=self.settings["as_json"] or console.TALK.verbose,
+                threads=max(1, self.threads - light),
+                count=saving.as_json or console.TALK.verbose,
+                compression=saving.compression,
+                quality=saving.quality,
+                overwrite=saving.overwrite,
             )
             console.notes(item.name, reader.info.notes)  # damage is known by now
-        if clipped:
-            console.detail(f"{item.name}: {clipped:.2%} of the values were clipped")
-        if self.settings["as_json"]:
-            import json
-
-            record = report.record(
-                item.name,
-                info,
-                rendering,
-                kernels=self.settings["kernels"],
-                target=str(target),
-                clipped=clipped,
-                milliseconds=(time.perf_counter() - start) * 1e3,
-            )
-            console.result(json.dumps(record))
-        elif target is not None and self.naming.chosen:
-            console.result(str(target))
-
-    def _workers(self, opened: Opened, rendering: Rendering) -> int:
-        """Leave one thread to the decoder where computing is the smaller part of the work."""
-        light = opened.decodes and rendering.pipeline.multiplies <= LIGHT
-        return max(1, self.style.threads - light)
-
-    def _plan(self, info: ImageInfo) -> Pipeline:
-        import numpy as np
-
-        from cnntool.filters.assemble import make_pipeline
-        from cnntool.filters.pipeline import Source
-
-        source = Source(
-            info.height,
-            info.width,
-            info.channels,
-            np.dtype(info.dtype),
-            alpha=info.alpha,
-            peak=info.peak,
-            raw=info.matrix,
+        record = report.record(
+            item.name,
+            info,
+            pipeline,
+            plan,
+            kernels=self.kernels,
+            target=str(target),
+            clipped=clipped,
+            milliseconds=(time.perf_counter() - start) * 1e3,
         )
-        return make_pipeline(source, self.filters, self.options)
+        report.say(record, target if self.naming.chosen else None, as_json=saving.as_json)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import options, sliding
 from cnntool.cli.console import result
+from cnntool.cli.output import Column, emit, form_of, json_text
 from cnntool.views.numerals import SHOWN, matrix, short
 
 if TYPE_CHECKING:
-    from cnntool.filters.kernel import Filter, Kernel, Weights
+    from cnntool.filters.kernel import Filter, Kernel
 
+COLUMNS = tuple(
+    Column(name, gives="wrap") for name in ("kernel", "kind", "parameters", "what it does")
+)
 SHADES = " ░▒▓█"
 PAIRS = 3
 """Columns and rows of a kernel of higher rank that are printed; --json has them all."""
@@ -55,28 +58,11 @@ def command(ctx: click.Context) -> None:
 @options.talk
 def list_(*, as_json: bool = False) -> None:
     """List every named kernel with its parameters and their defaults."""
-    from cnntool.filters.spec import entries
+    from cnntool.api.kernels import kernels
 
-    rows = [(e.name, e.kind, e.signature(), e.summary) for e in entries()]
-    if as_json:
-        import json
-
-        for row in rows:
-            result(
-                json.dumps(dict(zip(("name", "kind", "parameters", "summary"), row, strict=True)))
-            )
-    elif sys.stdout.isatty():
-        from rich import box
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("kernel", "kind", "parameters", "what it does", box=box.SIMPLE)
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-    else:
-        for row in rows:
-            result("\t".join(row))
+    form = form_of(as_json=as_json)
+    rows = kernels()
+    emit(COLUMNS, [row._asdict() for row in rows] if form == "jsonl" else rows, form)
 
 
 class _Show(click.Command):
@@ -106,25 +92,19 @@ def show(spec: str, *, response: str | None, overwrite: bool, as_json: bool) -> 
     how far the nearest kernels of rank 1, 2, ... are off: the root of the sum of squares of the
     difference, relative to that of the weights.
     """
+    from cnntool.api import kernels
     from cnntool.errors import UsageError
-    from cnntool.filters.kernel import Filter
-    from cnntool.filters.spec import parse
 
-    item = parse(spec)
-    if not isinstance(item, Filter):
-        raise UsageError(f"{item.name} is no convolution: it has no kernel to show")
+    item = kernels.read_convolution(spec, "it has no kernel to show")
     if response == "-":
         raise UsageError("the picture of the response needs a file", source="--response")
     if response is not None:
         sliding.check_png(response, "a response")
-    facts = [_facts(kernel) for kernel in item.kernels]
+    facts = [kernels.facts(kernel) for kernel in item.kernels]
     if response is not None:
         sliding.write_bytes(_draw(item), response, overwrite=overwrite)
     if as_json:
-        import json
-
-        record = {"kernel": spec, "combine": item.combine, "kernels": facts}
-        result(json.dumps(record))
+        result(json_text({"kernel": spec, "combine": item.combine, "kernels": facts}))
         return
     lines = []
     for number, (kernel, fact) in enumerate(zip(item.kernels, facts, strict=True), 1):
@@ -134,36 +114,6 @@ def show(spec: str, *, response: str | None, overwrite: bool, as_json: bool) -> 
         if response is not None:
             lines += _sight(kernel, fact)
     result("\n".join(lines))
-
-
-def _facts(kernel: Kernel) -> dict[str, Any]:
-    """Collect what is known of a kernel, ready for JSON."""
-    import numpy as np
-
-    from cnntool.filters.response import gains, rank_errors
-
-    height, width = kernel.shape
-    pairs = kernel.separate() if kernel.rank < 2 else [_upright(p) for p in kernel.separate()]
-    singular = np.linalg.svd(kernel.weights, compute_uv=False)
-    singular[singular < singular.max() * 1e-12] = 0
-    return {
-        "shape": [height, width],
-        "weights": kernel.weights.tolist(),
-        "sum": 0.0 if kernel.is_zero_sum else kernel.sum,
-        "rank": kernel.rank,
-        "singular_values": singular.tolist(),
-        "factors": [{"column": c.tolist(), "row": r.tolist()} for c, r in pairs],
-        "multiplies": height * width,
-        "multiplies_separable": len(pairs) * (height + width),
-        "rank_errors": rank_errors(kernel),
-        "response": gains(kernel),
-    }
-
-
-def _upright(pair: tuple[Weights, Weights]) -> tuple[Weights, Weights]:
-    """Make the largest of a row positive: the singular value decomposition leaves it open."""
-    column, row = pair
-    return (-column, -row) if row[abs(row).argmax()] < 0 else pair
 
 
 def _describe(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
@@ -209,6 +159,7 @@ def _sight(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
 
 
 def _draw(item: Filter) -> bytes:
+    from cnntool.api.pictures import Figure
     from cnntool.filters.response import response
     from cnntool.views.response_picture import SIDE, picture
 
@@ -217,7 +168,7 @@ def _draw(item: Filter) -> bytes:
         for number in (range(1, len(item.kernels) + 1) if len(item.kernels) > 1 else [0])
     ]
     sizes = [response(kernel, SIDE) for kernel in item.kernels]
-    return sliding.png(picture(list(zip(names, sizes, strict=True))))
+    return Figure(picture(list(zip(names, sizes, strict=True)))).png()
 
 
 def _percent(share: float) -> str:

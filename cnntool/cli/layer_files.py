@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from cnntool.api.activations import Archive, safe, save_array
+from cnntool.api.sources import STDIO, is_folder
 from cnntool.cli.layer_table import STDOUT
-from cnntool.cli.looking import safe
-from cnntool.cli.paths import STDIO, Naming, is_folder, make_folder
+from cnntool.cli.paths import Naming, make_folder
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.files import FORMATS, format_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from types import TracebackType
 
     from numpy.typing import NDArray
 
-    from cnntool.cli.looking import Wanted
-    from cnntool.cli.paths import Item
+    from cnntool.api.activations import ChosenLayer
+    from cnntool.api.sources import Item
+    from cnntool.cli.maps import Drawing
     from cnntool.image.atomic import Output
 
 RAW = (".npz", ".npy")
-
-_LONGEST_KEY = 1000
-_CLIMBS = re.compile(r"(^|[/\\])\.\.([/\\]|$)")
 
 
 def raw_format(raw: str | None, output: str | None) -> str | None:
@@ -68,6 +66,40 @@ def _is_file(output: str) -> bool:
     return Path(output).suffix.lower() in known and not _is_folder(output)
 
 
+class Purpose(NamedTuple):
+    """What is to become of the layers.
+
+    Attributes
+    ----------
+    drawing : Drawing
+        How they are drawn.
+    output, overwrite
+        The options of these names.
+    raw : str or None
+        ``npz`` or ``npy`` for numbers, None for pictures.
+    writes : bool
+        Whether files are written at all.
+    show : bool
+        Whether they are drawn in the terminal.
+    report : Path or None
+        The page to write.
+    average, patches : bool
+        Whether all inputs together are looked at: their mean, or what excites maps most.
+    as_json : bool
+    """
+
+    drawing: Drawing
+    output: str | None
+    overwrite: bool
+    raw: str | None
+    writes: bool
+    show: bool
+    report: Path | None
+    average: bool
+    patches: bool
+    as_json: bool
+
+
 class Destination(NamedTuple):
     """A file, or stdout if that is None."""
 
@@ -90,7 +122,7 @@ class LayerFiles:
     ----------
     output : str or None
         What the user gave for --output.
-    wanted : sequence of Wanted
+    wanted : sequence of ChosenLayer
         The layers.
     suffix : str
         Of the files.
@@ -105,7 +137,7 @@ class LayerFiles:
     def __init__(
         self,
         output: str | None,
-        wanted: Sequence[Wanted],
+        wanted: Sequence[ChosenLayer],
         suffix: str,
         *,
         several: bool,
@@ -145,7 +177,7 @@ class LayerFiles:
             return self._naming.folder
         return Path(self._output) if self._output else None
 
-    def place(self, item: Item, wanted: Wanted) -> Destination:
+    def place(self, item: Item, wanted: ChosenLayer) -> Destination:
         """Return where the result of a layer goes.
 
         Raises
@@ -204,14 +236,7 @@ def write_picture(
 def write_array(place: Destination, values: NDArray[Any], *, overwrite: bool) -> None:
     """Write numbers as ``.npy``."""
     with Sink(place, overwrite=overwrite) as sink:
-        _save(sink, values)
-
-
-def _save(stream: Any, values: NDArray[Any]) -> None:
-    import numpy as np
-
-    values = np.ascontiguousarray(values, np.float32)
-    np.lib.format.write_array(stream, values, version=(1, 0), allow_pickle=False)
+        save_array(sink, values)
 
 
 class Sink:
@@ -256,58 +281,10 @@ class Sink:
             self._output.discard()
 
 
-class Archive:
-    """An ``.npz`` file that arrays are added to one by one.
-
-    Parameters
-    ----------
-    place : Destination
-    overwrite : bool
-    """
-
-    def __init__(self, place: Destination, *, overwrite: bool) -> None:
-        self._sink = Sink(place, overwrite=overwrite)
-
-    def __enter__(self) -> Self:
-        from zipfile import ZipFile
-
-        self._zip = ZipFile(self._sink, "w")  # type: ignore[call-overload]  # it writes and tells
-        return self
-
-    def add(self, name: str, values: NDArray[Any]) -> None:
-        """Add an array under a name."""
-        with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
-            _save(entry, values)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if kind is None:
-            with self._sink:
-                self._zip.close()
-        else:
-            self._sink.__exit__(kind, value, traceback)
-            self._zip.close()  # into nothing: else it would complain when it is collected
-
-
 def archive_for(
-    files: LayerFiles | None, item: Item, wanted: Sequence[Wanted], *, overwrite: bool
+    files: LayerFiles | None, item: Item, wanted: Sequence[ChosenLayer], *, overwrite: bool
 ) -> Any:
     """Open the archive for the layers of one input; a context of None where there is none."""
     if files is None or files.suffix != ".npz":
         return nullcontext()
-    return Archive(files.place(item, wanted[0]), overwrite=overwrite)
-
-
-def keys_of(one: Wanted, among: Sequence[Wanted]) -> Iterator[str]:
-    """Name a layer in an archive as records do: with its number if an earlier one has that name.
-
-    What would lead a program that unpacks the archive out of its folder is spelt otherwise.
-    """
-    for name in one.names:
-        plain = len(name) < _LONGEST_KEY and name.isprintable() and not _CLIMBS.search(name)
-        first = next(other for other in among if name in other.names)
-        yield (name if plain else safe(name)) + ("" if first is one else f"-{one.number}")
+    return Archive(Sink(files.place(item, wanted[0]), overwrite=overwrite))

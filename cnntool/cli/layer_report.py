@@ -6,20 +6,23 @@ from math import ceil, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntool import __version__
-from cnntool.cli.console import printable
+from cnntool.cli.console import as_options, printable
 from cnntool.cli.layer_files import Destination, Sink
-from cnntool.cli.layer_table import field_text, shape_text
+from cnntool.cli.layer_table import field_text
 from cnntool.errors import ModelError
+from cnntool.version import __version__
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from cnntool.cli.layer_table import Row
-    from cnntool.cli.layer_work import Looked, Work
+    from cnntool.api.activations import LayerOutputs
+    from cnntool.cli.layer_files import Purpose
+    from cnntool.cli.layer_table import Looked, Row
     from cnntool.cli.pictures import Loaded
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.views.page import Bar, Card, Picture, Sees
 
 KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
@@ -32,14 +35,20 @@ PAGE = 1040
 
 
 def write_report(
-    work: Work, loaded: Loaded, looked: Sequence[Looked], answer: Mapping[str, NDArray[Any]]
+    outputs: LayerOutputs,
+    purpose: Purpose,
+    loaded: Loaded,
+    looked: Sequence[Looked],
+    answer: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write the page about one picture.
 
     Parameters
     ----------
-    work : Work
-        Knows the network and the file.
+    outputs : LayerOutputs
+        The layers of the network.
+    purpose : Purpose
+        Knows the file.
     loaded : Loaded
         The picture.
     looked : sequence of Looked
@@ -54,48 +63,47 @@ def write_report(
     """
     from cnntool.views.page import Page, html
 
-    network = work.network
-    found = network.found.spec
+    found = outputs.model.found.spec
     page = Page(
         title=printable(str(loaded.item.relative)),
-        network=printable(found.title if found else Path(network.plan.name).name),
-        facts=tuple(_facts(work, loaded)),
+        network=printable(found.title if found else Path(outputs.plan.name).name),
+        facts=tuple(_facts(outputs, loaded)),
         photo=_encoded(loaded.made.photo),
-        classes=tuple(_classes(work, answer)),
-        cards=tuple(_card(work, loaded, one) for one in looked),
+        classes=tuple(_classes(outputs.plan, answer)),
+        cards=tuple(_card(outputs, loaded, one) for one in looked),
         maker=f"Made by cnntool {__version__}.",
     )
-    place = Destination(work.purpose.report)
-    with Sink(place, overwrite=work.purpose.overwrite) as sink:
+    place = Destination(purpose.report)
+    with Sink(place, overwrite=purpose.overwrite) as sink:
         sink.write(html(page))
 
 
-def _facts(work: Work, loaded: Loaded) -> list[tuple[str, str]]:
-    plan, info = work.network.plan, loaded.info
+def _facts(outputs: LayerOutputs, loaded: Loaded) -> list[tuple[str, str]]:
+    plan, info = outputs.plan, loaded.info
     entry = plan.input
     rows, columns = loaded.made.photo.shape[:2]
     facts = [
         ("network", plan.name),
         ("picture", f"{info.width} x {info.height} pixels, {info.format.upper()}"),
         ("it sees", f"{columns} x {rows} pixels, {entry.channel_order}"),
-        ("runs on", f"{work.network.placement.granted}"),
+        ("runs on", f"{outputs.model.placement.granted}"),
     ]
     if plan.assumed:
-        facts.append(("assumed", ", ".join(plan.assumed)))
+        facts.append(("assumed", as_options(", ".join(plan.assumed))))
     return [(name, printable(value)) for name, value in facts]
 
 
-def _classes(work: Work, answer: Mapping[str, NDArray[Any]]) -> list[Bar]:
+def _classes(plan: InferredSpec, answer: Mapping[str, NDArray[Any]]) -> list[Bar]:
     from cnntool.nets.classify import score, top
     from cnntool.views.page import Bar
 
     if not answer:
         return []
     try:
-        (scores,) = score(answer, work.network.plan, 1, 0.0)
+        (scores,) = score(answer, plan, 1, 0.0)
     except ModelError:  # the answer is something else than was taken for granted
         return []
-    best = top(scores, work.network.plan, CLASSES)
+    best = top(scores, plan, CLASSES)
     return [
         Bar(printable(one.label), min(max(one.probability, 0.0), 1.0))
         for one in best
@@ -103,7 +111,7 @@ def _classes(work: Work, answer: Mapping[str, NDArray[Any]]) -> list[Bar]:
     ]
 
 
-def _card(work: Work, loaded: Loaded, looked: Looked) -> Card:
+def _card(outputs: LayerOutputs, loaded: Loaded, looked: Looked) -> Card:
     from cnntool.views.page import Card
 
     row = looked.row
@@ -117,7 +125,7 @@ def _card(work: Work, loaded: Loaded, looked: Looked) -> Card:
         shape=shape_text(figures.shape),
         facts=tuple(_figures(row)),
         sparsity=None if isnan(figures.sparsity) else figures.sparsity,
-        sees=_sees(work, loaded, row),
+        sees=_sees(outputs, loaded, row),
         picture=_encoded(looked.drawn),
     )
 
@@ -142,13 +150,11 @@ def _figures(row: Row) -> list[tuple[str, str]]:
     return facts
 
 
-def _sees(work: Work, loaded: Loaded, row: Row) -> Sees | None:
+def _sees(outputs: LayerOutputs, loaded: Loaded, row: Row) -> Sees | None:
     """Find the box that the value in the middle sees."""
-    from cnntool.nets.sight import sight
     from cnntool.views.page import Sees
 
-    name = work.network.plan.input.name
-    found = sight(work.flow, work.fields(loaded), name, row.wanted.tensor)
+    found = outputs.sight(row.wanted, loaded.made.shape)
     if found is None or found.whole or len(row.figures.shape) != 3:
         return None
     rows, columns = loaded.made.photo.shape[:2]

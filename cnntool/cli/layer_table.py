@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import math
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.cli import console
+from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cnntool.cli.looking import Wanted
-    from cnntool.nets.field import Field
+    from numpy.typing import NDArray
+
+    from cnntool.api.activations import ChosenLayer
+    from cnntool.nets.receptive_rules import Field
     from cnntool.nets.statistics import Statistics
 
 
@@ -26,7 +28,7 @@ class Row(NamedTuple):
 
     Attributes
     ----------
-    wanted : Wanted
+    wanted : ChosenLayer
         Which one.
     figures : Statistics
         What its values are like.
@@ -38,16 +40,20 @@ class Row(NamedTuple):
         Where it was written.
     """
 
-    wanted: Wanted
+    wanted: ChosenLayer
     figures: Statistics
     dequantised: bool
     field: Field | None
     output: str | None
 
 
-def shape_text(shape: Sequence[int]) -> str:
-    """Write a shape as people do: ``64 x 28 x 28``."""
-    return " x ".join(map(str, shape)) or "1"
+class Looked(NamedTuple):
+    """A layer that was looked at, and what was made of it for later."""
+
+    row: Row
+    values: NDArray[Any] | None
+    shown: str | None
+    drawn: NDArray[Any] | None
 
 
 def field_text(field: Field | None) -> str:
@@ -59,23 +65,20 @@ def field_text(field: Field | None) -> str:
     return " x ".join(f"{float(extent):g}" for extent in field.extent)
 
 
-def lines(name: str, rows: Sequence[Row]) -> str:
-    """Lay rows out for programs: a line each, cells apart by tabs."""
-    text = []
-    for row in rows:
-        cells = [name, row.wanted.title, row.wanted.tensor, "x".join(map(str, row.figures.shape))]
-        figures = row.figures
-        floats = (figures.minimum, figures.maximum, figures.mean, figures.deviation)
-        cells += [f"{value:.7g}" for value in (*floats, figures.sparsity)]
-        cells += [str(count) for count in (figures.dead, figures.nan, figures.infinite)]
-        cells.append(row.output or "")
-        text.append(tabbed(cells))
-    return "\n".join(text)
-
-
-def tabbed(cells: Iterable[str]) -> str:
-    """Join cells by tabs; those that hold tabs or line ends get blanks for them."""
-    return "\t".join("".join(" " if c in "\t\n\r" else c for c in cell) for cell in cells)
+def _line(name: str, row: Row) -> list[str]:
+    """Write a row for programs."""
+    wanted, figures = row.wanted, row.figures
+    floats = (figures.minimum, figures.maximum, figures.mean, figures.deviation, figures.sparsity)
+    counts = (figures.dead, figures.nan, figures.infinite)
+    return [
+        name,
+        wanted.title,
+        wanted.tensor,
+        shape_text(figures.shape, "x", ""),
+        *(f"{value:.7g}" for value in floats),
+        *map(str, counts),
+        row.output or "",
+    ]
 
 
 def records(rows: Iterable[Row]) -> list[dict[str, Any]]:
@@ -95,11 +98,11 @@ def _record(row: Row) -> dict[str, Any]:
         "meaning": row.wanted.words or None,
         "dequantised": row.dequantised,
         "shape": list(figures.shape),
-        "minimum": _number(figures.minimum),
-        "maximum": _number(figures.maximum),
-        "mean": _number(figures.mean),
-        "deviation": _number(figures.deviation),
-        "sparsity": _number(figures.sparsity),
+        "minimum": figures.minimum,
+        "maximum": figures.maximum,
+        "mean": figures.mean,
+        "deviation": figures.deviation,
+        "sparsity": figures.sparsity,
         "dead": figures.dead,
         "maps": figures.maps,
         "nan": figures.nan,
@@ -109,11 +112,6 @@ def _record(row: Row) -> dict[str, Any]:
         "sees_all": field.whole if field else None,
         "output": row.output,
     }
-
-
-def _number(value: float) -> float | None:
-    """JSON knows no NaN."""
-    return value if math.isfinite(value) else None
 
 
 def tell(name: str, rows: Sequence[Row], facts: dict[str, Any] | None) -> None:
@@ -131,15 +129,14 @@ def tell(name: str, rows: Sequence[Row], facts: dict[str, Any] | None) -> None:
     """
     if any(row.output == STDOUT for row in rows):
         return
-    if facts is not None:
-        import json
-
-        console.result(json.dumps({**facts, "layers": records(rows)}))
-    elif sys.stdout.isatty():
+    form = form_of(as_json=facts is not None)
+    if form == "jsonl":
+        emit_record({**(facts or {}), "layers": records(rows)})
+    elif form == "table":
         _table(name, rows)
         _say_where(rows)
     else:
-        console.result(lines(name, rows))
+        emit((), [_line(name, row) for row in rows], form)
 
 
 def _say_where(rows: Sequence[Row]) -> None:
@@ -153,8 +150,6 @@ def _say_where(rows: Sequence[Row]) -> None:
 
 def _table(name: str, rows: Sequence[Row]) -> None:
     """Print rows for people."""
-    from cnntool.cli.tables import print_table
-
     odd = any(row.figures.nan or row.figures.infinite for row in rows)
     numbers = ["shape", "min", "max", "mean", "deviation", "zeros", "dead"]
     numbers += ["NaN", "infinite"] if odd else []
@@ -165,13 +160,12 @@ def _table(name: str, rows: Sequence[Row]) -> None:
         dead = f"{figures.dead}/{figures.maps}" if figures.dead else "-"
         line = [
             row.wanted.title,
-            "x".join(map(str, figures.shape)),
+            shape_text(figures.shape, "x", ""),
             *(f"{value:.3g}" for value in floats),
             f"{figures.sparsity:.0%}",
             dead if len(figures.shape) > 1 else "",
         ]
         cells.append([*line, *([str(figures.nan), str(figures.infinite)] if odd else [])])
     console.result(name)
-    print_table(
-        ("layer", *numbers), cells, right=set(numbers), elastic="layer", spare=("deviation",)
-    )
+    columns = [Column(one, right=True, spare=one == "deviation") for one in numbers]
+    emit([Column("layer"), *columns], cells, "table", look="tight")

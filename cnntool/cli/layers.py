@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from cnntool.api.activations import short_name
+from cnntool.api.layers import layer_info
 from cnntool.cli import console, options, running
-from cnntool.cli.opening import Opened, model, open_layers, shapes_of
+from cnntool.cli.opening import model_argument, read_model
+from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,12 +20,19 @@ if TYPE_CHECKING:
     from cnntool.nets.graph import TensorInfo
     from cnntool.nets.layers import Layer, Resolved
 
-_PLAIN = re.compile(r"[\w.:/@%+=,#;][\w.:/@%+=,#;-]*", re.ASCII)
-"""What a shell and xargs take as one word, and no command as an option."""
+
+COLUMNS = (
+    Column("#", right=True),
+    Column("layer"),
+    Column("type"),
+    Column("operator", spare=1),
+    Column("tensor", gives="cut"),
+    Column("shape"),
+)
 
 
 @click.command("layers")
-@model
+@model_argument
 @click.option(
     "--type",
     "kinds",
@@ -64,25 +73,29 @@ def command(
     such as 'block4_*'. With --resolve, tab-separated lines in a pipe hold the name as given, the
     tensor and the words for it.
     """
-    opened = open_layers(model, timeout)
+    network = read_model(model, timeout)
     if queries:
         if kinds:
             raise UsageError("--type has no meaning with --resolve")
         for query in queries:
-            for meaning in opened.layers.resolve(query, at=at):
+            for meaning in network.read_layers().resolve(query, at=at):
                 _print_meaning(meaning, as_json=as_json)
         return
-    rows = _chosen(opened.layers.rows, kinds)
-    if as_json:
-        import json
-
-        shapes = shapes_of(opened, timeout=timeout)
-        for row in rows:
-            console.result(json.dumps(record(row, shapes)))
-    elif sys.stdout.isatty():
-        _table(opened, rows, at)
-    elif rows:
-        console.result("\n".join(map(short_name, rows)))
+    rows = _chosen(network.read_layers().rows, kinds)
+    form = form_of(as_json=as_json)
+    if form == "tsv":
+        emit((), [[short_name(row)] for row in rows], form)
+        return
+    shapes = network.shapes()
+    if form == "jsonl":
+        emit((), [layer_info(row, shapes)._asdict() for row in rows], form)
+        return
+    cells = [
+        (str(row.number), row.alias, f"{row.kind}:{row.ordinal}", row.op, row.at(at),
+         shape_of(shapes.get(row.pre)))
+        for row in rows
+    ]  # fmt: skip
+    emit(COLUMNS, cells, form, look="tight")
 
 
 def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
@@ -99,44 +112,10 @@ def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
     return [row for row in rows if not wanted or {row.kind, row.op.lower()} & wanted]
 
 
-def short_name(row: Layer) -> str:
-    """Return the name to ask for a layer by: that of its place, of its tensor, or ``conv:9``."""
-    if row.alias or row.after or row.hidden or not _PLAIN.fullmatch(row.post):
-        return row.alias or f"{row.kind}:{row.ordinal}"
-    return row.post
-
-
-def record(row: Layer, shapes: dict[str, TensorInfo]) -> dict[str, Any]:
-    """Describe a layer in stable keys, ready for JSON."""
-    info = shapes.get(row.pre)
-    shape = info.shape if info else None
-    return {
-        "number": row.number,
-        "alias": row.alias or None,
-        "type": row.kind,
-        "ordinal": row.ordinal,
-        "op": row.op,
-        "node": row.node,
-        "pre": row.pre,
-        "post": row.post,
-        "after": row.after or None,
-        "dequantised": row.dequantised,
-        "scopes": list(row.scopes),
-        "dtype": (info.dtype if info else "") or None,
-        "shape": None if shape is None else [n if isinstance(n, int) else None for n in shape],
-    }
-
-
-def one_line(cell: str) -> str:
-    """Keep a name from breaking the lines and columns of a pipe; records have it as it is."""
-    return "".join(" " if c in "\t\n\r" else c for c in cell)
-
-
 def _print_meaning(meaning: Resolved, *, as_json: bool) -> None:
     row = meaning.layer
-    if as_json:
-        import json
-
+    form = form_of(as_json=as_json)
+    if form == "jsonl":
         fact = {
             "query": meaning.query,
             "tensor": meaning.tensor,
@@ -144,36 +123,13 @@ def _print_meaning(meaning: Resolved, *, as_json: bool) -> None:
             "alias": (row.alias if row else "") or None,
             "meaning": meaning.words or None,
         }
-        console.result(json.dumps(fact))
-    elif sys.stdout.isatty():
+        emit_record(fact)
+    elif form == "table":
         console.result(meaning.text)
     else:
-        cells = (meaning.query, meaning.tensor, meaning.words)
-        console.result("\t".join(map(one_line, cells)))
+        emit((), [(meaning.query, meaning.tensor, meaning.words)], form)
 
 
-def _table(opened: Opened, rows: Sequence[Layer], at: str) -> None:
-    from cnntool.cli.tables import print_table
-
-    shapes = shapes_of(opened)
-    cells = [
-        (str(row.number), row.alias, f"{row.kind}:{row.ordinal}", row.op, row.at(at),
-         shape_text(shapes.get(row.pre)))
-        for row in rows
-    ]  # fmt: skip
-    print_table(
-        ("#", "layer", "type", "operator", "tensor", "shape"),
-        cells,
-        right={"#"},
-        elastic=("tensor",),
-        spare=("operator",),
-    )
-
-
-def shape_text(info: TensorInfo | None) -> str:
-    """Write a shape: ``1x64x224x224``; a length that is not known is a question mark."""
-    if info is None or info.shape is None:
-        return "-"
-    if not info.shape:
-        return "scalar"
-    return "x".join(str(length) if isinstance(length, int) else "?" for length in info.shape)
+def shape_of(info: TensorInfo | None) -> str:
+    """Write the shape of a tensor, as far as it is known."""
+    return shape_text(info and info.shape, "x", "scalar")

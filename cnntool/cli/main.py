@@ -11,9 +11,9 @@ from typing import Any
 
 import click
 
-from cnntool import __version__
 from cnntool.cli import console
 from cnntool.errors import CnntoolError, OutputError, UsageError
+from cnntool.version import __version__
 
 COMMANDS = {
     "filter": "Apply classic kernels to pictures and matrices.",

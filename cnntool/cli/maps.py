@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from cnntool.cli.options import gathered
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -26,8 +28,10 @@ FOR_VECTORS = "viridis"
 
 
 def drawing(*, styles: Sequence[str] = STYLES) -> Callable[[F], F]:
-    """Add --maps, --sort, --style, --scale, --cols, --gap and --upscale."""
-    options = (
+    """Add --maps, --sort, --style, --scale, --cols, --gap and --upscale; together: ``drawing``."""
+    return gathered(
+        "drawing",
+        Drawing,
         click.option(
             "--upscale",
             type=click.IntRange(1, 512),
@@ -59,13 +63,6 @@ def drawing(*, styles: Sequence[str] = STYLES) -> Callable[[F], F]:
             help="Only these: 3,7, 0-15, or top:16 of --sort (or mean).",
         ),
     )
-
-    def add(command: F) -> F:
-        for option in options:
-            command = option(command)
-        return command
-
-    return add
 
 
 class Drawing(NamedTuple):
@@ -146,9 +143,3 @@ class Drawing(NamedTuple):
             caption=caption,
             photo=photo,
         )
-
-
-def chosen_drawing(settings: dict[str, Any]) -> Drawing:
-    """Collect what `drawing` added to a command's options."""
-    names = ("maps", "sort", "style", "scale", "columns", "gap", "upscale")
-    return Drawing(**{name: settings[name] for name in names})

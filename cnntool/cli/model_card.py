@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
+from cnntool.cli.console import as_options
 from cnntool.errors import ModelError
 from cnntool.nets.places import user_models
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from cnntool.nets.adopt import Draft
     from cnntool.nets.catalog import Entry
     from cnntool.nets.graph import TensorInfo
     from cnntool.nets.spec import Accuracy, InputSpec, ModelSpec, OutputSpec
@@ -110,6 +112,14 @@ def _laid_out(*rows: tuple[str, Iterable[str | None]]) -> Iterator[str]:
             yield f"{'' if number else key:<{_WIDTH}} {value}"
 
 
+def as_said(draft: Draft) -> Draft:
+    """Write what had to be assumed in the words of the command line."""
+    if not draft.assumed:
+        return draft
+    spec = draft.spec._replace(note=as_options(draft.spec.note))
+    return draft._replace(spec=spec, assumed=tuple(map(as_options, draft.assumed)))
+
+
 class Card:
     """What a file says that has no manifest, and what would be assumed of it.
 
@@ -125,9 +135,9 @@ class Card:
     """
 
     def __init__(self, file: Path) -> None:
-        from cnntool.nets.adopt import Draft, describe
+        from cnntool.nets.adopt import describe
         from cnntool.nets.graph import read_graph
-        from cnntool.nets.meaning import meaning
+        from cnntool.nets.infer_output import meaning
 
         self._file = file
         self._graph = read_graph(file)
@@ -135,9 +145,9 @@ class Card:
         self._draft: Draft | None = None
         self._reason: str | None = None
         try:
-            self._draft = describe(file, alone=False, graph=self._graph)
+            self._draft = as_said(describe(file, alone=False, graph=self._graph))
         except ModelError as error:
-            self._reason = error.message
+            self._reason = as_options(error.message)
 
     def record(self) -> dict[str, Any]:
         """Return all of it, ready for JSON."""
@@ -165,7 +175,7 @@ class Card:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that show it."""
-        from cnntool.nets.meaning import WORDS
+        from cnntool.nets.infer_output import WORDS
 
         graph = self._graph
         opset = (f"{domain or 'ai.onnx'} {number}" for domain, number in graph.opset.items())
@@ -188,7 +198,7 @@ class Card:
 
 
 def _tensor(tensor: TensorInfo) -> str:
-    from cnntool.nets.meaning import shape_text
+    from cnntool.nets.infer_output import shape_text
 
     return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {shape_text(tensor)}"
 

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from math import isnan
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import config, console, options
-from cnntool.cli.preprocessing import labels, output_name, preprocessing, white, wishes
+from cnntool.cli import console, options, param_types
+from cnntool.cli.output import Column, emit, form_of, json_text
+from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
 from cnntool.errors import CnntoolError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cnntool.cli.output import Form
     from cnntool.nets.catalog import Entry
+    from cnntool.nets.recipes import Overrides
 
+COLUMNS = (
+    Column("network"),
+    Column("size", right=True),
+    Column("classes", right=True),
+    Column("top-1 %", right=True),
+    Column("file"),
+    Column("what it is", gives="cut", most=60),
+)
 HOUR = 3600
 
 
@@ -53,46 +62,23 @@ def list_(*, as_json: bool = False) -> int:
 
     rows: list[dict[str, Any]] = []
     code = each(catalog.names(), lambda name: rows.append(summary(catalog.entry(name))))
-    if as_json:
-        for row in rows:
-            console.result(json.dumps(row))
-    elif sys.stdout.isatty():
-        _table(rows)
-    else:
-        for row in rows:
-            console.result("\t".join(_cells(row)))
+    form = form_of(as_json=as_json)
+    emit(COLUMNS, rows if form == "jsonl" else [_cells(row, form) for row in rows], form)
     return code
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    top1 = "" if row["top1"] is None else f"{100 * row['top1']:.2f}"
-    numbers = ["" if row[key] is None else str(row[key]) for key in ("size", "classes")]
-    return [row["name"], *numbers, top1, row["state"], row["title"]]
-
-
-def _table(rows: list[dict[str, Any]]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
+def _cells(row: dict[str, Any], form: Form) -> list[str]:
     from cnntool.cli.model_card import megabytes
 
-    shown = []
-    for row in rows:
-        name, _, classes, top1, state, title = map(console.printable, _cells(row))
-        here = "" if state == "absent" else state
-        shown.append((name, megabytes(row["size"]), classes, top1, here, title))
-    table = Table(box=box.SIMPLE)
-    for place, heading in enumerate(("network", "size", "classes", "top-1 %", "file")):
-        right = heading not in {"network", "file"}
-        # What a narrow terminal cannot show is taken from the title alone.
-        least = max(len(heading), *(len(cells[place]) for cells in shown))
-        table.add_column(heading, justify="right" if right else "left", min_width=least)
-    table.add_column("what it is", no_wrap=True, max_width=60)
-    for cells in shown:
-        table.add_row(*map(Text, cells))
-    Console().print(table)
+    people = form == "table"
+    here = "" if people and row["state"] == "absent" else row["state"]
+    size = megabytes(row["size"]) if people else _text(row["size"])
+    top1 = "" if row["top1"] is None else f"{100 * row['top1']:.2f}"
+    return [row["name"], size, _text(row["classes"]), top1, here, row["title"]]
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
 @command.command("info")
@@ -112,13 +98,13 @@ def info(name: str, *, as_json: bool) -> None:
         found = catalog.find(name)
         if found.spec is None:
             card = model_card.Card(found.file)
-            console.result(json.dumps(card.record()) if as_json else "\n".join(card.lines()))
+            console.result(json_text(card.record()) if as_json else "\n".join(card.lines()))
             return
         entry = catalog.Entry(found.spec, found.file, shipped=False, bundled=False)
     else:
         entry = catalog.entry(name)
     if as_json:
-        console.result(json.dumps(model_card.record(entry)))
+        console.result(json_text(model_card.record(entry)))
     else:
         console.result("\n".join(model_card.lines(entry)))
 
@@ -133,12 +119,9 @@ def info(name: str, *, as_json: bool) -> None:
     metavar="SECONDS",
     help="How long one network may take, all its mirrors together.",
 )
-@click.option(
+@options.setting(
     "--offline",
     is_flag=True,
-    envvar="CNNTOOL_OFFLINE",
-    show_envvar=True,
-    callback=config.fill,
     help="Fetch nothing; fail if that would be needed.",
 )
 @options.json_lines
@@ -151,17 +134,21 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
     """
     if isnan(timeout):
         raise UsageError("NaN is no number of seconds", source="--timeout")
-    from cnntool.cli.pulling import Bar
-    from cnntool.nets.download import Limits
+    from cnntool.nets.download import Limits, Listener
     from cnntool.nets.download import pull as fetch
 
     def one(entry: Entry) -> None:
-        with Bar(entry.spec.name) as bar:
-            fetched = fetch(entry, limits=Limits(timeout), listener=bar, offline=offline)
+        with console.Progress(entry.spec.name, megabytes=True) as bar:
+
+            class Shown(Listener):
+                note = staticmethod(console.note)
+                progress = staticmethod(bar.reach)
+
+            fetched = fetch(entry, limits=Limits(timeout), listener=Shown(), offline=offline)
         if as_json:
             fact = {"name": entry.spec.name, "file": str(entry.file), "fetched": fetched,
                     "size": entry.spec.size, "sha256": entry.spec.sha256}  # fmt: skip
-            console.result(json.dumps(fact))
+            console.result(json_text(fact))
         else:
             console.result(str(entry.file))
 
@@ -169,15 +156,12 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
 
 
 @command.command("add")
-@click.argument("file", type=options.FileName())
+@click.argument("file", type=param_types.FILE)
 @click.option("--name", help="What to call it.  [default: the file's stem]")
 @click.option("--link", is_flag=True, help="Leave the file where it is; keep a link to it.")
-@white
-@output_name
-@labels
-@preprocessing
+@preprocessing(white, output_name, labels)
 @options.talk
-def add(file: Path, *, name: str | None, link: bool, **settings: Any) -> None:
+def add(file: Path, *, name: str | None, link: bool, overrides: Overrides) -> None:
     """Keep a network of your own under a name, with a manifest.
 
     The manifest of the same stem beside FILE is taken over. Without one, what the graph does not
@@ -185,11 +169,12 @@ def add(file: Path, *, name: str | None, link: bool, **settings: Any) -> None:
     """
     if name == "":
         raise UsageError("an empty name", source="--name")
+    from cnntool.cli.model_card import as_said
     from cnntool.nets import catalog, store
     from cnntool.nets.adopt import describe
 
     beside = catalog.find_file(file).spec
-    draft = describe(file, name=name, beside=beside, wishes=wishes(settings), alone=not link)
+    draft = as_said(describe(file, name=name, beside=beside, overrides=overrides, alone=not link))
     entry = store.add(file, draft.spec, link=link)
     if draft.assumed:
         console.note(f"{entry.spec.name}: assumed {', '.join(draft.assumed)}")
@@ -211,7 +196,7 @@ def verify(names: tuple[str, ...], *, as_json: bool) -> int:
         name = entry.spec.name
         if as_json:
             fact = {"name": name, "file": str(entry.file), "good": reason is None, "reason": reason}
-            console.result(json.dumps(fact))
+            console.result(json_text(fact))
         elif reason is None:
             console.result(f"{name}\tgood")
         if reason is not None:

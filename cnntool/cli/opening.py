@@ -1,28 +1,45 @@
-"""A network to be looked at: the argument that names it, and its layers."""
+"""The options that name a network, and opening it for a command."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from cnntool.cli import config, console
-from cnntool.errors import DeviceError, ModelError, UsageError
+from cnntool.cli import config, console, options
+from cnntool.errors import ModelError, UsageError
 from cnntool.nets.places import BUILT_IN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from cnntool.cli.options import F
-    from cnntool.nets.catalog import Found
-    from cnntool.nets.graph import Graph, TensorInfo
-    from cnntool.nets.layers import Layers
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.network import Network
+    from cnntool.nets.recipes import Overrides
+    from cnntool.nets.session import Settings
 
 _NAMED = "cnntool.model"
 
+_LONGEST = 1e8
+"""Seconds that a timer of the system can count."""
 
-def model(command: F) -> F:
+_AGAIN = 0.05
+"""Seconds until the timer speaks again: a finaliser, say, swallows what it raises."""
+
+model_option = options.setting(
+    "-m",
+    "--model",
+    metavar="NAME|FILE",
+    default=BUILT_IN,
+    show_default=True,
+    help="The network: a name ('cnntool models' lists them) or an .onnx file.",
+)
+
+
+def model_argument(command: F) -> F:
     """Add the argument that names a network, and --model, as other commands call it."""
     command = click.option(
         "-m",
@@ -53,20 +70,55 @@ def _settle(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     return named
 
 
-class Opened(NamedTuple):
-    """A network's file, its graph and its layers."""
+@contextmanager
+def hold_time(seconds: float, name: str) -> Iterator[None]:
+    """Let the reading of a network take so many seconds, where the system can see to that.
 
-    found: Found
-    graph: Graph
-    layers: Layers
+    It is interrupted by a signal, which only the main thread receives; elsewhere, and on Windows,
+    what bounds it is the size of the file and the number of its fields.
+
+    Parameters
+    ----------
+    seconds : float
+        For all that the block does.
+    name : str
+        What errors call the network.
+
+    Raises
+    ------
+    ModelError
+        It takes longer.
+    """
+    import signal
+    from threading import current_thread, main_thread
+
+    if not hasattr(signal, "setitimer") or current_thread() is not main_thread():
+        yield
+        return
+
+    def late(*_: Any) -> None:
+        raise ModelError(
+            f"it was not read within {seconds:g} s",
+            source=name,
+            hint="--timeout SECONDS allows more",
+        )
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, min(seconds, _LONGEST), _AGAIN)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
-def open_layers(name: str, timeout: float | None = None) -> Opened:
-    """Find a network by its name or file, and read its layers.
+def read_model(name: str, timeout: float | None = None) -> Network:
+    """Read a network and its layers; it is not run.
 
     Parameters
     ----------
     name : str
+        A name or a file.
     timeout : float, optional
         Seconds that reading may take; by default those of a session.
 
@@ -75,40 +127,80 @@ def open_layers(name: str, timeout: float | None = None) -> Opened:
     ModelError
         There is no such network, or it cannot be read, or not in time.
     """
-    from cnntool.nets.catalog import find
-    from cnntool.nets.graph import read_graph
-    from cnntool.nets.layers import Layers
-    from cnntool.nets.limits import hold_time
-    from cnntool.nets.session import TIMEOUT
+    from cnntool.nets.network import Network
+    from cnntool.nets.recipes import Overrides
+    from cnntool.nets.session import Settings
 
-    found = find(name)
-    with hold_time(timeout or TIMEOUT, name):
-        graph = read_graph(found.file, name=name)
-        return Opened(found, graph, Layers(graph, found.spec))
+    settings = Settings() if timeout is None else Settings(timeout=timeout)
+    network = Network(name, Overrides(), settings, note=console.note)
+    with hold_time(settings.timeout, name):
+        network.read().read_layers()
+    return network
 
 
-def shapes_of(
-    opened: Opened, size: Sequence[int] = (), timeout: float | None = None
-) -> dict[str, TensorInfo]:
-    """Find the shapes of its tensors; if they cannot be had, say why, and go on without.
+@contextmanager
+def opened(
+    name: str, overrides: Overrides, settings: Settings, kinds: frozenset[str] = frozenset()
+) -> Iterator[tuple[Network, InferredSpec]]:
+    """Read a network whose process starts meanwhile.
+
+    Yields
+    ------
+    (Network, InferredSpec)
+        The network, and what goes in and comes out where outputs of these kinds are wanted.
 
     Raises
     ------
     ModelError
-        When the network cannot be given an input of the size that the user wants.
+        There is no such network, it cannot be read, or not in time; or it has no such output.
     """
-    from cnntool.nets.shapes import choose_inputs, find_shapes
-    from cnntool.nets.summary import wanted_tensors
+    from cnntool.nets.network import Network
 
-    graph, spec = opened.graph, opened.found.spec
-    inputs = choose_inputs(graph, spec, size)
-    try:
-        wanted = wanted_tensors(graph, opened.layers)
-        return find_shapes(graph, inputs, wanted, timeout=timeout)
-    except (ModelError, DeviceError) as error:
-        if size and isinstance(error, ModelError):
-            raise
-        hint = f" ({error.hint})" if error.hint else ""
-        console.note(f"{opened.found.name}: the file's shapes are all that is known: "
-                     f"{error.message}{hint}")  # fmt: skip
-        return find_shapes(graph, {}, ())
+    with Network(name, overrides, settings, ahead=True, note=console.note) as network:
+        with hold_time(settings.timeout, name):
+            plan = network.read().plan(kinds)
+        try:
+            yield network, plan
+        finally:
+            if console.TALK.verbose and network.chatter:
+                console.detail(network.chatter)
+
+
+def begin(model: Network, plan: InferredSpec) -> None:
+    """Say what the network may take and what had to be assumed."""
+    limit = model.settings.max_memory
+    memory = "any memory" if limit is None else f"{limit >> 20} MiB of memory"
+    console.detail(
+        f"{model.name} may take {memory} (--max-memory)"
+        f" and {model.settings.timeout:g} s (--timeout)"
+    )
+    if plan.assumed:
+        console.note(f"{model.name}: assumed {', '.join(plan.assumed)}")
+
+
+def say_where(model: Network) -> None:
+    """Say where the network runs, once."""
+    placement = model.placement
+    if placement.note:
+        console.note(placement.note)
+    console.detail(f"{model.name} runs on {placement.granted} ({placement.provider})")
+
+
+def facts_of(model: Network, plan: InferredSpec) -> dict[str, Any]:
+    """Return what records say of a network and of what was done to the pictures."""
+    placement = model.placement
+    return {
+        "model": {
+            "name": model.found.spec.name if model.found.spec else model.name,
+            "file": str(model.found.file),
+            "sha256": model.sha256,
+        },
+        "preprocessing": {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in plan.input._asdict().items()
+            if key not in {"name", "minimum", "batch"}
+        },
+        "assumed": [console.as_options(text) for text in plan.assumed],
+        "device": placement.granted,
+        "provider": placement.provider,
+    }

@@ -2,45 +2,71 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from cnntool.cli import config
+from cnntool.cli import config, param_types
 from cnntool.cli.console import TALK
-from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnntool.filters.arithmetic import Padding
-
 F = TypeVar("F", bound="Callable[..., Any]")
 
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+
+class Reading(NamedTuple):
+    """How inputs are read: `layout` and `limits`."""
+
+    layout: str = "auto"
+    max_pixels: int = 100_000_000
+    allow_nan: bool = False
+    strict: bool = False
 
 
-class FileName(click.Path):
-    """A file or a folder, whose reader says what is wrong with it; the empty text is none."""
+class Saving(NamedTuple):
+    """Where a result goes, and how: `output`, `encoding` and `json_lines`."""
 
-    def __init__(self, *, allow_dash: bool = False) -> None:
-        super().__init__(readable=False, allow_dash=allow_dash, path_type=Path)
+    output: str | None
+    format_name: str | None
+    depth: str | None
+    compression: int | None
+    quality: int
+    overwrite: bool
+    as_json: bool
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Check the text."""
-        if value == "":
-            self.fail("an empty file name", param, ctx)
-        if _ADDRESS.match(str(value)):
-            raise UsageError(
-                "files are not fetched over the network",
-                source=str(value),
-                hint="download it first, or pipe it in: curl -sL ADDRESS | cnntool ...",
-            )
-        path = super().convert(value, param, ctx)
-        # pathlib forgets the "./" that tells a file called "-" from stdin.
-        return path.absolute() if path == Path("-") and value != "-" else path
+
+def gathered(
+    name: str, make: Callable[..., Any], *options: Callable[[Any], Any]
+) -> Callable[[F], F]:
+    """Add options whose values reach the command together.
+
+    Parameters
+    ----------
+    name : str
+        The command's parameter.
+    make : callable
+        Makes its value of the options' values, by their names: a record.
+    *options : callable
+        What adds them; the last one comes first in the help. Without any, others add them, and a
+        record's fields are their names.
+    """
+
+    def add(command: F) -> F:
+        @wraps(command)
+        def call(*arguments: Any, **values: Any) -> Any:
+            values[name] = make(**{key: values.pop(key) for key in keys})
+            return command(*arguments, **values)
+
+        before = len(getattr(call, "__click_params__", ()))
+        for option in options:
+            option(call)
+        added = getattr(call, "__click_params__", ())[before:]
+        keys = [parameter.name for parameter in added] or make._fields  # type: ignore[attr-defined]
+        return call  # type: ignore[return-value]
+
+    return add
 
 
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
@@ -67,20 +93,30 @@ def talk(command: F) -> F:
 
 def inputs(command: F) -> F:
     """Add the positional inputs and --recursive."""
-    command = click.option(
+    recursive = click.option(
         "-r", "--recursive", is_flag=True, help="Look into the folders of a folder too."
-    )(command)
-    return click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=FileName(allow_dash=True))(
-        command
+    )
+    return sources(recursive(command))
+
+
+def setting(*flags: str, **attributes: Any) -> Callable[[F], F]:
+    """Make an option whose default the user may state, in the environment or the config file."""
+    name = flags[-1].removeprefix("--").partition("/")[0].replace("-", "_")
+    return click.option(
+        *flags,
+        envvar=f"CNNTOOL_{name.upper()}",
+        show_envvar=True,
+        callback=config.fill,
+        **attributes,
     )
 
 
-overwrite = click.option(
+sources = click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=param_types.FILE_OR_STDIN)
+
+
+overwrite = setting(
     "--overwrite/--no-overwrite",
     default=False,
-    envvar="CNNTOOL_OVERWRITE",
-    show_envvar=True,
-    callback=config.fill,
     help="Replace existing files.",
 )
 
@@ -95,28 +131,10 @@ def output(command: F) -> F:
     )(overwrite(command))
 
 
-class FormatName(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """A format by its name or by a suffix, ``jpeg`` or ``JPG``."""
-
-    name = "name"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the format's name."""
-        from cnntool.image.files import FORMATS
-
-        suffixes = {suffix[1:]: name for name, row in FORMATS.items() for suffix in row.suffixes}
-        word = str(value).lower()
-        word = suffixes.get(word, word)
-        if word not in FORMATS:
-            self.fail(f"no format is called {value!r}; known: {', '.join(FORMATS)}", param, ctx)
-        return word
-
-
 format_name = click.option(
     "--format",
     "format_name",
-    type=FormatName(),
-    metavar="NAME",
+    type=param_types.FORMAT,
     help="Format, whatever the suffix says.",
 )
 
@@ -143,6 +161,22 @@ def encoding(command: F) -> F:
     return command
 
 
+mode = click.option(
+    "--mode",
+    type=click.Choice(["valid", "same", "full"]),
+    default="same",
+    show_default=True,
+    help="Where the kernel may lie: inside, centred on every pixel, or anywhere it touches.",
+)
+
+stride = click.option(
+    "--stride", type=param_types.PAIR, default=(1, 1), help="Keep every Nth result."
+)
+
+dilation = click.option(
+    "--dilation", type=param_types.PAIR, default=(1, 1), help="Spread the taps N apart."
+)
+
 op = click.option(
     "--op",
     type=click.Choice(["correlate", "convolve"]),
@@ -150,28 +184,6 @@ op = click.option(
     show_default=True,
     help="'correlate' takes the kernel as it is (deep learning), 'convolve' flips it.",
 )
-
-_OTHERS = {
-    **dict.fromkeys(("edge", "nearest", "clamp", "border", "extend"), "replicate"),
-    **dict.fromkeys(("constant", "zeros", "black", "fill"), "zero"),
-    **dict.fromkeys(("mirror", "reflect101", "reflect_101"), "reflect"),
-    **dict.fromkeys(("circular", "periodic", "tile"), "wrap"),
-}
-"""What numpy, scipy, OpenCV and torch call the borders that have other names here."""
-
-
-class BorderName(click.Choice):  # type: ignore[type-arg]  # as FormatName
-    """What lies outside of a picture."""
-
-    def __init__(self) -> None:
-        super().__init__(["zero", "reflect", "symmetric", "replicate", "wrap"])
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the word; one of another library is translated in the error."""
-        if (ours := _OTHERS.get(str(value).lower())) is not None:
-            self.fail(f"{value!r} is called '{ours}' here", param, ctx)
-        return str(super().convert(value, param, ctx))
-
 
 policy = click.option(
     "--range",
@@ -231,79 +243,13 @@ layout = click.option(
 )
 
 
-def json_lines(command: F) -> F:
-    """Add --json."""
-    return click.option(
-        "--json", "as_json", is_flag=True, help="Print one JSON record per result on stdout."
-    )(command)
-
-
-threads = click.option(
-    "--threads",
-    type=click.IntRange(min=1, max=1024),
-    envvar="CNNTOOL_THREADS",
-    show_envvar=True,
-    callback=config.fill,
-    help="Threads to compute on; the result does not depend on it.  [default: usable CPUs]",
+json_lines = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON record per result on stdout."
 )
 
 
-class Pair(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """One or two whole numbers, ``2`` or ``2,1`` (rows, columns).
-
-    Not ``2x1``, which people read as width and height where pictures are concerned.
-
-    Parameters
-    ----------
-    least, most : int
-        The smallest and the largest that is allowed.
-    """
-
-    name = "N|ROWS,COLUMNS"
-
-    def __init__(self, least: int = 1, most: int = 999_999_999) -> None:
-        self._least = least
-        self._most = most
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> tuple[int, int]:
-        """Read the text."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        numbers = [_whole(part.strip()) for part in parts]
-        if len(parts) > 2 or min(numbers) < self._least:
-            what = "a positive number" if self._least else "a whole number"
-            self.fail(f"{value!r} is not {what} or two (rows,columns)", param, ctx)
-        if max(numbers) > self._most:
-            self.fail(f"{max(numbers)} is more than {self._most}", param, ctx)
-        return numbers[0], numbers[-1]
-
-
-def _whole(text: str) -> int:
-    """Return a whole number, -1 for what is none; of a huge one the first 20 digits."""
-    return int(text.lstrip("0")[:20] or 0) if text.isdecimal() else -1
-
-
-class PaddingType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """What `cnntool.filters.arithmetic.parse_padding` reads."""
-
-    name = "N|WORD"
-
-    def convert(
-        self,
-        value: Any,
-        param: click.Parameter | None,
-        ctx: click.Context | None,
-    ) -> Padding:
-        """Read the text."""
-        from cnntool.filters.arithmetic import parse_padding
-
-        try:
-            return value if isinstance(value, tuple) else parse_padding(str(value))
-        except UsageError as error:
-            self.fail(error.message, param, ctx)
+threads = setting(
+    "--threads",
+    type=click.IntRange(min=1, max=1024),
+    help="Threads to compute on; the result does not depend on it.  [default: usable CPUs]",
+)

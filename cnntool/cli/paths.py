@@ -6,27 +6,16 @@ import os
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from cnntool.errors import InputError, OutputError, UsageError
-from cnntool.image.files import FORMATS
+from cnntool.api.sources import STDIO, is_folder
+from cnntool.cli import console
+from cnntool.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-STDIO = "-"
-
-
-class Item(NamedTuple):
-    """One input: its path (None for stdin), its name for messages, its place under a folder.
-
-    An input that could not even be listed carries the ``error`` to report in its place.
-    """
-
-    path: Path | None
-    name: str
-    relative: Path
-    error: InputError | None = None
+    from cnntool.api.sources import Item
 
 
 def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
@@ -45,79 +34,35 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
     return named
 
 
-def is_folder(path: Path | str) -> bool:
-    """Return whether a path is a folder; of one that cannot be looked at, no."""
-    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where it may not look
+def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
+    """Return the inputs; stdin if there are none and something is piped in; else the sample."""
+    if inputs:
+        if Path(STDIO) in inputs and sys.stdin.isatty():
+            raise UsageError("no input", hint="name files or folders, or pipe a picture in")
+        if list(inputs).count(Path(STDIO)) > 1:
+            raise UsageError("stdin can be read only once")
+        return list(inputs)
+    if _is_piped():
+        return [Path(STDIO)]
+    from cnntool.nets.places import shipped_sample
+
+    sample = shipped_sample()
+    console.note(f"no picture was given: looking at the sample {sample.name}")
+    return [sample]
+
+
+def _is_piped() -> bool:
+    """Tell whether stdin is a pipe, a file or a socket: no terminal, no ``/dev/null``."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+    except (OSError, ValueError):  # no real file
+        return not sys.stdin.isatty()
+    return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
 
 
 def is_several(inputs: Sequence[Path]) -> bool:
     """Return whether the inputs may stand for more than one file."""
     return len(inputs) > 1 or is_folder(inputs[0])
-
-
-def expand(
-    inputs: Sequence[Path],
-    *,
-    recursive: bool,
-    results: Path | None = None,
-    matrices: bool = True,
-) -> Iterator[Item]:
-    """Yield the files that the inputs stand for; folders give theirs in sorted order.
-
-    Of a folder, the files with a known suffix are taken, hidden ones not; with ``recursive`` those
-    of its folders too, but not ``results``, where the command writes; matrices only if wanted.
-    Links to folders are not followed. A folder with no picture in it, or one that cannot be read,
-    gives an item with an error; so does what is no file in it, such as a pipe, for which one might
-    wait forever.
-    """
-    for path in inputs:
-        if str(path) == STDIO:
-            yield Item(None, "<stdin>", Path("stdin"))
-        elif not is_folder(path):
-            yield Item(path, str(path), Path(path.name))
-        else:
-            yield from _walk(path, recursive=recursive, results=results, matrices=matrices)
-
-
-def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool) -> Iterator[Item]:
-    rows = [row for row in FORMATS.values() if matrices or not row.matrix]
-    suffixes = {suffix for row in rows for suffix in row.suffixes}
-    skipped = results.resolve() if results else None
-    unreadable: list[OSError] = []
-    found = deeper = False
-    for root, folders, files in os.walk(folder, onerror=unreadable.append):
-        deeper |= bool(folders)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if recursive and not name.startswith(".") and Path(root, name).resolve() != skipped
-        )
-        for name in sorted(files):
-            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
-                found = True
-                path = Path(root, name)
-                if _is_special(path):
-                    yield _bad(path, "no regular file")
-                else:
-                    yield Item(path, str(path), path.relative_to(folder))
-    for error in unreadable:
-        yield _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
-    if not found and not unreadable:
-        hint = "--recursive looks into its folders too" if deeper and not recursive else ""
-        what = "pictures or matrices" if matrices else "pictures"
-        yield _bad(folder, f"no {what} in this folder", hint)
-
-
-def _is_special(path: Path) -> bool:
-    try:
-        return not stat.S_ISREG(path.stat().st_mode)
-    except OSError:  # the reader will say what is wrong
-        return False
-
-
-def _bad(folder: Path, reason: str, hint: str = "") -> Item:
-    error = InputError(reason, source=str(folder), hint=hint)
-    return Item(None, str(folder), Path(folder.name), error)
 
 
 class Naming:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import sys
+from operator import length_hint
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.cli import console
+from cnntool.cli import console, options
 from cnntool.errors import CnntoolError
+from cnntool.system import collect_garbage, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from cnntool.cli.paths import Item
+    from cnntool.api.sources import Item
     from cnntool.image.types import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
@@ -26,6 +27,28 @@ class Loaded(NamedTuple):
     made: Any
 
 
+class Reading(NamedTuple):
+    """How pictures are read.
+
+    Attributes
+    ----------
+    max_pixels : int
+        Larger pictures are refused.
+    strict : bool
+        Whether damage that a decoder can get over is an error.
+    fail_fast : bool
+        Whether a bad one ends the command; else it is reported and the others go on.
+    """
+
+    max_pixels: int
+    strict: bool
+    fail_fast: bool
+
+
+reading = options.gathered("reading", Reading, options.reading, options.fail_fast)
+"""Adds --fail-fast, --max-pixels and --strict; together: ``reading``."""
+
+
 class Pictures:
     """The pictures of a command line, ready to be fed to a network.
 
@@ -36,14 +59,8 @@ class Pictures:
     prepare : callable
         Makes what is wanted of a picture, see `cnntool.image.reader.Reader.picture`, and of what is
         known of it.
-    threads : int
-        How many are decoded at once; memory holds a few more than that.
-    max_pixels : int
-        Larger pictures are refused.
-    strict : bool
-        Whether damage that a decoder can get over is an error.
-    fail_fast : bool
-        Whether a bad one ends the command; else it is reported and the others go on.
+    reading : Reading
+        How to read it.
 
     Attributes
     ----------
@@ -57,18 +74,11 @@ class Pictures:
         self,
         items: Iterable[Item],
         prepare: Prepare,
-        *,
-        threads: int,
-        max_pixels: int,
-        strict: bool,
-        fail_fast: bool = False,
+        reading: Reading,
     ) -> None:
         self._items = items
         self._prepare = prepare
-        self._threads = threads
-        self._max_pixels = max_pixels
-        self._strict = strict
-        self._fail_fast = fail_fast
+        self._reading = reading
         self._seen = 0
         self._failed = 0
         self.last = 0
@@ -78,12 +88,14 @@ class Pictures:
         """The exit code that the pictures deserve so far."""
         return self.last if self._seen == 1 else int(self._failed > 0)
 
-    def __iter__(self) -> Iterator[Loaded]:
-        from cnntool.filters.strips import ordered_map
+    def __length_hint__(self) -> int:
+        return length_hint(self._items)
 
-        gc.freeze()
-        gc.enable()  # there may be 100,000 pictures
-        for result in ordered_map(self._load, self._items, self._threads):
+    def __iter__(self) -> Iterator[Loaded]:
+        from cnntool.threads import ordered_map
+
+        collect_garbage()  # there may be 100,000 pictures
+        for result in ordered_map(self._load, self._items, usable_cpus()):
             self._seen += 1
             if isinstance(result, Loaded):
                 console.notes(result.item.name, result.info.notes)
@@ -103,7 +115,7 @@ class Pictures:
         """
         if of:
             error.source = f"{of}: {error.source}"
-        if self._fail_fast:
+        if self._reading.fail_fast:
             raise error
         self._failed += 1
         self.last = error.exit_code
@@ -115,15 +127,14 @@ class Pictures:
         if item.error is not None:
             return item.error
         source = sys.stdin.buffer if item.path is None else item.path
+        most, strict = self._reading.max_pixels, self._reading.strict
         try:
-            with open_reader(
-                source, name=item.name, max_pixels=self._max_pixels, strict=self._strict
-            ) as reader:
+            with open_reader(source, name=item.name, max_pixels=most, strict=strict) as reader:
                 made = self._prepare(reader.picture(), reader.info)
                 return Loaded(item, reader.info, made)
         except CnntoolError as error:
             error.source = error.source or item.name
-            if "--allow-nan" in error.hint:  # which no command that reads pictures has
+            if "`allow_nan`" in error.hint:  # which no command that reads pictures has
                 error.hint = ""
             return error
         except MemoryError:

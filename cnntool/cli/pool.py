@@ -7,52 +7,39 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options, sliding, switches
-from cnntool.cli.results import Result
-from cnntool.errors import UsageError
+from cnntool.api.resampling import pooling
+from cnntool.cli import arrays, options, param_types, switches
 
 if TYPE_CHECKING:
-    from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Padding, Pair
-
-
-SIDE = "N|ROWS,COLUMNS|all"
-
-
-class SideType(options.Pair):
-    """A window's size, or ``all``: the whole map."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read the text."""
-        return "all" if value == "all" else super().convert(value, param, ctx)
+    from cnntool.api.pictures import Picture
+    from cnntool.api.rendering import Result
+    from cnntool.shapes.windows import Padding, Pair
 
 
 @click.command("pool")
 @click.option(
     "--max",
     "largest",
-    type=SideType(most=sliding.LONGEST),
-    metavar=SIDE,
+    type=param_types.SIDE,
     help="Take the largest value of each window.",
 )
 @click.option(
     "--avg",
     "average",
-    type=SideType(most=sliding.LONGEST),
-    metavar=SIDE,
+    type=param_types.SIDE,
     help="Take the average of each window.",
 )
 @click.option(
-    "--stride", type=options.Pair(), help="From window to window.  [default: the window's size]"
+    "--stride", type=param_types.PAIR, help="From window to window.  [default: the window's size]"
 )
 @click.option(
     "--padding",
-    type=options.PaddingType(),
+    type=param_types.PADDING,
     default="valid",
     show_default=True,
     help="N, ROWS,COLUMNS, TOP,BOTTOM,LEFT,RIGHT, valid, same or full. It holds no values.",
 )
-@click.option("--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart.")
+@options.dilation
 @click.option("--ceil", is_flag=True, help="Let a last window hang over the end.")
 @click.option(
     "--count-padding",
@@ -77,7 +64,7 @@ def command(
     ceil: bool,
     count_padding: bool,
     switches_file: str | None,
-    **settings: Any,
+    job: arrays.Job,
 ) -> int:
     """Pool pictures, matrices and stacks of maps.
 
@@ -89,34 +76,18 @@ def command(
     cnntool pool --max 2 samples/matrix.csv
     cnntool filter --bank -k sobel-x -k sobel-y cat.png --format npy -o - | cnntool pool --max 2
     """  # noqa: D301  click reads the escape
-    if (largest is None) == (average is None):
-        raise UsageError("give either --max or --avg", hint="'--max 2' is the usual pool")
-    if count_padding and average is None:
-        raise UsageError("--count-padding is of --avg: padding is never the largest")
-    if switches_file is not None:
-        if largest is None:
-            raise UsageError("--switches is of --max: an average stood nowhere")
-        arrays.only_input(settings["inputs"], "--switches")
+    work = pooling(
+        max=largest,
+        avg=average,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        ceil=ceil,
+        count_padding=count_padding,
+        switches=switches_file is not None,
+        max_pixels=job.reading.max_pixels,
+    )
     side = average if largest is None else largest
-    kept: list[Any] = []
-
-    def work(stack: Stack) -> Result:
-        from cnntool.filters import pooling
-        from cnntool.filters.arithmetic import Window
-
-        height, width, samples = stack.values.shape
-        kernel: Any = (height, width) if side == "all" else side
-        window = Window(kernel, stride or kernel, dilation, ceil=ceil).padded(padding)
-        arrays.check_size(window.out_shape((height, width)), samples, settings["max_pixels"])
-        if average is not None:
-            values = pooling.average_pool(stack.values, window, count_padding=count_padding)
-        elif switches_file is None:
-            values = pooling.max_pool(stack.values, window)
-        else:
-            values, places = pooling.max_pool_switches(stack.values, window)
-            kept.append(places)
-        return Result(values, alpha=stack.info.alpha)
-
     facts = {
         "pool": "max" if average is None else "avg",
         "window": side if side == "all" else list(side or ()),
@@ -127,11 +98,19 @@ def command(
         "count_padding": count_padding,
         "switches": switches_file,
     }
-    run = partial(arrays.run, work, settings, label="pool", doing="pooling", facts=facts)
+    run = partial(arrays.run, job=job, label="pool", doing="pooling", facts=facts)
     if switches_file is None:
-        return run()
-    with switches.Writer(switches_file, overwrite=settings["overwrite"]) as writer:
-        code = run()
+        return run(work)
+    arrays.only_input(job.inputs, "--switches")
+    kept: list[Any] = []
+
+    def keeping(picture: Picture) -> Result:
+        result = work(picture)
+        kept.append(result.switches)
+        return result
+
+    with switches.Writer(switches_file, overwrite=job.saving.overwrite) as writer:
+        code = run(keeping)
         if code == 0:
             writer.write(kept[0])
             writer.commit()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self
+from operator import length_hint
+from typing import TYPE_CHECKING, Self
 
 from cnntool.cli import console
 from cnntool.errors import CnntoolError
 from cnntool.image.files import open_reader
+from cnntool.system import collect_garbage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from numpy.typing import NDArray
-
-    from cnntool.cli.paths import Item
+    from cnntool.api.sources import Item
+    from cnntool.cli.options import Reading
     from cnntool.image.reader import Reader
 
 
@@ -31,7 +31,7 @@ class Opened:
 
     notes: tuple[str, ...] = ()
 
-    def __init__(self, item: Item, **limits: Any) -> None:
+    def __init__(self, item: Item, reading: Reading) -> None:
         self.item = item
         self._reader: Reader | None = None
         self._error: CnntoolError | None = item.error
@@ -39,14 +39,12 @@ class Opened:
             return
         source = sys.stdin.buffer if item.path is None else item.path
         try:
-            reader = open_reader(source, name=item.name, **limits)
+            reader = open_reader(source, name=item.name, **reading._asdict())
         except CnntoolError as error:
             self._error = error
             return
         self.notes = reader.info.notes
-        self._rows = max(1, reader.info.strip_rows // 2)
-        if reader.window is None:
-            reader.start(self._rows, ahead=3)
+        reader.begin()
         self._reader = reader
 
     def reader(self) -> Reader:
@@ -55,16 +53,6 @@ class Opened:
             assert self._error is not None  # noqa: S101
             raise self._error
         return self._reader
-
-    @property
-    def decodes(self) -> bool:
-        """Whether a thread of its own decodes the picture."""
-        return self.reader().window is None
-
-    def rows(self) -> Callable[[int, int], NDArray[Any]] | Iterator[NDArray[Any]]:
-        """Return the picture's rows as `strips.run` takes them: any at any time, or in strips."""
-        reader = self.reader()
-        return reader.window or reader.strips(self._rows)
 
     def close(self) -> None:
         """Stop decoding."""
@@ -79,33 +67,24 @@ class Ahead:
     ----------
     items : iterable of Item
         What to open.
-    max_pixels, allow_nan, strict, layout
-        See `open_reader`.
+    reading : Reading
+        How.
     """
 
-    def __init__(
-        self,
-        items: Iterable[Item],
-        *,
-        max_pixels: int,
-        allow_nan: bool,
-        strict: bool,
-        layout: str = "auto",
-    ) -> None:
+    def __init__(self, items: Iterable[Item], reading: Reading) -> None:
+        self._count = length_hint(items)
         self._items = iter(items)
-        self._limits: dict[str, Any] = {
-            "max_pixels": max_pixels,
-            "allow_nan": allow_nan,
-            "layout": layout,
-            "strict": strict,
-        }
+        self._reading = reading
         self._open: deque[Opened] = deque()
         self._fill()
 
     def _fill(self) -> None:
         item = next(self._items, None)
         if item is not None:
-            self._open.append(Opened(item, **self._limits))
+            self._open.append(Opened(item, self._reading))
+
+    def __length_hint__(self) -> int:
+        return self._count
 
     def __iter__(self) -> Iterator[Opened]:
         while self._open:
@@ -128,8 +107,7 @@ class Ahead:
         int
             0, the exit code of the error of an only input, or 1 if some of several failed.
         """
-        gc.freeze()
-        gc.enable()  # what is garbage from here on may be much: there may be 100,000 pictures
+        collect_garbage()  # what is garbage from here on may be much: there may be 100,000 pictures
         codes = []
         with console.Progress(doing) as progress:
             for opened in progress.track(self):

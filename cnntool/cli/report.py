@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnntool.cli import console
+from cnntool.cli.output import emit_record
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
-    from cnntool.cli.outcome import Rendering
+    from cnntool.api.rendering import Rendering
+    from cnntool.filters.pipeline import Pipeline
     from cnntool.image.types import ImageInfo
 
 
 def record(
     name: str,
     info: ImageInfo,
+    pipeline: Pipeline,
     rendering: Rendering,
     *,
     kernels: Sequence[str],
@@ -29,8 +35,10 @@ def record(
         The input, as given.
     info : ImageInfo
         What was read.
+    pipeline : Pipeline
+        What was computed.
     rendering : Rendering
-        What was computed and written.
+        What was written.
     kernels : sequence of str
         As given.
     target : str
@@ -40,7 +48,6 @@ def record(
     milliseconds : float
         For this input, reading and writing included.
     """
-    pipeline = rendering.pipeline
     options = pipeline.options
     return {
         "input": name,
@@ -61,12 +68,22 @@ def record(
         "linear": options.linear,
         "bias": None if options.bias is None else options.bias.tolist(),
         "relu": options.relu,
-        "range": list(rendering.policies),
+        "range": list(rendering.ranges),
         "clipped": clipped,
         "output": target,
         "written": facts(rendering.info),
         "milliseconds": milliseconds,
     }
+
+
+def say(record: dict[str, Any], chosen: Path | None, *, as_json: bool) -> None:
+    """Say what was done: a record, or the file whose name the tool chose."""
+    if record["clipped"]:
+        console.detail(f"{record['input']}: {record['clipped']:.2%} of the values were clipped")
+    if as_json:
+        emit_record(record)
+    elif chosen is not None:
+        console.result(str(chosen))
 
 
 def facts(info: ImageInfo) -> dict[str, Any]:
@@ -75,9 +92,9 @@ def facts(info: ImageInfo) -> dict[str, Any]:
     return {key: getattr(info, key) for key in keys}
 
 
-def explain(name: str, info: ImageInfo, rendering: Rendering) -> list[str]:
+def explain(name: str, info: ImageInfo, pipeline: Pipeline, rendering: Rendering) -> list[str]:
     """Describe the plan: a line for the input, each kernel and the result."""
-    pipeline, written = rendering.pipeline, rendering.info
+    written = rendering.info
     lines = [f"input   {name}: {_picture(info)}"]
     if pipeline.luma:
         lines.append("colour  reduced to luma")
@@ -115,7 +132,7 @@ def explain(name: str, info: ImageInfo, rendering: Rendering) -> list[str]:
     after = ["bias"] * (options.bias is not None) + ["ReLU"] * options.relu
     if after:
         lines.append(f"then    {', '.join(after)}")
-    lines.append(f"range   {', '.join(dict.fromkeys(rendering.policies))}")
+    lines.append(f"range   {', '.join(dict.fromkeys(rendering.ranges))}")
     lines.append(f"result  {written.format}: {_picture(written)}")
     return lines
 

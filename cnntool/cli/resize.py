@@ -2,53 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cnntool.cli import arrays, options
-from cnntool.cli.results import Result
-from cnntool.errors import UsageError
+from cnntool.api.resampling import resizing
+from cnntool.cli import arrays, param_types
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Pair
-    from cnntool.filters.resizing import Method
-
-LARGEST = 1_000_000_000
-"""The largest factor."""
-
-
-class FactorType(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """One or two positive numbers, ``0.5`` or ``2,1`` (rows, columns); fractions too."""
-
-    name = "F|ROWS,COLUMNS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[float, float]:
-        """Read the text."""
-        try:
-            factors = [_factor(part) for part in str(value).split(",")]
-        except (ValueError, ZeroDivisionError):
-            factors = []
-        if len(factors) not in {1, 2} or not all(factor > 0 for factor in factors):
-            self.fail(f"{value!r} is not a positive number or two (rows,columns)", param, ctx)
-        if max(factors) > LARGEST:
-            self.fail(f"{value!r} is more than {LARGEST}", param, ctx)
-        return factors[0], factors[-1]
-
-
-def _factor(text: str) -> float:
-    above, slash, below = text.partition("/")
-    return float(above) / float(below) if slash else float(above)
+    from cnntool.shapes.windows import Pair
 
 
 @click.command("resize")
-@click.option("--size", type=options.Pair(), help="Rows and columns of the result.")
-@click.option("--scale", type=FactorType(), help="Times the input's; 1/2 halves.")
+@click.option("--size", type=param_types.PAIR, help="Rows and columns of the result.")
+@click.option("--scale", type=param_types.FACTORS, help="Times the input's; 1/2 halves.")
 @click.option(
     "--method",
     type=click.Choice(["nearest", "bilinear", "bicubic"]),
@@ -68,9 +35,9 @@ def command(
     *,
     size: Pair | None,
     scale: tuple[float, float] | None,
-    method: Method,
+    method: str,
     antialias: bool,
-    **settings: Any,
+    job: arrays.Job,
 ) -> int:
     """Bring pictures, matrices and stacks of maps to another size.
 
@@ -87,41 +54,12 @@ def command(
     cnntool resize --size 224 samples/cat.png
     echo '1,2;3,4' | cnntool resize --scale 2 --method nearest
     """  # noqa: D301  click reads the escape
-    if (size is None) == (scale is None):
-        raise UsageError("give either --size or --scale", hint="'--scale 1/2' halves a picture")
-
-    def work(stack: Stack) -> Result:
-        from cnntool.filters import resizing
-
-        height, width, samples = stack.values.shape
-        shape = size or resizing.scaled_shape((height, width), scale or (1, 1))
-        arrays.check_size(shape, samples, settings["max_pixels"])
-        values = stack.values
-        blends = stack.info.alpha and method != "nearest"
-        if blends:
-            values = _weighted(values, stack.info.peak)
-        values = resizing.resize(values, shape, method=method, antialias=antialias)
-        if blends:
-            _unweight(values, stack.info.peak)
-        return Result(values, alpha=stack.info.alpha)
-
+    work = resizing(
+        size=size,
+        scale=scale,
+        method=method,
+        antialias=antialias,
+        max_pixels=job.reading.max_pixels,
+    )
     facts = {"method": method, "antialias": antialias}
-    return arrays.run(work, settings, label="resize", doing="resizing", facts=facts)
-
-
-def _weighted(values: NDArray[Any], peak: float) -> NDArray[Any]:
-    """Multiply colours by alpha, the last sample, so that hidden colours do not shine through."""
-    import numpy as np
-
-    dtype = np.float64 if values.dtype == np.float64 else np.float32
-    weighted: NDArray[Any] = values.astype(dtype)
-    weighted[:, :, :-1] *= weighted[:, :, -1:] / peak
-    return weighted
-
-
-def _unweight(values: NDArray[Any], peak: float) -> None:
-    """Divide colours by alpha, in place; where that is 0 they are black."""
-    import numpy as np
-
-    alpha = values[:, :, -1:] / peak
-    np.divide(values[:, :, :-1], alpha, out=values[:, :, :-1], where=alpha > 0)
+    return arrays.run(work, job, label="resize", doing="resizing", facts=facts)

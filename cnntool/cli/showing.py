@@ -8,7 +8,7 @@ from math import ceil, sqrt
 from typing import TYPE_CHECKING, Any
 
 from cnntool.cli import console
-from cnntool.cli.layer_table import shape_text
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from contextlib import contextmanager
-from math import isfinite
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import options, param_types
+from cnntool.cli.output import emit_record
 from cnntool.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -18,64 +18,87 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.filters.kernel import Filter, Kernel
+    from cnntool.api.pictures import Figure
+    from cnntool.shapes.windows import Pair
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 MATRIX_FORMATS = ("csv", "txt", "npy")
 
-LONGEST = 2**20
-"""Rows or columns of a size that is given."""
+
+class Sliding(NamedTuple):
+    """How a window slides."""
+
+    mode: str
+    op: str
+    border: str
+    stride: Pair
+    dilation: Pair
 
 
-class Size(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """Rows and columns, ``3`` (square), ``3x5`` or ``3,5``."""
-
-    name = "ROWSxCOLUMNS"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
-        """Read the text."""
-        parts = str(value).lower().replace(",", "x").split("x")
-        if len(parts) > 2 or not all(
-            part.isdecimal() and len(part) < 10 and int(part) for part in parts
-        ):
-            self.fail(f"{value!r} is not a size such as 3 or 3x5 (rows x columns)", param, ctx)
-        rows, columns = int(parts[0]), int(parts[-1])
-        if max(rows, columns) > LONGEST:
-            self.fail(f"{value!r} is more than {LONGEST} a side", param, ctx)
-        return rows, columns
+window = options.gathered(
+    "window",
+    Sliding,
+    options.dilation,
+    options.stride,
+    click.option(
+        "--border",
+        type=param_types.BORDER,
+        default="zero",
+        show_default=True,
+        help="What lies outside, in numpy's words.",
+    ),
+    options.op,
+    options.mode,
+)
+"""Add --mode, --op, --border, --stride and --dilation, which mean what they do in `filter`."""
 
 
-def window(command: F) -> F:
-    """Add --mode, --op, --border, --stride and --dilation, which mean what they do in `filter`."""
-    for option in (
-        click.option(
-            "--dilation", type=options.Pair(), default=(1, 1), help="Spread the taps N apart."
-        ),
-        click.option(
-            "--stride", type=options.Pair(), default=(1, 1), help="Keep every Nth result."
-        ),
-        click.option(
-            "--border",
-            type=options.BorderName(),
-            default="zero",
-            show_default=True,
-            help="What lies outside, in numpy's words.",
-        ),
-        options.op,
-        click.option(
-            "--mode",
-            type=click.Choice(["valid", "same", "full"]),
-            default="same",
-            show_default=True,
-            help="Where the kernel may lie: inside, centred on every pixel, or anywhere it"
-            " touches.",
-        ),
-    ):
-        command = option(command)
-    return command
+class MatrixResult(NamedTuple):
+    """Where a matrix and its picture go."""
+
+    picture: str | None
+    output: str | None
+    format_name: str | None
+    overwrite: bool
+    as_json: bool
+
+    def check(self) -> None:
+        """Refuse results that cannot be told apart, or that are not what their name says.
+
+        Raises
+        ------
+        UsageError
+            Stdout wanted twice, or a picture that is called otherwise than FILE.png.
+        """
+        if self.as_json and "-" in (self.output, self.picture):
+            raise UsageError("--json and a result on stdout both want it")
+        if self.picture == self.output == "-":
+            raise UsageError("--picture - and --output - both want stdout")
+        if self.picture is not None:
+            check_png(self.picture, "a matrix")
+
+    def write(
+        self, matrix: NDArray[Any], draw: Callable[[], Figure], facts: Callable[[], dict[str, Any]]
+    ) -> None:
+        """Write what was asked for: the picture, the numbers, a record.
+
+        Parameters
+        ----------
+        matrix : ndarray (rows, columns) of float64
+        draw : callable
+            Makes the picture.
+        facts : callable
+            Makes the record.
+        """
+        with ExitStack() as stack:
+            if self.picture is not None:
+                drawn = draw().png()
+                stack.enter_context(writing(drawn, self.picture, overwrite=self.overwrite))
+            if self.output is not None or not (self.picture or self.as_json):
+                write_matrix(matrix, self.output, self.format_name, overwrite=self.overwrite)
+        if self.as_json:
+            emit_record({**facts(), "picture": self.picture, "output": self.output})
 
 
 def matrix_output(command: F) -> F:
@@ -92,45 +115,6 @@ def matrix_output(command: F) -> F:
         metavar="FILE|-",
         help="Where the matrix goes (.csv, .txt or .npy); '-' is stdout.",
     )(options.overwrite(command))
-
-
-def convolution(spec: str, verb: str) -> Filter:
-    """Read a --kernel that must be a convolution.
-
-    Raises
-    ------
-    UsageError
-        A non-linear filter, and what `cnntool.filters.spec.parse` refuses.
-    """
-    from cnntool.filters.kernel import Filter
-    from cnntool.filters.spec import parse
-
-    item = parse(spec)
-    if not isinstance(item, Filter):
-        raise UsageError(f"{item.name} is no convolution: there is nothing to {verb}")
-    return item
-
-
-def only_kernel(spec: str, verb: str) -> Kernel:
-    """Read a --kernel that must be one kernel.
-
-    Raises
-    ------
-    UsageError
-        A pair such as Sobel's, and what `convolution` refuses.
-    """
-    item = convolution(spec, verb)
-    if len(item.kernels) > 1:
-        raise UsageError(
-            f"{item.name} is {len(item.kernels)} kernels, one is needed",
-            hint="take one of them, such as sobel-x; 'cnntool kernels show' prints them",
-        )
-    return item.kernels[0]
-
-
-def laid_on(kernel: Kernel, op: str) -> NDArray[Any]:
-    """Return the weights as they are laid on the input: flipped for a true convolution."""
-    return (kernel.flipped() if op == "convolve" else kernel).weights
 
 
 def write_matrix(
@@ -180,29 +164,6 @@ def write_matrix(
         name="<stdout>" if stdout else str(output),
         overwrite=overwrite,
     )
-
-
-def check_results(picture: str | None, output: str | None, *, as_json: bool) -> None:
-    """Refuse results that cannot be told apart, or that are not what their name says.
-
-    Parameters
-    ----------
-    picture, output : str, optional
-        Where the picture and the numbers go.
-    as_json : bool
-        Whether records are printed.
-
-    Raises
-    ------
-    UsageError
-        Stdout wanted twice, or a picture that is called otherwise than FILE.png.
-    """
-    if as_json and "-" in (output, picture):
-        raise UsageError("--json and a result on stdout both want it")
-    if picture == output == "-":
-        raise UsageError("--picture - and --output - both want stdout")
-    if picture is not None:
-        check_png(picture, "a matrix")
 
 
 def check_png(name: str, what: str) -> None:
@@ -257,43 +218,10 @@ def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
         place.discard()
 
 
-def check_drawable(values: NDArray[Any]) -> None:
-    """Refuse numbers that have no shade.
+def text_width() -> int:
+    """Return how many columns of text there are."""
+    import shutil
 
-    Raises
-    ------
-    UsageError
-        NaN or infinity among them.
-    """
-    import numpy as np
+    from cnntool.api.tracing import WIDE
 
-    if not np.isfinite(values).all():
-        raise UsageError("NaN and infinity cannot be drawn")
-
-
-def print_record(record: dict[str, Any]) -> None:
-    """Print a record as a line of JSON; NaN and infinity become null."""
-    import json
-
-    try:
-        text = json.dumps(record, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_with_nulls(record))
-    console.result(text)
-
-
-def _with_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _with_nulls(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_with_nulls(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def png(picture: Any) -> bytes:
-    """Return a drawn picture as a PNG file."""
-    from io import BytesIO
-
-    body = BytesIO()
-    picture.save(body, "PNG", optimize=True)
-    return body.getvalue()
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnntool.cli import console
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -2,41 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options, running
-from cnntool.cli.layers import one_line, record, shape_text
-from cnntool.cli.opening import Opened, model, open_layers, shapes_of
+from cnntool.api.layers import layer_info, lengths, summarise
+from cnntool.cli import console, options, param_types, running
+from cnntool.cli.layers import shape_of
+from cnntool.cli.opening import model_argument, read_model
+from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnntool.cli.output import Form
+    from cnntool.nets.network import Network
     from cnntool.nets.summary import Line, Summary
-
-_LARGEST = 1 << 31
-
-
-class InputSize(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """Rows and columns, ``224x224``, or a whole shape, ``1x3x224x224``."""
-
-    name = "size"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """Read the text."""
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).lower().replace(",", "x").split("x")
-        whole = all(p.isascii() and p.isdecimal() and 0 < len(p) < 11 for p in parts)
-        if not whole or not all(0 < int(p) < _LARGEST for p in parts):
-            self.fail(f"{value!r} is no size, such as 224x224 or 1x3x224x224", param, ctx)
-        numbers = tuple(map(int, parts))
-        return numbers * 2 if len(numbers) == 1 else numbers
 
 
 def _number(value: float | None) -> str:
@@ -59,7 +41,7 @@ COLUMNS: dict[str, Callable[[Line], str]] = {
     "layer": lambda line: line.layer.alias or f"{line.layer.kind}:{line.layer.ordinal}",
     "tensor": lambda line: line.layer.pre,
     "type": lambda line: line.layer.op,
-    "shape": lambda line: shape_text(line.info),
+    "shape": lambda line: shape_of(line.info),
     "parameters": lambda line: _number(line.parameters),
     "multiply-adds": lambda line: _number(line.multiply_adds),
     "receptive-field": _field,
@@ -69,41 +51,32 @@ COLUMNS: dict[str, Callable[[Line], str]] = {
 """What can be told of a layer, by the names of the columns."""
 
 _TEXT = {"layer", "tensor", "type", "shape"}
+_SPARE = {"tensor": 1, "number": 2, "memory": 3, "type": 4}
+"""Columns that a narrow terminal does without, in this order."""
 
 
-class ColumnList(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """Names of columns with commas between."""
-
-    name = "list"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """Read the text."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(dict.fromkeys(name.strip().lower() for name in str(value).split(",")))
-        for name in names:
-            if name not in COLUMNS:
-                known = ", ".join(COLUMNS)
-                self.fail(f"{name!r} is no column (they are {known})", param, ctx)
-        return names
+def _columns(text: str) -> tuple[str, ...]:
+    """Read names of columns with commas between."""
+    names = tuple(dict.fromkeys(name.strip().lower() for name in text.split(",")))
+    for name in names:
+        if name not in COLUMNS:
+            raise UsageError(f"{name!r} is no column (they are {', '.join(COLUMNS)})")
+    return names
 
 
 @click.command("summary")
-@model
+@model_argument
 @click.option(
     "--input-size",
     "size",
-    type=InputSize(),
-    metavar="HxW",
+    type=param_types.SHAPE,
     default=(),
     help="Rows and columns of the picture, or the whole shape, such as 1x3x224x224; shapes and"
     " costs follow it.  [default: what the network or its manifest says]",
 )
 @click.option(
     "--columns",
-    type=ColumnList(),
+    type=param_types.Parsed("LIST", _columns),
     default=(),
     help=f"What to tell, in this order: {', '.join(COLUMNS)}.  [default: all]",
 )
@@ -133,29 +106,40 @@ def command(
     """
     if as_json and (as_csv or columns):
         raise UsageError("--json tells all there is: --csv and --columns are for lines")
-    opened = open_layers(model, timeout)
-    from cnntool.nets.summary import summarise
-
-    summary = summarise(opened.graph, opened.layers, shapes_of(opened, size, timeout))
-    if not size and any(None in _lengths(info.shape) for info in summary.inputs):
+    network = read_model(model, timeout)
+    summary = summarise(network, size)
+    if not size and any(None in (lengths(info) or (None,)) for info in summary.inputs):
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
+    form = form_of(as_json=as_json, as_csv=as_csv)
+    if form == "jsonl":
+        emit_record(_record(network, summary))
+        return
     told = columns or tuple(COLUMNS)
-    if as_json:
-        import json
-
-        console.result(json.dumps(_record(opened, summary)))
-    elif as_csv:
-        _print_csv(summary, told)
-    elif sys.stdout.isatty():
-        _print_table(summary, told, chosen=bool(columns))
-    else:
-        lines = [[COLUMNS[name](line) for name in told] for line in summary.lines]
-        for cells in [*lines, _total(summary, told)]:
-            console.result("\t".join(map(one_line, cells)))
+    rows = [[_cell(name, line, form) for name in told] for line in summary.lines]
+    if form == "tsv":
+        rows.append(_total(summary, told))
+    emit([_column(name, chosen=bool(columns)) for name in told], rows, form, look="tight")
+    if form == "table":
+        console.result("\n".join(_totals(summary)))
 
 
-def _lengths(shape: tuple[int | str | None, ...] | None) -> list[int | None]:
-    return [n if isinstance(n, int) else None for n in shape or (None,)]
+def _column(name: str, *, chosen: bool) -> Column:
+    return Column(
+        name,
+        name.replace("-", "\n"),
+        right=name not in _TEXT,
+        gives="cut" if name in {"layer", "tensor"} else "",
+        spare=0 if chosen else _SPARE.get(name, 0),
+    )
+
+
+def _cell(column: str, line: Line, form: Form) -> str:
+    """Write what is to be told; people get commas between thousands."""
+    cell = COLUMNS[column](line)
+    if form == "csv":
+        return "" if cell == "-" else cell
+    counts = column in {"parameters", "multiply-adds", "memory"} and cell.isdecimal()
+    return f"{int(cell):,}" if counts and form == "table" else cell
 
 
 def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
@@ -166,39 +150,6 @@ def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
         "memory": _number(summary.memory),
     }
     return [sums.get(name, "") for name in columns]
-
-
-def _print_csv(summary: Summary, columns: Sequence[str]) -> None:
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for line in summary.lines:
-        cells = (COLUMNS[name](line) for name in columns)
-        writer.writerow("" if cell == "-" else cell for cell in cells)
-    console.result(text.getvalue().rstrip("\n"))
-
-
-def _print_table(summary: Summary, columns: Sequence[str], *, chosen: bool) -> None:
-    from cnntool.cli.tables import print_table
-
-    rows = [[_grouped(name, COLUMNS[name](line)) for name in columns] for line in summary.lines]
-    print_table(
-        columns,
-        rows,
-        right=set(columns) - _TEXT,
-        elastic=("tensor", "layer"),
-        spare=() if chosen else ("tensor", "number", "memory", "type"),
-    )
-    console.result("\n".join(_totals(summary)))
-
-
-def _grouped(column: str, cell: str) -> str:
-    """Set commas between thousands, for people."""
-    counts = column in {"parameters", "multiply-adds", "memory"} and cell.isdecimal()
-    return f"{int(cell):,}" if counts else cell
 
 
 def _totals(summary: Summary) -> list[str]:
@@ -213,7 +164,7 @@ def _totals(summary: Summary) -> list[str]:
         if summary.statistics
         else ""
     )
-    inputs = ", ".join(f"{info.name} {shape_text(info)} {info.dtype}" for info in summary.inputs)
+    inputs = ", ".join(f"{info.name} {shape_of(info)} {info.dtype}" for info in summary.inputs)
     return [
         f"input          {inputs}",
         f"layers         {len(summary.lines)}",
@@ -223,17 +174,19 @@ def _totals(summary: Summary) -> list[str]:
     ]
 
 
-def _record(opened: Opened, summary: Summary) -> dict[str, Any]:
+def _record(network: Network, summary: Summary) -> dict[str, Any]:
     return {
-        "model": opened.found.name,
-        "file": str(opened.found.file),
+        "model": network.found.name,
+        "file": str(network.found.file),
         "inputs": [
-            {"name": info.name, "dtype": info.dtype or None, "shape": _lengths(info.shape)}
+            {"name": info.name, "dtype": info.dtype or None, "shape": lengths(info) or (None,)}
             for info in summary.inputs
         ],
         "layers": [
             {
-                **record(line.layer, {line.layer.pre: line.info} if line.info else {}),
+                **layer_info(
+                    line.layer, {line.layer.pre: line.info} if line.info else {}
+                )._asdict(),
                 "parameters": line.parameters,
                 "multiply_adds": line.multiply_adds,
                 "receptive_field": line.receptive_field,

@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cnntool.cli import arrays, options, sliding, stepping, unit
-from cnntool.cli.choosing import model as model_option
+from cnntool.cli import arrays, options, param_types, sliding, stepping
+from cnntool.cli import unit as units
 from cnntool.cli.console import result
 from cnntool.cli.forms import Forms
+from cnntool.cli.opening import model_option
+from cnntool.cli.output import emit_record
 from cnntool.cli.paths import inputs_or_stdin
+from cnntool.cli.pictures import Reading
 from cnntool.cli.preprocessing import preprocessing
 from cnntool.cli.running import running
-from cnntool.cli.values import Work
 from cnntool.errors import UsageError
 from cnntool.views import numerals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from cnntool.cli.arrays import Stack
-    from cnntool.filters.kernel import Filter
-    from cnntool.views.animation import Scene
-
-Pair = tuple[int, int]
-
-
-class Place(click.ParamType):  # type: ignore[type-arg]  # generic in some versions of click only
-    """A row and a column, ``2,3``, counted from 0."""
-
-    name = "ROW,COLUMN"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
-        """Read the text."""
-        parts = str(value).split(",")
-        if len(parts) != 2 or not all(
-            part.strip().isdecimal() and len(part) < 12 for part in parts
-        ):
-            self.fail(f"{value!r} is not a place such as 0,0 (row,column)", param, ctx)
-        return int(parts[0]), int(parts[1])
+    from cnntool.api.tracing import Tracer
+    from cnntool.nets.recipes import Overrides
+    from cnntool.nets.session import Settings
+    from cnntool.shapes.windows import Pair
 
 
 FORMS = {
@@ -58,7 +43,7 @@ FORMS = {
 
 
 @click.command("trace", cls=Forms, forms=FORMS)
-@click.argument("path", metavar="[INPUT]", required=False, type=options.FileName(allow_dash=True))
+@click.argument("path", metavar="[INPUT]", required=False, type=param_types.FILE_OR_STDIN)
 @click.option(
     "-k",
     "--kernel",
@@ -66,7 +51,9 @@ FORMS = {
     metavar="SPEC",
     help="As for 'cnntool filter': a name, a matrix, or @FILE.",
 )
-@click.option("--at", type=Place(), help="The value of the result to take apart, from 0,0.")
+@click.option(
+    "--at", type=param_types.PLACE, help="The value of the result to take apart, from 0,0."
+)
 @click.option("--all", "every", is_flag=True, help="Take every value apart, one after the other.")
 @sliding.window
 @click.option(
@@ -92,11 +79,11 @@ FORMS = {
 )
 @click.option(
     "--unit",
-    type=unit.Place(),
+    type=param_types.UNIT,
     help="The value of the layer to take apart: channel, row and column, from 0,0,0; in a dense"
     " layer one number.",
 )
-@preprocessing
+@preprocessing()
 @running
 @click.option(
     "-o",
@@ -109,8 +96,29 @@ FORMS = {
 @options.limits
 @options.json_lines
 @options.talk
+@options.gathered("reading", options.Reading)
 @click.pass_context
-def command(ctx: click.Context, /, path: Path | None, **settings: Any) -> int:
+def command(
+    ctx: click.Context,
+    /,
+    path: Path | None,
+    *,
+    spec: str | None,
+    at: Pair | None,
+    every: bool,
+    window: sliding.Sliding,
+    channels: str | None,
+    delay: float | None,
+    model: str,
+    query: str | None,
+    unit: tuple[int, ...] | None,
+    overrides: Overrides,
+    settings: Settings,
+    reading: options.Reading,
+    output: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> int:
     """Show where a value of the result comes from: window, kernel, products and sum.
 
     With --kernel, INPUT is filtered. The numbers are those that 'cnntool filter' computes with:
@@ -125,46 +133,48 @@ def command(ctx: click.Context, /, path: Path | None, **settings: Any) -> int:
     assert isinstance(ctx.command, Forms)  # noqa: S101 - see above
     form = ctx.command.form(ctx)
     if form == "--model":
-        return unit.run(path, settings)
-    if settings["spec"] is None:
+        return units.run(
+            path,
+            model=model,
+            query=query,
+            at=unit,
+            output=output,
+            overwrite=overwrite,
+            as_json=as_json,
+            reading=Reading(reading.max_pixels, reading.strict, fail_fast=True),
+            overrides=overrides,
+            settings=settings,
+        )
+    if spec is None:
         raise UsageError(
             "nothing to trace",
             hint="--kernel SPEC, or --model NAME --layer NAME --unit C,ROW,COLUMN",
         )
-    _trace_kernel(path, settings)
-    return 0
-
-
-def _trace_kernel(path: Path | None, settings: dict[str, Any]) -> None:
-    """Take values of a filtered input apart."""
-    spec, at, output = settings["spec"], settings["at"], settings["output"]
-    as_json = settings["as_json"]
-    drawing = _drawing(output, at, every=settings["every"])
+    drawing = _drawing(output, at, every=every)
     if as_json and output == "-":
         raise UsageError("--json and -o - both want stdout")
+    from cnntool.api.kernels import read_convolution
+    from cnntool.api.tracing import tracer
+
     inputs = inputs_or_stdin([path] if path else [])
-    item = sliding.convolution(spec, "trace")
-    stack = arrays.read(
-        inputs[0],
-        layout=settings["layout"],
-        max_pixels=settings["max_pixels"],
-        allow_nan=settings["allow_nan"],
-        strict=settings["strict"],
-    )
+    item = read_convolution(spec, "there is nothing to trace")
+    picture = arrays.read(inputs[0], reading)
     try:
-        work = _prepare(stack, item, settings)
+        work = tracer(picture, item, **window._asdict(), channels=channels)
         if drawing:
-            data = _draw(work, settings["mode"], at, settings["delay"])
-            sliding.write_bytes(data, output, overwrite=settings["overwrite"])
+            assert output is not None  # noqa: S101 - it is drawn there
+            sliding.write_bytes(_draw(work, at, delay), output, overwrite=overwrite)
         if as_json:
-            for record in work.records(at):
-                about = {"input": stack.item.name, "kernel": spec}
-                sliding.print_record({**about, **record, "output": output})
+            about = {"input": picture.name, "kernel": spec}
+            for place in work.places() if at is None else [at]:
+                for record in work.at(place).records():
+                    emit_record({**about, **record, "output": output})
         elif not drawing:
-            _print(work, at, settings["delay"])
+            _print(work, at, delay)
     except UsageError as error:
-        source = error.source or stack.item.name
-        raise UsageError(error.message, source=source, hint=error.hint) from None
+        error.source = error.source or picture.name
+        raise
+    return 0
 
 
 def _drawing(output: str | None, at: Pair | None, *, every: bool) -> bool:
@@ -185,104 +195,35 @@ def _drawing(output: str | None, at: Pair | None, *, every: bool) -> bool:
     raise UsageError("a trace is drawn as FILE.gif, or with --at as FILE.png", source=str(output))
 
 
-def _prepare(stack: Stack, item: Filter, settings: dict[str, Any]) -> Work:
-    """Plan as `filter` does, and bring the input to the numbers that it computes with."""
-    import numpy as np
-
-    from cnntool.filters.assemble import make_pipeline
-    from cnntool.filters.pipeline import Options, Source
-    from cnntool.filters.plan import Border, Mode, Op
-    from cnntool.filters.sliding import of_plan
-    from cnntool.image.convert import luma
-
-    info = stack.info
-    source = Source(
-        info.height, info.width, info.channels, np.dtype(info.dtype), peak=info.peak,
-        raw=info.matrix,
-    )  # fmt: skip
-    chosen = Options(
-        mode=Mode(settings["mode"]),
-        op=Op(settings["op"]),
-        border=Border(settings["border"]),
-        stride=settings["stride"],
-        dilation=settings["dilation"],
-        channels=settings["channels"],
-    )
-    pipeline = make_pipeline(source, [item], chosen)
-    plan = pipeline.branches[0][0].plan
-    assert plan is not None  # noqa: S101 - a convolution has one
-    values = stack.values[:, :, : info.channels]
-    if pipeline.luma:
-        values = luma(values)
-    maps = np.moveaxis(values, 2, 0).astype(np.float64)
-    if not info.matrix:
-        maps /= info.peak
-    weights = tuple(sliding.laid_on(kernel, settings["op"]) for kernel in item.kernels)
-    return Work(maps, item, weights, of_plan(plan), settings["op"] == "convolve")
-
-
-def _print(work: Work, at: Pair | None, delay: float | None) -> None:
-    places = work.places(at)
+def _print(work: Tracer, at: Pair | None, delay: float | None) -> None:
+    places = work.places() if at is None else [at]
     if not (len(places) > 1 and stepping.interactive()):
         for number, place in enumerate(places):
-            result("\n".join([*[""] * bool(number), *work.text(place)]))
+            lines = work.at(place).lines(sliding.text_width())
+            result("\n".join([*[""] * bool(number), *lines]))
         return
     stepping.show(_steps(work, places), delay)
 
 
-def _steps(work: Work, places: list[Pair]) -> Iterator[str]:
+def _steps(work: Tracer, places: list[Pair]) -> Iterator[str]:
     """Yield a text for each place, with the results so far."""
     rows, columns = work.sliding.out_shape
     small = len(work.maps) == 1 and max(rows, columns) <= numerals.SHOWN
     values = {}
     for number, place in enumerate(places, 1):
-        lines = [f"step {number} of {len(places)}", "", *work.text(place)]
+        found = work.at(place)
+        lines = [f"step {number} of {len(places)}", "", *found.lines(sliding.text_width())]
         if small:
-            values[place] = numerals.short(work.value(work.traces(place)[0]))
+            values[place] = numerals.short(found.values[0])
             so_far = [[values.get((r, c), ".") for c in range(columns)] for r in range(rows)]
             lines += ["", "result so far", *numerals.aligned(so_far)]
         yield "\n".join(lines)
 
 
-def _draw(work: Work, mode: str, at: Pair | None, delay: float | None) -> bytes:
+def _draw(work: Tracer, at: Pair | None, delay: float | None) -> bytes:
     """Return the animation, or the frame of one place as a PNG file."""
-    from cnntool.views import animation
+    if at is not None:
+        return work.at(at).figure().png()
+    from cnntool.views.animation import gif
 
-    scene = _scene(work, mode, alone=at is not None)
-    if at is None:
-        return animation.gif(scene, delay or 0.6)
-    work.traces(at)  # refuses a place outside
-    return sliding.png(animation.frame(scene, at))
-
-
-def _scene(work: Work, mode: str, *, alone: bool) -> Scene:
-    import numpy as np
-
-    from cnntool.filters.unroll import im2col
-    from cnntool.views import animation
-
-    if len(work.maps) > 1 or len(work.weights) > 1:
-        raise UsageError(
-            "a drawing shows one channel and one kernel",
-            hint="take --channels luma, one map of an array, or a kernel such as sobel-x",
-        )
-    slide = work.sliding
-    sliding.check_drawable(work.maps)
-    animation.check_size(slide.padded_shape, slide.out_shape, 1 if alone else prod(slide.out_shape))
-    steps = [
-        f"{name} {'x'.join(map(str, pair)) if pair[0] != pair[1] else pair[0]}"
-        for name, pair in (("stride", slide.stride), ("dilation", slide.dilation))
-        if pair != (1, 1)
-    ]
-    border = [f"{slide.border.value} border"] if any(slide.pads) else []
-    how = "convolution, kernel flipped" if work.flipped else "correlation"
-    product = work.weights[0].reshape(1, -1) @ im2col(work.maps[None], slide)
-    return animation.Scene(
-        padded=slide.pad(work.maps[0]),
-        pads=slide.pads,
-        weights=np.asarray(work.weights[0]),
-        result=product.reshape(slide.out_shape),
-        stride=slide.stride,
-        dilation=slide.dilation,
-        note=", ".join([how, mode, *border, *steps]),
-    )
+    return gif(work.scene(alone=False), delay or 0.6)

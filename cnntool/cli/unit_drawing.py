@@ -10,22 +10,20 @@ from cnntool.cli.unit_text import STRONGEST, sight, verdict
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnntool.cli.unit_values import Finding
+    from cnntool.api.unit_trace import UnitTrace
 
 
-def draw(found: Finding, photo: NDArray[Any], picture: str, *, agrees: bool) -> Any:
+def draw(found: UnitTrace, photo: NDArray[Any], picture: str) -> Any:
     """Draw a unit that was taken apart.
 
     Parameters
     ----------
-    found : Finding
+    found : UnitTrace
         The unit.
     photo : ndarray of uint8, shape (H, W, 3)
         What the network sees.
     picture : str
         What that is called.
-    agrees : bool
-        Whether the network computed the same.
 
     Returns
     -------
@@ -57,6 +55,6 @@ def draw(found: Finding, photo: NDArray[Any], picture: str, *, agrees: bool) -> 
             total=float(products.sum()),
             bias=unit.bias,
             after=None if unit.after is None else (found.formula.after, unit.after),
-            note=verdict(found, agrees=agrees),
+            note=verdict(found),
         )
     )

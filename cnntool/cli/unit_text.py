@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnntool.cli import values
+from cnntool.api import tracing
+from cnntool.cli.sliding import text_width
 from cnntool.views.numerals import short
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from cnntool.cli.unit_values import Finding
+    from cnntool.api.unit_trace import UnitTrace
 
 FEW = 3
 """Maps whose windows are written out; of more, the sums are."""
@@ -19,23 +20,23 @@ STRONGEST = 10
 """Maps whose sums are written out; those of the others are added up."""
 
 
-def text(found: Finding, *, agrees: bool) -> list[str]:
+def text(found: UnitTrace) -> list[str]:
     """Describe a unit in lines."""
     parts = all_maps(found) if len(found.unit.maps) <= FEW else strongest_maps(found)
     head = f"{found.title}, unit ({found.place}) of {found.size}"
     if not found.formula.is_dense:
         head += f": input rows {_span(found, 0)}, columns {_span(found, 1)}"
     sees = [" ".join(sight(found))] if found.box else []
-    return [head, *sees, "", *parts, "", *_total(found, agrees=agrees)]
+    return [head, *sees, "", *parts, "", *_total(found)]
 
 
-def _span(found: Finding, axis: int) -> str:
+def _span(found: UnitTrace, axis: int) -> str:
     lines = [line for line in found.lines(axis) if line is not None]
     spread = found.unit.spread[axis] > 1
-    return values.span(lines, 1 if spread else found.unit.dilation[axis]) if lines else "none"
+    return tracing.span(lines, 1 if spread else found.unit.dilation[axis]) if lines else "none"
 
 
-def sight(found: Finding) -> list[str]:
+def sight(found: UnitTrace) -> list[str]:
     """Say what a unit sees of the picture, in short lines; in none if that is not known."""
     if found.box is None:
         return []
@@ -55,21 +56,25 @@ def sight(found: Finding) -> list[str]:
 def _within(first: int, behind: int, size: int) -> str:
     """Write a run of rows or columns, as far as there are any."""
     last = min(behind, size) - 1
-    return values.span([max(first, 0), last], 1)
+    return tracing.span([max(first, 0), last], 1)
 
 
-def all_maps(found: Finding) -> list[str]:
+def all_maps(found: UnitTrace) -> list[str]:
     """Write out every window with its kernel and products."""
     lines = []
     for place, total in enumerate(found.sums.tolist()):
-        lines += ["", f"channel {found.name(place)}", *values.blocks(found.one, place)]
-        lines.append(f"sum  {values.terms(found.one.products[place])} = {short(total, 6)}")
+        lines += [
+            "",
+            f"channel {found.name(place)}",
+            *tracing.blocks(found.one, place, width=text_width()),
+        ]
+        lines.append(f"sum  {tracing.terms(found.one.products[place])} = {short(total, 6)}")
     if not found.one.inside.all():
         lines += ["", f"( ) lies {_outside(found)}: zero"]
     return lines[1:]
 
 
-def strongest_maps(found: Finding) -> list[str]:
+def strongest_maps(found: UnitTrace) -> list[str]:
     """List the maps that count most."""
     one = found.one
     point = one.inside.size == 1
@@ -89,37 +94,37 @@ def strongest_maps(found: Finding) -> list[str]:
     return lines
 
 
-def _outside(found: Finding) -> str:
+def _outside(found: UnitTrace) -> str:
     between = " or between its values" if max(found.unit.spread) > 1 else ""
     return f"outside of the input{between}"
 
 
-def _total(found: Finding, *, agrees: bool) -> list[str]:
+def _total(found: UnitTrace) -> list[str]:
     unit, one = found.unit, found.one
     rows = [
         [f"sum of {one.products.size} products", _long(float(one.products.sum())), ""],
         ["bias", _long(unit.bias), ""],
         ["result", _long(one.total), ""],
-        ["in the network", _long(unit.network), f"({_comparison(found, agrees=agrees)})"],
+        ["in the network", _long(unit.network), f"({_comparison(found)})"],
     ]
     if unit.after is not None:
         rows.append([f"after {found.formula.after}", _long(unit.after), ""])
     return _table(rows, left=(0, 2))
 
 
-def verdict(found: Finding, *, agrees: bool) -> str:
+def verdict(found: UnitTrace) -> str:
     """Say what the network has, and by how much that differs."""
-    return f"in the network {_long(found.unit.network)} ({_comparison(found, agrees=agrees)})"
+    return f"in the network {_long(found.unit.network)} ({_comparison(found)})"
 
 
-def _comparison(found: Finding, *, agrees: bool) -> str:
+def _comparison(found: UnitTrace) -> str:
     notes = [f"differs by {found.difference:.2g}" if found.difference else "no difference"]
     if found.is_cut:
         low, high = map(short, found.unit.limits)
         notes.insert(0, f"it holds {low} to {high}")
     elif found.unit.step:
         notes.insert(0, f"in steps of {short(found.unit.step)}")
-    return "; ".join(notes) + ("" if agrees else ", which is more than rounding")
+    return "; ".join(notes) + ("" if found.agrees else ", which is more than rounding")
 
 
 def _long(value: float) -> str:

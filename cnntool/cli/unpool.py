@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options, switches
-from cnntool.cli.results import Result
-from cnntool.errors import UsageError
+from cnntool.api.resampling import unpooling
+from cnntool.cli import arrays, param_types, switches
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnntool.cli.arrays import Stack
-    from cnntool.filters.arithmetic import Pair
+    from numpy.typing import NDArray
+
+    from cnntool.api.pictures import Picture
+    from cnntool.shapes.windows import Pair
 
 
 @click.command("unpool")
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--size",
-    type=options.Pair(),
+    type=param_types.PAIR,
     required=True,
     help="Rows and columns of what was pooled.",
 )
-@click.argument("source", required=False, metavar="[INPUT]", type=options.FileName(allow_dash=True))
+@click.argument("source", required=False, metavar="[INPUT]", type=param_types.FILE_OR_STDIN)
 @arrays.result
-def command(*, switches_file: str, size: Pair, source: Path | None, **settings: Any) -> int:
+def command(*, switches_file: str, size: Pair, source: Path | None, job: arrays.Job) -> int:
     """Put pooled values back to where they stood, zeros elsewhere.
 
     INPUT is a file, or '-' for stdin, which is also read when something is piped in. A result
@@ -44,19 +45,13 @@ def command(*, switches_file: str, size: Pair, source: Path | None, **settings: 
     cnntool pool --max 2 --switches where.csv samples/matrix.csv |
         cnntool unpool --switches where.csv --size 5
     """  # noqa: D301  click reads the escape
-    inputs = (source,) if source else ()
-    arrays.only_input(inputs, "--switches")
-    settings |= {"inputs": inputs, "recursive": False}
+    job = job._replace(inputs=(source,) if source else ())
+    arrays.only_input(job.inputs, "--switches")
+    limit = job.reading.max_pixels
 
-    def work(stack: Stack) -> Result:
-        from cnntool.filters.pooling import unpool
+    def places(picture: Picture) -> NDArray[Any]:
+        return switches.read(switches_file, picture.values.shape, max_pixels=limit)
 
-        arrays.check_size(size, stack.values.shape[2], settings["max_pixels"])
-        places = switches.read(switches_file, stack.values.shape, max_pixels=settings["max_pixels"])
-        try:
-            return Result(unpool(stack.values, places, size), alpha=stack.info.alpha)
-        except UsageError as error:
-            raise UsageError(error.message, source=switches_file) from None
-
+    work = unpooling(places, size, name=switches_file, max_pixels=limit)
     facts = {"size": list(size), "switches": switches_file}
-    return arrays.run(work, settings, label="unpool", doing="unpooling", facts=facts)
+    return arrays.run(work, job, label="unpool", doing="unpooling", facts=facts)

@@ -7,20 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, opening, options
-from cnntool.cli.looking import Wanted, names_of, title_of
-from cnntool.cli.maps import STYLES, Drawing, chosen_drawing, drawing
+from cnntool.api.activations import ChosenLayer, names_of, title_of
+from cnntool.cli import console, options
+from cnntool.cli.maps import STYLES, Drawing, drawing
+from cnntool.cli.opening import model_argument, read_model
 from cnntool.errors import ModelError, UsageError
+from cnntool.views.numerals import shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from cnntool.api.sources import Item
     from cnntool.cli.layer_files import LayerFiles
     from cnntool.cli.layer_table import Row
-    from cnntool.cli.learned import Trained
-    from cnntool.cli.paths import Item
     from cnntool.nets.layers import Layer, Resolved
     from cnntool.nets.learned import Learned
+    from cnntool.nets.network import Network
 
 
 SHEET = 1000
@@ -28,7 +30,7 @@ SHEET = 1000
 
 
 @click.command("weights")
-@opening.model
+@model_argument
 @click.option(
     "-l",
     "--layer",
@@ -61,7 +63,17 @@ SHEET = 1000
 @options.json_lines
 @options.talk
 def command(
-    *, model: str, queries: tuple[str, ...], channel_order: str | None, **settings: Any
+    *,
+    model: str,
+    queries: tuple[str, ...],
+    channel_order: str | None,
+    drawing: Drawing,
+    slices: int,
+    raw: str | None,
+    stats_only: bool,
+    output: str | None,
+    overwrite: bool,
+    as_json: bool,
 ) -> None:
     """Show what layers of a network have learned.
 
@@ -76,39 +88,41 @@ def command(
     infinite, and the file.
     """
     from cnntool.cli.layer_files import LayerFiles, raw_format
-    from cnntool.cli.learned import Trained
+    from cnntool.cli.layer_table import tell
 
-    if settings["stats_only"] and (settings["output"] or settings["raw"]):
+    if stats_only and (output or raw):
         raise UsageError("--stats-only writes nothing")
-    raw = raw_format(settings["raw"], settings["output"])
-    network = Trained(model, channel_order.upper() if channel_order else None)
+    raw = raw_format(raw, output)
+    network = read_model(model)
     chosen = _choose(network, queries)
     files = None
-    if not settings["stats_only"]:
+    if not stats_only:
         files = LayerFiles(
-            settings["output"],
+            output,
             chosen,
             f".{raw or 'png'}",
             several=False,
             label="weights",
-            as_json=settings["as_json"],
+            as_json=as_json,
         )
-    _Weights(network, model, files, settings).run(chosen)
+    order = network.colour_order(channel_order.upper() if channel_order else None)
+    work = _Weights(network, files, order, drawing=drawing, slices=slices, overwrite=overwrite)
+    tell(model, work.rows(chosen), {"model": model} if as_json else None)
 
 
-def _choose(network: Trained, queries: tuple[str, ...]) -> list[Wanted]:
+def _choose(network: Network, queries: tuple[str, ...]) -> list[ChosenLayer]:
     """Find the layers, in the order of the network; of patterns only those with weights."""
     from cnntool.nets.layers import describe
     from cnntool.nets.learned import has_weights
 
-    if not queries and all(row.kind != "conv" for row in network.layers.rows):
-        hint = f"--layer names one of 'cnntool layers {network.graph.wire.name}'"
-        raise ModelError("it has no convolution", source=network.graph.wire.name, hint=hint)
+    if not queries and all(row.kind != "conv" for row in network.read_layers().rows):
+        hint = f"--layer names one of 'cnntool layers {network.name}'"
+        raise ModelError("it has no convolution", source=network.name, hint=hint)
     found: dict[int, Layer] = {}
     names: dict[int, list[Resolved]] = {}
     for query in queries or ("conv:1",):
-        meant = network.layers.resolve(query, at="pre")
-        rows = [network.of(one) for one in meant]
+        meant = network.read_layers().resolve(query, at="pre")
+        rows = [network.layer_of(one) for one in meant]
         usable = [row for row in rows if has_weights(network.graph, row)] or rows[:1]
         found.update({row.number: row for row in usable})
         for one, row in zip(meant, rows, strict=True):
@@ -120,7 +134,7 @@ def _choose(network: Trained, queries: tuple[str, ...]) -> list[Wanted]:
     for number, row in enumerate(rows, 1):
         title, words = title_of(row.post, row), describe(row, row.pre)
         asked = names_of(names[row.number]) or (title,)
-        chosen.append(Wanted(number, title, row.pre, row, words, asked))
+        chosen.append(ChosenLayer(number, title, row.pre, row, words, asked))
     return chosen
 
 
@@ -129,60 +143,64 @@ class _Weights:
 
     def __init__(
         self,
-        network: Trained,
-        model: str,
+        network: Network,
         files: LayerFiles | None,
-        settings: dict[str, Any],
+        order: tuple[str, bool],
+        *,
+        drawing: Drawing,
+        slices: int,
+        overwrite: bool,
     ) -> None:
         self._network = network
-        self._model = model
         self._files = files
-        self._settings = settings
-        self._drawing: Drawing = chosen_drawing(settings)
+        self._drawing = drawing
+        self._slices = slices
+        first, self._assumed = order
+        self._blue_first = first == "BGR"
+        self._overwrite = overwrite
 
-    def run(self, chosen: list[Wanted]) -> None:
+    def rows(self, chosen: list[ChosenLayer]) -> list[Row]:
         """Look at every layer."""
-        from cnntool.cli.layer_files import archive_for, keys_of
-        from cnntool.cli.layer_table import tell
-        from cnntool.cli.paths import Item
+        from cnntool.api.sources import Item
+        from cnntool.cli.layer_files import archive_for
 
-        name = Path(self._model)
+        name = Path(self._network.name)
         stem = name.name.removesuffix(".onnx")
-        item = Item(name, self._model, Path(f"{stem}.onnx"))
+        item = Item(name, self._network.name, Path(f"{stem}.onnx"))
         rows = []
-        overwrite = self._settings["overwrite"]
-        with archive_for(self._files, item, chosen, overwrite=overwrite) as archive:
+        with archive_for(self._files, item, chosen, overwrite=self._overwrite) as archive:
             for wanted in chosen:
                 assert wanted.layer is not None  # noqa: S101 - `_choose` sees to that
-                found = self._network.weights(wanted.layer)
+                found = self._network.learned(wanted.layer)
                 rows.append(self._row(item, wanted, found))
                 if archive is not None:
-                    for key in keys_of(wanted, chosen):
+                    for key in wanted.keys(chosen):
                         archive.add(key, found.values)
-        tell(self._model, rows, {"model": self._model} if self._settings["as_json"] else None)
+        return rows
 
-    def _row(self, item: Item, wanted: Wanted, found: Learned) -> Row:
+    def _row(self, item: Item, wanted: ChosenLayer, found: Learned) -> Row:
         """Draw, write and describe one layer."""
         from cnntool.cli.layer_files import write_array, write_picture
         from cnntool.cli.layer_table import Row
         from cnntool.nets.statistics import statistics
 
         output = None
-        if found.colours and self._network.assumed:
-            first, other = ("blue", "rgb") if self._network.blue_first else ("red", "bgr")
+        if found.colours and self._assumed:
+            first, other = ("blue", "rgb") if self._blue_first else ("red", "bgr")
             console.note(
-                f"{self._model}: {first} is taken to come first; --channel-order {other} swaps"
+                f"{self._network.name}: {first} is taken to come first;"
+                f" --channel-order {other} swaps"
             )
         if found.dequantised:
             console.note(f"{wanted.title}: its weights are stored in 8 bits and shown dequantised")
         if self._files is not None:
             place, suffix = self._files.place(item, wanted), self._files.suffix
-            overwrite = self._settings["overwrite"]
             output = place.name
             if suffix == ".npy":
-                write_array(place, found.values, overwrite=overwrite)
+                write_array(place, found.values, overwrite=self._overwrite)
             elif suffix != ".npz":
-                write_picture(place, self._picture(wanted, found), suffix, overwrite=overwrite)
+                picture = self._picture(wanted, found)
+                write_picture(place, picture, suffix, overwrite=self._overwrite)
         return Row(
             wanted._replace(tensor=found.tensor),
             statistics(found.values),
@@ -191,9 +209,8 @@ class _Weights:
             output,
         )
 
-    def _picture(self, wanted: Wanted, found: Learned) -> NDArray[Any]:
+    def _picture(self, wanted: ChosenLayer, found: Learned) -> NDArray[Any]:
         """Draw the kernels of a layer, or a matrix as one map."""
-        from cnntool.cli.layer_table import shape_text
         from cnntool.views.board import Caption
         from cnntool.views.choice import choose
         from cnntool.views.kernels import kernel_sheet
@@ -202,10 +219,10 @@ class _Weights:
         if not values.size:
             raise ModelError(
                 f"{wanted.title!r} has no weights to draw: {shape_text(values.shape)}",
-                source=self._model,
+                source=self._network.name,
                 hint="--stats-only and --raw take it",
             )
-        facts = [shape_text(values.shape), Path(self._model).name]
+        facts = [shape_text(values.shape), Path(self._network.name).name]
         caption = Caption(wanted.title, ", ".join(facts))
         if not found.is_kernels:
             grown = min(SHEET // max(values.shape), 32)
@@ -218,7 +235,7 @@ class _Weights:
             )
             return whole.picture(values[None], caption)
         if found.colours:
-            values = self._network.in_red_green_blue(values)
+            values = values[..., ::-1, :, :] if self._blue_first else values
         flat = values.reshape(len(values), -1, values.shape[3])
         chosen = choose(flat, drawing.maps, drawing.sort) if drawing.maps or drawing.sort else None
         return kernel_sheet(
@@ -226,7 +243,7 @@ class _Weights:
             chosen=chosen,
             style=drawing.style,
             scale=drawing.scale or "signed",
-            slices=self._settings["slices"],
+            slices=self._slices,
             columns=drawing.columns,
             upscale=drawing.upscale,
             gap=drawing.gap,

@@ -48,18 +48,18 @@ def make_pipeline(
             _refuse_senseless(item, options)
     if len(filters) > 1 and not options.bank and (options.bias is not None or options.relu):
         raise UsageError(
-            "--bias and --relu are of one kernel, or of a bank, not of a chain",
+            "`bias` and `relu` are of one kernel, or of a bank, not of a chain",
             hint="a pipe applies one layer after the other",
         )
     colour = source.channels == 3 and not source.raw
     if options.mix is not None and options.mix.shape[1] != source.channels:
         raise UsageError(
-            f"--mix has {options.mix.shape[1]} columns, channels of the input: {source.channels}"
+            f"`mix` has {options.mix.shape[1]} columns, channels of the input: {source.channels}"
         )
     if options.channels == "luma" and (source.raw or options.mix is not None):
-        raise UsageError("--channels luma is for colour pictures, and not beside --mix")
+        raise UsageError("`channels=luma` is for colour pictures, and not beside `mix`")
     if options.linear and source.raw:
-        raise UsageError("--linear is for pictures, plain numbers have no transfer curve")
+        raise UsageError("`linear` is for pictures, plain numbers have no transfer curve")
     luma = colour and options.mix is None and _wants_luma(filters, options)
     channels = 1 if luma else source.channels if options.mix is None else len(options.mix)
     chains = [[item] for item in filters] if options.bank else [list(filters)]
@@ -69,12 +69,12 @@ def make_pipeline(
         raise UsageError(
             "the kernels of the bank give maps of different sizes: "
             + ", ".join(f"{h}x{w}" for h, w in sorted(sizes)),
-            hint="--mode same gives all of them the input's size",
+            hint="`mode=same` gives all of them the input's size",
         )
     kernels = sum(map(kernels_of, branches))
     if options.bias is not None and len(options.bias) != kernels:
         numbers = f"{len(options.bias)} number{'' if len(options.bias) == 1 else 's'}"
-        raise UsageError(f"it has {numbers}, kernels: {kernels}", source="--bias")
+        raise UsageError(f"it has {numbers}, kernels: {kernels}", source="`bias`")
     return Pipeline(source, options, luma, branches)
 
 
@@ -98,9 +98,9 @@ def _refuse_senseless(operation: Operation, options: Options) -> None:
     words = ["mode", "op", "stride", "dilation", "method"]
     for option in words if operation.joins else [*words, "bias", "relu"]:
         if getattr(options, option) != getattr(default, option):
-            raise UsageError(f"--{option} makes no sense for {operation.name}")
+            raise UsageError(f"`{option}` makes no sense for {operation.name}")
     if options.border is not None and not operation.borders:
-        raise UsageError(f"--border makes no sense for {operation.name}")
+        raise UsageError(f"`border` makes no sense for {operation.name}")
 
 
 def _plan_chain(

@@ -80,7 +80,7 @@ class ConvLayer:
             raise UsageError(
                 f"the kernel is {shape} (channels x rows x columns),"
                 f" channels of the input: {channels}",
-                hint="--layout says which axis of an array holds the channels",
+                hint="`layout` says which axis of an array holds the channels",
             )
 
 
@@ -90,7 +90,7 @@ def read_layer(spec: str) -> ConvLayer | None:
     Parameters
     ----------
     spec : str
-        What the user wrote after ``--kernel``.
+        What the user wrote for a kernel.
 
     Returns
     -------

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from cnntool.filters.border import Span
     from cnntool.filters.conv_layer import ConvLayer
+    from cnntool.shapes.windows import Pair
 
     Finish = Callable[[NDArray[Any], NDArray[Any]], None]
 
-Pair = tuple[int, int]
 
 _tiles = lru_cache(maxsize=16)(Tiles)
 

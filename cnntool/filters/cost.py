@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cnntool.filters.kernel import Kernel
+    from cnntool.shapes.windows import Pair
 
-Pair = tuple[int, int]
 
 # ns for one element-wise operation on one value, and for starting one on a tile
 PASS = {"int16": 0.06, "uint16": 0.06, "float32": 0.17, "float64": 0.5}

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
 
     from cnntool.filters.conv_layer import ConvLayer
     from cnntool.filters.tape import Tape
-
-Pair = tuple[int, int]
+    from cnntool.shapes.windows import Pair
 
 
 def as_matrix(layer: ConvLayer, *, flipped: bool) -> NDArray[np.float64]:

@@ -19,10 +19,9 @@ from cnntool.filters.conv_layer import ConvLayer
 from cnntool.filters.cost import Question, choose, tile_shape
 from cnntool.filters.gemm import as_matrix
 from cnntool.filters.work import Method, Part, Work
+from cnntool.shapes.windows import Pads, Pair, Window, times
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import DTypeLike, NDArray
 
     from cnntool.filters.kernel import Filter
@@ -31,8 +30,6 @@ __all__ = ["Border", "ConvPlan", "Method", "Mode", "Op", "make_plan"]
 
 LARGEST_EXTENT = 2047
 STRIP_VALUES = 2**19
-
-Pair = tuple[int, int]
 
 
 class Mode(StrEnum):
@@ -100,7 +97,7 @@ class ConvPlan:
     stride: Pair
     dilation: Pair
     extent: Pair
-    pads: tuple[int, int, int, int]
+    pads: Pads
     out_shape: Pair
     whole_data: bool
     dtype: np.dtype[Any]
@@ -252,30 +249,25 @@ def make_plan(
     height, width = shape[:2]
     if height < 1 or width < 1 or channels < 1:
         raise UsageError(f"there is nothing to filter in a picture of {height}x{width}")
-    extent = _along(lambda axis: (filter.shape[axis] - 1) * dilation[axis] + 1)
+    window = Window(filter.shape, stride, dilation).padded(mode.value)
+    extent = window.extent
     if max(extent) > LARGEST_EXTENT:
         raise UsageError(
-            f"the dilated kernel spans {extent[0]}x{extent[1]}, more than {LARGEST_EXTENT} a side"
+            f"the dilated kernel spans {times(extent)}, more than {LARGEST_EXTENT} a side"
         )
-    before, after = {
-        Mode.VALID: ((0, 0), (0, 0)),
-        Mode.SAME: (_along(lambda a: (extent[a] - 1) // 2), _along(lambda a: extent[a] // 2)),
-        Mode.FULL: (_along(lambda a: extent[a] - 1), _along(lambda a: extent[a] - 1)),
-    }[mode]
-    places = _along(lambda a: shape[a] + before[a] + after[a] - extent[a] + 1)
-    if min(places) < 1:
+    out_shape = window.outputs((height, width))
+    if min(out_shape) < 1:
         raise UsageError(
-            f"a kernel of {extent[0]}x{extent[1]} does not fit into {height}x{width} pixels",
+            f"a kernel of {times(extent)} does not fit into {height}x{width} pixels",
             hint="mode same or full pads the picture",
         )
-    out_shape = _along(lambda a: -(-places[a] // stride[a]))
     question = Question(out_shape, extent, stride, dilation, channels)
     flips = op is Op.CONVOLVE
     maps = channels
     if isinstance(filter, ConvLayer):
         filter.check_channels(channels)
         if method not in {Method.AUTO, Method.GEMM}:
-            raise UsageError("kernels of several channels have no --method to choose")
+            raise UsageError("kernels of several channels have no `method` to choose")
         floating = np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32)
         work = Work(floating, (Part(as_matrix(filter, flipped=flips)),))
         method, maps = Method.GEMM, filter.maps
@@ -296,7 +288,7 @@ def make_plan(
         stride=stride,
         dilation=dilation,
         extent=extent,
-        pads=(before[0], after[0], before[1], after[1]),
+        pads=window.pads,
         out_shape=out_shape,
         whole_data=np.dtype(dtype).kind == "u",
         dtype=np.dtype(np.float64 if np.dtype(dtype) == np.float64 else np.float32),
@@ -314,8 +306,3 @@ def _pair(value: int | Pair, name: str) -> Pair:
     if min(down, across) < 1:
         raise UsageError(f"a {name} must be 1 or more, got {down}x{across}")
     return down, across
-
-
-def _along(of: Callable[[int], int]) -> Pair:
-    """Evaluate for rows (axis 0) and columns (axis 1)."""
-    return of(0), of(1)

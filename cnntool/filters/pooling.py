@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.filters.arithmetic import Pair, Window
+    from cnntool.shapes.windows import AxisWindow, Pair, Window
 
 
 _MANY = 1024
@@ -26,39 +26,38 @@ _MANY = 1024
 
 
 class _Axis(NamedTuple):
-    """One axis of a pool: sizes, and where the taps lie."""
+    """One axis of a pool: sizes, and the window that slides along it."""
 
     size: int
     outputs: int
-    taps: int
-    stride: int
-    dilation: int
-    before: int
-    after: int
+    window: AxisWindow
 
     def spans(self) -> Iterator[tuple[slice, slice]]:
         """Yield for each tap the outputs under which it lies on the input, and where it lies."""
-        for tap in range(self.taps):
-            offset = tap * self.dilation - self.before
-            first = max(0, -(offset // self.stride))
-            last = min(self.outputs, (self.size - 1 - offset) // self.stride + 1)
+        taps, stride, dilation, before, *_ = self.window
+        for tap in range(taps):
+            offset = tap * dilation - before
+            first = max(0, -(offset // stride))
+            last = min(self.outputs, (self.size - 1 - offset) // stride + 1)
             if first < last:
-                start = first * self.stride + offset
-                stop = (last - 1) * self.stride + offset + 1
-                yield slice(first, last), slice(start, stop, self.stride)
+                start = first * stride + offset
+                stop = (last - 1) * stride + offset + 1
+                yield slice(first, last), slice(start, stop, stride)
 
     def windows(self) -> Iterator[slice]:
         """Yield for each output the places on the input that it sees."""
+        window = self.window
         for output, first in enumerate(_first_places(self)):
-            last = output * self.stride - self.before + (self.taps - 1) * self.dilation
-            yield slice(int(first), min(last + 1, self.size), self.dilation)
+            end = output * window.stride - window.before + window.extent
+            yield slice(int(first), min(end, self.size), window.dilation)
 
     def counts(self, *, padding: bool) -> NDArray[np.intp]:
         """Count the taps on the input, and on the padding if asked, for each output."""
-        low, high = (-self.before, self.size + self.after) if padding else (0, self.size)
-        starts = np.arange(self.outputs, dtype=np.intp) * self.stride - self.before
-        first = np.maximum(0, -((starts - low) // self.dilation))
-        last = np.minimum(self.taps - 1, (high - 1 - starts) // self.dilation)
+        taps, stride, dilation, before, after, _ = self.window
+        low, high = (-before, self.size + after) if padding else (0, self.size)
+        starts = np.arange(self.outputs, dtype=np.intp) * stride - before
+        first = np.maximum(0, -((starts - low) // dilation))
+        last = np.minimum(taps - 1, (high - 1 - starts) // dilation)
         counts: NDArray[np.intp] = np.maximum(0, last - first + 1)
         return counts
 
@@ -72,17 +71,7 @@ def _axes(shape: Pair, window: Window) -> tuple[_Axis, _Axis]:
         A window that does not fit, or one that would see padding alone.
     """
     outputs = window.out_shape(shape)
-    rows, columns = (
-        _Axis(
-            shape[axis],
-            outputs[axis],
-            window.kernel[axis],
-            window.stride[axis],
-            window.dilation[axis],
-            *window.pads[2 * axis : 2 * axis + 2],
-        )
-        for axis in (0, 1)
-    )
+    rows, columns = (_Axis(shape[axis], outputs[axis], window.along(axis)) for axis in (0, 1))
     if not (rows.counts(padding=False).all() and columns.counts(padding=False).all()):
         raise UsageError(
             "a window would see nothing but padding", hint="pad by less than the window's size"
@@ -115,7 +104,7 @@ def max_pool(maps: NDArray[Any], window: Window) -> NDArray[Any]:
 
 def _largest(values: NDArray[Any], axis: _Axis) -> NDArray[Any]:
     """Pool along the first axis."""
-    if axis.outputs < axis.taps:
+    if axis.outputs < axis.window.kernel:
         return np.stack([values[places].max(axis=0) for places in axis.windows()])
     found = _first(values, axis)
     for outputs, places in axis.spans():
@@ -129,9 +118,10 @@ def _first(values: NDArray[Any], axis: _Axis) -> NDArray[Any]:
 
 
 def _first_places(axis: _Axis) -> NDArray[np.intp]:
-    starts = np.arange(axis.outputs, dtype=np.intp) * axis.stride - axis.before
-    missing = np.maximum(0, -(starts // axis.dilation))  # taps on the padding before
-    places: NDArray[np.intp] = starts + missing * axis.dilation
+    window = axis.window
+    starts = np.arange(axis.outputs, dtype=np.intp) * window.stride - window.before
+    missing = np.maximum(0, -(starts // window.dilation))  # taps on the padding before
+    places: NDArray[np.intp] = starts + missing * window.dilation
     return places
 
 
@@ -208,7 +198,7 @@ def average_pool(
 def _sum(values: NDArray[Any], axis: _Axis, dtype: np.dtype[Any]) -> NDArray[Any]:
     """Add up along the first axis."""
     total = np.zeros((axis.outputs, *values.shape[1:]), dtype)
-    if axis.outputs < axis.taps > _MANY:
+    if axis.outputs < axis.window.kernel > _MANY:
         for output, places in enumerate(axis.windows()):
             total[output] = values[places].sum(axis=0, dtype=np.float64)
         return total

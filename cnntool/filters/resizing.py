@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.filters.arithmetic import Pair
+    from cnntool.shapes.windows import Pair
 
 Method = Literal["nearest", "bilinear", "bicubic"]
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from cnntool.filters.plan import ConvPlan
     from cnntool.filters.tape import Last, Tape
     from cnntool.filters.work import Part
+    from cnntool.shapes.windows import Pair
 
     Shape = tuple[int, int, int]
-    Pair = tuple[int, int]
     Steps = Callable[[Tape, NDArray[Any], NDArray[Any], int], None]
     Recorder = Callable[[Tape, NDArray[Any], Shape], NDArray[Any] | Last]
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
 from cnntool.filters.border import Border, source_index
+from cnntool.shapes.windows import NO_PADS, Pads, Pair, Window, times
 
 if TYPE_CHECKING:
     from cnntool.filters.plan import ConvPlan
 
-Pair = tuple[int, int]
 Index = NDArray[np.intp]
 
 
@@ -36,24 +36,23 @@ class Sliding(NamedTuple):
     kernel_shape: Pair
     stride: Pair = (1, 1)
     dilation: Pair = (1, 1)
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pads: Pads = NO_PADS
     border: Border = Border.ZERO
+
+    @property
+    def window(self) -> Window:
+        """The window without what it slides over."""
+        return Window(self.kernel_shape, self.stride, self.dilation, self.pads)
 
     @property
     def padded_shape(self) -> Pair:
         """Rows and columns of the padded input."""
-        (height, width), (top, bottom, left, right) = self.input_shape, self.pads
-        return height + top + bottom, width + left + right
+        return self.window.padded_shape(self.input_shape)
 
     @property
     def out_shape(self) -> Pair:
-        """Rows and columns of the result: ``(padded - extent) // stride + 1``."""
-        rows, columns = (self._count(axis) for axis in (0, 1))
-        return rows, columns
-
-    def _count(self, axis: int) -> int:
-        extent = (self.kernel_shape[axis] - 1) * self.dilation[axis] + 1
-        return (self.padded_shape[axis] - extent) // self.stride[axis] + 1
+        """Rows and columns of the result, below 1 where the window does not fit."""
+        return self.window.outputs(self.input_shape)
 
     def positions(self, axis: int) -> Index:
         """Return where each tap lies on the input, in rows (axis 0) or columns (axis 1).
@@ -64,7 +63,7 @@ class Sliding(NamedTuple):
             Counted from the input's first row or column; below 0, or beyond the last, in the
             border.
         """
-        outputs = np.arange(self._count(axis), dtype=np.intp) * self.stride[axis]
+        outputs = np.arange(self.out_shape[axis], dtype=np.intp) * self.stride[axis]
         taps = np.arange(self.kernel_shape[axis], dtype=np.intp) * self.dilation[axis]
         index: Index = outputs[:, None] + taps - self.pads[2 * axis]
         return index
@@ -139,9 +138,5 @@ def check_fits(sliding: Sliding) -> None:
         The dilated kernel is larger than the padded input.
     """
     if min(sliding.out_shape) < 1:
-        extent = "x".join(
-            str((size - 1) * step + 1)
-            for size, step in zip(sliding.kernel_shape, sliding.dilation, strict=True)
-        )
-        height, width = sliding.padded_shape
-        raise UsageError(f"a kernel of {extent} does not fit into {height}x{width}")
+        extent, room = times(sliding.window.extent), times(sliding.padded_shape)
+        raise UsageError(f"a kernel of {extent} does not fit into {room}")

@@ -1,4 +1,4 @@
-"""From what the user writes after ``--kernel`` to a filter.
+"""From what the user writes for a kernel to a filter.
 
 ======================================  =====================================================
 ``gaussian``, ``box:9``                 a name, perhaps with parameters in order
@@ -261,7 +261,7 @@ def _from_vips(text: str) -> NDArray[np.float64]:
     if offset:
         raise UsageError(
             f"offset {offset:g} is no part of a convolution",
-            hint="set it to 0; --range center puts zero on mid-grey",
+            hint="set it to 0; `range=center` puts zero on mid-grey",
         )
     width, height = int(facts[0]), int(facts[1])
     flat = _numbers(body.replace(";", " "))

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import chain, islice
-from queue import SimpleQueue
-from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from cnntool.filters.pipeline import Window
+from cnntool.threads import apart, ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,97 +19,10 @@ if TYPE_CHECKING:
 
     Rows = Callable[[int, int], NDArray[Any]] | Iterable[NDArray[Any]]
 
-T = TypeVar("T")
 R = TypeVar("R")
 
 _VALUES_AT_ONCE = 1 << 26
 """Numbers in the windows of all threads together: very wide rows are worked on one by one."""
-
-
-class _Pool:
-    """Worker threads that answer each job in a queue of its own.
-
-    The standard library's pool takes a tenth of a small command's time to import.
-    """
-
-    def __init__(self, work: Callable[[T], R], threads: int) -> None:
-        self._work = work
-        self._inbox: SimpleQueue[tuple[Any, SimpleQueue[Any]] | None] = SimpleQueue()
-        self._workers = [Thread(target=self._serve, daemon=True) for _ in range(threads)]
-        for worker in self._workers:
-            worker.start()
-
-    def _serve(self) -> None:
-        while (item := self._inbox.get()) is not None:
-            job, outbox = item
-            try:
-                outbox.put((self._work(job), None))
-            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
-                outbox.put((None, error))
-
-    def submit(self, job: object) -> SimpleQueue[Any]:
-        """Hand a job to the next free worker."""
-        outbox: SimpleQueue[Any] = SimpleQueue()
-        self._inbox.put((job, outbox))
-        return outbox
-
-    def close(self) -> None:
-        """Let the workers finish what they have and wait for them."""
-        for _ in self._workers:
-            self._inbox.put(None)
-        for worker in self._workers:
-            worker.join()
-
-
-def ordered_map(work: Callable[[T], R], jobs: Iterable[T], threads: int) -> Iterator[R]:
-    """Apply ``work`` to each job on ``threads`` threads and yield the results in order.
-
-    At most ``threads + 1`` jobs are under way, so memory stays bounded however many there are.
-    The first exception of a job is raised where its result was due. With one thread, or one
-    job, no thread is started.
-    """
-    jobs = iter(jobs)
-    first = list(islice(jobs, 2 if threads > 1 else 0))
-    jobs = chain(first, jobs)
-    if len(first) < 2:
-        yield from map(work, jobs)
-        return
-    pool = _Pool(work, threads)
-    waiting: deque[SimpleQueue[Any]] = deque()
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(job))
-            if len(waiting) > threads:
-                yield _answer(waiting.popleft())
-        while waiting:
-            yield _answer(waiting.popleft())
-    finally:
-        pool.close()
-
-
-def _answer(outbox: SimpleQueue[Any]) -> Any:
-    result, error = outbox.get()
-    if error is not None:
-        raise error
-    return result
-
-
-def _apart(work: Callable[[T], R]) -> Callable[[T], R]:
-    """Have each job done on a thread of its own.
-
-    A whole map can be one call that takes many seconds, in which the main thread would be deaf
-    to signals.
-    """
-
-    def call(job: T) -> R:
-        pool = _Pool(work, 1)
-        try:
-            result: R = _answer(pool.submit(job))
-            return result
-        finally:
-            pool.close()
-
-    return call
 
 
 def run(
@@ -134,7 +45,7 @@ def run(
         depend on it.
     """
     if not pipeline.streams:
-        work = _apart(work)
+        work = apart(work)
     height, rows = pipeline.out_shape[0], pipeline.strip_rows
     values = rows * pipeline.source.width * max(pipeline.source.channels, pipeline.out_shape[2])
     threads = max(1, min(threads, _VALUES_AT_ONCE // max(values, 1)))

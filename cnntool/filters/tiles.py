@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from cnntool.filters.plan import ConvPlan
     from cnntool.filters.roads import Recorder
     from cnntool.filters.tape import Last
+    from cnntool.shapes.windows import Pair
 
-    Pair = tuple[int, int]
     Total = NDArray[Any] | Last
     """Where a result will be, at least as large as wanted, or what writes it."""
 

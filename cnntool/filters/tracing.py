@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
-from cnntool.filters.sliding import Index, Pair, Sliding, take
+from cnntool.filters.sliding import Index, Sliding, take
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnntool.filters.kernel import Combine
+    from cnntool.shapes.windows import Pair
 
 Values = NDArray[np.float64]
 

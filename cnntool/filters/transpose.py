@@ -20,7 +20,7 @@ from cnntool.filters.plan import Mode, Op
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnntool.filters.arithmetic import Pair, Window
+    from cnntool.shapes.windows import Pair, Window
 
 
 def linear_kernel(item: Filter | Operation) -> Kernel:

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from cnntool.errors import OutputError
-from cnntool.stopping import on_stop
-
-from . import leftovers
+from cnntool.image import leftovers
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +31,7 @@ _REASONS = {
     errno.EBADF: "it is closed",
 }
 _EXISTS = "it exists already"
-_HINT = "--overwrite replaces it, CNNTOOL_OVERWRITE=1 always does"
+_HINT = "`overwrite` replaces it, CNNTOOL_OVERWRITE=1 always does"
 
 _LARGE = 1 << 23
 """Bytes from which it pays to reserve room."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .types import PEAKS
+from cnntool.image.types import PEAKS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cnntool.errors import OutputError, UsageError
-
-from .atomic import Output
-from .formats import FORMATS, Format
-from .reader import Reader
-from .source import Source
-from .types import ImageInfo
-from .writer import Encoded, Settings, Writer
+from cnntool.image.atomic import Output
+from cnntool.image.formats import FORMATS, Format
+from cnntool.image.reader import Reader
+from cnntool.image.source import Source
+from cnntool.image.types import ImageInfo
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -150,7 +149,7 @@ def format_of(path: Path | str | bytes) -> Format:
     raise OutputError(
         f"no format is known by the suffix '{suffix}'" if suffix else "the name has no suffix",
         source=os.fsdecode(path),
-        hint="--format names one: " + ", ".join(FORMATS),
+        hint="`format` names one: " + ", ".join(FORMATS),
     )
 
 
@@ -195,9 +194,9 @@ def open_writer(
         When the format cannot hold the picture, or the target cannot be written.
     """
     if compression is not None and not 0 <= compression <= 9:
-        raise UsageError("compression goes from 0 to 9", source="--compression")
+        raise UsageError("compression goes from 0 to 9", source="`compression`")
     if not 1 <= quality <= 100:
-        raise UsageError("quality goes from 1 to 100", source="--quality")
+        raise UsageError("quality goes from 1 to 100", source="`quality`")
     info = info._replace(format=format or info.format)
     row = FORMATS[info.format]
     _check_fits(row, info, name)

@@ -12,11 +12,11 @@ from cnntool.errors import CnntoolError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .atomic import Output
-    from .reader import Reader
-    from .source import Source
-    from .types import ImageInfo
-    from .writer import Settings, Writer
+    from cnntool.image.atomic import Output
+    from cnntool.image.reader import Reader
+    from cnntool.image.source import Source
+    from cnntool.image.types import ImageInfo
+    from cnntool.image.writer import Settings, Writer
 
 
 class OpenReader(Protocol):
@@ -39,7 +39,7 @@ class Format(NamedTuple):
     Parameters
     ----------
     name : str
-        What ``--format`` takes.
+        What a format is asked for by.
     suffixes : tuple of str
         With the dot, in lower case; the first one is used for new names.
     magic : bytes
@@ -74,82 +74,88 @@ class Format(NamedTuple):
 
 
 def _png_reader() -> OpenReader:
-    from .png_read import open_reader
+    from cnntool.image.png_read import open_reader
 
     return open_reader
 
 
 def _png_writer() -> OpenWriter:
-    from .png_write import PngWriter
+    from cnntool.image.png_write import PngWriter
 
     return PngWriter
 
 
 def _tiff_reader() -> OpenReader:
-    from .tiff_read import open_reader
+    from cnntool.image.tiff_read import open_reader
 
     return open_reader
 
 
 def _tiff_writer() -> OpenWriter:
-    from .tiff_write import open_writer
+    from cnntool.image.tiff_write import open_writer
 
     return open_writer
 
 
 def _pnm_reader() -> OpenReader:
-    from .pnm import open_reader
+    from cnntool.image.pnm import open_reader
 
     return open_reader
 
 
 def _pnm_writer() -> OpenWriter:
-    from .pnm import PnmWriter
+    from cnntool.image.pnm import PnmWriter
 
     return PnmWriter
 
 
 def _pfm_reader() -> OpenReader:
-    from .pfm import open_reader
+    from cnntool.image.pfm import open_reader
 
     return open_reader
 
 
 def _pfm_writer() -> OpenWriter:
-    from .pfm import PfmWriter
+    from cnntool.image.pfm import PfmWriter
 
     return PfmWriter
 
 
 def _npy_reader() -> OpenReader:
-    from .npy import open_reader
+    from cnntool.image.npy import open_reader
 
     return open_reader
 
 
 def _npy_writer() -> OpenWriter:
-    from .npy import NpyWriter
+    from cnntool.image.npy import NpyWriter
 
     return NpyWriter
 
 
 def _text_reader() -> OpenReader:
-    from .text import open_reader
+    from cnntool.image.text import open_reader
 
     return open_reader
 
 
 def _text_writer() -> OpenWriter:
-    from .text import TextWriter
+    from cnntool.image.text import TextWriter
 
     return TextWriter
+
+
+def _jpeg_reader() -> OpenReader:
+    from cnntool.image.jpeg_read import open_reader
+
+    return open_reader
 
 
 def _pillow_reader(name: str) -> Callable[[], OpenReader]:
     def load() -> OpenReader:
         from functools import partial
 
-        from .pillow_read import open_reader
+        from cnntool.image.pillow import open_reader
 
         return partial(open_reader, kind=name)
 
@@ -157,7 +163,7 @@ def _pillow_reader(name: str) -> Callable[[], OpenReader]:
 
 
 def _pillow_writer() -> OpenWriter:
-    from .pillow_write import PillowWriter
+    from cnntool.image.pillow import PillowWriter
 
     return PillowWriter
 
@@ -193,7 +199,7 @@ FORMATS = _registry(
         channels=(1, 3),
         alpha=False,
         lossless=False,
-        reader=_pillow_reader("jpeg"),
+        reader=_jpeg_reader,
         writer=_pillow_writer,
     ),
     Format(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .exif import upright
-from .pillow_read import PillowReader
+from cnntool.image.metadata import upright
+from cnntool.image.pillow import PillowReader
+from cnntool.image.pillow import open_reader as open_by_pillow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +19,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageFile import ImageFile
 
-    from .source import Source
-    from .types import ImageInfo
+    from cnntool.image.reader import Reader
+    from cnntool.image.source import Source
+    from cnntool.image.types import ImageInfo
 
 _COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """What simplejpeg calls the modes of Pillow."""
@@ -29,6 +31,11 @@ _FAILURES = (ValueError, LookupError)
 
 _PIXEL_BYTES, _METADATA_BYTES = 8, 1 << 26
 """No JPEG is longer than that; what follows it in a file is not read."""
+
+
+def open_reader(source: Source) -> Reader:
+    """Open a JPEG file."""
+    return open_by_pillow(source, "jpeg", JpegReader)
 
 
 class JpegReader(PillowReader):

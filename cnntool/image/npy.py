@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .reader import Reader
-from .types import ImageInfo
-from .writer import Encoded, Settings, Writer
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from .atomic import Output
-    from .source import Source
+    from cnntool.image.atomic import Output
+    from cnntool.image.source import Source
 
 MAGIC = b"\x93NUMPY"
 _HEADER_LIMIT = 1 << 16
@@ -36,9 +36,7 @@ _PARSING = Lock()
 
 def open_reader(source: Source) -> Reader:
     """Open a ``.npy`` file. See `cnntool.image.files.open_reader`."""
-    file = source.file()
-    with source.reading():
-        dtype, fortran, shape = _header(source, file.read(12), file.read)
+    dtype, fortran, shape, start = _header(source)
     if dtype.kind not in "biuf" or dtype.names:
         what = {"c": "complex numbers", "O": "Python objects", "U": "text", "S": "text"}
         reason = what.get(dtype.kind, f"numbers of type {dtype}")
@@ -51,7 +49,7 @@ def open_reader(source: Source) -> Reader:
     source.check_size(height, width, channels)
     note = (
         f"taken as {height} rows, {width} columns and {channels} channels;"
-        f" --layout chw takes it as {height} maps of {width}x{channels}"
+        f" `layout=chw` takes it as {height} maps of {width}x{channels}"
     )
     doubtful = source.layout == "auto" and layout == "hwc" and width <= _SMALL
     single = dtype.kind == "f" and dtype.itemsize == 4
@@ -65,37 +63,36 @@ def open_reader(source: Source) -> Reader:
         notes=(note,) if doubtful else (),
         layout=layout,
     )
-    start = file.tell()
-    size = math.prod(shape) * dtype.itemsize
     with source.reading():
-        if file.seek(0, 2) - start < size:
+        if source.file().seek(0, 2) - start < math.prod(shape) * dtype.itemsize:
             raise source.error("truncated array: numbers are missing")
     return _NpyReader(source, info, dtype, shape, start, fortran=fortran)
 
 
-def _header(source: Source, head: bytes, read: Any) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
-    """Parse what stands in front of the numbers."""
-    damaged = source.error("damaged array: its header makes no sense")
-    if len(head) < 12 or head[6] not in {1, 2, 3}:
-        raise damaged
-    if head[6] == 1:
-        (length,), text = struct.unpack("<H", head[8:10]), head[10:]
-    else:
-        (length,), text = struct.unpack("<I", head[8:12]), b""
-    if length > _HEADER_LIMIT:
-        raise damaged
-    text += read(length - len(text))
+def _header(source: Source) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
+    """Parse what stands in front of the numbers, and say where these begin.
+
+    ``numpy.lib.format`` would ask for as many bytes as the header claims to have.
+    """
+    head = source.body(12 + _HEADER_LIMIT)
     try:
+        first, coding = {1: (10, "latin-1"), 2: (12, "latin-1"), 3: (12, "utf-8")}[head[6]]
+        start = first + int.from_bytes(head[8:first], "little")
         with _PARSING:
-            header = ast.literal_eval(text.decode("utf-8" if head[6] == 3 else "latin-1"))
+            header = ast.literal_eval(head[first:start].decode(coding))
         shape, fortran = header["shape"], header["fortran_order"]
         dtype = np.dtype(header["descr"])
-    except (ValueError, SyntaxError, TypeError, KeyError, RecursionError, MemoryError) as error:
-        raise damaged from error
-    whole = isinstance(shape, tuple) and all(type(n) is int and n >= 0 for n in shape)
-    if not whole or not isinstance(fortran, bool):
-        raise damaged
-    return dtype, fortran, shape
+        sound = (
+            start <= len(head)
+            and isinstance(fortran, bool)
+            and isinstance(shape, tuple)
+            and all(type(n) is int and n >= 0 for n in shape)
+        )
+    except (ValueError, SyntaxError, TypeError, LookupError, RecursionError, MemoryError):
+        sound = False
+    if not sound:
+        raise source.error("damaged array: its header makes no sense")
+    return dtype, fortran, shape, start
 
 
 def _axes(source: Source, shape: tuple[int, ...]) -> str:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .reader import Reader
-from .types import ImageInfo
-from .writer import Encoded, Settings, Writer
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from .atomic import Output
-    from .source import Source
+    from cnntool.image.atomic import Output
+    from cnntool.image.source import Source
 
 _HEADER = re.compile(rb"P([Ff])\s+(\d{1,10})\s+(\d{1,10})\s+([-+.\deE]{1,40})\s")
 

@@ -6,14 +6,14 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import icc
-from .deflate import InflateError, crc32, inflater
+from cnntool.image import metadata
+from cnntool.image.deflate import InflateError, crc32, inflater
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import BinaryIO
 
-    from .source import Source
+    from cnntool.image.source import Source
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGB_ALPHA = 0, 2, 3, 4, 6
 """Colour types."""
@@ -110,7 +110,7 @@ class PngFile(NamedTuple):
 
 def _inflated(packed: bytes) -> bytes | None:
     try:
-        return zlib.decompressobj().decompress(packed, icc.LIMIT)
+        return zlib.decompressobj().decompress(packed, metadata.PROFILE_LIMIT)
     except zlib.error:
         return None
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from . import icc
-from .exif import orientation
-from .png_chunks import GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, ImageData, PngFile, parse
-from .reader import Reader
-from .types import ImageInfo
-from .unfilter import UnfilterError, last_row, unfilter
+from cnntool.image import metadata
+from cnntool.image.metadata import orientation
+from cnntool.image.png_chunks import GREY_ALPHA, PALETTE, RGB, RGB_ALPHA, ImageData, PngFile, parse
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
+from cnntool.image.unfilter import UnfilterError, last_row, unfilter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from .source import Source
+    from cnntool.image.source import Source
 
 _PASSES = (
     (0, 0, 8, 8),
@@ -47,7 +47,7 @@ def open_reader(source: Source) -> Reader:
         alpha=bool(png.transparency) or png.colour in {GREY_ALPHA, RGB_ALPHA},
         format="png",
         frames=png.frames,
-        icc=icc.fitting(png.profile, colour=colour),
+        icc=metadata.fitting_profile(png.profile, colour=colour),
     )
     return _PngReader(source, info, png)
 

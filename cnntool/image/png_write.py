@@ -10,16 +10,16 @@ import struct
 import zlib
 from typing import TYPE_CHECKING, Any
 
-from .deflate import FASTEST, PIECE, adler32, adler32_combine, crc32, deflater
-from .png_filter import Effort, filtered
-from .writer import Encoded, Settings, Writer
+from cnntool.image.deflate import FASTEST, PIECE, adler32, adler32_combine, crc32, deflater
+from cnntool.image.png_filter import Effort, filtered
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .atomic import Output
-    from .deflate import Deflater
-    from .types import ImageInfo
+    from cnntool.image.atomic import Output
+    from cnntool.image.deflate import Deflater
+    from cnntool.image.types import ImageInfo
 
 _COLOUR_TYPES = {(1, False): 0, (3, False): 2, (1, True): 4, (3, True): 6}
 _FINAL_BLOCK = b"\x03\x00"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .convert import stretch
-from .reader import Reader
-from .types import ImageInfo
-from .writer import Encoded, Settings, Writer
+from cnntool.image.convert import stretch
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .atomic import Output
-    from .source import Source
+    from cnntool.image.atomic import Output
+    from cnntool.image.source import Source
 
 _HEADER_LIMIT = 1 << 16
 _PIECE = 1 << 16

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from queue import Empty, Full, Queue
 from typing import TYPE_CHECKING, Any, Self
 
-from .exif import upright
+from cnntool.image.metadata import upright
+from cnntool.threads import Prefetcher
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,8 +14,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from .source import Source
-    from .types import ImageInfo
+    from cnntool.image.source import Source
+    from cnntool.image.types import ImageInfo
 
 
 class Reader(ABC):
@@ -33,7 +32,7 @@ class Reader(ABC):
     info : ImageInfo
         Of the picture as it is stored.
     orientation : int
-        How to turn it (see `cnntool.image.exif`). Turning needs the whole picture in memory.
+        How to turn it (see `cnntool.image.metadata`). Turning needs the whole picture in memory.
 
     Attributes
     ----------
@@ -52,7 +51,7 @@ class Reader(ABC):
         self._stored = info
         self._orientation = orientation
         self._source = source
-        self._ahead: _Ahead | None = None
+        self._ahead: Prefetcher[Any] | None = None
         self.window: Callable[[int, int], NDArray[Any]] | None = None
 
     @abstractmethod
@@ -77,7 +76,16 @@ class Reader(ABC):
         ahead : int
             Strips that may wait to be fetched.
         """
-        self._ahead = _Ahead(self._decode(self._stored_rows(rows)), ahead)
+        self._ahead = Prefetcher(self._decode(self._stored_rows(rows)), ahead)
+
+    def begin(self) -> None:
+        """Begin to decode what `rows` hands out, unless there is nothing to decode."""
+        if self.window is None:
+            self.start(max(1, self.info.strip_rows // 2), ahead=3)
+
+    def rows(self) -> Callable[[int, int], NDArray[Any]] | Iterator[NDArray[Any]]:
+        """Return the rows: any at any time, or strips from the top, which can be had once."""
+        return self.window or self.strips(max(1, self.info.strip_rows // 2))
 
     def strips(self, rows: int) -> Iterator[NDArray[Any]]:
         """Hand out the picture in strips from the top. This can be done once.
@@ -175,7 +183,7 @@ class Reader(ABC):
         """
         if self._source.strict:
             raise self._source.error(reason)
-        note = f"{reason}; what could be decoded is used, --strict refuses it"
+        note = f"{reason}; what could be decoded is used, `strict` refuses it"
         if note not in self.info.notes:
             self.info = self.info._replace(notes=(*self.info.notes, note))
 
@@ -194,54 +202,5 @@ class Reader(ABC):
         if strip.shape[2] > 1:
             where += f", channel {sample}"
         raise self._source.error(
-            f"{what} at {where} (counted from 0)", hint="--allow-nan lets such numbers through"
+            f"{what} at {where} (counted from 0)", hint="`allow_nan` lets such numbers through"
         )
-
-
-class _Ahead:
-    """An iterator that runs in a thread, a few items in front of whom it serves."""
-
-    def __init__(self, items: Iterator[Any], ahead: int) -> None:
-        self._items = items
-        self._queue: Queue[tuple[Any, BaseException | None, bool]] = Queue(ahead)
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        try:
-            for item in self._items:
-                if not self._put((item, None, False)):
-                    return
-        except BaseException as error:  # noqa: BLE001  it is raised where the strip is wanted
-            self._put((None, error, True))
-        else:
-            self._put((None, None, True))
-
-    def _put(self, entry: tuple[Any, BaseException | None, bool]) -> bool:
-        while not self._stopped.is_set():
-            try:
-                self._queue.put(entry, timeout=0.1)
-            except Full:
-                continue
-            return True
-        return False
-
-    def __iter__(self) -> Iterator[Any]:
-        while True:
-            item, error, ended = self._queue.get()
-            if error:
-                raise error
-            if ended:
-                return
-            yield item
-            del item
-
-    def stop(self) -> None:
-        self._stopped.set()
-        while True:
-            try:
-                self._queue.get_nowait()
-            except Empty:
-                break
-        self._thread.join()

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 from cnntool.errors import InputError
-
-from .types import oversize
+from cnntool.image.types import oversize
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +109,7 @@ class Source:
         if height < 1 or width < 1 or samples < 1:
             raise self.error(f"the picture is empty ({height} rows, {width} columns)")
         if reason := oversize(height, width, samples, self.max_pixels):
-            raise self.error(reason, hint="--max-pixels raises the limit")
+            raise self.error(reason, hint="`max_pixels` raises the limit")
 
     def check_memory(self, size: int) -> None:
         """Refuse what takes so many bytes to decode: more than 1 GiB for 100 megapixels."""
@@ -118,7 +117,7 @@ class Source:
         if size > limit:
             raise self.error(
                 f"decoding it takes {size >> 20} MiB, over the limit of {limit >> 20}",
-                hint="--max-pixels raises the limit: 10 bytes for every pixel",
+                hint="`max_pixels` raises the limit: 10 bytes for every pixel",
             )
 
     def file(self) -> BinaryIO:
@@ -153,7 +152,7 @@ class Source:
             if size > limit:
                 raise self.error(
                     f"the stream is over the limit of {limit} bytes",
-                    hint="--max-pixels raises the limit",
+                    hint="`max_pixels` raises the limit",
                 )
             kept.write(piece)
         return cast("BinaryIO", kept)

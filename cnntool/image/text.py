@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .reader import Reader
-from .types import ImageInfo
-from .writer import Encoded, Settings, Writer
+from cnntool.image.reader import Reader
+from cnntool.image.types import ImageInfo
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .atomic import Output
-    from .source import Source
+    from cnntool.image.atomic import Output
+    from cnntool.image.source import Source
 
 _LIMIT, _LINE_LIMIT = 1 << 28, 1 << 24
 _PIECE = 1 << 18

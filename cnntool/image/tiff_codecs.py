@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .deflate import InflateError, inflater
+from cnntool.image.deflate import InflateError, inflater
+from cnntool.system import is_own
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from .deflate import Inflater
+    from cnntool.image.deflate import Inflater
 
 NO_COMPRESSION = 1
 _PACKBITS = 32773
@@ -122,13 +123,18 @@ def _by_libtiff(data: bytes, compression: int, rows: int, row_bytes: int) -> byt
         raise CodecError from error
 
 
-@cache
 def silence_libtiff() -> None:
     """Keep the C library from printing to stderr, which Pillow offers no way to do.
 
-    It is reached through Pillow's own extension module. Where that does not lead to it, because it
-    is linked statically, its messages stay.
+    In another's process it is not ours to silence, and its messages stay.
     """
+    if is_own():
+        _silence()
+
+
+@cache
+def _silence() -> None:
+    """Reach it through Pillow's extension module; one that is linked statically goes on talking."""
     import ctypes
 
     from PIL import _imaging

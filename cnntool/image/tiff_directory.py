@@ -9,12 +9,12 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from . import icc
+from cnntool.image import metadata
 
 if TYPE_CHECKING:
     from typing import BinaryIO
 
-    from .source import Source
+    from cnntool.image.source import Source
 
 WIDTH, LENGTH, BITS, COMPRESSION, PHOTOMETRIC = 256, 257, 258, 259, 262
 STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS = 273, 277, 278, 279
@@ -119,7 +119,7 @@ def _value(file: BinaryIO, order: str, place: bytes, size: int) -> bytes:
     """Return the bytes of a value: they stand in its entry, or where that points."""
     if size <= len(place):
         return place[:size]
-    if size > icc.LIMIT:
+    if size > metadata.PROFILE_LIMIT:
         raise _UnusualError
     (offset,) = struct.unpack(order + "I", place)
     file.seek(offset)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from . import tiff_directory as tags
-from .exif import orientation_in_xmp
-from .tiff_codecs import BYTE_CODECS, HORIZONTAL, NO_COMPRESSION, UNPREDICTED
+from cnntool.image import tiff_directory as tags
+from cnntool.image.metadata import orientation_in_xmp
+from cnntool.image.tiff_codecs import BYTE_CODECS, HORIZONTAL, NO_COMPRESSION, UNPREDICTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .source import Source
-    from .tiff_directory import Directory
+    from cnntool.image.source import Source
+    from cnntool.image.tiff_directory import Directory
 
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB = 0, 1, 2
 """Photometric interpretations whose samples need no conversion of colours."""
@@ -55,7 +55,7 @@ class Page(NamedTuple):
     extra : int
         Kind of the first extra sample, 0 where there is none.
     orientation : int
-        1 to 8, see `cnntool.image.exif`.
+        1 to 8, see `cnntool.image.metadata`.
     profile : bytes or None
     plain : bool
         Whether it can be decoded here: samples in whole bytes in a usual order, or `packed`.

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import icc
-from .convert import stretch
-from .reader import Reader
-from .tiff_codecs import (
+from cnntool.image import metadata
+from cnntool.image.convert import stretch
+from cnntool.image.reader import Reader
+from cnntool.image.tiff_codecs import (
     HORIZONTAL,
     NO_COMPRESSION,
     CodecError,
@@ -27,15 +27,15 @@ from .tiff_codecs import (
     undo_prediction,
     unpack,
 )
-from .tiff_page import ASSOCIATED, RGB, UNASSOCIATED, WHITE_IS_ZERO, Page, first_page
-from .types import ImageInfo
+from cnntool.image.tiff_page import ASSOCIATED, RGB, UNASSOCIATED, WHITE_IS_ZERO, Page, first_page
+from cnntool.image.types import ImageInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from .source import Source
+    from cnntool.image.source import Source
 
 _BRIGHTNESS = {"u1": "uint8", "u2": "uint16", "f2": "float32", "f4": "float32", "f8": "float64"}
 _FAX = {2, 3, 4}
@@ -82,7 +82,7 @@ def open_reader(source: Source) -> Reader:
         format="tiff",
         matrix=matrix,
         frames=page.frames,
-        icc=icc.fitting(page.profile, colour=channels == 3),
+        icc=metadata.fitting_profile(page.profile, colour=channels == 3),
         notes=tuple(notes),
     )
     source.check_memory(_memory(page))
@@ -103,7 +103,7 @@ def _memory(page: Page) -> int:
 
 def _by_pillow(source: Source, page: Page) -> Reader:
     """Let Pillow decode what is not stored as plain samples. It turns the picture upright."""
-    from .pillow_read import PillowReader, decoding, final_mode, memory
+    from cnntool.image.pillow import PillowReader, decoding, final_mode, memory
 
     silence_libtiff()
     with decoding(source, "tiff"):
@@ -128,7 +128,7 @@ def _by_pillow(source: Source, page: Page) -> Reader:
         alpha=mode in {"LA", "RGBA"},
         format="tiff",
         frames=page.frames,
-        icc=icc.fitting(page.profile, colour=colour),
+        icc=metadata.fitting_profile(page.profile, colour=colour),
         notes=("this kind of TIFF is read with 8 bits per sample",) if page.bits > 8 else (),
     )
     return PillowReader(source, info, image)

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .deflate import END, adler32, deflater
-from .tiff_codecs import HORIZONTAL, NO_COMPRESSION
-from .types import ITEM_SIZES
-from .writer import Encoded, Settings, Writer
+from cnntool.image.deflate import END, adler32, deflater
+from cnntool.image.tiff_codecs import HORIZONTAL, NO_COMPRESSION
+from cnntool.image.types import ITEM_SIZES
+from cnntool.image.writer import Encoded, Settings, Writer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from .atomic import Output
-    from .types import ImageInfo
+    from cnntool.image.atomic import Output
+    from cnntool.image.types import ImageInfo
 
 _SHORT, _LONG, _UNDEFINED, _LONG8 = 3, 4, 7, 16
 _SIZES = {_SHORT: 2, _LONG: 4, _UNDEFINED: 1, _LONG8: 8}

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from .atomic import Output
-    from .types import ImageInfo
+    from cnntool.image.atomic import Output
+    from cnntool.image.types import ImageInfo
 
 
 class Settings(NamedTuple):

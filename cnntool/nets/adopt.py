@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError
-from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
+from cnntool.nets.infer_spec import infer_spec
 from cnntool.nets.labels import read_labels
 from cnntool.nets.places import shipped_models
-from cnntool.nets.recipes import Wishes
+from cnntool.nets.recipes import Overrides
 from cnntool.nets.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def describe(
     *,
     name: str | None = None,
     beside: ModelSpec | None = None,
-    wishes: Wishes = Wishes(),  # noqa: B008 - a NamedTuple does not change
+    overrides: Overrides = Overrides(),  # noqa: B008 - a NamedTuple does not change
     alone: bool = True,
     graph: Graph | None = None,
 ) -> Draft:
@@ -48,7 +48,7 @@ def describe(
         The default is the manifest's, else the file's stem in lower case.
     beside : ModelSpec, optional
         The manifest that lies beside the file.
-    wishes : Wishes
+    overrides : Overrides
         What the user says.
     alone : bool
         Refuse a network whose weights lie in other files too.
@@ -60,7 +60,7 @@ def describe(
     ModelError
         The file is no network that takes a picture, or does not lie in one file.
     UsageError
-        A wish does not suit.
+        An override does not suit.
     """
     graph = graph or read_graph(path)
     others = {weight.file.name for weight in graph.weights.values()} - {path.name}
@@ -68,9 +68,9 @@ def describe(
         raise ModelError(
             f"its weights lie in {min(others)} too",
             source=str(path),
-            hint="--link leaves the files where they are",
+            hint="`link` leaves the files where they are",
         )
-    plan = plan_for(str(path), graph, beside, wishes)
+    plan = infer_spec(graph, beside, overrides, name=str(path))
     stem = re.sub(r"[^a-z0-9._-]+", "-", path.stem.lower()).strip("._-")
     name = name or (beside.name if beside else stem)
     base = beside or ModelSpec(

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from .flow import result
-from .rows import is_global
-from .window import read_window
+from cnntool.nets.flow import result
+from cnntool.nets.rows import is_global
+from cnntool.nets.window import read_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .field import Field
-    from .flow import Flow
-    from .graph import Graph, Node
-    from .rows import Layer
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Graph, Node
+    from cnntool.nets.receptive_rules import Field
+    from cnntool.nets.rows import Layer
 
 _BEHIND_SCORES = frozenset({"softmax", "activation", "relu", "reshape", "scale", "norm"})
 

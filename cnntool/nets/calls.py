@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from .flow import result
-from .names import is_inserted
-from .operators import ARRANGING, FACTORS, KERNEL, QUANTISING
+from cnntool.nets.flow import result
+from cnntool.nets.names import is_inserted
+from cnntool.nets.operators import ARRANGING, FACTORS, KERNEL, QUANTISING
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
 
-    from .flow import Flow
-    from .graph import Graph, Node
-    from .modules import Number
-    from .scopes import Scope, Scopes
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Graph, Node
+    from cnntool.nets.modules import Number
+    from cnntool.nets.scopes import Scope, Scopes
 
 _CALL = "pkg.torch.onnx.fx_node"
 _NAMES = re.compile(r"%(\w+)")

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.errors import ModelError
+from cnntool.errors import ModelError, system_errors_as
 from cnntool.nets.manifest import NAME, read_manifest
 from cnntool.nets.places import shipped_models, user_models
 
@@ -173,10 +173,8 @@ def find_file(path: Path) -> Found:
         No regular file, a bad manifest, or one of another file.
     """
     name = str(path)
-    try:
+    with system_errors_as(ModelError, path):
         mode = path.stat().st_mode
-    except OSError as error:
-        raise ModelError((error.strerror or "cannot be read").lower(), source=name) from None
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
         raise ModelError(f"this is {kind}", source=name)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.assume import Plan
+    from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.session import Session
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class Prediction(NamedTuple):
 
     Parameters
     ----------
-    number : int
+    index : int
         Its place among the labels, from 0; -1 for a background class, which has none.
     label : str
         Its name, or its number where no names are known.
@@ -55,7 +55,7 @@ class Prediction(NamedTuple):
         The number before the softmax, where it is known.
     """
 
-    number: int
+    index: int  # type: ignore[assignment]  # a number here, not tuple's method
     label: str
     wordnet: str
     probability: float
@@ -63,7 +63,11 @@ class Prediction(NamedTuple):
 
 
 def stream(
-    session: Session, plan: Plan, pictures: Iterable[tuple[T, NDArray[Any]]], *, batch: int = 1
+    session: Session,
+    plan: InferredSpec,
+    pictures: Iterable[tuple[T, NDArray[Any]]],
+    *,
+    batch: int = 1,
 ) -> Iterator[tuple[T, Scores]]:
     """Ask a network about pictures, in order and in bounded memory.
 
@@ -71,7 +75,7 @@ def stream(
     ----------
     session : Session
         It has ``plan.taps`` as its outputs.
-    plan : Plan
+    plan : InferredSpec
         What goes in and comes out.
     pictures : iterable of (anything, ndarray)
         Tensors as `preprocess.prepare` makes them, with what they are to be known by.
@@ -118,13 +122,13 @@ def _batches(
         yield flush()
 
 
-def _answers(session: Session, plan: Plan, keys: list[T]) -> Iterator[tuple[T, Scores]]:
+def _answers(session: Session, plan: InferredSpec, keys: list[T]) -> Iterator[tuple[T, Scores]]:
     results = dict(zip(plan.taps, session.collect(), strict=True))
     yield from zip(keys, score(results, plan, len(keys), session.seconds), strict=True)
 
 
 def score(
-    results: Mapping[str, NDArray[Any]], plan: Plan, pictures: int, seconds: float
+    results: Mapping[str, NDArray[Any]], plan: InferredSpec, pictures: int, seconds: float
 ) -> list[Scores]:
     """Turn a network's answer into class scores.
 
@@ -132,7 +136,7 @@ def score(
     ----------
     results : mapping of str to ndarray
         The tensors ``plan.taps``, pictures first.
-    plan : Plan
+    plan : InferredSpec
         What they mean.
     pictures : int
         How many they are of; what fills up a batch comes behind them.
@@ -162,7 +166,7 @@ def score(
     ]
 
 
-def _table(values: NDArray[Any], pictures: int, plan: Plan) -> NDArray[np.float64]:
+def _table(values: NDArray[Any], pictures: int, plan: InferredSpec) -> NDArray[np.float64]:
     """Return (pictures, classes), whatever axes of length 1 the network leaves or leaves out."""
     fed = plan.input.batch or pictures
     if fed == 1 and values.ndim == 1:
@@ -180,12 +184,12 @@ def _table(values: NDArray[Any], pictures: int, plan: Plan) -> NDArray[np.float6
         raise ModelError(
             f"it answers with {table.shape[1]:,} scores, and {expected:,} classes have names",
             source=plan.name,
-            hint="--labels FILE gives the names of its classes",
+            hint="`labels=FILE` gives the names of its classes",
         )
     return table
 
 
-def _are_shares(values: NDArray[np.float64], plan: Plan) -> bool:
+def _are_shares(values: NDArray[np.float64], plan: InferredSpec) -> bool:
     """Tell whether a graph that nothing is known of gives probabilities all the same."""
     return bool(
         plan.guessed
@@ -203,7 +207,7 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def check(scores: Scores, plan: Plan) -> None:
+def check(scores: Scores, plan: InferredSpec) -> None:
     """Refuse scores that cannot be ranked.
 
     Raises
@@ -219,14 +223,14 @@ def check(scores: Scores, plan: Plan) -> None:
         )
 
 
-def top(scores: Scores, plan: Plan, count: int) -> list[Prediction]:
+def top(scores: Scores, plan: InferredSpec, count: int) -> list[Prediction]:
     """Return the likeliest classes, the likeliest first; of equal ones the lower index.
 
     Parameters
     ----------
     scores : Scores
         Of one picture.
-    plan : Plan
+    plan : InferredSpec
         Knows the names.
     count : int
         How many; fewer where there are fewer classes.
@@ -235,14 +239,14 @@ def top(scores: Scores, plan: Plan, count: int) -> list[Prediction]:
     return [_predict(scores, plan, int(place)) for place in best]
 
 
-def _predict(scores: Scores, plan: Plan, place: int) -> Prediction:
+def _predict(scores: Scores, plan: InferredSpec, place: int) -> Prediction:
     number = place - plan.output.background
     label, wordnet = name_of(plan, number)
     logit = None if scores.logits is None else float(scores.logits[place])
     return Prediction(number, label, wordnet, float(scores.probabilities[place]), logit)
 
 
-def name_of(plan: Plan, number: int) -> tuple[str, str]:
+def name_of(plan: InferredSpec, number: int) -> tuple[str, str]:
     """Return a class's label and WordNet id, see `Prediction`."""
     if number < 0:
         return "background", ""

@@ -11,7 +11,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from .wire import Wire
+    from cnntool.nets.wire import Wire
 
 
 class Place(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
-from .operators import DOMAINS
+from cnntool.nets.operators import DOMAINS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .graph import Graph, Node, Weight
+    from cnntool.nets.graph import Graph, Node, Weight
 
 _MEASURING = frozenset({"Shape", "Size"})
 _HANDED_ON = frozenset({"Identity", "Cast", "DequantizeLinear", "QuantizeLinear"})

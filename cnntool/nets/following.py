@@ -6,12 +6,12 @@ import re
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from .flow import operand, result
-from .operators import BIAS, DOMAINS, ELEMENTWISE, FACTORS, KERNEL, PASSING, word
+from cnntool.nets.flow import operand, result
+from cnntool.nets.operators import BIAS, DOMAINS, ELEMENTWISE, FACTORS, KERNEL, PASSING, word
 
 if TYPE_CHECKING:
-    from .flow import Flow
-    from .graph import Node
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Node
 
 _LONGEST = 8
 """Nodes between an activation's start and its product, in the longest spelling known."""

@@ -13,7 +13,8 @@ from cnntool.errors import ModelError
 from cnntool.nets.flow import operand, result
 from cnntool.nets.following import constant_operand
 from cnntool.nets.operators import BIAS, FACTORS, KERNEL
-from cnntool.nets.window import Window, read_window
+from cnntool.nets.window import NodeWindow, read_window
+from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:
     from cnntool.nets.flow import Flow
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 _WHOLE = frozenset({"ConvInteger", "MatMulInteger"})
 """Compute with whole numbers, which later nodes scale."""
 
-_POINT = Window((1, 1), (1, 1), (1, 1), ((0, 0), (0, 0)))
+_POINT = NodeWindow((AxisWindow(1), AxisWindow(1)))
 
 
 class Formula(NamedTuple):
@@ -44,7 +45,7 @@ class Formula(NamedTuple):
         What is added; empty for nothing.
     zero, scale, weight_scale : str
         What whole numbers stand for, in a quantised operator; else empty.
-    window : Window
+    window : NodeWindow
         Of a convolution, on rows and columns; a dense layer has one place.
     after : str
         What lies between `pre` and `post`; empty if nothing does.
@@ -60,7 +61,7 @@ class Formula(NamedTuple):
     zero: str
     scale: str
     weight_scale: str
-    window: Window
+    window: NodeWindow
     after: str
 
     @property
@@ -125,16 +126,15 @@ def formula(graph: Graph, flow: Flow, layer: Layer) -> Formula:
     return found
 
 
-def _on_rows(window: Window) -> Window:
+def _on_rows(window: NodeWindow) -> NodeWindow:
     """Give the window of a one-dimensional convolution one row."""
-    if len(window.kernel) != 1:
+    if len(window.axes) != 1:
         return window
-    pads = window.pads and ((0, 0), *window.pads)
-    extra, stated = (0, *window.extra) if window.extra else (), window.stated
-    return Window(
-        (1, *window.kernel), (1, *window.stride), (1, *window.dilation), pads,
-        window.up, window.ceil, extra, (1, *stated) if stated else (),
-    )  # fmt: skip
+    return window._replace(
+        axes=(AxisWindow(1), *window.axes),
+        extra=(0, *window.extra),
+        stated=window.stated and (1, *window.stated),
+    )
 
 
 def _bias(graph: Graph, flow: Flow, layer: Layer) -> str:

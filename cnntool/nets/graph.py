@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .elements import ELEMENTS
-from .external import Neighbours
-from .nodes import Body, Node, Span, read_body
-from .order import link, put_in_order
-from .tensors import read_entry
-from .weight import Weight
-from .wire import CHUNK, VARINT, Wire, signed
+from cnntool.nets.external import Neighbours
+from cnntool.nets.nodes import Body, Node, Span, link, put_in_order, read_body
+from cnntool.nets.tensors import ELEMENTS, Weight, read_entry
+from cnntool.nets.wire import CHUNK, VARINT, Wire, signed
 
 if TYPE_CHECKING:
     from pathlib import Path

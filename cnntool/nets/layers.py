@@ -7,18 +7,17 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError
-
-from .alias import find_aliases
-from .flow import Flow
-from .geometry import trace
-from .lookup import COUNTED, Hit, Index
-from .rows import Layer, list_rows
+from cnntool.nets.alias import find_aliases
+from cnntool.nets.flow import Flow
+from cnntool.nets.lookup import COUNTED, Hit, Index
+from cnntool.nets.receptive_field import trace
+from cnntool.nets.rows import Layer, list_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .graph import Graph
-    from .spec import ModelSpec
+    from cnntool.nets.graph import Graph
+    from cnntool.nets.spec import ModelSpec
 
 __all__ = ["Layer", "Layers", "Resolved", "layers_of", "resolve"]
 

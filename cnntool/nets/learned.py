@@ -9,8 +9,8 @@ import numpy as np
 
 from cnntool.errors import ModelError
 from cnntool.nets.flow import operand
-from cnntool.nets.geometry import trace
 from cnntool.nets.operators import FACTORS, KERNEL
+from cnntool.nets.receptive_field import trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,7 +90,7 @@ def learned(graph: Graph, flow: Flow, layer: Layer, settings: Settings) -> Learn
         raise ModelError(
             f"{what!r} has no kernel: it is of kind {layer.kind}",
             source=name,
-            hint=f"'cnntool layers {name} --type conv' lists those that have",
+            hint=f"'cnntool layers {name} `type=conv`' lists those that have",
         )
     tensor = operand(node, position)
     if tensor in flow.data:

@@ -7,10 +7,10 @@ from fnmatch import filter as matching_names
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, NamedTuple
 
-from .calls import Calls
-from .flow import result
-from .following import dequantised, kernel_of
-from .names import (
+from cnntool.nets.calls import Calls
+from cnntool.nets.flow import result
+from cnntool.nets.following import dequantised, kernel_of
+from cnntool.nets.names import (
     common_scopes,
     components,
     owner,
@@ -20,17 +20,17 @@ from .names import (
     split_count,
     uncounted,
 )
-from .operators import FACTORS, KERNEL, KINDS
-from .scopes import Scopes
+from cnntool.nets.operators import FACTORS, KERNEL, KINDS
+from cnntool.nets.scopes import Scopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from .calls import Output
-    from .flow import Flow
-    from .graph import Graph, Node
-    from .rows import Layer
-    from .scopes import Found, Scope
+    from cnntool.nets.calls import Output
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Graph, Node
+    from cnntool.nets.rows import Layer
+    from cnntool.nets.scopes import Found, Scope
 
 COUNTED = re.compile(r"(\w+):(-?\d{1,9})")
 """A layer by its place among those of its kind: ``conv:9``."""

@@ -1,7 +1,8 @@
-"""Reading manifests, strictly."""
+"""Manifests: TOML files that say what a network needs told, read strictly and written."""
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from cnntool.nets.labels import LabelSet, make_labels, read_labels
 from cnntool.nets.places import shipped_models
 from cnntool.nets.spec import (
     CHANNELS,
+    CLASSES,
     DTYPES,
     FITS,
     INTERPOLATIONS,
@@ -21,12 +23,27 @@ from cnntool.nets.spec import (
     ModelSpec,
     OutputSpec,
 )
-from cnntool.nets.table import read_table
+from cnntool.nets.table import (
+    Wrong,
+    among,
+    entries,
+    fields,
+    flag,
+    line,
+    matching,
+    number,
+    pair,
+    read_toml,
+    rule,
+    several,
+    whole,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from cnntool.nets.table import Table
+    from cnntool.nets.table import Rule
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PLAIN = r"[^./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]{0,250}"
@@ -34,7 +51,15 @@ _FILE = re.compile(_PLAIN + r"\.onnx")
 _LABELS_FILE = re.compile(_PLAIN)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _URL = re.compile(r"https?://[^\s/?#]+/\S*")
-_LARGEST_SIDE = 1 << 14
+_SIDE = 1 << 14
+_DATE = rule(
+    (lambda value: type(value) is dt.date, "is not a date such as 2026-01-31"),
+    then=dt.date.isoformat,
+)
+_FIGURE = rule(
+    (lambda value: isinstance(value, (str, int, float)), "is neither a text nor a number"),
+    then=lambda value: number()(value) if isinstance(value, float) else value,
+)
 
 
 def read_manifest(path: Path) -> ModelSpec:
@@ -51,153 +76,118 @@ def read_manifest(path: Path) -> ModelSpec:
         It cannot be read, or a key is missing, unknown, of the wrong type or out of range. The
         line names the file, the key and the reason.
     """
-    table = read_table(path)
-    table.whole("schema", low=SCHEMA, high=SCHEMA)
-    labels, labels_file = _labels(table, path)
-    spec = ModelSpec(
-        name=_matching(table, "name", NAME, "a-z, 0-9, '.', '_' and '-'"),
-        title=table.text("title"),
-        file=_matching(table, "file", _FILE, "a plain file name that ends in .onnx"),
-        sha256=_sha256(table),
-        size=table.whole("size", None),
-        urls=_urls(table),
-        licence=table.text("licence"),
-        source=table.text("source"),
-        input=_input(table),
-        output=_output(table),
-        labels=labels,
-        labels_file=labels_file,
-        date=_date(table),
-        note=table.text("note", ""),
-        layers=_layers(table),
-        accuracy=_accuracy(table),
-        training=_training(table),
-        manifest=path,
-    )
-    table.close()
-    if spec.urls and (spec.sha256 is None or spec.size is None):
-        raise table.fail("urls", "needs sha256 and size beside it")
+    spec: ModelSpec = read_toml(path, lambda values: _spec(values, path))
     return spec
 
 
-def _matching(table: Table, key: str, form: re.Pattern[str], words: str) -> str:
-    value: str = table.text(key)
-    if not form.fullmatch(value):
-        raise table.fail(key, f"is {value!r}, not {words}")
-    return value
+def _spec(values: Any, path: Path) -> ModelSpec:
+    needed = {
+        "schema": whole(SCHEMA, SCHEMA),
+        "name": matching(NAME, "is {}, not a-z, 0-9, '.', '_' and '-'"),
+        "title": line,
+        "file": matching(_FILE, "is {}, not a plain file name that ends in .onnx"),
+        "licence": line,
+        "source": line,
+        "input": _input,
+        "output": _output,
+    }
+    optional = {
+        "labels": lambda values: _labels(values, path),
+        "sha256": matching(_SHA256, "is {}, not 64 hexadecimal digits"),
+        "size": whole(),
+        "urls": several(matching(_URL, "has {}, which is no http or https address")),
+        "date": _DATE,
+        "note": line,
+        "layers": entries(line),
+        "accuracy": _accuracy,
+        "training": entries(_FIGURE),
+    }
+    found = {"sha256": None, "size": None, "urls": ()} | fields(values, needed, optional)
+    del found["schema"]
+    found["labels"], found["labels_file"] = found.get("labels", (None, None))
+    if found["urls"] and None in (found["sha256"], found["size"]):
+        raise Wrong("needs sha256 and size beside it", "urls")
+    return ModelSpec(**found, manifest=path)
 
 
-def _sha256(table: Table) -> str | None:
-    if table.text("sha256", None) is None:
-        return None
-    return _matching(table, "sha256", _SHA256, "64 hexadecimal digits")
-
-
-def _urls(table: Table) -> tuple[str, ...]:
-    urls: tuple[str, ...] = table.texts("urls", ())
-    for url in urls:
-        if not _URL.fullmatch(url):
-            raise table.fail("urls", f"has {url!r}, which is no http or https address")
-    return urls
-
-
-def _date(table: Table) -> str | None:
-    value = table.raw("date", None)
-    if value is None:
-        return None
-    import datetime as dt
-
-    if type(value) is not dt.date:
-        raise table.fail("date", "is not a date such as 2026-01-31")
-    return value.isoformat()
-
-
-def _input(outer: Table) -> InputSpec:
-    table = outer.table("input", needed=True)
-    assert table is not None  # noqa: S101
-    order = table.text("channel_order", among=tuple(CHANNELS))
-    count = CHANNELS[order]
-    spec = InputSpec(
-        name=table.text("name"),
-        layout=table.text("layout", among=LAYOUTS),
-        dtype=table.text("dtype", among=DTYPES),
-        channel_order=order,
-        size=table.pair("size", None, high=_LARGEST_SIDE),
-        dynamic=table.flag("dynamic", default=False),
-        minimum=table.pair("minimum", (1, 1), high=_LARGEST_SIDE),
-        batch=table.whole("batch", None, high=1 << 16),
-        fit=table.text("fit", among=FITS),
-        resize=table.whole("resize", None, high=_LARGEST_SIDE),
-        crop=table.pair("crop", None, high=_LARGEST_SIDE),
-        interpolation=table.text("interpolation", "bilinear", among=INTERPOLATIONS),
-        white=table.number("white", low=0.0),
-        mean=table.numbers("mean", count=count),
-        deviation=table.numbers("deviation", count=count, low=0.0),
-    )
-    table.close()
-    _check_geometry(table, spec)
+def _input(values: Any) -> InputSpec:
+    needed = {
+        "channel_order": among(tuple(CHANNELS)),
+        "name": line,
+        "layout": among(LAYOUTS),
+        "dtype": among(DTYPES),
+        "fit": among(FITS),
+        "white": number(low=0.0),
+        "mean": several(number()),
+        "deviation": several(number(low=0.0)),
+    }
+    optional = {
+        "size": pair(_SIDE),
+        "dynamic": flag,
+        "minimum": pair(_SIDE),
+        "batch": whole(high=1 << 16),
+        "resize": whole(high=_SIDE),
+        "crop": pair(_SIDE),
+        "interpolation": among(INTERPOLATIONS),
+    }
+    spec = InputSpec(**fields(values, needed, optional))
+    for key in ("mean", "deviation"):
+        if (count := len(getattr(spec, key))) != spec.channels:
+            raise Wrong(f"has {count} numbers, not {spec.channels}: one for each channel", key)
+    _check_geometry(spec)
     return spec
 
 
-def _check_geometry(table: Table, spec: InputSpec) -> None:
+def _check_geometry(spec: InputSpec) -> None:
     """See that the steps lead to the size that the network gets."""
     if spec.fit == "shorter" and spec.resize is None:
-        raise table.fail("resize", "is missing: to what is the shorter side resized?")
+        raise Wrong("is missing: to what is the shorter side resized?", "resize")
     if spec.fit == "none" and spec.resize is not None:
-        raise table.fail("resize", "has no meaning where fit is 'none'")
+        raise Wrong("has no meaning where fit is 'none'", "resize")
     if spec.fit == "stretch" and spec.resize is None and spec.size is None:
-        raise table.fail("size", "is missing: to what is the picture stretched?")
+        raise Wrong("is missing: to what is the picture stretched?", "size")
     if spec.resize and spec.crop and max(spec.crop) > spec.resize:
-        raise table.fail("crop", f"is larger than the {spec.resize} pixels that resize leaves")
+        raise Wrong(f"is larger than the {spec.resize} pixels that resize leaves", "crop")
     if spec.size is None and not spec.dynamic:
-        raise table.fail("size", "is missing, and the network is not dynamic")
+        raise Wrong("is missing, and the network is not dynamic", "size")
     stretched = (spec.resize, spec.resize) if spec.resize else spec.size
     reached = spec.crop or (stretched if spec.fit == "stretch" else None)
     if spec.size and reached and reached != spec.size:
-        raise table.fail("size", f"is {_by(spec.size)}, but the steps lead to {_by(reached)}")
+        raise Wrong(f"is {_by(spec.size)}, but the steps lead to {_by(reached)}", "size")
     if not reached and not spec.dynamic:
-        raise table.fail("crop", "is missing, and the network takes one size")
+        raise Wrong("is missing, and the network takes one size", "crop")
     if reached and (reached[0] < spec.minimum[0] or reached[1] < spec.minimum[1]):
-        raise table.fail("minimum", f"is {_by(spec.minimum)}, above the {_by(reached)} in use")
+        raise Wrong(f"is {_by(spec.minimum)}, above the {_by(reached)} in use", "minimum")
 
 
-def _by(pair: tuple[Any, ...]) -> str:
+def _by(pair: tuple[int, int]) -> str:
     return f"{pair[0]} x {pair[1]}"
 
 
-def _output(outer: Table) -> OutputSpec:
-    table = outer.table("output", needed=True)
-    assert table is not None  # noqa: S101
-    kind = table.text("kind", among=KINDS)
-    classes = kind in {"probabilities", "logits"}
-    spec = OutputSpec(
-        name=table.text("name", None),
-        kind=kind,
-        logits=table.text("logits", None) if kind == "probabilities" else None,
-        background=table.flag("background", default=False) if classes else False,
-        white=table.number("white", low=0.0) if kind == "image" else 1.0,
-        black=table.number("black", 0.0, high=0.0) if kind == "image" else 0.0,
-    )
-    table.close()
-    return spec
+def _output(values: Any) -> OutputSpec:
+    kind = values.get("kind") if isinstance(values, dict) else None
+    of_kind: dict[str, dict[str, Rule]] = {
+        "probabilities": {"background": flag, "logits": line},
+        "logits": {"background": flag},
+        "image": {"black": number(high=0.0)},
+    }
+    needed = {"kind": among(KINDS)} | ({"white": number(low=0.0)} if kind == "image" else {})
+    found = fields(values, needed, {"name": line, **of_kind.get(str(kind), {})})
+    return OutputSpec(**{"name": None, **found})
 
 
-def _labels(outer: Table, path: Path) -> tuple[LabelSet | None, str | None]:
-    table = outer.table("labels")
-    if table is None:
-        return None, None
-    if "file" in table:
-        file = _matching(table, "file", _LABELS_FILE, "a plain file name")
-        table.close()
+def _labels(values: Any, path: Path) -> tuple[LabelSet, str | None]:
+    if isinstance(values, dict) and "file" in values:
+        file = fields(values, {"file": matching(_LABELS_FILE, "is {}, not a plain file name")}, {})[
+            "file"
+        ]
         for folder in (path.parent, shipped_models()):
             if (folder / "labels" / file).is_file():
                 return _shared_labels(folder / "labels" / file), file
-        raise table.fail("file", f"names {file!r}, which is not in {path.parent / 'labels'}")
-    names = table.texts("names")
-    wordnet = table.texts("wordnet", (), empty=True)
-    colours = table.texts("colours", ())
-    table.close()
-    return make_labels(names, wordnet, colours, source=f"{path}: labels"), None
+        raise Wrong(f"names {file!r}, which is not in {path.parent / 'labels'}", "file")
+    wordnet = several(lambda text: text if text == "" else line(text))
+    found = fields(values, {"names": several(line)}, {"wordnet": wordnet, "colours": several(line)})
+    return make_labels(**{"wordnet": (), "colours": ()} | found, source=f"{path}: labels"), None
 
 
 @lru_cache(maxsize=8)
@@ -206,37 +196,74 @@ def _shared_labels(path: Path) -> LabelSet:
     return read_labels(path)
 
 
-def _layers(outer: Table) -> dict[str, str]:
-    table = outer.table("layers")
-    return {} if table is None else {key: table.text(key) for key in table}
-
-
-def _accuracy(outer: Table) -> Accuracy:
-    table = outer.table("accuracy")
-    if table is None:
-        return Accuracy()
-    found = Accuracy(
-        top1=table.number("top1", None, low=0.0, high=1.0),
-        top5=table.number("top5", None, low=0.0, high=1.0),
-        mean_iou=table.number("mean_iou", None, low=0.0, high=1.0),
-        photos=table.whole("photos", None),
-        dataset=table.text("dataset"),
-        measured=table.text("measured"),
-    )
-    table.close()
+def _accuracy(values: Any) -> Accuracy:
+    share = number(0.0, 1.0)
+    figures = {"top1": share, "top5": share, "mean_iou": share, "photos": whole()}
+    found = Accuracy(**fields(values, {"dataset": line, "measured": line}, figures))
     if found.top1 is not None and found.top5 is not None and found.top1 > found.top5:
-        raise table.fail("top1", "is above top5")
+        raise Wrong("is above top5", "top1")
     return found
 
 
-def _training(outer: Table) -> dict[str, str | float]:
-    table = outer.table("training")
-    if table is None:
-        return {}
-    found = {}
-    for key in table:
-        value = table.raw(key)
-        if not isinstance(value, (str, int, float)):
-            raise table.fail(key, "is neither a text nor a number")
-        found[key] = table.number(key) if isinstance(value, float) else value
-    return found
+def manifest_text(spec: ModelSpec) -> str:
+    """Return a manifest as TOML, from which `read_manifest` gives the same record back."""
+    head = {
+        "schema": SCHEMA,
+        "name": spec.name,
+        "title": spec.title,
+        "file": spec.file,
+        "sha256": spec.sha256,
+        "size": spec.size,
+        "urls": spec.urls,
+        "licence": spec.licence,
+        "source": spec.source,
+        "date": spec.date and dt.date.fromisoformat(spec.date),
+        "note": spec.note or None,
+    }
+    tables = {
+        "": _stated(head),
+        "input": _stated(spec.input._asdict(), dynamic=False, minimum=(1, 1)),
+        "output": _stated_output(spec.output),
+        "labels": _stated_labels(spec.labels, spec.labels_file),
+        "layers": spec.layers,
+        "accuracy": _stated(spec.accuracy._asdict(), dataset="", measured=""),
+        "training": spec.training,
+    }
+    return "\n".join(
+        (f"[{name}]\n" if name else "")
+        + "".join(f"{_key(key)} = {_value(value)}\n" for key, value in rows.items())
+        for name, rows in tables.items()
+        if rows
+    )
+
+
+def _stated(values: Mapping[str, Any], **left_out: Any) -> dict[str, Any]:
+    return {k: v for k, v in values.items() if v is not None and v != left_out.get(k)}
+
+
+def _stated_output(spec: OutputSpec) -> dict[str, Any]:
+    without = set() if spec.kind == "image" else {"white", "black"}
+    without |= set() if spec.kind in CLASSES else {"background"}
+    rows = _stated(spec._asdict(), black=0.0)
+    return {key: value for key, value in rows.items() if key not in without}
+
+
+def _stated_labels(labels: LabelSet | None, file: str | None) -> dict[str, Any]:
+    if file is not None or labels is None:
+        return _stated({"file": file})
+    colours = [f"#{bytes(colour).hex()}" for colour in labels.colours]
+    wordnet = labels.wordnet if any(labels.wordnet) else None
+    return _stated({"names": labels.names, "wordnet": wordnet, "colours": colours or None})
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch("[A-Za-z0-9_-]+", key) else _value(key)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    import json
+
+    # TOML's texts, numbers and lists are JSON's, but for this one control code.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

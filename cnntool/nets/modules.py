@@ -10,16 +10,23 @@ import re
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from .flow import operand, result
-from .following import NOTE, folds_norm, kernel_of
-from .names import is_inserted, noted_scopes, owner, path_scopes, split_count, torch_modules
-from .operators import BIAS, QUANTISING, is_activation
+from cnntool.nets.flow import operand, result
+from cnntool.nets.following import NOTE, folds_norm, kernel_of
+from cnntool.nets.names import (
+    is_inserted,
+    noted_scopes,
+    owner,
+    path_scopes,
+    split_count,
+    torch_modules,
+)
+from cnntool.nets.operators import BIAS, QUANTISING, is_activation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .flow import Flow
-    from .graph import Graph, Node
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Graph, Node
 
 _MERGED = "merged_input"
 """What tf2onnx calls the kernel of a convolution that it has put a batch norm into."""

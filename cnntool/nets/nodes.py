@@ -1,19 +1,97 @@
-"""Nodes of a graph, and the graphs within nodes: the bodies of If, Loop and Scan."""
+"""Nodes of a graph, their attributes and the graphs within them, and an order to run them in."""
 
 from __future__ import annotations
 
+import heapq
+import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .attributes import decode_attribute
-from .tensors import read_entry, read_tensor
-from .weight import Weight
-from .wire import CHUNK
+from cnntool.nets.tensors import Weight, read_entry, read_packed, read_tensor
+from cnntool.nets.wire import CHUNK, FIXED32, VARINT, signed
 
 if TYPE_CHECKING:
-    from .external import Neighbours
-    from .wire import Wire
+    from collections.abc import Iterable
+
+    from cnntool.nets.external import Neighbours
+    from cnntool.nets.wire import Wire
+
+_TYPE = 20 << 3 | VARINT
+
+_FLOAT, _INT, _STRING, _TENSOR, _FLOATS, _INTS, _STRINGS, _TENSORS = 1, 2, 3, 4, 6, 7, 8, 9
+"""Numbers of the types that are decoded."""
+
+_SINGLE: dict[int, tuple[int, Any]] = {
+    2 << 3 | FIXED32: (_FLOAT, 0.0),
+    3 << 3 | VARINT: (_INT, 0),
+    4 << 3 | CHUNK: (_STRING, ""),
+    5 << 3 | CHUNK: (_TENSOR, None),
+}
+"""Fields that hold one value: the type, and what is meant when the field is left out."""
+
+_SEVERAL = {
+    7 << 3 | FIXED32: _FLOATS,
+    7 << 3 | CHUNK: _FLOATS,
+    8 << 3 | VARINT: _INTS,
+    8 << 3 | CHUNK: _INTS,
+    9 << 3 | CHUNK: _STRINGS,
+    10 << 3 | CHUNK: _TENSORS,
+}
+"""Fields that are repeated, by type. Numbers may be packed into one."""
+
+
+def decode_attribute(wire: Wire, start: int, stop: int, neighbours: Neighbours) -> Any:
+    """Decode an ``AttributeProto``.
+
+    Returns
+    -------
+    int, float, str, Weight, or a tuple of one of these
+        What it holds. None for graphs, types and sparse tensors.
+
+    Raises
+    ------
+    ModelError
+        When it is damaged.
+    """
+    kind = 0
+    single = dict(_SINGLE.values())
+    several: dict[int, list[Any]] = {_FLOATS: [], _INTS: [], _STRINGS: [], _TENSORS: []}
+    seen = 0
+    for tag, first, last in wire.fields(start, stop):
+        if tag in _SINGLE:
+            seen = _SINGLE[tag][0]
+            single[seen] = _one(wire, seen, first, last, neighbours)
+        elif tag in _SEVERAL:
+            seen = _SEVERAL[tag]
+            several[seen] += _some(wire, tag, first, last, neighbours)
+        elif tag == _TYPE:
+            kind = first
+    kind = kind or seen  # old files do not say
+    return tuple(several[kind]) if kind in several else single.get(kind)
+
+
+def _one(wire: Wire, kind: int, first: int, last: int, neighbours: Neighbours) -> Any:
+    if kind == _FLOAT:
+        return struct.unpack_from("<f", wire.data, first)[0]
+    if kind == _INT:
+        return signed(first)
+    if kind == _STRING:
+        return str(wire.data[first:last], "utf-8", "replace")
+    return read_tensor(wire, first, last, neighbours)
+
+
+def _some(wire: Wire, tag: int, first: int, last: int, neighbours: Neighbours) -> list[Any]:
+    kind = _SEVERAL[tag]
+    if kind == _INTS:
+        return read_packed(wire, first, last) if tag & 7 == CHUNK else [signed(first)]
+    if kind == _FLOATS:
+        if (last - first) % 4:
+            raise wire.damaged(first)
+        return list(np.frombuffer(wire.data, "<f4", (last - first) // 4, first).tolist())
+    single = _STRING if kind == _STRINGS else _TENSOR
+    return [_one(wire, single, first, last, neighbours)]
+
 
 Span = tuple[int, int]
 """Where in the file a message lies: its first byte, and the first after it."""
@@ -262,3 +340,94 @@ def _value_name(wire: Wire, start: int, stop: int) -> str:
         if tag == _KEY:
             name = wire.text(first, last)
     return name
+
+
+def put_in_order(wire: Wire, body: Body) -> tuple[Node, ...]:
+    """Check that the graph hangs together, and sort its nodes where the file has not.
+
+    Parameters
+    ----------
+    wire : Wire
+        The file, for errors.
+    body : Body
+        The graph.
+
+    Returns
+    -------
+    tuple of Node
+        Every node after those whose results it uses, else in the order of the file.
+
+    Raises
+    ------
+    ModelError
+        When a tensor is made twice or never, when nodes wait for each other, or when there
+        is no output.
+    """
+    made = _producers(wire, body)
+    given = body.inputs.keys() | body.weights.keys()
+    for node in body.nodes:
+        for tensor in needs(node):
+            if tensor not in made and tensor not in given:
+                raise wire.error(f"node {node.label} needs {tensor!r}, which nothing makes")
+    for tensor in body.outputs:
+        if tensor not in made and tensor not in given:
+            raise wire.error(f"its output {tensor!r} is made by nothing")
+    if not body.outputs:
+        raise wire.error("the network has no output")
+    nodes = _sorted(wire, body, made)
+    for index, node in enumerate(nodes):
+        node.index = index
+    return nodes
+
+
+def needs(node: Node) -> list[str]:
+    """List the tensors that a node uses, itself or in the bodies of If, Loop and Scan."""
+    return [tensor for tensor in (*node.inputs, *sorted(node.captures)) if tensor]
+
+
+def link(
+    nodes: Iterable[Node],
+) -> tuple[dict[str, Node], dict[str, tuple[Node, ...]]]:
+    """Index nodes by the tensors that they make, and by those that they use."""
+    producer_of = {tensor: node for node in nodes for tensor in node.outputs if tensor}
+    consumers: dict[str, list[Node]] = {}
+    for node in nodes:
+        for tensor in dict.fromkeys(needs(node)):
+            consumers.setdefault(tensor, []).append(node)
+    return producer_of, {tensor: tuple(users) for tensor, users in consumers.items()}
+
+
+def _producers(wire: Wire, body: Body) -> dict[str, Node]:
+    made: dict[str, Node] = {}
+    for node in body.nodes:
+        for tensor in filter(None, node.outputs):
+            weight = body.weights.get(tensor)
+            given = weight is not None and not node.states(weight)
+            if given or tensor in made or tensor in body.inputs:
+                raise wire.error(f"damaged: tensor {tensor!r} is made twice")
+            made[tensor] = node
+    return made
+
+
+def _sorted(wire: Wire, body: Body, made: dict[str, Node]) -> tuple[Node, ...]:
+    """Sort stably: of the nodes that could be next, the first of the file is (Kahn, 1962)."""
+    waiting: dict[int, int] = {}
+    users: dict[int, list[Node]] = {}
+    for node in body.nodes:
+        before = {made[tensor].index for tensor in needs(node) if tensor in made}
+        waiting[node.index] = len(before)
+        for index in before:
+            users.setdefault(index, []).append(node)
+    ready = [index for index, count in waiting.items() if not count]
+    order = []
+    while ready:
+        node = body.nodes[heapq.heappop(ready)]
+        order.append(node)
+        for user in users.get(node.index, ()):
+            waiting[user.index] -= 1
+            if not waiting[user.index]:
+                heapq.heappush(ready, user.index)
+    if len(order) < len(body.nodes):
+        stuck = next(node for node in body.nodes if waiting[node.index])
+        raise wire.error(f"the graph is cyclic: node {stuck.label} waits for its own result")
+    return tuple(order)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .graph import Node
+    from cnntool.nets.graph import Node
 
 
 def _set(names: str) -> frozenset[str]:

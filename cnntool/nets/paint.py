@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.errors import ModelError
-from cnntool.nets.preprocess import resize
+from cnntool.nets.classify import name_of
+from cnntool.nets.preprocess import fitted, prepare, resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
-    from cnntool.nets.assume import Plan
+    from cnntool.image.types import ImageInfo
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.spec import InputSpec
 
 COLOURS = 256
 """Classes that can be told apart by colour."""
@@ -39,8 +43,59 @@ class Painting(NamedTuple):
     clipped: float = 0.0
     classes: NDArray[np.int64] | None = None
 
+    def _repr_png_(self) -> bytes:
+        from io import BytesIO
 
-def paint(answer: NDArray[Any], plan: Plan) -> Painting:
+        from cnntool.image.files import ImageInfo, write_image
+
+        body = BytesIO()
+        write_image(body, self.pixels, ImageInfo(*self.pixels.shape), name="the picture")
+        return body.getvalue()
+
+
+class Fitted(NamedTuple):
+    """A picture as a network takes it that answers with a picture.
+
+    Attributes
+    ----------
+    tensor : ndarray
+        What goes in.
+    colours : ndarray of shape (height, width, 3) of uint8, or None
+        For a network that enlarges luma: the colours that are to come back.
+    shape : tuple of int
+        Rows and columns of the picture.
+    """
+
+    tensor: NDArray[Any]
+    colours: NDArray[Any] | None
+    shape: tuple[int, int]
+
+
+class ClassShare(NamedTuple):
+    """A class of a map, and the share of the picture that it takes, 0..1."""
+
+    index: int  # type: ignore[assignment]  # a number here, not tuple's method
+    label: str
+    share: float
+
+
+def fit_for_picture(pixels: NDArray[Any] | Image, info: ImageInfo, *, spec: InputSpec) -> Fitted:
+    """Make a picture ready, see `cnntool.nets.preprocess.prepare`."""
+    keeps = spec.channel_order == "Y" and info.channels == 3
+    colours = fitted(pixels, info, spec) if keeps else None
+    return Fitted(prepare(pixels, info, spec), colours, (info.height, info.width))
+
+
+def shares(classes: NDArray[np.int64], plan: InferredSpec) -> list[ClassShare]:
+    """Return the classes of a map with their shares of the picture, the largest first."""
+    numbers, counts = np.unique(classes, return_counts=True)
+    found = sorted(zip(counts.tolist(), numbers.tolist(), strict=True), key=lambda pair: -pair[0])
+    return [
+        ClassShare(index, name_of(plan, index)[0], count / classes.size) for count, index in found
+    ]
+
+
+def paint(answer: NDArray[Any], plan: InferredSpec) -> Painting:
     """Turn a network's output into a picture.
 
     Parameters
@@ -48,7 +103,7 @@ def paint(answer: NDArray[Any], plan: Plan) -> Painting:
     answer : ndarray
         The output for one picture, with a batch axis of 1: (1, C, H, W), (1, H, W, C), or of a map
         also (1, H, W).
-    plan : Plan
+    plan : InferredSpec
         What it means.
 
     Raises
@@ -65,7 +120,7 @@ def paint(answer: NDArray[Any], plan: Plan) -> Painting:
     return _map(values, plan) if plan.output.kind == "map" else _picture(values, plan)
 
 
-def _picture(values: NDArray[Any], plan: Plan) -> Painting:
+def _picture(values: NDArray[Any], plan: InferredSpec) -> Painting:
     if values.ndim == 2:
         values = values[None]
     if values.shape[0] in {1, 3}:
@@ -84,7 +139,7 @@ def _picture(values: NDArray[Any], plan: Plan) -> Painting:
     return Painting(np.rint(np.clip(levels, 0, 255)).astype(np.uint8), outside)
 
 
-def _check(low: float, high: float, white: float, plan: Plan) -> None:
+def _check(low: float, high: float, white: float, plan: InferredSpec) -> None:
     """Refuse values that do not lie on the scale that was assumed."""
     most = max(abs(low), abs(high))
     if most > DARK if white > BRIGHT else most <= BRIGHT:
@@ -92,17 +147,17 @@ def _check(low: float, high: float, white: float, plan: Plan) -> None:
     raise ModelError(
         f"its picture has values from {low:.3g} to {high:.3g}, and white was taken to be {white:g}",
         source=plan.name,
-        hint="--white 1, --white 255 or another says which value is white",
+        hint="`white=1`, `white=255` or another says which value is white",
     )
 
 
-def _no_picture(shape: tuple[int, ...], plan: Plan) -> ModelError:
+def _no_picture(shape: tuple[int, ...], plan: InferredSpec) -> ModelError:
     return ModelError(
         f"its answer of shape {shape} is no picture", source=plan.name, hint=plan.numbers
     )
 
 
-def _map(values: NDArray[Any], plan: Plan) -> Painting:
+def _map(values: NDArray[Any], plan: InferredSpec) -> Painting:
     """Colour the class of every pixel: the number itself, or the one with the largest score."""
     if values.ndim == 3:
         axis = 0 if plan.input.layout == "NCHW" else 2

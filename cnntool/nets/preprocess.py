@@ -79,7 +79,7 @@ def fitting(height: int, width: int, spec: InputSpec) -> Fitting:
     shape = spec.crop or (rows, columns)
     if shape[0] > rows or shape[1] > columns:
         raise InputError(f"the picture has {rows} x {columns} pixels and is to be cut to "
-                         f"{shape[0]} x {shape[1]}", hint="--resize enlarges it first")  # fmt: skip
+                         f"{shape[0]} x {shape[1]}", hint="`resize` enlarges it first")  # fmt: skip
     if spec.minimum and (shape[0] < spec.minimum[0] or shape[1] < spec.minimum[1]):
         raise InputError(f"{shape[0]} x {shape[1]} pixels are too few for this network: it takes "
                          f"{spec.minimum[0]} x {spec.minimum[1]} and more")  # fmt: skip
@@ -161,6 +161,36 @@ def prepare(pixels: NDArray[Any] | Image, info: ImageInfo, spec: InputSpec) -> N
     return result
 
 
+class Prepared(NamedTuple):
+    """A picture as the network takes it, and as people see that."""
+
+    tensor: NDArray[Any]
+    photo: NDArray[Any] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of what goes in, without the batch."""
+        return self.tensor.shape
+
+
+def prepared(
+    pixels: NDArray[Any], info: ImageInfo, entry: InputSpec, *, photo: bool = False
+) -> Prepared:
+    """Make ready what was read; ``photo`` tells whether people want to see it, too."""
+    return Prepared(
+        prepare(pixels, info, entry),
+        seen(pixels, info, entry) if photo else None,
+    )
+
+
+def seen(pixels: NDArray[Any], info: ImageInfo, entry: InputSpec) -> NDArray[Any]:
+    """Return what a network sees of a picture, as uint8 (H, W, 3)."""
+    picture = fitted(pixels, info, entry, channels=entry.channels)
+    if picture.dtype != np.uint8:
+        picture = np.rint(picture).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
+
+
 def _opaque(pixels: NDArray[Any], info: ImageInfo) -> NDArray[Any]:
     """Return the colours on the scale 0..255, without alpha: uint8 as it is, all else float32."""
     if info.channels not in {1, 3}:
@@ -196,13 +226,8 @@ def _fit(picture: NDArray[Any] | Image, plan: Fitting, interpolation: str) -> ND
         up, across = height / plan.resized[0], width / plan.resized[1]
         box = (plan.left * across, plan.top * up, right * across, bottom * up)
         return _array(resize(picture, plan.shape, interpolation, box=box))
-    picture = resize(picture, plan.resized, interpolation)
-    if isinstance(picture, np.ndarray):
-        return picture[plan.top : bottom, plan.left : right]
-    import PIL.Image
-
-    PIL.Image.MAX_IMAGE_PIXELS = None  # no file is opened here: it is as large as was asked for
-    return _array(picture.crop((plan.left, plan.top, right, bottom)))
+    resized = _array(resize(picture, plan.resized, interpolation))
+    return resized[plan.top : bottom, plan.left : right]
 
 
 def _array(picture: NDArray[Any] | Image) -> NDArray[Any]:

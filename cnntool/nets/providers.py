@@ -138,7 +138,7 @@ def attempts(device: str) -> list[Attempt]:
         hint = hint or nearest(word, [AUTO, *PROVIDERS])
         raise UsageError(f"no device is called {device!r}", hint=hint)
     if colon and not row.numbered:
-        raise UsageError(f"{word} takes no number", hint=f"--device {word}")
+        raise UsageError(f"{word} takes no number", hint=f"`device={word}`")
     if colon and not (number.isascii() and number.isdecimal() and len(number) < 4):
         raise UsageError(f"{device!r} has no device number after the colon", hint=f"{word}:0")
     return [_attempt(word, int(number or 0))]

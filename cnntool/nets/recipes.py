@@ -1,25 +1,18 @@
-"""How colours become numbers: the usual recipes, and what the user overrides of them."""
+"""Normalisation presets: how colours become numbers; and what a user overrides of it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.errors import UsageError
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-    from cnntool.nets.spec import InputSpec
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of the red, green and blue of ImageNet's photos on the scale 0..1, as torchvision states them."""
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 """Of their blue, green and red on the scale 0..255, as the VGG authors state them."""
-
-DEVIATIONS, BYTES = 8, 100
-"""How many times white a deviation may be, and the white from which on a scale is that of bytes."""
 
 RECIPES: Mapping[str, dict[str, Any]] = {
     "imagenet": {"channel_order": "RGB", "white": 1.0, "mean": MEAN, "deviation": DEVIATION},
@@ -32,7 +25,7 @@ RECIPES: Mapping[str, dict[str, Any]] = {
 """What --preprocess may say: how colours become numbers. ``torch`` and ``imagenet`` are one."""
 
 
-class Wishes(NamedTuple):
+class Overrides(NamedTuple):
     """What the user said; None where he said nothing. See `InputSpec` for the meaning."""
 
     preprocess: str | None = None
@@ -53,62 +46,3 @@ def fields(recipe: str, *, grey: bool) -> dict[str, Any]:
         means = [sum(found[key]) / 3 for key in ("mean", "deviation")]
         found.update(channel_order="L", mean=(means[0],), deviation=(means[1],))
     return found
-
-
-def wished(entry: InputSpec, wishes: Wishes) -> InputSpec:
-    """Let the user override what the manifest or the graph says."""
-    grey = entry.channels == 1
-    if wishes.preprocess:
-        entry = entry._replace(**fields(wishes.preprocess, grey=grey))
-    if wishes.channel_order and not grey:
-        if wishes.channel_order != entry.channel_order:
-            # The recipe's numbers belong to the colours, wherever they go.
-            entry = entry._replace(mean=entry.mean[::-1], deviation=entry.deviation[::-1])
-        entry = entry._replace(channel_order=wishes.channel_order)
-    for key, option in (("mean", "--mean"), ("deviation", "--std")):
-        values = getattr(wishes, key)
-        if values is not None:
-            if len(values) not in {1, entry.channels}:
-                raise UsageError(
-                    f"{len(values)} numbers for {entry.channels} channels", source=option
-                )
-            _check_scale(values, entry.white, option)
-            entry = entry._replace(**{key: values * (entry.channels // len(values))})
-    if wishes.resize or wishes.crop:
-        entry = _resized(entry, wishes)
-    return entry
-
-
-def _check_scale(values: tuple[float, ...], white: float, option: str) -> None:
-    """Refuse a mean or a deviation that belongs to the other of the scales 0..1 and 0..255."""
-    most = max(map(abs, values))
-    if option == "--mean":
-        too_large, too_small = most > white, 0 < most <= 1
-    else:
-        too_large, too_small = most > DEVIATIONS * white, min(values) < 1
-    if too_large or (too_small and white > BYTES):
-        what = "the mean" if option == "--mean" else "the deviation"
-        raise UsageError(
-            f"{', '.join(f'{value:g}' for value in values)} cannot be {what} of colours that go"
-            f" from 0 to {white:g}",
-            source=option,
-            hint="--preprocess raw makes them 0..255 (caffe: blue first, too)"
-            if too_large
-            else "--preprocess unit makes them 0..1",
-        )
-
-
-def _resized(entry: InputSpec, wishes: Wishes) -> InputSpec:
-    size = wishes.crop or entry.crop or entry.size
-    if wishes.crop is None and wishes.resize and entry.dynamic:
-        size = (wishes.resize, wishes.resize)
-    resize = wishes.resize or (max(size) if size else None)
-    if entry.size and not entry.dynamic and size != entry.size:
-        raise UsageError(
-            f"the network takes {entry.size[0]} x {entry.size[1]} pixels", source="--crop"
-        )
-    if size and resize and resize < max(size):
-        raise UsageError(
-            f"{resize} pixels are too few to cut {size[0]} x {size[1]} from", source="--resize"
-        )
-    return entry._replace(fit="shorter", resize=resize, crop=size, size=size)

@@ -6,8 +6,8 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from .flow import operand, result
-from .following import (
+from cnntool.nets.flow import operand, result
+from cnntool.nets.following import (
     NOTE,
     constant_operand,
     cuts_below_zero,
@@ -17,13 +17,13 @@ from .following import (
     join_bias,
     limits,
 )
-from .names import noted_scopes, path_scopes
-from .operators import DOMAINS, ELEMENTWISE, FACTORS, HELPING, KIND_OF, SPATIAL
+from cnntool.nets.names import noted_scopes, path_scopes
+from cnntool.nets.operators import DOMAINS, ELEMENTWISE, FACTORS, HELPING, KIND_OF, SPATIAL
 
 if TYPE_CHECKING:
-    from .flow import Flow
-    from .following import Gate
-    from .graph import Graph, Node
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.following import Gate
+    from cnntool.nets.graph import Graph, Node
 
 
 class Layer(NamedTuple):

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from .modules import Placed, modules_around
-from .names import path_scopes, split_count
+from cnntool.nets.modules import Placed, modules_around
+from cnntool.nets.names import path_scopes, split_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from .flow import Flow
-    from .graph import Graph
-    from .modules import Number, Place
-    from .rows import Layer
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Graph
+    from cnntool.nets.modules import Number, Place
+    from cnntool.nets.rows import Layer
 
 
 class Scope(NamedTuple):

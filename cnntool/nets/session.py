@@ -7,10 +7,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
 
 from cnntool.errors import CnntoolError, ModelError
-from cnntool.machine import available_memory, usable_cpus
 from cnntool.nets import providers
 from cnntool.nets.channel import Message
-from cnntool.nets.child import Child, GoneError, LateError
+from cnntool.nets.process import Child, GoneError, LateError
+from cnntool.system import available_memory, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.diagnosis import Diagnosis
+    from cnntool.nets.failures import Diagnosis
     from cnntool.nets.graph import TensorInfo
     from cnntool.nets.skeleton import Skeleton
 
 TIMEOUT = 30.0
+_TYPES = {"float": "float32", "double": "float64"}
+"""What onnxruntime calls differently from numpy."""
 
 
 class Settings(NamedTuple):
@@ -93,6 +95,7 @@ class Session:
         self._facts: dict[str, Any] | None = None
         self._failure: CnntoolError | None = None
         self._pending: list[float] = []
+        self._broken = False
         self.seconds = 0.0
         self._child = child or start()
         self._child.limit = settings.max_memory
@@ -148,6 +151,11 @@ class Session:
         return self._settings.lanes
 
     @property
+    def idle(self) -> bool:
+        """Whether it can be given a run: it did not break, and every run was collected."""
+        return not (self._broken or self._failure or self._pending)
+
+    @property
     def chatter(self) -> str:
         """What onnxruntime and its providers have printed so far, the last 64 KiB of it."""
         return "".join(self._child.chatter())
@@ -181,8 +189,6 @@ class Session:
         self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
     ) -> None:
         """Start a run, see `run`; `collect` gives the results, in the order of submission."""
-        from cnntool.nets.feeding import misfit
-
         known = [info.name for info in self.outputs]
         wanted = list(outputs or known)
         for name in wanted:
@@ -191,7 +197,7 @@ class Session:
         for info in self.inputs:
             if info.name not in feeds:
                 self._refuse(f"its input {info.name!r} was not given")
-            if fault := misfit(info, feeds[info.name]):
+            if fault := _misfit(info, feeds[info.name]):
                 self._refuse(fault)
         names = [info.name for info in self.inputs]
         if unknown := set(feeds).difference(names):
@@ -220,9 +226,9 @@ class Session:
         self.seconds = answer.facts["seconds"]
         return list(answer.parts)  # type: ignore[arg-type]  # arrays, as they were sent
 
-    def close(self) -> None:
+    def close(self, *, wait: bool = True) -> None:
         """End the process; runs that were not collected are lost."""
-        self._child.close()
+        self._child.close(wait=wait)
 
     def _open(self) -> dict[str, Any]:
         """Wait until it is open, once; return what is known of it."""
@@ -244,29 +250,31 @@ class Session:
         facts = answer.facts
         facts["note"] = ""
         if facts["refused"]:
-            from cnntool.nets.diagnosis import refusals
+            from cnntool.nets.failures import refusals
 
             refused = refusals(answer, self._child.chatter())
             notes = [f"{device} does not start: {reason}" for device, reason in refused]
             facts["note"] = "; ".join([*notes, f"using {facts['device']}"])
-        from cnntool.nets.feeding import tensors
-
-        return facts | {key: tensors(facts[key]) for key in ("inputs", "outputs")}
+        return facts | {key: _tensors(facts[key]) for key in ("inputs", "outputs")}
 
     def _wait(self, seconds: float, late: str) -> Message:
+        broken, self._broken = self._broken, True
         try:
-            return self._child.get(self._since + seconds - monotonic())
+            answer = self._child.get(self._since + seconds - monotonic())
         except LateError:
             raise self._diagnosis().late(late) from None
         except MemoryError:
             raise self._diagnosis().too_large() from None
         except GoneError as gone:
             raise self._diagnosis().ended(gone.exit_code, self.chatter) from gone
+        self._broken = broken
+        return answer
 
     def _diagnosis(self) -> Diagnosis:
-        from cnntool.nets.diagnosis import Diagnosis
+        from cnntool.nets.failures import Diagnosis
 
-        return Diagnosis(self._name, self._settings, self._facts["device"] if self._facts else "")
+        granted = self._facts["device"] if self._facts else ""
+        return Diagnosis(self._name, self._settings.device, self._settings.max_memory, granted)
 
     def _refuse(self, message: str, hint: str = "") -> NoReturn:
         raise ModelError(message, source=self._name, hint=hint)
@@ -280,7 +288,44 @@ def _request(model: Path | Skeleton, settings: Settings, attempts: list[Any]) ->
         "max_memory": settings.max_memory,
         "optimise": settings.optimise,
     }
-    if isinstance(model, tuple):
-        folder = os.path.abspath(model.folder)  # noqa: PTH100 - pathlib's keeps '..'
-        return Message("open", {"path": "", "folder": folder, **facts}, [model.model])
-    return Message("open", {"path": os.path.abspath(model), "folder": "", **facts})  # noqa: PTH100
+    if isinstance(model, os.PathLike):  # made absolute here: pathlib would keep '..'
+        return Message("open", {"path": os.path.abspath(model), "folder": "", **facts})  # noqa: PTH100
+    folder = os.path.abspath(model.folder)  # noqa: PTH100
+    return Message("open", {"path": "", "folder": folder, **facts}, [model.model])
+
+
+def _tensors(
+    described: Sequence[tuple[str, str, list[int | str | None]]],
+) -> tuple[TensorInfo, ...]:
+    """Turn the worker's description of inputs or outputs into ours.
+
+    Parameters
+    ----------
+    described : sequence of (name, type, shape)
+        The type in onnxruntime's words, ``tensor(float)``; of what is no tensor, ours is empty.
+    """
+    from cnntool.nets.graph import TensorInfo
+
+    infos = []
+    for name, kind, shape in described:
+        word = kind.removeprefix("tensor(").removesuffix(")") if kind.startswith("tensor(") else ""
+        # onnxruntime tells no shape and the shape of a single number alike.
+        extents = tuple(shape) if shape and word else None
+        infos.append(TensorInfo(name, _TYPES.get(word, word), extents))
+    return tuple(infos)
+
+
+def _misfit(info: TensorInfo, array: NDArray[Any]) -> str:
+    """Say how an array differs from what an input takes; empty if it does not."""
+    shape = info.shape
+    fits = shape is None or (
+        len(shape) == array.ndim
+        and all(not isinstance(w, int) or w == h for w, h in zip(shape, array.shape, strict=True))
+    )
+    if fits and info.dtype == array.dtype.name:
+        return ""
+    wanted = "" if shape is None else f" ({', '.join('?' if e is None else str(e) for e in shape)})"
+    return (
+        f"its input {info.name!r} takes {info.dtype or 'no array'}{wanted}, "
+        f"not {array.dtype.name} ({', '.join(map(str, array.shape))})"
+    )

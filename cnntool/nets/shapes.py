@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnntool.errors import ModelError
-
-from .probe import read_shapes, shape_probe
+from cnntool.nets.skeleton import read_shapes, shape_probe
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from .graph import Graph, TensorInfo
-    from .spec import ModelSpec
+    from cnntool.nets.graph import Graph, TensorInfo
+    from cnntool.nets.spec import ModelSpec
 
 
 def choose_inputs(
@@ -59,7 +58,7 @@ def choose_inputs(
         raise ModelError(
             f"it has {len(graph.inputs)} inputs, of which {len(pictures)} are pictures",
             source=graph.wire.name,
-            hint="--input-size is for networks that take one picture",
+            hint="`input_size` is for networks that take one picture",
         )
     else:
         return {}
@@ -134,8 +133,8 @@ def find_shapes(
     said = {info.name: info for info in stated if info.shape is not None} | given
     if not inputs and all(lengths(said.get(tensor)) is not None for tensor in wanted):
         return said
-    from .session import Session, Settings
-    from .skeleton import Skeleton
+    from cnntool.nets.session import Session, Settings
+    from cnntool.nets.skeleton import Skeleton
 
     probe = Skeleton(shape_probe(graph, inputs), Path())
     settings = Settings(device="cpu", threads=1)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.field import Field
     from cnntool.nets.graph import Graph
+    from cnntool.nets.receptive_rules import Field
 
 _SCALES = {
     "QuantizeLinear": 1,

@@ -1,9 +1,11 @@
-"""Skeletons: a part of a network as a model of a few kilobytes.
+"""Subgraphs: parts of a network as models of a few kilobytes, and a probe of all its shapes.
 
 A layer is looked at by asking for it as an output. A skeleton holds the nodes that the wanted
 tensors need, and no weights: these stay where they are in the original file, and
 onnxruntime is told their places as external data. So a layer of a model of 500 MB opens in
-milliseconds.
+milliseconds. What is kept is copied byte by byte, never written anew.
+
+Source of the numbers: https://github.com/onnx/onnx/blob/main/onnx/onnx.proto
 """
 
 from __future__ import annotations
@@ -12,27 +14,229 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from .order import needs
-from .probe import read_shapes, shape_probe
-from .wire import chunk_field
-from .writing import (
-    INPUT,
-    NODE,
-    OUTPUT,
-    VALUE,
-    is_stated,
-    model_message,
-    raw,
-    value_message,
-    weight_fields,
-)
+from cnntool.nets.graph import DOC, GRAPH, METADATA, TRAINING
+from cnntool.nets.nodes import needs
+from cnntool.nets.tensors import NAMES
+from cnntool.nets.wire import CHUNK, VARINT, chunk_field, number_field
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from .graph import Graph, Node
+    from cnntool.nets.graph import Graph, Node, TensorInfo, Weight
+    from cnntool.nets.nodes import Span
 
-__all__ = ["Skeleton", "read_shapes", "shape_probe", "skeleton"]
+NODE, _GRAPH_NAME, WEIGHT, INPUT, OUTPUT, VALUE = 1, 2, 5, 11, 12, 13
+"""Fields of ``GraphProto``."""
+
+_DIMS, _DATA_TYPE, _STRING_DATA, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 6, 8, 9, 13, 14
+"""Fields of ``TensorProto``."""
+
+_COPIED = 4096
+"""Weights of up to so many bytes are copied: onnxruntime wants shapes, axes and scales at hand."""
+
+_INPUTS_LISTED = 4
+"""Before this version of the format, weights are listed as inputs too."""
+
+_MODEL_LIMIT = (1 << 31) - 1
+
+
+def is_large(weight: Weight) -> bool:
+    """Tell whether a weight is better left in its file."""
+    return weight.nbytes > _COPIED and weight.dtype != "string"
+
+
+def is_stated(graph: Graph, node: Node) -> bool:
+    """Tell whether a node is a Constant that is among the weights."""
+    return any(tensor in graph.weights for tensor in node.outputs)
+
+
+def raw(graph: Graph, span: Span) -> bytes:
+    """Copy a message."""
+    return graph.wire.data[slice(*span)]
+
+
+def weight_message(weight: Weight, folder: Path) -> bytes:
+    """Write a ``TensorProto``: the place of a large weight relative to `folder`, or its numbers."""
+    name = chunk_field(_NAME, weight.name.encode())
+    if weight.offset is None and weight.values is None:
+        # Of two names the last one counts: in a Constant node the tensor has another, or none.
+        return weight.wire.data[weight.start : weight.stop] + name
+    head = b"".join(number_field(_DIMS, length) for length in weight.shape)
+    head += number_field(_DATA_TYPE, NAMES[weight.dtype]) + name
+    if weight.values is not None and weight.dtype == "string":
+        texts = (text.encode() for text in weight.values.ravel().tolist())
+        return head + b"".join(chunk_field(_STRING_DATA, text) for text in texts)
+    if weight.offset is None or not is_large(weight):
+        return head + chunk_field(_RAW, weight.stored())
+    place = {
+        "location": weight.file.relative_to(folder).as_posix(),
+        "offset": str(weight.offset),
+        "length": str(weight.nbytes),
+    }
+    for key, text in place.items():
+        entry = chunk_field(1, key.encode()) + chunk_field(2, text.encode())
+        head += chunk_field(_EXTERNAL, entry)
+    return head + number_field(_LOCATION, 1)
+
+
+def value_message(name: str, dtype: str = "", shape: Sequence[int] = ()) -> bytes:
+    """Write a ``ValueInfoProto``, without a type when `dtype` is empty."""
+    label = chunk_field(1, name.encode())
+    if not dtype:
+        return label
+    dims = b"".join(chunk_field(1, number_field(1, length)) for length in shape)
+    tensor = number_field(1, NAMES[dtype]) + chunk_field(2, dims)
+    return label + chunk_field(2, chunk_field(1, tensor))
+
+
+def weight_fields(graph: Graph, weights: Iterable[Weight], folder: Path) -> list[bytes]:
+    """Write weights, and list them as inputs where an old format wants that."""
+    weights = list(weights)
+    fields = [chunk_field(WEIGHT, weight_message(weight, folder)) for weight in weights]
+    if graph.ir_version < _INPUTS_LISTED:
+        fields += (
+            chunk_field(INPUT, value_message(weight.name, weight.dtype, weight.shape))
+            for weight in weights
+        )
+    return fields
+
+
+def model_message(graph: Graph, fields: Iterable[bytes]) -> bytes:
+    """Write a model around the fields of a graph: versions and functions are the original's.
+
+    Raises
+    ------
+    ModelError
+        When it passes the 2 GB that a message can have.
+    """
+    wire = graph.wire
+    parts = []
+    for tag, first, last in wire.fields(0, len(wire.data)):
+        if tag & 7 == VARINT:
+            parts.append(number_field(tag >> 3, first))
+        elif tag & 7 == CHUNK and tag not in {GRAPH, DOC, METADATA, TRAINING}:
+            parts.append(chunk_field(tag >> 3, wire.data[first:last]))
+    body = b"".join([chunk_field(_GRAPH_NAME, b"cut"), *fields])
+    model = b"".join([*parts, chunk_field(GRAPH >> 3, body)])
+    if len(model) > _MODEL_LIMIT:
+        raise wire.error("weights that have to be copied pass 2 GB")
+    return model
+
+
+_ELEMENTWISE = {"Affine", "ImageScaler", "ParametricSoftplus", "Scale", "ScaledTanh"}
+"""Operators from before the standard, which onnxruntime runs and infers no shapes for."""
+
+_PADS_AS_INPUT = 11
+"""From this version of the operators on, Pad has no attribute ``pads``."""
+
+_MOST = 30_000
+"""Tensors: the time that onnxruntime takes grows by the square of them, here about ten seconds."""
+
+_INTS = 7
+"""Type of an attribute that is a list of whole numbers."""
+
+
+def shape_probe(graph: Graph, inputs: Mapping[str, Sequence[int]]) -> bytes:
+    """Make a model that tells every shape and is not to be run.
+
+    Weights of more than a few kilobytes are inputs of it, so that none is read; every result
+    of a node is an output. A session infers the shapes as it opens: with basic optimisation
+    (``ORT_ENABLE_BASIC``) it follows shapes that the network computes, without any
+    optimisation it does not.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    inputs : mapping of str to sequence of int
+        Shapes of the network's inputs, where they are to replace what the file says.
+
+    Returns
+    -------
+    bytes
+        The model. `read_shapes` understands the session's outputs.
+
+    Raises
+    ------
+    ModelError
+        When the network has no such input, or more tensors than can be asked for.
+    """
+    unknown = inputs.keys() - {info.name for info in graph.inputs}
+    if unknown:
+        raise graph.wire.error(f"the network has no input {min(unknown)!r}")
+    nodes = [node for node in graph.nodes if not is_stated(graph, node)]
+    tensors = [tensor for node in nodes for tensor in node.outputs if tensor]
+    if len(tensors) > _MOST:
+        raise graph.wire.error(f"{len(tensors)} tensors are more than {_MOST} to infer shapes of")
+    used = {tensor for node in nodes for tensor in needs(node)}
+    weights = [weight for name, weight in graph.weights.items() if name in used]
+    small = [weight for weight in weights if not is_large(weight)]
+    large = [weight for weight in weights if is_large(weight)]
+    fields = [chunk_field(NODE, _node(graph, node)) for node in nodes]
+    for info in graph.inputs:
+        if info.name in inputs:
+            value = value_message(info.name, info.dtype, inputs[info.name])
+        else:
+            value = raw(graph, graph.body.inputs[info.name])
+        fields.append(chunk_field(INPUT, value))
+    fields += weight_fields(graph, small, Path())
+    fields += (chunk_field(INPUT, value_message(w.name, w.dtype, w.shape)) for w in large)
+    for index, tensor in enumerate(tensors):
+        rank = f"rank {index} of {tensor}"
+        fields += (
+            chunk_field(NODE, _plain_node("Shape", tensor, rank)),
+            chunk_field(OUTPUT, value_message(tensor)),
+            chunk_field(OUTPUT, value_message(rank)),
+        )
+    return model_message(graph, fields)
+
+
+def read_shapes(outputs: Sequence[TensorInfo]) -> dict[str, TensorInfo]:
+    """Read what a session over a `shape_probe` says of its outputs.
+
+    Parameters
+    ----------
+    outputs : sequence of TensorInfo
+        Every output of the session. A shape of no axes may mean a scalar, or that nothing is
+        known: onnxruntime's Python does not say which. So behind every tensor stands another one,
+        its shape as a vector, whose length is the number of axes if they are known.
+
+    Returns
+    -------
+    dict of str to TensorInfo
+        Every result of a node, in order; `shape` is None when it could not be inferred. Weights,
+        and Constant nodes with them, are in ``graph.weights`` with their shapes.
+    """
+    shapes = {}
+    for tensor, rank in zip(outputs[::2], outputs[1::2], strict=True):
+        known = tensor.shape or rank.shape == (0,)
+        shapes[tensor.name] = tensor if known else tensor._replace(shape=None)
+    return shapes
+
+
+def _node(graph: Graph, node: Node) -> bytes:
+    """Copy a node, or write one of the same shapes that onnxruntime can infer."""
+    if not node.domain and node.inputs and len(node.outputs) == 1:
+        if node.op in _ELEMENTWISE:
+            return _plain_node("Identity", node.inputs[0], node.outputs[0])
+        border = node.attribute("border")
+        old = graph.opset[""] < _PADS_AS_INPUT and node.attribute("scale") is None
+        if node.op == "Crop" and old and isinstance(border, tuple) and len(border) == 4:
+            left, top, right, bottom = border
+            pads = (0, 0, -top, -left, 0, 0, -bottom, -right)
+            return _plain_node("Pad", node.inputs[0], node.outputs[0], pads=pads)
+    return raw(graph, node.span)
+
+
+def _plain_node(op: str, tensor: str, result: str, **lists: Sequence[int]) -> bytes:
+    """Write a ``NodeProto`` of one input, one output and attributes that are lists."""
+    node = chunk_field(1, tensor.encode()) + chunk_field(2, result.encode())
+    node += chunk_field(4, op.encode())
+    for name, numbers in lists.items():
+        attribute = chunk_field(1, name.encode()) + number_field(20, _INTS)
+        attribute += b"".join(number_field(8, number) for number in numbers)
+        node += chunk_field(5, attribute)
+    return node
 
 
 class Skeleton(NamedTuple):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from cnntool.errors import DownloadError, ModelError, OutputError, UsageError
+from cnntool.errors import DownloadError, ModelError, OutputError, UsageError, system_errors_as
 from cnntool.image.atomic import Output
 from cnntool.nets import catalog
-from cnntool.nets.manifest import NAME, read_manifest
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import NAME, manifest_text, read_manifest
 from cnntool.nets.places import shipped_models, user_models
-from cnntool.stopping import on_stop
+from cnntool.system import on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from cnntool.nets.spec import ModelSpec
 
 PIECE = 1 << 20
+T = TypeVar("T")
 
 
 class Digest(NamedTuple):
@@ -40,15 +40,12 @@ def digest(path: Path, *, each: Callable[[bytes], object] | None = None) -> Dige
         It cannot be read.
     """
     sha256, size = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as stream:
-            while piece := stream.read(PIECE):
-                sha256.update(piece)
-                size += len(piece)
-                if each:
-                    each(piece)
-    except OSError as error:
-        raise ModelError((error.strerror or "cannot be read").lower(), source=str(path)) from None
+    with system_errors_as(ModelError, path), path.open("rb") as stream:
+        while piece := stream.read(PIECE):
+            sha256.update(piece)
+            size += len(piece)
+            if each:
+                each(piece)
     return Digest(sha256.hexdigest(), size)
 
 
@@ -61,11 +58,8 @@ def make_folder() -> Path:
         It cannot be made.
     """
     folder = user_models()
-    try:
+    with system_errors_as(OutputError, folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = (error.strerror or "cannot be made").lower()
-        raise OutputError(reason, source=str(folder)) from None
     return folder
 
 
@@ -79,16 +73,16 @@ def check_name(name: str, *, source: str) -> None:
     """
     if not NAME.fullmatch(name) or catalog.is_path(name):
         reason = f"{name!r} is no name: a-z, 0-9, '.', '_' and '-', and no .onnx at the end"
-        raise UsageError(reason, source=source, hint="--name gives it one")
+        raise UsageError(reason, source=source, hint="`name` gives it one")
     if os.path.lexists(shipped_models() / f"{name}.toml"):
         raise UsageError(
             f"{name!r} is the name of a model that the tool knows", source=source,
-            hint="--name gives it another",
+            hint="`name` gives it another",
         )  # fmt: skip
     if os.path.lexists(user_models() / f"{name}.toml"):
         raise UsageError(
             f"there is a model called {name!r} already", source=source,
-            hint=f"'cnntool models remove {name}' removes it, --name gives the new one another",
+            hint=f"'cnntool models remove {name}' removes it, `name` gives the new one another",
         )  # fmt: skip
 
 
@@ -117,7 +111,7 @@ def add(path: Path, spec: ModelSpec, *, link: bool = False) -> Entry:
     folder = make_folder()
     target = folder / f"{spec.name}{catalog.SUFFIX}"
     if os.path.lexists(target):
-        raise OutputError("it exists already", source=str(target), hint="--name gives another name")
+        raise OutputError("it exists already", source=str(target), hint="`name` gives another name")
     manifest = folder / f"{spec.name}.toml"
 
     def undo() -> None:
@@ -126,10 +120,13 @@ def add(path: Path, spec: ModelSpec, *, link: bool = False) -> Entry:
 
     forget = on_stop(undo)
     try:
-        found = _link(path, target) if link else _copy(path, target)
+        if link:
+            found = _link(path, target)
+        else:
+            found = _write(target, lambda output: digest(path, each=output.write))
         spec = spec._replace(file=target.name, sha256=found.sha256, size=found.size)
         try:
-            _write(manifest, manifest_text(spec).encode())
+            _write(manifest, lambda output: output.write(manifest_text(spec).encode()))
             read_manifest(manifest)
         except BaseException:
             undo()
@@ -139,33 +136,21 @@ def add(path: Path, spec: ModelSpec, *, link: bool = False) -> Entry:
     return catalog.entry(spec.name)
 
 
-def _copy(path: Path, target: Path) -> Digest:
-    output = Output(target, name=str(target), overwrite=False)
-    try:
-        found = digest(path, each=output.write)
-        output.commit()
-    finally:
-        output.discard()
-    return found
-
-
 def _link(path: Path, target: Path) -> Digest:
     found = digest(path)
-    try:
+    with system_errors_as(OutputError, target, hint="leave `link` out to copy"):
         target.symlink_to(path.resolve())
-    except OSError as error:
-        reason = (error.strerror or "cannot be linked").lower()
-        raise OutputError(reason, source=str(target), hint="leave --link out to copy") from None
     return found
 
 
-def _write(path: Path, content: bytes) -> None:
-    output = Output(path, name=str(path), overwrite=False)
+def _write(target: Path, fill: Callable[[Output], T]) -> T:
+    output = Output(target, name=str(target), overwrite=False)
     try:
-        output.write(content)
+        result = fill(output)
         output.commit()
     finally:
         output.discard()
+    return result
 
 
 def verify(entry: Entry) -> str | None:
@@ -213,11 +198,8 @@ def remove(entry: Entry) -> list[Path]:
     if not paths:
         raise ModelError("is not here", source=entry.spec.name)
     for path in paths:
-        try:
+        with system_errors_as(OutputError, path):
             path.unlink()
-        except OSError as error:
-            reason = (error.strerror or "cannot be removed").lower()
-            raise OutputError(reason, source=str(path)) from None
     return paths
 
 

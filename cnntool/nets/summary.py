@@ -5,19 +5,19 @@ from __future__ import annotations
 from math import ceil, prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from .elements import ELEMENTS, NAMES
-from .flow import operand
-from .geometry import multiply_adds, trace
-from .operators import OWNED, STATISTICS
-from .shapes import lengths
+from cnntool.nets.flow import operand, result
+from cnntool.nets.operators import DOMAINS, FACTORS, KERNEL, OWNED, STATISTICS
+from cnntool.nets.receptive_field import trace
+from cnntool.nets.shapes import lengths
+from cnntool.nets.tensors import ELEMENTS, NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from .field import Field, Number
-    from .flow import Flow
-    from .graph import Graph, Node, TensorInfo
-    from .layers import Layer, Layers
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Graph, Node, TensorInfo
+    from cnntool.nets.layers import Layer, Layers
+    from cnntool.nets.receptive_rules import Field, Number
 
 _REAL = frozenset({"float16", "bfloat16", "float32", "float64"})
 _WITHOUT = frozenset({"pool", "reshape", "resize", "pad", "softmax", "concat"})
@@ -37,7 +37,7 @@ class Line(NamedTuple):
         Numbers that it holds: weights, biases, scales and statistics. Where layers share some, each
         counts them.
     multiply_adds : int or None
-        For this shape, see `cnntool.nets.geometry.multiply_adds`.
+        For this shape, see `multiply_adds`.
     receptive_field : tuple of int or None
         Rows and columns of the input that one value sees.
     whole : bool
@@ -183,6 +183,44 @@ def _line(
         stride=tuple(_plain(jump) for jump in field.jump) if field and stands else None,
         memory=None if size is None or dtype not in NAMES else _bytes(dtype, prod(size)),
     )
+
+
+def multiply_adds(
+    node: Node, kind: str, shape_of: Callable[[str], tuple[int, ...] | None]
+) -> int | None:
+    """Count the multiplications of an operator, each with its addition.
+
+    Convolutions and matrix products count; what works value by value, and pools, do not.
+
+    Parameters
+    ----------
+    node : Node
+        The operator.
+    kind : str
+        The kind of layer that it is.
+    shape_of : callable
+        Gives the shape of a tensor, or None where it is not known.
+
+    Returns
+    -------
+    int or None
+        For all pictures of a batch together; None where it is not known.
+    """
+    if node.domain not in DOMAINS or kind in {"other", "recurrent"}:
+        return None
+    factors = FACTORS.get(node.op)
+    if node.op in KERNEL:
+        position = KERNEL[node.op]
+        swept = operand(node, 0) if node.op == "ConvTranspose" else result(node)
+        map_, kernel = shape_of(swept), shape_of(operand(node, position))
+        return None if map_ is None or kernel is None else prod(map_) * prod(kernel[1:])
+    if factors is not None:
+        left, made = shape_of(operand(node, factors[0])), shape_of(result(node))
+        if not left or made is None:
+            return None
+        summed = left[0] if node.attribute("transA", 0) == 1 and len(left) > 1 else left[-1]
+        return prod(made) * summed
+    return 0
 
 
 def _bytes(dtype: str, count: int) -> int | None:

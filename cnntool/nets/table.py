@@ -1,14 +1,18 @@
-"""Tables of TOML files, read strictly: a key that nobody asked for is an error."""
+"""Strict TOML: every key of a file has a rule, and a key without one is an error.
+
+A rule takes a value and returns it, checked; it raises `Wrong` with what is wrong with it.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cnntool.errors import ModelError
+from cnntool.errors import ModelError, system_errors_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import re
     from pathlib import Path
 
     from cnntool.errors import CnntoolError
@@ -16,169 +20,125 @@ if TYPE_CHECKING:
 LARGEST = 16 << 20
 """Bytes of the largest file that is read: the labels of a million classes."""
 
-REQUIRED: Any = object()
+Rule = Callable[[Any], Any]
+Rules = Mapping[str, Rule]
+Test = tuple[Callable[[Any], object], str]
 
 
-class Table:
-    """One table of a TOML file.
+class Wrong(Exception):  # noqa: N818 - it never leaves this module's callers
+    """What a rule has against a value, and the key below which it stands."""
 
-    Each method takes a key and returns its value, checked. ``default`` is what a key that is left
-    out stands for; without it, the key must be there. `close` complains of the keys that are left.
+    def __init__(self, reason: str, key: str = "") -> None:
+        self.reason = reason
+        self.key = key
 
-    Parameters
-    ----------
-    values : dict
-        As `tomllib` gives it.
-    source : str
-        What errors call the file.
-    error : type, optional
-        What is raised.
-    prefix : str, optional
-        Comes before the keys in errors: ``input.``.
+
+def rule(*tests: Test, then: Callable[[Any], Any] = lambda value: value) -> Rule:
+    """Return the rule of tests that a value must pass in turn; ``then`` makes of it what it is.
+
+    The words of a test say what is wrong; ``{}`` in them stands for the value.
     """
 
-    def __init__(
-        self,
-        values: dict[str, Any],
-        *,
-        source: str,
-        error: type[CnntoolError] = ModelError,
-        prefix: str = "",
-    ) -> None:
-        self.source = source
-        self._values = values
-        self._error = error
-        self._prefix = prefix
-        self._asked: list[str] = []
+    def check(value: Any) -> Any:
+        for passes, words in tests:
+            if not passes(value):
+                raise Wrong(words.replace("{}", _shown(value)))
+        return then(value)
 
-    def fail(self, key: str, reason: str) -> CnntoolError:
-        """Return the error for a key."""
-        return self._error(f"{self._prefix}{key} {reason}", source=self.source)
+    return check
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._values
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+_LINE: Test = (
+    lambda value: isinstance(value, str) and value.strip() and "\n" not in value,
+    "is not a line of text",
+)
+_LIST: Test = (lambda value: isinstance(value, list), "is {}, not a list")
 
-    def raw(self, key: str, default: Any = REQUIRED) -> Any:
-        """Return a value of any type."""
-        self._asked.append(key)
-        if key in self._values:
-            return self._values[key]
-        if default is REQUIRED:
-            raise self.fail(key, "is missing")
-        return default
+line = rule(_LINE)
+"""Takes a text of one line, not empty."""
 
-    def text(
-        self, key: str, default: Any = REQUIRED, *, among: tuple[str, ...] | None = None
-    ) -> Any:
-        """Return a text of one line, not empty; ``among`` lists the values that it may have."""
-        value = self.raw(key, default)
-        if key not in self._values:
-            return value
-        self._line(key, value)
-        if among is not None and value not in among:
-            raise self.fail(key, f"is {_shown(value)}, not one of {', '.join(among)}")
-        return value
+flag = rule((lambda value: isinstance(value, bool), "is neither true nor false"))
+"""Takes true or false."""
 
-    def _line(self, key: str, value: Any) -> str:
-        if not isinstance(value, str) or not value.strip() or "\n" in value:
-            raise self.fail(key, "is not a line of text")
-        return value
 
-    def texts(self, key: str, default: Any = REQUIRED, *, empty: bool = False) -> Any:
-        """Return a tuple of texts; with ``empty`` they may be empty."""
-        value = self.raw(key, default)
-        if key not in self._values:
-            return value
-        for one in self._list(key, value):
-            if one != "" or not empty:
-                self._line(key, one)
-        return tuple(value)
+def among(texts: Collection[str]) -> Rule:
+    """Take one of these texts."""
+    return rule(_LINE, (texts.__contains__, f"is {{}}, not one of {', '.join(texts)}"))
 
-    def flag(self, key: str, default: Any = REQUIRED) -> Any:
-        """Return true or false."""
-        value = self.raw(key, default)
-        if key in self._values and not isinstance(value, bool):
-            raise self.fail(key, "is neither true nor false")
-        return value
 
-    def whole(self, key: str, default: Any = REQUIRED, *, low: int = 1, high: int = 1 << 50) -> Any:
-        """Return a whole number in ``low..high``."""
-        value = self.raw(key, default)
-        return self._whole(key, value, low, high) if key in self._values else value
+def matching(form: re.Pattern[str], words: str) -> Rule:
+    """Take a line of a form; ``words`` say what is wrong with any other."""
+    return rule(_LINE, (form.fullmatch, words))
 
-    def _whole(self, key: str, value: Any, low: int, high: int) -> int:
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise self.fail(key, f"is {_shown(value)}, not a whole number")
-        if not low <= value <= high:
-            raise self.fail(key, f"is {_shown(value)}, not in {low}..{high}")
-        return value
 
-    def pair(self, key: str, default: Any = REQUIRED, *, high: int = 1 << 16) -> Any:
-        """Return two whole numbers from 1 up: rows and columns."""
-        value = self.raw(key, default)
-        if key not in self._values:
-            return value
-        if len(self._list(key, value)) != 2:
-            raise self.fail(key, "is not two numbers (rows, columns)")
-        return self._whole(key, value[0], 1, high), self._whole(key, value[1], 1, high)
+def whole(low: int = 1, high: int = 1 << 50) -> Rule:
+    """Take a whole number in ``low..high``."""
+    return rule(
+        (lambda value: type(value) is int, "is {}, not a whole number"),
+        (lambda value: low <= value <= high, f"is {{}}, not in {low}..{high}"),
+    )
 
-    def number(
-        self, key: str, default: Any = REQUIRED, *, low: float = -math.inf, high: float = math.inf
-    ) -> Any:
-        """Return a finite number above ``low`` and not above ``high``."""
-        value = self.raw(key, default)
-        return self._number(key, value, low, high) if key in self._values else value
 
-    def _number(self, key: str, value: Any, low: float, high: float) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self.fail(key, f"is {_shown(value)}, not a number")
-        if not math.isfinite(value) or abs(value) > 1e15:
-            raise self.fail(key, f"is {_shown(value)}, not a finite number")
-        if value <= low:
-            raise self.fail(key, f"is {value}, not above {low:g}")
-        if value > high:
-            raise self.fail(key, f"is {value}, above {high:g}")
-        return float(value)
+def number(low: float = -math.inf, high: float = math.inf) -> Rule:
+    """Take a finite number above ``low`` and not above ``high``."""
+    return rule(
+        (lambda value: type(value) in {int, float}, "is {}, not a number"),
+        (lambda value: abs(value) <= 1e15, "is {}, not a finite number"),
+        (lambda value: value > low, f"is {{}}, not above {low:g}"),
+        (lambda value: value <= high, f"is {{}}, above {high:g}"),
+        then=float,
+    )
 
-    def numbers(
-        self, key: str, default: Any = REQUIRED, *, count: int, low: float = -math.inf
-    ) -> Any:
-        """Return ``count`` finite numbers above ``low``."""
-        value = self.raw(key, default)
-        if key not in self._values:
-            return value
-        found = self._list(key, value)
-        if len(found) != count:
-            raise self.fail(key, f"has {len(found)} numbers, not {count}: one for each channel")
-        return tuple(self._number(key, one, low, math.inf) for one in found)
 
-    def _list(self, key: str, value: Any) -> list[Any]:
-        if not isinstance(value, list):
-            raise self.fail(key, f"is {_shown(value)}, not a list")
-        return value
+def several(one: Rule) -> Rule:
+    """Take a list whose values all follow a rule, as a tuple."""
+    return rule(_LIST, then=lambda values: tuple(map(one, values)))
 
-    def table(self, key: str, *, needed: bool = False) -> Table | None:
-        """Return the table under a key, or None if there is none and none is needed."""
-        value = self.raw(key, REQUIRED if needed else None)
-        if value is None:
-            return None
-        if not isinstance(value, dict):
-            raise self.fail(key, "is not a table")
-        prefix = f"{self._prefix}{key}."
-        return Table(value, source=self.source, error=self._error, prefix=prefix)
 
-    def close(self) -> None:
-        """Complain of a key that nobody asked for."""
-        for key in self._values:
-            if key not in self._asked:
-                from difflib import get_close_matches
+def pair(high: int) -> Rule:
+    """Take two whole numbers from 1 up: rows and columns."""
+    two: Test = (lambda value: len(value) == 2, "is not two numbers (rows, columns)")
+    return rule(_LIST, two, then=several(whole(1, high)))
 
-                near = get_close_matches(key, self._asked, n=1)
-                meant = f" (did you mean {near[0]}?)" if near else ""
-                raise self.fail(key, f"is not a known key{meant}")
+
+def entries(one: Rule) -> Rule:
+    """Take a table of any keys, whose values all follow a rule."""
+    return lambda values: fields(values, {}, dict.fromkeys(_table(values), one))
+
+
+def fields(values: Any, needed: Rules, optional: Rules) -> dict[str, Any]:
+    """Take a table of known keys, and return those that are there.
+
+    Raises
+    ------
+    Wrong
+        A key is missing or unknown, or its value breaks its rule.
+    """
+    rules = {**needed, **optional}
+    found = {}
+    for key, take in rules.items():
+        if key in _table(values):
+            try:
+                found[key] = take(values[key])
+            except Wrong as wrong:
+                below = f".{wrong.key}" if wrong.key else ""
+                raise Wrong(wrong.reason, f"{key}{below}") from None
+        elif key in needed:
+            raise Wrong("is missing", key)
+    for key in values:
+        if key not in rules:
+            from difflib import get_close_matches
+
+            near = get_close_matches(key, rules, n=1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            raise Wrong(f"is not a known key{meant}", key)
+    return found
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Wrong("is not a table")
+    return value
 
 
 def _shown(value: Any) -> str:
@@ -188,7 +148,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, int) and abs(value) >= 1 << 64:  # printing a huge number takes long
         return "a huge number"
     text = repr(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    return text if len(text) <= 80 else text[:77] + "..."
 
 
 def read_text(path: Path, *, error: type[CnntoolError] = ModelError) -> str:
@@ -199,32 +159,34 @@ def read_text(path: Path, *, error: type[CnntoolError] = ModelError) -> str:
     CnntoolError
         Of the type ``error``: it cannot be read, is too large, or is not UTF-8.
     """
+    with system_errors_as(error, path), path.open("rb") as stream:
+        content = stream.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise error(f"is larger than {LARGEST >> 20} MB", source=str(path))
     try:
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST + 1)
-        if len(content) > LARGEST:
-            raise error(f"is larger than {LARGEST >> 20} MB", source=str(path))
         return content.decode("utf-8-sig")
-    except OSError as reason:
-        text = (reason.strerror or "cannot be read").lower()
-        raise error(text, source=str(path)) from None
     except UnicodeDecodeError:
         raise error("is not UTF-8 text", source=str(path)) from None
 
 
-def read_table(path: Path, *, error: type[CnntoolError] = ModelError) -> Table:
-    """Read a TOML file.
+def read_toml(path: Path, whole_file: Rule, *, error: type[CnntoolError] = ModelError) -> Any:
+    """Read a TOML file whose values, as one table, follow a rule.
 
     Raises
     ------
     CnntoolError
-        Of the type ``error``: it cannot be read, or is no TOML.
+        Of the type ``error``: it cannot be read, is no TOML, or breaks the rule. The line names
+        the file, the key and the reason.
     """
     import tomllib
 
     text = read_text(path, error=error).replace("\r\n", "\n")
     try:
-        return Table(tomllib.loads(text), source=str(path), error=error)
+        values = tomllib.loads(text)
     except (ValueError, RecursionError) as reason:
         why = str(reason) or "nested too deeply"
         raise error(f"no valid TOML: {why.splitlines()[0]}", source=str(path)) from None
+    try:
+        return whole_file(values)
+    except Wrong as wrong:
+        raise error(f"{wrong.key} {wrong.reason}", source=str(path)) from None

@@ -10,9 +10,8 @@ from typing import NamedTuple
 from cnntool.errors import CnntoolError, DeviceError
 from cnntool.nets.providers import PROVIDERS, absent, word_of
 from cnntool.nets.session import Session, Settings
-from cnntool.nets.skeleton import Skeleton
+from cnntool.nets.skeleton import INPUT, NODE, OUTPUT, Skeleton, value_message
 from cnntool.nets.wire import chunk_field, number_field
-from cnntool.nets.writing import INPUT, NODE, OUTPUT, value_message
 
 _IR_VERSION, _GRAPH, _OPSET_IMPORT = 1, 7, 8
 """Fields of ``ModelProto``."""

@@ -16,10 +16,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.nets.formula import Formula
+    from cnntool.shapes.windows import Pads, Pair
 
     Values = NDArray[np.float64]
-
-Pair = tuple[int, int]
 
 ROUNDINGS = 8
 """Last digits by which sums in another order may differ, of the sum of the products' sizes."""
@@ -70,7 +69,7 @@ class Unit(NamedTuple):
     bias: float
     stride: Pair
     dilation: Pair
-    pads: tuple[int, int, int, int]
+    pads: Pads
     spread: Pair
     network: float
     limits: tuple[float, float]
@@ -125,8 +124,10 @@ def unit(
     factor = formula.node.attribute("alpha", 1.0) if formula.is_dense else 1.0
     kernel = weights[place[0]].astype(np.float64) * factor
     pads, spread = _pads(formula, given.shape[1:], shape[1:]), (1, 1)
+    rows, columns = formula.window.axes
+    stride = rows.stride, columns.stride
     if formula.window.up:
-        spread = _pair(formula.window.stride)
+        spread, stride = stride, spread
         maps, kernel = _spread(maps, spread), kernel[:, ::-1, ::-1]
     network, limits, step = _result(formula, made, place)
     return Unit(
@@ -136,8 +137,8 @@ def unit(
         first=first,
         weights=kernel,
         bias=_bias(formula, arrays, place[0]),
-        stride=(1, 1) if formula.window.up else _pair(formula.window.stride),
-        dilation=_pair(formula.window.dilation),
+        stride=stride,
+        dilation=(rows.dilation, columns.dilation),
         pads=pads,
         spread=spread,
         network=network,
@@ -167,13 +168,13 @@ def _place(formula: Formula, at: Sequence[int], shape: Sequence[int]) -> tuple[i
         at = (*at, 0, 0)
     if len(at) != 3 or (formula.is_dense and any(at[1:])):
         one = "one number" if formula.is_dense else "C,ROW,COLUMN"
-        raise UsageError(f"a unit of {formula.what!r}, which is {size}, is {one}", source="--unit")
+        raise UsageError(f"a unit of {formula.what!r}, which is {size}, is {one}", source="`unit`")
     channel, row, column = at
     if any(not 0 <= number < length for number, length in zip(at, shape, strict=True)):
         text = channel if formula.is_dense else f"{channel},{row},{column}"
         raise UsageError(
             f"{text} lies outside of {formula.what!r}, which is {size}",
-            source="--unit",
+            source="`unit`",
             hint="channels, rows and columns count from 0",
         )
     return channel, row, column
@@ -183,27 +184,21 @@ def _number(arrays: Mapping[str, NDArray[Any]], tensor: str, default: float) -> 
     return float(arrays[tensor].reshape(-1)[0]) if tensor else default
 
 
-def _pair(numbers: Sequence[int]) -> Pair:
-    return numbers[0], numbers[1]
-
-
-def _pads(formula: Formula, given: Sequence[int], made: Sequence[int]) -> tuple[int, int, int, int]:
+def _pads(formula: Formula, given: Sequence[int], made: Sequence[int]) -> Pads:
     """Return the zeros around the maps, which those of a transposed convolution are when spread."""
     window, found = formula.window, []
-    later = formula.node.attribute("auto_pad") == "SAME_LOWER"
     for axis, (size, length) in enumerate(zip(given, made, strict=True)):
-        stride, reach = window.stride[axis], window.reach[axis]
-        inner, outer = (length, size) if window.up else (size, length)
-        total = (outer - 1) * stride + reach - inner + (window.extra[axis] if window.up else 0)
-        total = max(0, total)
-        before = (total + later) // 2 if window.pads is None else window.pads[axis][0]
+        one = window.along(axis, size)
+        before, reach = one.before, one.extent
         if window.up:
-            if window.stated and window.pads is not None:
-                before = total - total // 2
+            if window.auto or window.stated:
+                free = one._replace(before=0, after=0)
+                total = max(0, free.transposed(size, window.extra[axis]) - length)
+                before = (total + (window.auto != "SAME_UPPER")) // 2
             before = reach - 1 - before
-            found += [before, length + reach - 1 - (size - 1) * stride - 1 - before]
+            found += [before, length + reach - 1 - (size - 1) * one.stride - 1 - before]
         else:
-            found += [before, max(0, (length - 1) * stride + reach - size - before)]
+            found += [before, max(0, (length - 1) * one.stride + reach - size - before)]
     top, bottom, left, right = found
     return top, bottom, left, right
 

@@ -2,56 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .flow import operand
-from .operators import KERNEL
+from cnntool.nets.flow import operand
+from cnntool.nets.operators import KERNEL
+from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:
-    from .flow import Flow
-    from .graph import Node
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Node
 
 _LARGEST = 1 << 31
 
 
-class Window(NamedTuple):
-    """What a convolution or a pool slides over a map. A number for every spatial axis.
+class NodeWindow(NamedTuple):
+    """What a convolution or a pool slides over a map.
 
     Parameters
     ----------
-    kernel, stride, dilation : tuple of int
-        Taps, step between windows, step between taps.
-    pads : tuple of (int, int) or None
-        Zeros before and after; None where they make the result the size of the input divided by
-        the stride ("same").
+    axes : tuple of AxisWindow
+        For every spatial axis.
+    auto : str
+        ``SAME_UPPER`` or ``SAME_LOWER`` where padding follows from the size of the input, so that
+        the result has its size divided by the stride; else empty.
     up : bool
         Whether a window writes where others read: a transposed convolution.
-    ceil : bool
-        Whether a last window may stick out.
     extra : tuple of int
         Rows and columns that a transposed convolution adds at the end.
     stated : tuple of int
         The size of its result, where the file says it.
     """
 
-    kernel: tuple[int, ...]
-    stride: tuple[int, ...]
-    dilation: tuple[int, ...]
-    pads: tuple[tuple[int, int], ...] | None
+    axes: tuple[AxisWindow, ...]
+    auto: str = ""
     up: bool = False
-    ceil: bool = False
     extra: tuple[int, ...] = ()
     stated: tuple[int, ...] = ()
 
     @property
-    def reach(self) -> tuple[int, ...]:
-        """How many values of its input a window spans."""
-        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True))
+    def stride(self) -> tuple[int, ...]:
+        """Step between windows along every axis."""
+        return tuple(one.stride for one in self.axes)
 
     @property
     def padded(self) -> bool:
         """Whether it reads beyond the map."""
-        return max(self.reach) > 1 if self.pads is None else any(map(any, self.pads))
+        if self.auto:
+            return any(one.extent > 1 for one in self.axes)
+        return any(one.before or one.after for one in self.axes)
+
+    def along(self, axis: int, size: int) -> AxisWindow:
+        """Return the window along an axis, with the padding that an input of a size has."""
+        one = self.axes[axis]
+        return one.same(size, lower=self.auto == "SAME_LOWER") if self.auto else one
 
     def slid(self, size: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the size of the result; None where it is not known."""
@@ -60,21 +63,16 @@ class Window(NamedTuple):
     def _length(self, axis: int, length: int | None) -> int | None:
         if length is None:
             return None
-        stride, reach = self.stride[axis], self.reach[axis]
-        if self.pads is None:
-            return length * stride if self.up else -(-length // stride)
-        before, after = self.pads[axis]
-        if self.up:
-            found = stride * (length - 1) + self.extra[axis] + reach - before - after
+        if not self.up:
+            found = self.along(axis, length).outputs(length)
+        elif self.auto:
+            found = length * self.axes[axis].stride
         else:
-            room = length + before + after - reach
-            found = room // stride + 1
-            # A last window that sticks out has to begin within the map.
-            found += self.ceil and room % stride > 0 and found * stride < length + before
+            found = self.axes[axis].transposed(length, self.extra[axis])
         return found if found > 0 else None
 
 
-def read_window(flow: Flow, node: Node) -> Window | None:
+def read_window(flow: Flow, node: Node) -> NodeWindow | None:
     """Read the window of a convolution or a pool; None where the file does not tell, or nonsense.
 
     Sources: Conv, ConvTranspose, MaxPool and AveragePool in https://onnx.ai/onnx/operators/
@@ -86,28 +84,33 @@ def read_window(flow: Flow, node: Node) -> Window | None:
     if not _whole(kernel, 1):
         return None
     axes = len(kernel)
-    stride = node.attribute("strides", (1,) * axes)
-    dilation = node.attribute("dilations", (1,) * axes)
-    extra = node.attribute("output_padding", (0,) * axes)
-    lists = (stride, dilation, extra)
-    if not all(_whole(v, low) and len(v) == axes for v, low in zip(lists, (1, 1, 0), strict=True)):
-        return None
+    auto = node.attribute("auto_pad", "NOTSET")
     up = node.op == "ConvTranspose"
+
+    def numbers(name: str, default: int, low: int, count: int = axes) -> Any:
+        found = node.attribute(name, (default,) * count)
+        return found if _whole(found, low) and len(found) == count else None
+
+    stride, dilation = numbers("strides", 1, 1), numbers("dilations", 1, 1)
+    extra = numbers("output_padding", 0, 0)
+    pads = numbers("pads", 0, -_LARGEST, 2 * axes) if auto == "NOTSET" else (0,) * (2 * axes)
     stated = node.attribute("output_shape", ()) if up else ()
     if stated and not (_whole(stated, 1) and len(stated) >= axes):
         return None
-    window = Window(kernel, stride, dilation, ((0, 0),) * axes, up, extra=extra,
-                    stated=stated[-axes:])  # fmt: skip
-    auto = node.attribute("auto_pad", "NOTSET")
-    if auto in {"SAME_UPPER", "SAME_LOWER"}:
-        return window._replace(pads=None)
-    pads = node.attribute("pads", (0,) * (2 * axes)) if auto == "NOTSET" else (0,) * (2 * axes)
-    if not _whole(pads, -_LARGEST) or len(pads) != 2 * axes:
+    if None in {stride, dilation, extra, pads}:
         return None
-    return window._replace(
-        pads=tuple(zip(pads[:axes], pads[axes:], strict=True)),
-        ceil=node.attribute("ceil_mode", 0) == 1,
+    ceil = auto not in _SAME and node.attribute("ceil_mode", 0) == 1
+    each = zip(kernel, stride, dilation, pads[:axes], pads[axes:], (ceil,) * axes, strict=True)
+    return NodeWindow(
+        tuple(AxisWindow(*one) for one in each),
+        auto if auto in _SAME else "",
+        up,
+        extra,
+        stated[-axes:],
     )
+
+
+_SAME = frozenset({"SAME_UPPER", "SAME_LOWER"})
 
 
 def _whole(values: object, low: int) -> bool:

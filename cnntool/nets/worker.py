@@ -11,6 +11,7 @@ import _thread
 import gc
 import os
 from io import FileIO
+from queue import SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -51,34 +52,24 @@ def main() -> NoReturn:
 
 
 def _receive_ahead(stream: FileIO) -> Callable[[], Message]:
-    """Read messages on a thread, one ahead, so that the next picture is here when one is done.
+    """Read messages on a thread, so that the next picture is here when one is done.
 
-    The thread also ends the process when the parent is gone, in the middle of a run if need be.
+    There are no more of them than the parent has under way. The thread also ends the process when
+    the parent is gone, in the middle of a run if need be.
     """
-    slot: list[Message] = []
-    full, free = _thread.allocate_lock(), _thread.allocate_lock()
-    full.acquire()
+    inbox: SimpleQueue[Message] = SimpleQueue()
 
     def read() -> None:
         try:
             while True:
-                message = receive(stream)
-                free.acquire()
-                slot.append(message)
-                full.release()
+                inbox.put(receive(stream))
         except EOFError:
             os._exit(0)
         except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
             _give_up(error)
 
-    def take() -> Message:
-        full.acquire()
-        message = slot.pop()
-        free.release()
-        return message
-
     _thread.start_new_thread(read, ())
-    return take
+    return inbox.get
 
 
 def _give_up(error: BaseException) -> NoReturn:
@@ -99,7 +90,7 @@ def _open(onnxruntime: Any, request: Message, replies: FileIO) -> Any:
     """Open the network by the first attempt that gives what it promises."""
     facts = request.facts
     if facts["max_memory"]:
-        from cnntool.nets.limits import hold_memory
+        from cnntool.system import hold_memory
 
         hold_memory(facts["max_memory"])
     model = request.parts[0] if request.parts else facts["path"]

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
+    from cnntool.shapes.windows import Pair
+
 __all__ = ["Scene", "check_size", "frame", "frames", "gif"]
 
-Pair = tuple[int, int]
 
 COLOURS = 128
 """Of an animation's palette, at most."""
@@ -48,12 +49,12 @@ def check_size(padded: Pair, result: Pair, frames: int) -> None:
         raise UsageError(
             f"an input of {padded[0]}x{padded[1]} with its border is too large to draw:"
             f" {MOST_SIDE} a side is the most",
-            hint="--at without --output prints a value of an input of any size",
+            hint="`at` without `output` prints a value of an input of any size",
         )
     if frames > MOST_FRAMES:
         raise UsageError(
             f"the result has {result[0]}x{result[1]} values, an animation at most {MOST_FRAMES}",
-            hint="a larger --stride gives fewer; --at with -o FILE.png draws one",
+            hint="a larger `stride` gives fewer; `at` with `path=FILE.png` draws one",
         )
 
 

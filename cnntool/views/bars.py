@@ -103,7 +103,7 @@ def strip(
     """
     row = find(style)
     if row.on_photo:
-        raise UsageError(f"a vector has no place on a photo: no style {style}", source="--style")
+        raise UsageError(f"a vector has no place on a photo: no style {style}", source="`style`")
     values = showable(vector, 1)[None, None]
     ends = limits(values, scale or row.scale)
     scene = Scene((scale or row.scale) == "signed", finite=False)

@@ -85,7 +85,7 @@ class Board:
         caption: Caption = BLANK,
     ) -> None:
         if gap < 0:
-            raise UsageError("a gap has no pixels or some", source="--gap")
+            raise UsageError("a gap has no pixels or some", source="`gap`")
         self._tile = height, wide, channels = shape
         self.rows, self.columns = arrange(count, height, wide, columns)
         self._labels = _labels(numbers, wide) if numbers is not None and len(numbers) else None
@@ -100,7 +100,7 @@ class Board:
         if size[0] * size[1] > MAX_PIXELS:
             raise UsageError(
                 f"the picture would have {size[0]} x {size[1]} pixels",
-                hint="show fewer maps (--maps), or enlarge them less (--upscale)",
+                hint="show fewer maps (`maps`), or enlarge them less (`upscale`)",
             )
         self.pixels = np.full((*size, channels), PAPER, np.uint8)
         self._corner = top, margin

@@ -45,7 +45,7 @@ def arrange(
     """
     if columns is not None:
         if columns < 1:
-            raise UsageError("a grid has at least one column", source="--cols")
+            raise UsageError("a grid has at least one column", source="`columns`")
         columns = min(columns, count)
         return ceil(count / columns), columns
     first = min(count, ceil(sqrt(count * height / width)))

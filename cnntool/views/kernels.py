@@ -85,7 +85,7 @@ def kernel_sheet(
     else:
         row = find(style or "diverging")
         if row.on_photo:
-            raise UsageError(f"a kernel has no photo: no style {style}", source="--style")
+            raise UsageError(f"a kernel has no photo: no style {style}", source="`style`")
         rows, across = grid.grid_shape(kept.shape[1])
         block = rows * height, across * width
         factor = upscale or enlargement(len(which), *block, columns, largest=_LARGEST)

@@ -15,7 +15,8 @@ from cnntool.views.palettes import TOP, palette
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Pair = tuple[int, int]
+    from cnntool.shapes.windows import Pair
+
 Values = NDArray[np.float64]
 
 MOST_SIDE = 2048

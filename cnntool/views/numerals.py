@@ -15,6 +15,13 @@ SHOWN = 15
 """Rows and columns of a large matrix that are shown."""
 
 
+def shape_text(shape: Sequence[object] | None, times: str = " x ", scalar: str = "1") -> str:
+    """Write a shape: ``64 x 28 x 28``; a length that is not known is a question mark."""
+    if shape is None:
+        return "-"
+    return times.join(str(n) if isinstance(n, int) else "?" for n in shape) or scalar
+
+
 def short(value: float, digits: int = 4) -> str:
     """Write a number with a few digits; a whole one below ten million with all of its own.
 

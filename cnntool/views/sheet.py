@@ -77,7 +77,7 @@ def sheet(
     """
     maps, row = showable(maps, 3), find(style)
     if upscale is not None and upscale < 1:
-        raise UsageError("a value gets at least one pixel", source="--upscale")
+        raise UsageError("a value gets at least one pixel", source="`upscale`")
     ends = limits(maps, scale or row.scale)
     which = np.arange(len(maps)) if chosen is None else np.asarray(chosen, np.intp)
     if not len(which):
@@ -86,7 +86,7 @@ def sheet(
     shape = height, width
     if row.on_photo:
         if photo is None:
-            raise UsageError(f"the style {style} needs the photo", source="--style")
+            raise UsageError(f"the style {style} needs the photo", source="`style`")
         shape = _on_photo(count, shape, photo.shape[:2], columns, upscale)
         photo = _resized(photo, shape)
         less = factor = 1

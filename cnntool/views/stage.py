@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from PIL.ImageDraw import ImageDraw
 
-Pair = tuple[int, int]
+    from cnntool.shapes.windows import Pair
+
 Values = NDArray[np.float64]
 
 

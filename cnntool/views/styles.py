@@ -88,7 +88,7 @@ def find(name: str) -> Style:
     if name not in STYLES:
         known = ", ".join(STYLES)
         raise UsageError(
-            f"no style is called {name!r}", source="--style", hint=f"there are {known}"
+            f"no style is called {name!r}", source="`style`", hint=f"there are {known}"
         )
     return STYLES[name]
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from fill import manifest
 from networks import CATALOGUE
 
-from cnntool.nets.manifest import read_manifest
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import manifest_text, read_manifest
 
 parser = argparse.ArgumentParser(description="Write the catalogue's manifests.")
 parser.add_argument("facts", type=Path, metavar="FACTS.json")

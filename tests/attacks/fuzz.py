@@ -44,7 +44,7 @@ import tiny  # noqa: E402
 from contract import Stage, attempt  # noqa: E402
 from mutations import mutated  # noqa: E402
 
-from cnntool.machine import usable_cpus  # noqa: E402
+from cnntool.system import usable_cpus  # noqa: E402
 
 MEMORY = 1 << 30
 """Bytes that a process may take while it works on cases."""

@@ -53,6 +53,7 @@ def test_pictures(folder, verb, name):
 
 
 @pytest.mark.parametrize("name", some(list(bombs.STREAMS), 2))
+@pytest.mark.full
 def test_streams_without_end(folder, name):
     done = held.run_held(*FILTER, "-", cwd=folder, stdin=bombs.endless(*bombs.STREAMS[name]))
     bounded(done)

@@ -23,6 +23,7 @@ def test_a_seed_and_a_number_are_a_case():
     assert cases != [fuzz.case(2, number) for number in range(300)]
 
 
+@pytest.mark.full
 def test_whole_files_pass_and_a_replay_says_what_became_of_them(tmp_path):
     seeds = fuzz.seeds()
     names = ["png rgb", "tiff deflate", "pgm", "csv", "onnx chain"]

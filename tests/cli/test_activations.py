@@ -19,8 +19,7 @@ from PIL import Image
 from small import picture_net, save
 from vgg import vgg16
 
-from cnntool.cli.layer_files import keys_of
-from cnntool.cli.looking import Wanted
+from cnntool.api.activations import ChosenLayer
 from cnntool.views.bars import vector_sheet
 from cnntool.views.board import Caption
 from cnntool.views.sheet import sheet
@@ -232,9 +231,9 @@ def test_records_and_archives_call_layers_as_they_were_asked_for(here, net, tmp_
     ],
 )
 def test_no_name_in_an_archive_leads_out_of_its_folder(name, key):
-    first, other = (Wanted(number, "", str(number), None, "", (name,)) for number in (1, 2))
-    assert list(keys_of(first, [first, other])) == [key]
-    assert list(keys_of(other, [first, other])) == [f"{key}-2"]
+    first, other = (ChosenLayer(number, "", str(number), None, "", (name,)) for number in (1, 2))
+    assert list(first.keys([first, other])) == [key]
+    assert list(other.keys([first, other])) == [f"{key}-2"]
 
 
 def test_an_archive_that_fails_leaves_nothing(here, net, tmp_path):
@@ -476,8 +475,8 @@ def test_one_name_on_every_exporters_file(here, tmp_path):
     assert found[0][0][0] == "4x8x8"
 
 
-def test_the_sample_is_looked_at_when_there_is_no_picture(cnntool, tmp_path):
-    done = cnntool("activations", "-l", "block4_conv2")
+def test_the_sample_is_looked_at_when_there_is_no_picture(process, tmp_path):
+    done = process("activations", "-l", "block4_conv2")
     assert "note: no picture was given: looking at the sample cat.png" in done.err
     assert "note: block4_conv2 -> block4_conv2/Relu (conv 9, after ReLU)" in done.err
     assert (tmp_path / "cat.block4_conv2.png").exists()
@@ -569,7 +568,7 @@ def test_errors(here, net, code, reason, arguments):
 
 
 def test_names_of_files_are_safe():
-    from cnntool.cli.looking import safe
+    from cnntool.api.activations import safe
 
     assert safe("block4_conv2") == "block4_conv2"
     assert safe("../../etc/passwd") == "etc_passwd"

@@ -9,27 +9,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntool.cli import arrays
+from cnntool.cli.arrays import read
+from cnntool.cli.options import Reading
 from cnntool.errors import InputError
 
 
 def test_pictures_are_read_as_they_are_and_computed_with_from_0_to_1(tmp_path):
     pixels = np.array([[0, 51, 255]], np.uint8)
     Image.fromarray(pixels).save(tmp_path / "p.png")
-    stack = arrays.read(tmp_path / "p.png")
+    stack = read(tmp_path / "p.png", Reading())
     assert stack.values.dtype == np.uint8
     np.testing.assert_array_equal(stack.values[:, :, 0], pixels)
-    numbers = stack.numbers()
-    assert numbers.dtype == np.float32
-    np.testing.assert_allclose(numbers[:, :, 0], [[0, 0.2, 1]], rtol=1e-7)
+    np.testing.assert_allclose(stack.maps(), [[[0, 0.2, 1]]], rtol=1e-15)
     assert not stack.info.matrix
 
 
 def test_numbers_stay_what_they_are(tmp_path):
     for dtype in (np.float32, np.float64):
         np.save(tmp_path / "m.npy", np.array([[1, 300.5]], dtype))
-        stack = arrays.read(tmp_path / "m.npy")
-        assert stack.numbers() is stack.values
+        stack = read(tmp_path / "m.npy", Reading())
+        assert stack.maps().tolist() == [[[1, 300.5]]]
         assert stack.values.dtype == dtype
         assert stack.values.shape == (1, 2, 1)
         assert stack.info.matrix
@@ -37,13 +36,13 @@ def test_numbers_stay_what_they_are(tmp_path):
 
 def test_stdin(monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"1,2;3,4")))
-    stack = arrays.read(Path("-"))
-    assert stack.item.name == "<stdin>"
+    stack = read(Path("-"), Reading())
+    assert stack.name == "<stdin>"
     assert stack.values[:, :, 0].tolist() == [[1, 2], [3, 4]]
 
 
 @pytest.mark.parametrize(
-    ("shape", "layout", "read"),
+    ("shape", "layout", "taken"),
     [
         ((3, 5, 6), "auto", (5, 6, 3)),
         ((5, 6, 3), "auto", (5, 6, 3)),
@@ -53,11 +52,11 @@ def test_stdin(monkeypatch):
         ((5, 6), "chw", (5, 6, 1)),
     ],
 )
-def test_layouts(tmp_path, shape, layout, read):
+def test_layouts(tmp_path, shape, layout, taken):
     array = np.arange(np.prod(shape), dtype=float).reshape(shape)
     np.save(tmp_path / "a.npy", array)
-    stack = arrays.read(tmp_path / "a.npy", layout=layout)
-    assert stack.values.shape == stack.info.shape == read
+    stack = read(tmp_path / "a.npy", Reading(layout))
+    assert stack.values.shape == stack.info.shape == taken
     first = array[1, 2] if array.ndim == 2 else array[:, 1, 2]
     expected = first if stack.info.layout != "hwc" else array[1, 2]
     assert stack.values[1, 2].tolist() == np.atleast_1d(expected).tolist()
@@ -66,24 +65,24 @@ def test_layouts(tmp_path, shape, layout, read):
 def test_a_guess_that_may_be_wrong_is_told(tmp_path, capsys):
     for shape, told in (((8, 4, 4), True), ((40, 40, 3), False), ((3, 4, 4), False)):
         np.save(tmp_path / "a.npy", np.zeros(shape))
-        arrays.read(tmp_path / "a.npy")
+        read(tmp_path / "a.npy", Reading())
         assert ("--layout chw takes it as" in capsys.readouterr().err) == told
 
 
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="one file is needed"):
-        arrays.read(tmp_path)
+        read(tmp_path, Reading())
     with pytest.raises(InputError, match="no such file"):
-        arrays.read(tmp_path / "none.png")
+        read(tmp_path / "none.png", Reading())
 
 
 def test_limits(tmp_path):
     (tmp_path / "m.csv").write_text("1,nan")
     with pytest.raises(InputError, match="NaN at row 0, column 1"):
-        arrays.read(tmp_path / "m.csv")
-    assert np.isnan(arrays.read(tmp_path / "m.csv", allow_nan=True).values).sum() == 1
+        read(tmp_path / "m.csv", Reading())
+    assert np.isnan(read(tmp_path / "m.csv", Reading(allow_nan=True)).values).sum() == 1
     with pytest.raises(InputError, match="over the limit"):
-        arrays.read(tmp_path / "m.csv", allow_nan=True, max_pixels=1)
+        read(tmp_path / "m.csv", Reading(allow_nan=True, max_pixels=1))
 
 
 @pytest.mark.parametrize("verb", ["conv", "pool", "unpool", "deconv", "resize"])

@@ -111,6 +111,7 @@ def test_what_it_does_not_know_is_followed_by_advice(  # noqa: PLR0917
     ])
     # fmt: on
     monkeypatch.setattr(classify.sys.stderr, "isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr("cnntool.cli.console.Progress.DELAY", 60.0)
     note = (
         "cnntool: note: 'cnntool models info vgg16-mini' lists the classes that it knows,"
         " 'cnntool models pull mobilenetv2' (14 MB) gets a network of 1,000\n"

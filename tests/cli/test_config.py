@@ -7,7 +7,7 @@ import click
 import pytest
 
 from cnntool.cli import config
-from cnntool.cli.choosing import model
+from cnntool.cli.opening import model_option
 from cnntool.errors import UsageError
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -130,7 +130,7 @@ def test_a_path_counts_from_the_folder_of_the_file(write, monkeypatch, tmp_path,
 
 
 @click.command()
-@model
+@model_option
 @click.option(
     "--threads", type=click.IntRange(1, 8), envvar="CNNTOOL_THREADS", callback=config.fill
 )

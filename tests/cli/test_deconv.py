@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntool.filters.arithmetic import Window
 from cnntool.filters.kernel import Kernel
 from cnntool.filters.transpose import transpose_convolve
+from cnntool.shapes.windows import Window
 
 RNG = np.random.default_rng(4)
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import click
 import pytest
 
-from cnntool.cli.running import running, session_settings
-from cnntool.machine import usable_cpus
+from cnntool.cli.running import running
 from cnntool.nets import providers
 from cnntool.nets.providers import PROVIDERS
 from cnntool.nets.session import Settings
+from cnntool.system import usable_cpus
 
 FAKE = Path(__file__).parents[1] / "nets" / "fake_runtime.py"
 
@@ -136,8 +136,8 @@ def settings_of(*arguments: str, **environment: str) -> Settings:
 
     @click.command()
     @running
-    def command(**values) -> None:
-        found.append(session_settings(values))
+    def command(settings) -> None:
+        found.append(settings)
 
     command.main(list(arguments), standalone_mode=False)
     return found[0]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 from small import colours, map_net
-
-from cnntool.cli import evaluate
 
 pytest.importorskip("onnxruntime")
 
@@ -84,7 +83,7 @@ def test_without_pictures_of_the_rest_there_is_no_area(here, photos, tmp_path):
 
 
 def test_figures_on_a_terminal(here, photos, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluate.sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
     (tmp_path / "names.txt").write_text("red\ngreen\nsomething else\n")
     text = here("evaluate", *photos, "photos").text
     assert "mean over classes" in text

@@ -160,7 +160,7 @@ def test_a_confusion_matrix_that_cannot_be_written_is_known_before_the_work(
     colours(tmp_path / "net.onnx")
     (tmp_path / "list.csv").write_text("picture.png,2\n")
     (tmp_path / "c.csv").write_text("mine")
-    from cnntool.cli import network
+    from cnntool.nets import network
 
     monkeypatch.setattr(network, "Network", None)
     arguments = ("evaluate", *GUESS, "list.csv", "--confusion")
@@ -188,6 +188,7 @@ def test_lines_of_labels_end_where_editors_end_them(here, picture, tmp_path):
     assert labels == {0: "a\u2028a", 1: "b", 2: "c\x85c"}
 
 
+@pytest.mark.full
 def test_labels_that_are_no_text(here, picture, tmp_path):
     colours(tmp_path / "net.onnx")
     (tmp_path / "l.json").write_text('["\\ud800", "\\u001b[31m", "b\\nc"]')

@@ -8,8 +8,7 @@ import sys
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from cnntool.cli import tables
-from cnntool.cli.layers import shape_text
+from cnntool.cli.layers import shape_of
 from cnntool.nets.graph import TensorInfo, read_graph
 from cnntool.nets.layers import Layers
 
@@ -140,27 +139,12 @@ def test_a_table_on_a_terminal(here, net, monkeypatch):
     )
 
 
-def test_a_narrow_terminal(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "26")
-    headings = ("name", "long-heading", "more")
-    rows = [("n" * 40, "123,456", "abcdef"), ("short", "1", "x")]
-    tables.print_table(headings, rows, right={"long-heading"}, elastic=["name"], spare=["more"])
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 26
-    assert lines[0].split() == ["long"]
-    assert lines[1].split() == ["name", "heading"]
-    assert lines[3].split() == ["n" * 16 + "…", "123,456"]
-    monkeypatch.setenv("COLUMNS", "80")
-    tables.print_table(headings, rows, elastic=["name"], spare=["more"])
-    assert "n" * 40 in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("shape", "text"), [(None, "-"), ((), "scalar"), ((1, "N", None, 5), "1x?x?x5")]
 )
 def test_shapes(shape, text):
-    assert shape_text(TensorInfo("x", "float32", shape)) == text
-    assert shape_text(None) == "-"
+    assert shape_of(TensorInfo("x", "float32", shape)) == text
+    assert shape_of(None) == "-"
 
 
 def test_without_a_runtime_the_file_is_all_that_is_known(here, net, monkeypatch):

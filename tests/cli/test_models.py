@@ -17,8 +17,7 @@ from mischief import CONTENT, SHA256, serving
 from onnx import TensorProto, helper
 from small import picture_net, save, several
 
-from cnntool.nets.manifest import read_manifest
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import manifest_text, read_manifest
 
 MODELS = Path(__file__).parents[2] / "models"
 BUILT_IN = MODELS / "vgg16-mini.onnx"
@@ -114,9 +113,9 @@ class TestList:
         assert done.err == (f"cnntool: error: {store / 'mine.toml'}: schema is 3, not in 1..1\n")
 
     def test_on_a_terminal_it_is_a_table(self, here, store, monkeypatch):
-        from cnntool.cli import models
+        from cnntool.cli import output
 
-        monkeypatch.setattr(models.sys.stdout, "isatty", lambda: True)
+        monkeypatch.setattr(output.sys.stdout, "isatty", lambda: True)
         monkeypatch.setenv("COLUMNS", "120")
         text = re.sub(r"\x1b\[[0-9;]*m", "", here("models").text)
         lines = text.splitlines()
@@ -330,26 +329,20 @@ class TestPull:
         assert done.stderr == f"cnntool: error: {store}: file too large\n"
         assert left(store) == ["net.toml"]
 
-    def test_a_bar_on_a_terminal(self, monkeypatch, store, net, capsys):
-        from cnntool.cli import pulling
+    def test_a_bar_on_a_terminal(self, monkeypatch, store, net, here):
+        from cnntool.cli import console
 
-        monkeypatch.setattr(pulling.sys.stderr, "isatty", lambda: True)
-        with pulling.Bar("net") as bar:
-            bar.progress(1, 10)
-            assert bar._bar is None  # not within the first second
-        monkeypatch.setattr(pulling, "DELAY", 0.0)
-        with pulling.Bar("net") as bar:
-            bar.progress(1, 10)
-            assert bar._bar is not None
-            bar.note("a mirror failed")
-            assert bar._bar is None  # the line has its own row
-            bar.progress(5, 10)
-            assert bar._bar.tasks[0].completed == 5
-        assert bar._bar is None
-        monkeypatch.setattr(pulling.console.TALK, "quiet", True)
-        with pulling.Bar("net") as bar:
-            bar.progress(1, 10)
-            assert bar._bar is None
+        monkeypatch.setattr(console.sys.stderr, "isatty", lambda: True, raising=False)
+        monkeypatch.setattr(console.Progress, "DELAY", 60.0)
+        net("missing", "good")
+        assert "MB" not in here("models", "pull", "net").err, "not within the first moment"
+        (store / "net.onnx").unlink()
+        monkeypatch.setattr(console.Progress, "DELAY", 0.0)
+        monkeypatch.setattr(console, "_said", set())
+        err = here("models", "pull", "net").err
+        assert re.search(r"net  \[[#-]{20}\]  [\d.]+ of 0\.1 MB, [\d.]+ MB/s  0:0\d\r\x1b\[K", err)
+        assert err.startswith("cnntool: note: net: ")
+        assert err.endswith("\r\x1b[K")
 
 
 def test_no_other_command_goes_to_the_network(store, net, server, here):
@@ -472,5 +465,6 @@ def test_help_loads_click_alone():
         "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"numpy", "onnxruntime", "pooch", "requests", "rich", "PIL", "tomllib", "platformdirs"}
+    heavy = {"numpy", "onnxruntime", "filelock", "requests", "rich", "PIL", "tomllib"}
+    heavy.add("platformdirs")
     assert not set(done.stdout.split()) & heavy

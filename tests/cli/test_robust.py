@@ -434,7 +434,7 @@ def test_notes_are_said_unless_quiet(cnntool, tmp_path):
     assert quiet.err == ""
 
 
-@pytest.mark.parametrize("place", ["cnntool.filters.spec.parse", "cnntool.cli.render.render"])
+@pytest.mark.parametrize("place", ["cnntool.filters.spec.parse", "cnntool.api.filtering.write"])
 def test_too_little_memory_is_one_line(here, picture, monkeypatch, place):
     def greedy(*_, **__):
         raise MemoryError
@@ -447,9 +447,9 @@ def test_too_little_memory_is_one_line(here, picture, monkeypatch, place):
 
 
 def test_a_picture_too_large_for_memory_among_others(here, picture, monkeypatch):
-    from cnntool.cli import render
+    from cnntool.api import filtering
 
-    real, calls = render.render, []
+    real, calls = filtering.write, []
 
     def greedy_once(*arguments, **options):
         calls.append(1)
@@ -457,7 +457,7 @@ def test_a_picture_too_large_for_memory_among_others(here, picture, monkeypatch)
             raise MemoryError
         return real(*arguments, **options)
 
-    monkeypatch.setattr(render, "render", greedy_once)
+    monkeypatch.setattr(filtering, "write", greedy_once)
     (picture.parent / "other.png").write_bytes(picture.read_bytes())
     done = here("filter", "-k", "box", "picture.png", "other.png", code=1)
     assert done.err == "cnntool: error: picture.png: not enough memory\n"

@@ -12,9 +12,9 @@ import pytest
 pty = pytest.importorskip("pty")
 
 SCRIPT = """
-from cnntool import stopping
+from cnntool import system
 from cnntool.cli import stepping
-stopping.install()
+system.take_over()
 assert stepping.interactive()
 stepping.show(["first", "second", "third"], {delay})
 print("done")

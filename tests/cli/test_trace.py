@@ -299,6 +299,7 @@ def test_absurd_sizes_are_refused(here, samples, tmp_path, reason, arguments):
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.full
 def test_too_many_frames(here, tmp_path):
     np.save(tmp_path / "m.npy", np.ones((20, 20)))
     done = here("trace", "m.npy", "-k", "box", "-o", "a.gif", code=2)

@@ -219,8 +219,8 @@ def test_the_picture_may_be_piped_in(here, lecture, tmp_path):
     assert here(*arguments, stdin=picture).text == here(*lecture, "--unit", "0,2,2").text
 
 
-def test_without_a_picture_the_sample(cnntool):
-    done = cnntool("trace", "-l", "block1_conv1", "--unit", "3,60,70")
+def test_without_a_picture_the_sample(process):
+    done = process("trace", "-l", "block1_conv1", "--unit", "3,60,70")
     assert "looking at the sample cat.png" in done.err
     assert done.text.startswith("block1_conv1, unit (3, 60, 70) of 16x144x144: input rows 59 to 61")
 

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import correlate
 from test_strips import whole
@@ -39,7 +40,7 @@ def test_two_maps_of_two_channels_by_hand():
         st.sampled_from(Mode), st.sampled_from(Op), st.sampled_from(["uint8", "float32", "float64"])
     ),
 )
-@settings(max_examples=50)
+@examples(50)
 def test_it_is_the_operator_conv(onnx, seed, sizes, steps, words):
     (mode, op, dtype), stride, dilation = words, steps[:2], steps[2:]
     height, width, channels, maps, rows, columns = sizes
@@ -175,7 +176,7 @@ def test_channels_must_be_those_of_the_input():
     reason = r"the kernel is 2x3x3 \(channels x rows x columns\), channels of the input: 3"
     with pytest.raises(UsageError, match=reason):
         convolve(np.ones((5, 5, 3)), ConvLayer(np.ones((1, 2, 3, 3))))
-    with pytest.raises(UsageError, match="no --method to choose"):
+    with pytest.raises(UsageError, match="no `method` to choose"):
         convolve(np.ones((5, 5, 2)), ConvLayer(np.ones((1, 2, 3, 3))), method="fft")
 
 

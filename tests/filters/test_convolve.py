@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -185,7 +186,7 @@ def sample(
     stride=steps,
     dilation=steps,
 )
-@settings(deadline=None, max_examples=150)
+@examples(150)
 def test_all_roads_agree(*, seed, shape, size, dtype, **options) -> None:
     image, weights = sample(seed, shape, size, dtype)
     item = single(weights)
@@ -261,7 +262,7 @@ def in_strips(plan: ConvPlan, image: np.ndarray, cuts: list[int], scale: float =
     broken=st.booleans(),
     data=st.data(),
 )
-@settings(deadline=None, max_examples=60)
+@examples(60)
 def test_any_strips_give_the_same_bits(*, road, border, dtype, stride, broken, data) -> None:
     rng = np.random.default_rng(11)
     image = (rng.random((300, 21, 2)) * 255).astype(dtype)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from effort import share
 from scipy.signal import convolve2d, correlate2d
 
 from cnntool.filters.convolve import convolve
@@ -76,6 +77,8 @@ def test_every_combination_of_the_arithmetic(dtype: type[np.generic]) -> None:
         item = Filter((Kernel(weights),))
         scale = np.abs(weights).sum() * 256 or 1.0
         for mode, border, op, stride, dilation in product(Mode, Border, Op, STEPS, SPREADS):
+            if rng.random() * 1000 >= share(1000):
+                continue
             options = {
                 "mode": mode, "border": border, "op": op, "stride": stride, "dilation": dilation,
             }  # fmt: skip
@@ -86,7 +89,7 @@ def test_every_combination_of_the_arithmetic(dtype: type[np.generic]) -> None:
             result = convolve(image, item, method=road, **options)
             counted += 1
             assert close(result, expected, scale, tol), (road, shape, size, options)
-    assert counted > 10_000
+    assert counted > share(10_000)
 
 
 def test_even_kernels_beside_scipy():

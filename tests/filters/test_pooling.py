@@ -1,11 +1,12 @@
 import numpy as np
 import pytest
+from effort import share
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
-from cnntool.filters.arithmetic import Window
 from cnntool.filters.pooling import average_pool, max_pool, max_pool_switches, unpool
+from cnntool.shapes.windows import Window
 
 RNG = np.random.default_rng(3)
 
@@ -44,7 +45,7 @@ def attributes(onnx, window):
 
 
 def test_600_random_pools_agree_with_onnxruntime(onnx):
-    for number, (maps, window) in enumerate(combinations(600)):
+    for number, (maps, window) in enumerate(combinations(share(600))):
         height, width, channels = maps.shape
         values, switches = max_pool_switches(maps, window)
         largest, indices = onnx.runtime(

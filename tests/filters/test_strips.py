@@ -1,5 +1,4 @@
 import threading
-import time
 import weakref
 
 import numpy as np
@@ -13,46 +12,6 @@ from cnntool.filters.colours import colour_filter
 from cnntool.filters.pipeline import Options, Source
 from cnntool.filters.plan import Border, Mode
 from cnntool.filters.spec import parse
-
-
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_results_come_in_order(threads):
-    def work(n):
-        time.sleep(0.002 * (n % 3))
-        return n * n
-
-    assert list(strips.ordered_map(work, range(20), threads)) == [n * n for n in range(20)]
-
-
-def test_few_jobs_are_under_way_at_once():
-    begun = []
-    results = strips.ordered_map(lambda n: begun.append(n) or n, iter(range(100)), 3)
-    next(results)
-    time.sleep(0.05)
-    assert len(begun) <= 5
-    results.close()
-
-
-@pytest.mark.parametrize("threads", [1, 3])
-def test_an_error_arrives_where_its_result_was_due(threads):
-    def work(n):
-        if n == 2:
-            raise ValueError("two")
-        return n
-
-    results = strips.ordered_map(work, range(5), threads)
-    assert [next(results), next(results)] == [0, 1]
-    with pytest.raises(ValueError, match="two"):
-        next(results)
-
-
-def test_no_thread_outlives_the_results():
-    before = threading.active_count()
-    list(strips.ordered_map(abs, range(10), 4))
-    results = strips.ordered_map(abs, range(10), 4)
-    next(results)
-    results.close()
-    assert threading.active_count() == before
 
 
 def whole(image, kernels, options, threads=1, rows=None):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
@@ -64,7 +65,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(st.tuples(SIDE, SIDE), st.tuples(SIDE, SIDE), OPTIONS, st.integers(0, 2**32 - 1))
 def test_every_value_is_the_filters(size, kernel, options, seed):
     rng = np.random.default_rng(seed)

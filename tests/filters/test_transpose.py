@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
+from effort import share
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
-from cnntool.filters.arithmetic import Window
 from cnntool.filters.convolve import convolve
 from cnntool.filters.kernel import Filter, Kernel
 from cnntool.filters.spec import parse
 from cnntool.filters.transpose import linear_kernel, transpose_convolve
+from cnntool.shapes.windows import Window
 
 PAIRS = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
@@ -57,7 +58,7 @@ def attributes(onnx, window, extra):
 
 
 def test_550_random_transposes_agree_with_onnxruntime(onnx):
-    for rng, shape, window, extra in combinations(550):
+    for rng, shape, window, extra in combinations(share(550)):
         maps = rng.integers(-9, 10, (*shape, 1)).astype(np.float32)
         weights = rng.integers(-9, 10, window.kernel).astype(np.float32)
         (expected,) = onnx.runtime(
@@ -97,7 +98,7 @@ def test_it_is_the_transpose_of_the_filter(shape, window, mode, op, seed):
         x, Filter((weights,)), mode=mode, op=op, stride=stride, dilation=dilation, method="direct"
     )
     y = rng.integers(-9, 10, forward.shape).astype(float)
-    extra = tuple(window.room(axis, shape[axis]) % stride[axis] for axis in (0, 1))
+    extra = tuple(window.along(axis).room(shape[axis]) % stride[axis] for axis in (0, 1))
     back = transpose_convolve(y, weights, window, output_padding=extra, op=op)
     assert back.shape == x.shape
     assert (forward * y).sum() == pytest.approx((x * back).sum(), abs=1e-9)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from effort import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
@@ -74,7 +75,7 @@ OPTIONS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.tuples(SIDE, SIDE), st.tuples(SIDE, SIDE), OPTIONS, SEED)
 def test_both_matrices_are_the_convolution(size, kernel, options, seed):
     rng = np.random.default_rng(seed)
@@ -103,7 +104,7 @@ LAYERS = st.tuples(
 ).map(lambda parts: Sliding(*parts))
 
 
-@settings(max_examples=100)
+@examples(100)
 @given(LAYERS, st.integers(1, 3), st.integers(1, 3), st.integers(1, 4), SEED)
 def test_a_layer_of_a_network(sliding, count, channels, filters, seed):
     from onnx import helper
@@ -124,7 +125,7 @@ def test_a_layer_of_a_network(sliding, count, channels, filters, seed):
     assert_allclose(found, expected, atol=1e-12)
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(st.tuples(SIDE, SIDE), st.tuples(SIDE, SIDE), STEP, STEP, SEED)
 def test_the_transpose_is_the_transpose_convolution(outputs, kernel, stride, dilation, seed):
     from onnx import helper

@@ -14,13 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from specimens import picture
 
 from cnntool.errors import OutputError
 from cnntool.image.atomic import Output
 from cnntool.image.files import FORMATS, open_reader, open_writer, read_image, write_image
 from cnntool.image.types import ImageInfo
-
-from .specimens import picture
 
 INFO = ImageInfo(13, 9)
 PIXELS = picture(1)
@@ -70,7 +69,7 @@ def test_overwrite_must_be_asked_for(tmp_path):
     with pytest.raises(OutputError) as caught:
         write(path)
     assert caught.value.message == "it exists already"
-    assert "--overwrite" in caught.value.hint
+    assert "`overwrite`" in caught.value.hint
     assert caught.value.source == "as given"
     assert path.read_bytes() == b"before"
     write(path, overwrite=True)

@@ -6,11 +6,10 @@ import io
 
 import numpy as np
 import pytest
+from specimens import every
 
 from cnntool.errors import InputError
 from cnntool.image.files import read_image
-
-from .specimens import every
 
 SPECIMENS = every()
 

@@ -9,12 +9,11 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from specimens import picture, saved
 
 from cnntool.errors import InputError
 from cnntool.image import jpeg_read
 from cnntool.image.files import open_reader, read_image
-
-from .specimens import picture, saved
 
 SIZES = [(1, 1), (2, 3), (8, 8), (16, 17), (33, 31), (57, 101)]
 RGB = Image.fromarray(picture(3, height=120, width=160))
@@ -87,7 +86,7 @@ def test_damage_is_noted_or_refused(kind, whole):
     np.testing.assert_array_equal(got, Image.open(io.BytesIO(body)))
     (note,) = info.notes
     assert note.startswith("damaged JPEG: ")
-    assert note.endswith("; what could be decoded is used, --strict refuses it")
+    assert note.endswith("; what could be decoded is used, `strict` refuses it")
     with pytest.raises(InputError, match=r"damaged JPEG: [a-z0-9][^:]*$"):
         pixels(strict=True)
 

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from specimens import npy
 
 from cnntool.errors import InputError
 from cnntool.image.files import open_reader, read_image, write_image
 from cnntool.image.types import ImageInfo
-
-from .specimens import npy
 
 
 def read(body: bytes, **options):
@@ -271,7 +270,7 @@ def test_what_never_ends_is_refused_by_the_number_that_was_too_large():
 
     with pytest.raises(InputError, match=r"x3 is over the limit of 300000 pixels") as caught:
         open_reader(Yes(), name="x", max_pixels=300_000)
-    assert "--max-pixels" in caught.value.hint
+    assert "`max_pixels`" in caught.value.hint
 
 
 def test_a_text_that_is_too_long(monkeypatch):

@@ -7,12 +7,11 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from specimens import picture
 
 from cnntool.errors import InputError
 from cnntool.image.files import open_reader, read_image, write_image
 from cnntool.image.types import ImageInfo
-
-from .specimens import picture
 
 # Two rows of three pixels; the lower row comes first.
 GREY = b"Pf\n3 2\n-1.0\n" + np.array([4, 5, 6, 1, 2, 3], "<f4").tobytes()

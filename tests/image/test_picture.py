@@ -7,10 +7,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
+from specimens import picture, saved
 
 from cnntool.image.files import open_reader
-
-from .specimens import picture, saved
 
 
 def encoded(mode, form, orientation):

@@ -9,12 +9,11 @@ import struct
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from specimens import picture, saved
 
 from cnntool.errors import InputError
-from cnntool.image import exif
+from cnntool.image import metadata
 from cnntool.image.files import open_reader, read_image
-
-from .specimens import picture, saved
 
 
 def read(body: bytes, **options):
@@ -57,14 +56,14 @@ def test_orientation(code, kind):
     ],
 )
 def test_orientation_that_makes_no_sense_is_none(block):
-    assert exif.orientation(block) == 1
+    assert metadata.orientation(block) == 1
 
 
 def test_orientation_in_both_byte_orders():
     little = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
     big = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0"
-    assert exif.orientation(little) == 6
-    assert exif.orientation(b"Exif\0\0" + big) == 8
+    assert metadata.orientation(little) == 6
+    assert metadata.orientation(b"Exif\0\0" + big) == 8
 
 
 def test_inks():
@@ -171,7 +170,7 @@ def test_too_large_is_told_from_the_header(kind, capfd):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match="over the limit of 100000000 pixels") as caught:
         read(LARGE[kind])
-    assert caught.value.hint == "--max-pixels raises the limit"
+    assert caught.value.hint == "`max_pixels` raises the limit"
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
     assert capfd.readouterr() == ("", "")
 

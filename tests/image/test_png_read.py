@@ -9,16 +9,16 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageCms
+from png_maker import SAMPLES, chunk, make
+from specimens import picture, saved
 
 from cnntool.errors import InputError
 from cnntool.image import deflate, png_read, unfilter
 from cnntool.image.files import open_reader, read_image
-
-from .png_maker import SAMPLES, chunk, make
-from .specimens import picture, saved
 
 DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 KINDS = [(colour, depth) for colour, depths in DEPTHS.items() for depth in depths]
@@ -48,7 +48,7 @@ CASES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(case=CASES, seed=st.integers(0, 2**32 - 1))
 def test_every_kind(case, seed):
     colour, depth = case["kind"]

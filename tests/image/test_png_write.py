@@ -8,18 +8,18 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageCms
+from png_maker import filter_row
+from specimens import picture
 
 from cnntool.image import deflate, png_filter
 from cnntool.image.deflate import adler32_combine
 from cnntool.image.files import open_writer, read_image
 from cnntool.image.types import ImageInfo
-
-from .png_maker import filter_row
-from .specimens import picture
 
 LEVELS = [None, *range(10)]
 
@@ -69,7 +69,7 @@ PIXELS = hnp.arrays(
 )
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(pixels=PIXELS, rows=st.integers(1, 13), level=st.sampled_from(LEVELS))
 def test_any_pixels_come_back(pixels, rows, level):
     body = written(pixels, rows, level)

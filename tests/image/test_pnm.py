@@ -101,6 +101,7 @@ def strips_of(body: bytes, rows: int):
         yield from reader.strips(rows)
 
 
+@pytest.mark.full
 def test_a_long_text_is_not_held_as_words():
     """Each word of a list takes 40 bytes, a pixel one."""
     import tracemalloc

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image, ImageCms
+from specimens import picture
 
 from cnntool.errors import CnntoolError, OutputError, UsageError
 from cnntool.image import formats
@@ -21,8 +22,6 @@ from cnntool.image.files import (
     write_image,
 )
 from cnntool.image.types import ITEM_SIZES, ImageInfo
-
-from .specimens import picture
 
 CASES = [
     (row.name, dtype, channels, alpha, compression)
@@ -225,7 +224,7 @@ def test_suffixes():
     for name in ("noend", "a.xyz", ".png"):
         with pytest.raises(OutputError) as caught:
             format_of(name)
-        assert "--format" in caught.value.hint
+        assert "`format`" in caught.value.hint
 
 
 def test_the_table():

@@ -10,14 +10,13 @@ import threading
 
 import numpy as np
 import pytest
+from specimens import every, npy, picture
 
 from cnntool.errors import InputError
 from cnntool.image.files import open_reader, read_image
 from cnntool.image.reader import Reader
 from cnntool.image.source import Source
 from cnntool.image.types import ImageInfo
-
-from .specimens import every, npy, picture
 
 SPECIMENS = every()
 

@@ -7,18 +7,18 @@ import struct
 import sys
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from specimens import picture, saved, tiff
 
-from cnntool.image import icc
+from cnntool.image import metadata
 from cnntool.image.files import open_reader, read_image, write_image
 from cnntool.image.source import Source
 from cnntool.image.tiff_directory import read_directory
 from cnntool.image.tiff_page import page_by_tifffile, plain_page
 from cnntool.image.types import ImageInfo
-
-from .specimens import picture, saved, tiff
 
 SHORT, LONG, UNDEFINED = 3, 4, 7
 LAYOUTS = {1: "B", SHORT: "H", LONG: "I", UNDEFINED: "B"}
@@ -151,7 +151,7 @@ UNUSUAL = {
     "sub-directories": plain(t330=(LONG, [8])),
     "fill order": plain(t266=(SHORT, [2])),
     "a private tag": plain(t65000=(SHORT, [1])),
-    "overlong profile": plain(t34675=(UNDEFINED, bytes(icc.LIMIT + 1))),
+    "overlong profile": plain(t34675=(UNDEFINED, bytes(metadata.PROFILE_LIMIT + 1))),
     "no orientation": plain(t274=(SHORT, [0])),
     "twice": [plain()[0], *plain()],
     "out of order": plain()[::-1],
@@ -221,7 +221,7 @@ def directories(draw):
     return handmade(entries, order=draw(st.sampled_from("<>")), data=bytes(sum(counts)))
 
 
-@settings(max_examples=600, deadline=None)
+@examples(600)
 @given(directories())
 def test_agrees_with_tifffile(body):
     agrees(body)

@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
+from specimens import picture, saved, tiff
 
 from cnntool.errors import InputError
 from cnntool.image import tiff_codecs
 from cnntool.image.files import open_reader, read_image
-
-from .specimens import picture, saved, tiff
 
 
 def read(body: bytes, **options):
@@ -378,7 +377,7 @@ def test_nan_has_a_place():
     body = tiff(pixels, photometric="rgb")
     with pytest.raises(InputError, match="NaN at row 33, column 2, channel 1") as caught:
         read(body)
-    assert "--allow-nan" in caught.value.hint
+    assert "`allow_nan`" in caught.value.hint
     np.testing.assert_array_equal(read(body, allow_nan=True)[0], pixels)
     pixels[33, 2, 1] = -np.inf
     with pytest.raises(InputError, match="infinity at row 33"):

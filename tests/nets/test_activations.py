@@ -115,6 +115,7 @@ def tiny_vgg(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("budget", "count"), [(1, 1), (20_000, 3), (1 << 30, 3)])
+@pytest.mark.full
 def test_chunks_change_nothing(tiny_vgg, budget, count):
     path, tensors = tiny_vgg
     tensors = tensors if budget > 1 else tensors[::5]  # each in a session of its own

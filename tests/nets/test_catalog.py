@@ -9,8 +9,7 @@ import pytest
 from cnntool.errors import ModelError
 from cnntool.nets import catalog, places
 from cnntool.nets.catalog import entry, find, names
-from cnntool.nets.manifest import read_manifest
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import manifest_text, read_manifest
 
 MODELS = Path(__file__).parents[2] / "models"
 BUILT_IN = MODELS / "vgg16-mini.onnx"
@@ -206,5 +205,5 @@ def test_finding_loads_nothing_heavy():
         "print(*sorted({m.partition('.')[0] for m in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    heavy = {"numpy", "onnxruntime", "pooch", "requests", "rich", "click", "PIL", "json"}
+    heavy = {"numpy", "onnxruntime", "filelock", "requests", "rich", "click", "PIL", "json"}
     assert not set(done.stdout.split()) & heavy

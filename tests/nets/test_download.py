@@ -11,14 +11,15 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("pooch", reason="networks are fetched with pooch")
+pytest.importorskip("requests", reason="networks are fetched with requests")
+pytest.importorskip("filelock", reason="one process at a time fetches a network")
 
 from mischief import CONTENT, SHA256, serving
 
 from cnntool.errors import DownloadError, OutputError
 from cnntool.nets import catalog, download
 from cnntool.nets.download import Limits, Listener, pull
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import manifest_text
 from cnntool.nets.spec import InputSpec, ModelSpec, OutputSpec
 
 CALM = Limits(timeout=60, stall=20)
@@ -164,7 +165,7 @@ def test_no_server_at_all(known, store):
 def test_the_deadline_holds_whatever_comes(known, store, path):
     start = time.monotonic()
     message, _ = failure(known(path), Limits(timeout=0.4, stall=20))
-    assert message.endswith("not complete within the time allowed (--timeout)")
+    assert message.endswith("not complete within the time allowed (`timeout`)")
     assert 0.3 < time.monotonic() - start < 5
     assert left(store) == []
 
@@ -260,16 +261,17 @@ def test_without_an_address_there_is_nothing_to_do(known):
         pull(known())
 
 
-def test_without_pooch_it_says_what_to_install(known, store, monkeypatch):
-    monkeypatch.setattr(download, "find_spec", lambda name: None)
-    with pytest.raises(DownloadError, match="pooch is not installed") as caught:
+@pytest.mark.parametrize("library", ["requests", "filelock"])
+def test_without_a_library_it_says_what_to_install(known, store, monkeypatch, library):
+    monkeypatch.setattr(download, "find_spec", lambda name: None if name == library else name)
+    with pytest.raises(DownloadError, match=f"{library} is not installed") as caught:
         pull(known("good"))
     assert caught.value.hint == "pip install 'cnntool[cpu]'"
     assert left(store) == []
 
 
 def test_it_says_who_asks(known, server):
-    from cnntool import __version__
+    from cnntool.version import __version__
 
     server.agents.clear()
     pull(known("good"), limits=CALM)
@@ -310,8 +312,8 @@ def test_a_folder_that_cannot_be_written(known, store, monkeypatch):
 
 PROGRAM = """
 import sys
-from cnntool import stopping
-stopping.install()
+from cnntool import system
+system.take_over()
 from cnntool.nets import catalog, download
 class Say(download.Listener):
     def note(self, text): print(text, flush=True)
@@ -327,6 +329,7 @@ def process():
     )
 
 
+@pytest.mark.full
 def test_ten_processes_leave_one_good_file(known, store, server):
     known("slow")
     running = [process() for _ in range(10)]
@@ -335,9 +338,8 @@ def test_ten_processes_leave_one_good_file(known, store, server):
     assert (store / "net.onnx").read_bytes() == CONTENT
     assert left(store) == ["net.onnx"]
     ends = [out.splitlines()[-1] for out, _ in ends]
-    if download.alone and sys.platform != "win32":
-        assert sorted(ends) == ["fetched"] + ["found"] * 9
-        assert server.asked == ["/slow"]
+    assert sorted(ends) == ["fetched"] + ["found"] * 9
+    assert server.asked == ["/slow"]
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -353,6 +355,7 @@ def test_a_stopped_one_leaves_nothing(known, store, number, code):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
+@pytest.mark.full
 def test_what_a_killed_one_leaves_is_swept_away(known, store):
     entry = known("slow")
     with process() as running:
@@ -366,13 +369,11 @@ def test_what_a_killed_one_leaves_is_swept_away(known, store):
 
 
 def test_the_one_that_waits_does_not_wait_for_ever(known, store):
-    from cnntool.nets.lock import alone
-
     entry, listener = known("good"), Notes()
     held, done = threading.Event(), threading.Event()
 
     def hold():
-        with alone(store / ".net.lock", until=0, on_wait=lambda: None):
+        with download._alone(store / ".net.lock", until=0, on_wait=lambda: None):
             held.set()
             done.wait(10)
 

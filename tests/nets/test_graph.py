@@ -7,7 +7,8 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from tiny import (
@@ -24,8 +25,8 @@ from tiny import (
 )
 
 from cnntool.errors import ModelError
-from cnntool.nets.elements import ELEMENTS
 from cnntool.nets.graph import Weight, read_graph
+from cnntool.nets.tensors import ELEMENTS
 
 
 def described(value: onnx.ValueInfoProto):
@@ -315,7 +316,7 @@ def models(draw):
 
 
 @given(models())
-@settings(max_examples=150)
+@examples(150)
 def test_any_graph_reads_as_the_onnx_package_reads_it(tmp_path_factory, model):
     same(save(tmp_path_factory.getbasetemp(), model))
 

@@ -10,14 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from spellings import CONVOLUTIONS, EXACT, KERAS, POOLS, QUANTISED, numbers, spell
-from tiny import SHARED, build, real_networks, weight
+from tiny import EXPORTS, build, real_networks, weight
 
 from cnntool.errors import ModelError
 from cnntool.nets.graph import read_graph
 from cnntool.nets.layers import Layers, layers_of, resolve
 from cnntool.nets.names import owner, plain
-
-EXPORTS = sorted((SHARED / "exports").glob("*.onnx"))
 
 
 def node(op, inputs, outputs, name="", **attributes):
@@ -568,7 +566,6 @@ def test_all_convolutions_of_real_networks_by_every_name(path):
             assert reached == {row.node if row.node in graph.producer_of else row.post}
 
 
-@pytest.mark.skipif(not EXPORTS, reason="../shared is not here")
 def test_keras_names_on_three_real_exports():
     own = {"keras3-tf2onnx": ("vgg16_1/{}_1/Relu:0", "vgg16_1/{}_1/MaxPool2d:0")}
     for path in EXPORTS:
@@ -644,6 +641,7 @@ def test_modules_within_modules(layers):
 # --- what is made to confuse
 
 
+@pytest.mark.full
 def test_deep_and_wide_graphs_are_walked_in_time(layers):
     deep = [node("Conv", "x w", "t0")]
     for i in range(3000):

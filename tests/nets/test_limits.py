@@ -11,14 +11,12 @@ from threading import Thread
 import pytest
 from onnx import TensorProto, helper
 
-from cnntool.cli.opening import open_layers
+from cnntool.cli.opening import hold_time, read_model
 from cnntool.errors import ModelError
-from cnntool.nets import probe
+from cnntool.nets import skeleton as probe
 from cnntool.nets.graph import read_graph
 from cnntool.nets.layers import Layers
-from cnntool.nets.limits import hold_time
-from cnntool.nets.probe import shape_probe
-from cnntool.nets.skeleton import skeleton
+from cnntool.nets.skeleton import shape_probe, skeleton
 from cnntool.nets.summary import summarise
 
 
@@ -63,6 +61,7 @@ def calls(path):
 @pytest.mark.parametrize(
     "ops", [["Relu"], ["Identity"], ["Flatten"], ["Relu", "Identity", "Sigmoid", "GlobalMaxPool"]]
 )
+@pytest.mark.full
 def test_a_long_chain_is_read_in_proportion(tmp_path, ops):
     calls(chain(tmp_path / "first.onnx", ops, 10))  # imports
     small, large = (calls(chain(tmp_path / f"{n}.onnx", ops, n)) for n in (250, 1000))
@@ -89,9 +88,9 @@ def no_collections():
 def test_reading_is_held_to_its_time(tmp_path):
     path = chain(tmp_path / "long.onnx", ["Relu"], 5000)
     with pytest.raises(ModelError, match=r"it was not read within 0\.01 s") as caught:
-        open_layers(str(path), 0.01)
+        read_model(str(path), 0.01)
     assert (caught.value.source, "--timeout" in caught.value.hint) == (str(path), True)
-    assert len(open_layers(str(path), 60).layers.rows) == 5000
+    assert len(read_model(str(path), 60).read_layers().rows) == 5000
 
 
 @pytest.mark.parametrize("arguments", [["summary"], ["layers"], ["activations", "-l", "#1", "-m"]])

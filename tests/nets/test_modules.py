@@ -547,6 +547,7 @@ def test_a_quantised_layer_says_if_its_relu_is_in_its_quantisation(layers):
 # --- what is made to confuse
 
 
+@pytest.mark.full
 def test_many_modules_and_calls_take_no_time(layers):
     nodes, before = [], "x"
     for turn in range(4000):

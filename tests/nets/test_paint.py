@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from cnntool.errors import ModelError
-from cnntool.nets.assume import Plan
+from cnntool.nets.infer_spec import InferredSpec
 from cnntool.nets.labels import LabelSet
 from cnntool.nets.paint import Painting, back, paint, palette, with_chroma
 from cnntool.nets.spec import InputSpec, OutputSpec
@@ -15,7 +15,7 @@ from cnntool.nets.spec import InputSpec, OutputSpec
 
 def plan(kind="image", white=255.0, labels=None, quantised=(1.0, 0.0), black=0.0, **entry):
     output = OutputSpec("out", kind, white=white, black=black)
-    return Plan("net", InputSpec("in", **entry), output, labels, quantised)
+    return InferredSpec("net", InputSpec("in", **entry), output, labels, quantised)
 
 
 def test_a_picture_is_rounded_and_clipped():
@@ -47,7 +47,7 @@ def test_a_white_that_was_assumed_is_checked_by_the_values(white, most, suits):
     else:
         with pytest.raises(ModelError, match=f"and white was taken to be {white:g}") as error:
             paint(answer, unsure)
-        assert "--white" in error.value.hint
+        assert "`white=255`" in error.value.hint
         paint(answer, plan(white=white))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -10,10 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from cnntool import machine
-from cnntool.nets import limits
-from cnntool.nets.diagnosis import Diagnosis
-from cnntool.nets.lock import alone
+from cnntool import system
+from cnntool.nets.download import _alone
+from cnntool.nets.failures import Diagnosis
 from cnntool.nets.session import Settings
 
 HERE = Settings(device="cpu", max_memory=1 << 30)
@@ -34,7 +34,7 @@ def windows(monkeypatch):
 
 
 def test_how_a_worker_ended_is_told_without_signals(windows):
-    ended = Diagnosis("net", HERE, "cpu").ended
+    ended = Diagnosis("net", HERE.device, HERE.max_memory, "cpu").ended
     assert "exit code 1" in str(ended(1, ""))
     assert "exit code 3221225477" in str(ended(3221225477, ""))  # an access violation
     assert "killed" in str(ended(-9, ""))
@@ -42,20 +42,27 @@ def test_how_a_worker_ended_is_told_without_signals(windows):
 
 
 def test_memory_that_nobody_limits_is_not_said_to_be_limited(windows):
-    assert limits.inherited() is None
-    limits.hold_memory(1 << 30)
-    error = Diagnosis("net", HERE, "cpu").too_large()
+    assert system.inherited_memory() is None
+    system.hold_memory(1 << 30)
+    error = Diagnosis("net", HERE.device, HERE.max_memory, "cpu").too_large()
     assert str(error) == "net: there is not enough memory for it"
     assert error.hint == ""
 
 
 def test_the_machine_is_looked_at_with_what_there_is(windows):
-    assert machine.usable_cpus() >= 1
-    assert machine.available_memory() is None or machine.available_memory() > 0
+    assert system.usable_cpus() >= 1
+    assert system.available_memory() is None or system.available_memory() > 0
 
 
-def test_there_are_no_locks_and_nobody_waits_for_one(windows, tmp_path):
-    with alone(tmp_path / "lock", until=time.monotonic() + 60, on_wait=pytest.fail) as held:
+def test_where_there_are_no_locks_nobody_waits_for_one(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl", reason="the disk is made to refuse what Unix asks for")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    until = time.monotonic() + 60
+    with _alone(tmp_path / "lock", until=until, on_wait=pytest.fail) as held:
         assert not held
 
 

@@ -8,17 +8,17 @@ from onnx import TensorProto, helper
 from small import colours, picture_net, save
 
 from cnntool.errors import UsageError
-from cnntool.nets.assume import plan_for
 from cnntool.nets.graph import read_graph
-from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Wishes, wished
+from cnntool.nets.infer_spec import infer_spec, overridden
+from cnntool.nets.recipes import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides
 from cnntool.nets.scaling import levels, opening
 from cnntool.nets.spec import InputSpec
 
 MEANS, DEVIATIONS = np.array(MEAN).reshape(3, 1, 1), np.array(DEVIATION).reshape(3, 1, 1)
 
 
-def plan_of(path, **wishes):
-    return plan_for("net", read_graph(path), None, Wishes(**wishes))
+def plan_of(path, **overrides):
+    return infer_spec(read_graph(path), None, Overrides(**overrides), name="net")
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_a_graph_does_to_its_input_tells_what_goes_in(tmp_path, before, rec
 def test_what_tells_nothing_is_assumed_and_said(tmp_path, before):
     plan = plan_of(colours(tmp_path / "net.onnx", before=before))
     assert (plan.input.white, plan.input.mean, plan.input.deviation) == (1, (0,) * 3, (1,) * 3)
-    assert plan.assumed[0] == "--preprocess unit (the file does not say)"
+    assert plan.assumed[0] == "`preprocess=unit` (the file does not say)"
 
 
 def test_the_order_that_a_graph_turns_round(tmp_path):
@@ -197,49 +197,49 @@ def test_keras_applications_are_known_by_their_layers(tmp_path, layers, family, 
     why = f"as Keras' {family} wants; the file does not say"
     if not family:
         why = "the file does not say; Keras' own differ"
-    assert f"--preprocess {recipe} ({why})" in plan.assumed
+    assert f"`preprocess={recipe}` ({why})" in plan.assumed
 
 
 def test_whose_network_it_is_decides_last(tmp_path):
     def recipe(**settings):
         return plan_of(colours(tmp_path / "net.onnx", **settings)).assumed[0].split(" (")[0]
 
-    assert recipe(producer="pytorch") == "--preprocess imagenet"
-    assert recipe(producer="onnx-caffe2") == "--preprocess caffe"
-    assert recipe(producer="tf2onnx") == "--preprocess unit"
-    assert recipe(producer="somebody") == "--preprocess unit"
+    assert recipe(producer="pytorch") == "`preprocess=imagenet`"
+    assert recipe(producer="onnx-caffe2") == "`preprocess=caffe`"
+    assert recipe(producer="tf2onnx") == "`preprocess=unit`"
+    assert recipe(producer="somebody") == "`preprocess=unit`"
 
 
 def test_a_recipe_that_the_graph_contradicts_is_taken_and_said(tmp_path):
     path = colours(tmp_path / "net.onnx", before=[("Mul", 1 / 255)])
     assert plan_of(path, preprocess="imagenet").assumed[0] == (
-        "--preprocess imagenet is meant: the file itself suits raw"
+        "`preprocess=imagenet` is meant: the file itself suits raw"
     )
     assert not any("--preprocess" in text for text in plan_of(path, preprocess="raw").assumed)
 
 
 @pytest.mark.parametrize(
-    ("wishes", "option", "hint"),
+    ("overrides", "option", "hint"),
     [
-        ({"mean": (104.0, 117.0, 123.0)}, "--mean", "raw"),
-        ({"mean": (127.5,), "deviation": (127.5,)}, "--mean", "raw"),
-        ({"preprocess": "tf", "mean": (127.5,)}, "--mean", "raw"),
-        ({"deviation": (58.4, 57.1, 57.4)}, "--std", "raw"),
-        ({"deviation": (255.0,)}, "--std", "raw"),
-        ({"preprocess": "raw", "mean": MEAN, "deviation": DEVIATION}, "--mean", "unit"),
-        ({"preprocess": "caffe", "deviation": DEVIATION}, "--std", "unit"),
+        ({"mean": (104.0, 117.0, 123.0)}, "`mean`", "raw"),
+        ({"mean": (127.5,), "deviation": (127.5,)}, "`mean`", "raw"),
+        ({"preprocess": "tf", "mean": (127.5,)}, "`mean`", "raw"),
+        ({"deviation": (58.4, 57.1, 57.4)}, "`deviation`", "raw"),
+        ({"deviation": (255.0,)}, "`deviation`", "raw"),
+        ({"preprocess": "raw", "mean": MEAN, "deviation": DEVIATION}, "`mean`", "unit"),
+        ({"preprocess": "caffe", "deviation": DEVIATION}, "`deviation`", "unit"),
     ],
 )
-def test_numbers_of_the_other_scale_are_named(tmp_path, wishes, option, hint):
+def test_numbers_of_the_other_scale_are_named(tmp_path, overrides, option, hint):
     path = colours(tmp_path / "net.onnx", producer="pytorch")
     with pytest.raises(UsageError, match=r"cannot be the (mean|deviation) of colours") as error:
-        plan_of(path, **wishes)
+        plan_of(path, **overrides)
     assert error.value.source == option
-    assert f"--preprocess {hint} makes them" in error.value.hint
+    assert f"`preprocess={hint}` makes them" in error.value.hint
 
 
 @pytest.mark.parametrize(
-    "wishes",
+    "overrides",
     [
         {"preprocess": "caffe", "mean": (104.0, 117.0, 123.0)},
         {"preprocess": "raw", "mean": (127.0,), "deviation": (128.0,)},
@@ -250,13 +250,13 @@ def test_numbers_of_the_other_scale_are_named(tmp_path, wishes, option, hint):
         {"preprocess": "unit", "deviation": (1 / 255,)},
     ],
 )
-def test_numbers_of_the_scale_are_taken(tmp_path, wishes):
-    entry = plan_of(colours(tmp_path / "net.onnx", producer="pytorch"), **wishes).input
-    assert entry.mean in {wishes.get("mean"), wishes.get("mean", (9,)) * 3, (0.0,) * 3}
+def test_numbers_of_the_scale_are_taken(tmp_path, overrides):
+    entry = plan_of(colours(tmp_path / "net.onnx", producer="pytorch"), **overrides).input
+    assert entry.mean in {overrides.get("mean"), overrides.get("mean", (9,)) * 3, (0.0,) * 3}
 
 
 def test_minus_one_to_one_is_what_it_was():
-    entry = wished(InputSpec("in"), Wishes(preprocess="tf"))
+    entry = overridden(InputSpec("in"), Overrides(preprocess="tf"))
     black, white = (((value - entry.mean[0]) / entry.deviation[0]) for value in (0, entry.white))
     assert (black, white) == (-1, 1)
 
@@ -265,7 +265,7 @@ class TestBytes:
     """Networks of whole numbers get no numbers that would be rounded to a few."""
 
     @pytest.mark.parametrize(
-        "wishes",
+        "overrides",
         [
             {"preprocess": "tf"},
             {"preprocess": "unit"},
@@ -278,22 +278,22 @@ class TestBytes:
         ],
     )
     @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-    def test_are_refused(self, tmp_path, wishes, layout):
+    def test_are_refused(self, tmp_path, overrides, layout):
         path = colours(tmp_path / "net.onnx", dtype="uint8", layout=layout)
         with pytest.raises(UsageError, match=r"takes bytes of 0\.\.255, and would get numbers"):
-            plan_of(path, **wishes)
+            plan_of(path, **overrides)
 
     def test_as_they_are(self, tmp_path):
         path = colours(tmp_path / "net.onnx", dtype="uint8")
-        for wishes in (
+        for overrides in (
             {"preprocess": "raw"},
             {"channel_order": "BGR"},
             {"preprocess": "raw", "channel_order": "BGR"},
             {"preprocess": "raw", "mean": (0.0,), "deviation": (1.0,)},
         ):
-            entry = plan_of(path, **wishes).input
+            entry = plan_of(path, **overrides).input
             assert (entry.white, entry.mean, entry.deviation) == (255, (0,) * 3, (1,) * 3)
-            assert entry.channel_order == wishes.get("channel_order", "RGB")
+            assert entry.channel_order == overrides.get("channel_order", "RGB")
         blue = [("Sub", np.reshape(CAFFE_MEAN, (3, 1, 1)))]
         blue_first = colours(tmp_path / "net.onnx", dtype="uint8", before=blue)
         assert plan_of(blue_first).input.channel_order == "BGR"
@@ -314,7 +314,7 @@ class TestBytes:
         assert (entry.white, entry.mean, entry.deviation) == (255, (0,) * 3, (1,) * 3)
         assert entry.channel_order == order
         assert (
-            f"--preprocess {recipe} is what the network makes of its bytes: they go in as they are"
+            f"`preprocess={recipe}` is what the network makes of its bytes: they go in as they are"
         ) in plan.assumed
 
     def test_that_are_quantised(self, tmp_path):
@@ -330,7 +330,7 @@ class TestBytes:
             [("scale", np.float32(4.758 / 255)), ("zero", np.uint8(114))],
         )
         plan = plan_of(path, preprocess="imagenet")
-        assert "--preprocess imagenet holds for what the network makes of its bytes" in plan.assumed
+        assert "`preprocess=imagenet` holds for what the network makes of its bytes" in plan.assumed
         for x in (0.0, 0.3, 1.0):
             stored = [
                 (x - m) / d for m, d in zip(plan.input.mean, plan.input.deviation, strict=True)
@@ -362,7 +362,7 @@ def test_the_last_operator_tells_what_is_white(tmp_path, last, expected):
     made = {(0, 1): "unit", (-1, 1): "tf", None: "raw"}[expected]
     assert plan.input.mean == RECIPES[made]["mean"]
     assert plan.input.white == RECIPES[made]["white"]
-    assert any(f"--preprocess {made} (" in text for text in plan.assumed)
+    assert any(f"`preprocess={made}` (" in text for text in plan.assumed)
 
 
 @pytest.mark.parametrize(
@@ -406,4 +406,4 @@ def test_what_the_user_says_of_white_holds(tmp_path):
     for recipe, scale in (("unit", (0, 1)), ("raw", (0, 255)), ("tf", (-1, 1))):
         plan = plan_of(path, preprocess=recipe)
         assert (plan.output.black, plan.output.white) == scale
-        assert f"a picture as output, white {scale[1]} (--white)" in plan.assumed
+        assert f"a picture as output, white {scale[1]} (`white`)" in plan.assumed

@@ -17,10 +17,10 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny import build
 
 from cnntool.errors import CnntoolError, ModelError
-from cnntool.machine import usable_cpus
-from cnntool.nets import diagnosis
+from cnntool.nets import failures
 from cnntool.nets.session import Session, Settings, start
 from cnntool.nets.skeleton import Skeleton
+from cnntool.system import usable_cpus
 
 VERSION = tuple(map(int, version("onnxruntime").split(".")[:2]))
 VGG = Path(__file__).parents[2] / "models" / "vgg16-mini.onnx"
@@ -223,6 +223,7 @@ def test_a_process_started_before_the_network_is_known():
         assert session.run(ONES)[0].tolist() == [[1, 1, 1]]
 
 
+@pytest.mark.full
 def test_a_system_without_posix_spawn(monkeypatch):
     monkeypatch.delattr(os, "posix_spawn")
     with opened(RELU) as session:
@@ -345,11 +346,12 @@ def test_a_run_that_fails_does_no_harm_to_the_next():
 # ------------------------------------------------------------------ time and memory
 
 
+@pytest.mark.full
 def test_a_network_that_never_finishes():
     born = time.monotonic()
     error = error_of(endless(), settings=CPU._replace(timeout=0.7))
     assert error.message == "it did not finish within 0.7 s"
-    assert error.hint == "--timeout SECONDS allows more"
+    assert error.hint == "`timeout` SECONDS allows more"
     assert time.monotonic() - born < 5
 
 
@@ -387,11 +389,11 @@ def test_a_network_that_wants_too_much_memory(count, limit):
     error = error_of(zeros(count), {}, settings=CPU._replace(max_memory=limit))
     message = f"it needs more than {limit >> 20} MiB"
     assert error.message in {message, f"{message} ({4 * count >> 20} MiB in one piece)"}
-    assert error.hint == "--max-memory SIZE allows more"
+    assert error.hint == "`max_memory` SIZE allows more"
 
 
 def test_memory_that_the_shell_withholds_is_not_blamed_on_the_option(monkeypatch):
-    monkeypatch.setattr(diagnosis, "inherited", lambda: 1 << 29)
+    monkeypatch.setattr(failures, "inherited_memory", lambda: 1 << 29)
     error = error_of(zeros(300_000_000), {}, settings=CPU._replace(max_memory=1 << 30))
     assert error.message == "it needs more than the 512 MiB that cnntool may take"
     assert "ulimit -v" in error.hint
@@ -499,6 +501,7 @@ def test_a_process_that_is_killed_from_outside():
     assert state(pid) == ""
 
 
+@pytest.mark.full
 def test_many_sessions_leave_nothing_behind():
     def counts() -> tuple[int, int]:
         return tuple(len(list(Path("/proc/self", what).iterdir())) for what in ("fd", "task"))
@@ -524,8 +527,8 @@ def test_closing_twice_does_no_harm():
 SCRIPT = """
 import sys, time
 sys.path.insert(0, {root!r})
-from cnntool import stopping
-stopping.install()
+from cnntool import system
+system.take_over()
 import numpy as np
 from pathlib import Path
 from cnntool.nets.session import Session, Settings
@@ -543,6 +546,7 @@ session.run({{"x": np.ones((1, 3), "f4")}})
     ("number", "code"),
     [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
 )
+@pytest.mark.full
 def test_the_parent_may_be_stopped_at_any_moment(tmp_path, number, code, run):
     model = tmp_path / "net.onnx"
     if run:

@@ -7,7 +7,7 @@ import pytest
 from onnx import helper, numpy_helper
 from tiny import build, chain, opened, quantised
 
-from cnntool.nets.field import Field
+from cnntool.nets.receptive_rules import Field
 from cnntool.nets.shown import dequantised, quantisation, shown
 
 

@@ -29,7 +29,6 @@ from tiny import (
 from vgg import SPELLINGS, vgg16
 
 from cnntool.errors import ModelError
-from cnntool.nets import writing
 from cnntool.nets.graph import read_graph
 from cnntool.nets.skeleton import read_shapes, shape_probe, skeleton
 
@@ -308,7 +307,7 @@ def varint(value):
 
 
 def test_more_than_a_model_can_hold_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "_MODEL_LIMIT", 500)
+    monkeypatch.setattr("cnntool.nets.skeleton._MODEL_LIMIT", 500)
     with pytest.raises(ModelError, match="pass 2 GB"):
         skeleton(opened(tmp_path, chain()), ["y"])
 

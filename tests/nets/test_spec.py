@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from cnntool.errors import ModelError
 from cnntool.nets.labels import LabelSet
-from cnntool.nets.manifest import read_manifest
-from cnntool.nets.manifest_text import manifest_text
+from cnntool.nets.manifest import manifest_text, read_manifest
 from cnntool.nets.spec import (
     CHANNELS,
     DTYPES,
@@ -214,6 +213,7 @@ WRONG = [
     ('"bicubic"', '"cubic"', "input.interpolation is 'cubic', not one of nearest, bilinear"),
     ("white = 255", "white = 0", "input.white is 0, not above 0"),
     ("white = 255", "white = inf", "input.white is inf, not a finite number"),
+    ("white = 255", "white = 1" + "0" * 400, "input.white is a huge number, not a finite number"),
     ("white = 255", "white = '255'", "input.white is '255', not a number"),
     ("mean = [104, ", "mean = [", "input.mean has 2 numbers, not 3"),
     ("117.0", "nan", "input.mean is nan, not a finite number"),

@@ -13,7 +13,7 @@ from cnntool.nets.adopt import describe
 from cnntool.nets.catalog import entry, find
 from cnntool.nets.labels import LabelSet
 from cnntool.nets.manifest import read_manifest
-from cnntool.nets.recipes import Wishes
+from cnntool.nets.recipes import Overrides
 
 MODELS = Path(__file__).parents[2] / "models"
 BUILT_IN = MODELS / "vgg16-mini.onnx"
@@ -74,7 +74,7 @@ def test_names_that_cannot_be_taken(folder, name):
     with pytest.raises(UsageError) as caught:
         store.add(BUILT_IN, SPEC._replace(name=name))
     assert caught.value.exit_code == 2
-    assert "--name" in caught.value.hint
+    assert "`name`" in caught.value.hint
     assert not folder.exists()
 
 
@@ -180,8 +180,10 @@ class TestDescribing:
 
     def test_what_the_user_says(self, tmp_path):
         (tmp_path / "l.txt").write_text("".join(f"class {n}\n" for n in range(53)))
-        wishes = Wishes(preprocess="caffe", labels=tmp_path / "l.txt", resize=80, crop=(64, 64))
-        spec = describe(BUILT_IN, name="caffe-like", wishes=wishes).spec
+        overrides = Overrides(
+            preprocess="caffe", labels=tmp_path / "l.txt", resize=80, crop=(64, 64)
+        )
+        spec = describe(BUILT_IN, name="caffe-like", overrides=overrides).spec
         assert spec.name == "caffe-like"
         assert spec.input.channel_order == "BGR"
         assert (spec.input.resize, spec.input.crop) == (80, (64, 64))
@@ -206,7 +208,7 @@ class TestDescribing:
         )  # fmt: skip
         with pytest.raises(ModelError, match=r"its weights lie in x\.weights too") as caught:
             describe(tmp_path / "x.onnx")
-        assert caught.value.hint == "--link leaves the files where they are"
+        assert caught.value.hint == "`link` leaves the files where they are"
         draft = describe(tmp_path / "x.onnx", alone=False)
         store.add(tmp_path / "x.onnx", draft.spec, link=True)
         assert find("x").file == (tmp_path / "x.onnx").resolve()

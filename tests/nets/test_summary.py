@@ -255,6 +255,7 @@ def test_weights_that_are_computed(tmp_path):
     assert found.parameters is None
 
 
+@pytest.mark.full
 def test_every_spelling_has_the_same_figures(tmp_path):
     found = {name: describe(spell(tmp_path, name).path) for name in (*EXACT, *QUANTISED)}
     plain = found["gluon"]

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from effort import examples
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from tiny import Runtime, build, opened
 
-from cnntool.cli.unit import take_apart
+from cnntool.api.unit_trace import take_apart
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.formula import formula
 from cnntool.nets.layers import Layers
@@ -105,7 +106,7 @@ def windows(draw):
     return op, attributes, [*channels, *kernel], [1, groups * inside, *size], made * bias
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(windows(), st.integers(0, 10**6))
 def test_every_window(window, number):
     op, attributes, kernel, shape, bias = window

@@ -11,7 +11,8 @@ import zipfile
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from effort import examples
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from tiny import KINDS, build, chain, opened, real_networks, save
@@ -285,7 +286,7 @@ SEEDS = [make().SerializeToString() for make in KINDS.values()]
 
 
 @given(st.sampled_from(SEEDS), st.data())
-@settings(max_examples=250)
+@examples(250)
 def test_damaged_models_are_refused_or_read(tmp_path_factory, seed, data):
     body = bytearray(seed)
     for _ in range(data.draw(st.integers(1, 4))):

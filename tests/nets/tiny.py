@@ -22,17 +22,23 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
-ABSENT = pytest.param(SHARED, marks=pytest.mark.skip(reason="../shared is not here"))
+FIXTURES = ROOT / "tests" / "exporters" / "fixtures"
+EXPORTS = sorted(FIXTURES.glob("vgg16-tiny.*.onnx"))
+"""One network by three exporters."""
+
+PUBLIC = sorted((SHARED / "models").glob("*.onnx")) or [
+    pytest.param(SHARED, marks=pytest.mark.skip(reason="the public networks are not here"))
+]
 REAL = [
-    *sorted((SHARED / "models").glob("*.onnx")),
-    *sorted((SHARED / "exports").glob("*.onnx")),
+    *PUBLIC,
+    *EXPORTS,
+    *sorted(FIXTURES.glob("*.mobile.*.onnx")),
+    *sorted(FIXTURES.glob("*.transformer.*.onnx")),
     ROOT / "models/vgg16-mini.onnx",
 ]
 """Networks as they are found: real exporters' spelling, old formats, quantised ones."""
 
-real_networks = pytest.mark.parametrize(
-    "path", REAL if len(REAL) > 1 else [*REAL, ABSENT], ids=lambda path: path.stem
-)
+real_networks = pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
 
 INPUT = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, 6, 6))
 _INT, _FLAG = TensorProto.INT64, TensorProto.BOOL

@@ -1,0 +1,564 @@
+"""Activations: the outputs of layers, their averages, and the patches that excite them most."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from cnntool.errors import InputError, ModelError, UsageError
+from cnntool.views.numerals import shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
+    from cnntool.nets.activations import T
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.layers import Layers, Resolved
+    from cnntool.nets.network import Network
+    from cnntool.nets.receptive_field import Box, Sight
+    from cnntool.nets.receptive_rules import Field
+    from cnntool.nets.rows import Layer
+    from cnntool.nets.statistics import Statistics
+
+    Tensors = Iterable[tuple[str, NDArray[Any]]]
+
+PATCHES = 9
+"""Pieces of pictures that are kept for each map."""
+
+_LONGEST = 40
+"""Letters of a name that may stand for a layer that has none by its place."""
+
+_LONGEST_FILE, _LONGEST_KEY = 80, 1000
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_CLIMBS = re.compile(r"(^|[/\\])\.\.([/\\]|$)")
+_PLAIN = re.compile(r"[\w.:/@%+=,#;][\w.:/@%+=,#;-]*", re.ASCII)
+"""What a shell and xargs take as one word, and no command as an option."""
+
+
+class ChosenLayer(NamedTuple):
+    """A layer that was asked for.
+
+    Attributes
+    ----------
+    number : int
+        Its place among those that were asked for, from 1.
+    title : str
+        What people call it.
+    tensor : str
+        What is looked at.
+    layer : Layer or None
+        None for what is no layer, such as the input.
+    words : str
+        What it is: ``conv 9, after ReLU``.
+    names : tuple of str
+        What it was asked for by: what records and archives call it. Its title where that was a
+        pattern, or nothing.
+    """
+
+    number: int
+    title: str
+    tensor: str
+    layer: Layer | None
+    words: str
+    names: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        """``conv``, ``pool``, ``dense``...; empty for what is no layer."""
+        return self.layer.kind if self.layer else ""
+
+    def keys(self, among: Sequence[ChosenLayer]) -> Iterator[str]:
+        """Name it among others: with its number if an earlier one has that name.
+
+        What would lead a program that unpacks an archive out of its folder is spelt otherwise.
+        """
+        for name in self.names:
+            plain = len(name) < _LONGEST_KEY and name.isprintable() and not _CLIMBS.search(name)
+            first = next(other for other in among if name in other.names)
+            yield (name if plain else safe(name)) + ("" if first is self else f"-{self.number}")
+
+
+def choose_layers(
+    layers: Layers,
+    queries: Sequence[str],
+    note: Callable[[str], None],
+    *,
+    everything: bool = False,
+    at: str = "post",
+) -> list[ChosenLayer]:
+    """Find the layers that were asked for.
+
+    Parameters
+    ----------
+    layers : Layers
+        Those of the network.
+    queries : sequence of str
+        Names and patterns.
+    note : callable
+        Is told what the names mean.
+    everything : bool
+        Whether all are wanted. Without it and without queries, those are that have a name by
+        their place in the network.
+    at : {'post', 'pre'}
+        A layer's result after the norm and activation that follow it, or before.
+
+    Returns
+    -------
+    list of ChosenLayer
+        In the order of the network, each tensor once.
+
+    Raises
+    ------
+    UsageError
+        Both queries and everything.
+    ModelError
+        A name that means nothing, or several things.
+    """
+    if queries and everything:
+        raise UsageError("`everything` and `layers` exclude each other")
+    graph = layers.flow.graph
+    meant: list[Resolved] = []
+    for query in queries:
+        found = layers.resolve(query, at=at)
+        meant += found
+        note(found[0].text if len(found) == 1 else f"{query} -> {len(found)} layers")
+    chosen = {one.tensor: one.layer for one in meant}
+    if not queries:
+        for row in layers.rows if everything else _main(layers):
+            chosen.setdefault(row.at(at), row)
+        if not chosen:
+            raise ModelError(
+                "no layer of it has a name by its place",
+                source=graph.wire.name,
+                hint="`everything` takes every layer",
+            )
+        if not everything:
+            note(f"no `layers`: the {len(chosen)} that have a name by their place")
+    place = {tensor: node.index for tensor, node in graph.producer_of.items()}
+    tensors = sorted(chosen, key=lambda tensor: place.get(tensor, -1))
+    return [
+        _chosen(number, tensor, chosen[tensor], [one for one in meant if one.tensor == tensor])
+        for number, tensor in enumerate(tensors, 1)
+    ]
+
+
+def _main(layers: Layers) -> list[Layer]:
+    named = [row for row in layers.rows if row.alias and row.kind != "reshape"]
+    return named or [row for row in layers.rows if row.kind in {"conv", "dense"}]
+
+
+def _chosen(
+    number: int, tensor: str, layer: Layer | None, meant: Sequence[Resolved]
+) -> ChosenLayer:
+    from cnntool.nets.layers import describe
+
+    title = title_of(tensor, layer)
+    words = meant[0].words if meant else describe(layer, tensor) if layer else ""
+    return ChosenLayer(number, title, tensor, layer, words, names_of(meant) or (title,))
+
+
+def names_of(meant: Iterable[Resolved]) -> tuple[str, ...]:
+    """List the names among queries, without the patterns."""
+    return tuple(dict.fromkeys(one.query for one in meant if one.is_name))
+
+
+def title_of(tensor: str, layer: Layer | None) -> str:
+    """Return a short name for a tensor: the one that its layer can be asked for by, as a rule."""
+    from cnntool.nets.names import plain
+
+    if layer is None or tensor not in {layer.pre, layer.post}:
+        return plain(tensor)
+    name = short_name(layer)
+    if len(name) > _LONGEST:
+        name = f"{layer.kind}:{layer.ordinal}"
+    return name if tensor == layer.post else f"{name}-pre"
+
+
+def short_name(layer: Layer) -> str:
+    """Return the name to ask for a layer by: that of its place, of its tensor, or ``conv:9``."""
+    if layer.alias or layer.after or layer.hidden or not _PLAIN.fullmatch(layer.post):
+        return layer.alias or f"{layer.kind}:{layer.ordinal}"
+    return layer.post
+
+
+def safe(title: str) -> str:
+    """Turn a name into one that every file system takes: letters, digits, ``.``, ``_``, ``-``."""
+    name = _UNSAFE.sub("_", title)[:_LONGEST_FILE].strip("._")
+    return name or "layer"
+
+
+class LayerOutput(NamedTuple):
+    """What a layer makes of a picture.
+
+    Attributes
+    ----------
+    chosen : ChosenLayer
+        Which one.
+    values : ndarray of shape (C, H, W) or (n,)
+        Maps, or a vector.
+    statistics : Statistics
+        What the values are like.
+    dequantised : bool
+        Whether they were whole numbers that stand for others.
+    field : Field or None
+        What a value sees of the picture, where that is known.
+    """
+
+    chosen: ChosenLayer
+    values: NDArray[Any]
+    statistics: Statistics
+    dequantised: bool
+    field: Field | None
+
+
+class LayerOutputs:
+    """Layers of a network, for one picture after another.
+
+    Parameters
+    ----------
+    model : Network
+        The network.
+    chosen : sequence of ChosenLayer
+        The layers.
+    extras : sequence of str
+        Tensors to compute beside them.
+
+    Attributes
+    ----------
+    plan : InferredSpec
+        What goes in.
+    chosen : dict of str to ChosenLayer
+        The layers by their tensors, in the order of the network.
+    """
+
+    def __init__(
+        self, model: Network, chosen: Sequence[ChosenLayer], extras: Sequence[str] = ()
+    ) -> None:
+        from cnntool.nets.activations import Taps
+
+        self.model = model
+        self.plan: InferredSpec = model.plan()
+        self.chosen = {one.tensor: one for one in chosen}
+        self._flow = model.read_layers().flow
+        self._fields: dict[tuple[int, ...], dict[str, Field]] = {}
+        self._taps = Taps(
+            model.graph,
+            [*self.chosen, *extras],
+            self.plan.input,
+            model.settings,
+            name=model.name,
+        )
+
+    def stream(
+        self, pictures: Iterable[tuple[T, NDArray[Any]]]
+    ) -> Iterator[tuple[T, Iterator[tuple[str, NDArray[Any]]]]]:
+        """Compute the tensors of pictures, see `cnntool.nets.activations.Taps.stream`."""
+        session = self.model.session(self._taps.first, optimise=self._taps.settings.optimise)
+        return self._taps.stream(session, pictures)
+
+    def output(self, chosen: ChosenLayer, raw: NDArray[Any], shape: tuple[int, ...]) -> LayerOutput:
+        """Arrange a tensor as maps or as a vector of real numbers, and describe it.
+
+        Parameters
+        ----------
+        chosen : ChosenLayer
+            The layer.
+        raw : ndarray
+            Its tensor, without the batch.
+        shape : tuple of int
+            Of what went in, without the batch.
+        """
+        from cnntool.nets.shown import shown
+        from cnntool.nets.statistics import statistics
+
+        graph = self.model.graph
+        field = self.fields(shape).get(chosen.tensor)
+        values, dequantised = shown(graph, chosen.tensor, raw, field)
+        made_by = graph.producer_of.get(chosen.tensor)
+        dequantised |= made_by is not None and made_by.op == "DequantizeLinear"
+        return LayerOutput(chosen, values, statistics(values), dequantised, field)
+
+    def fields(self, shape: tuple[int, ...]) -> dict[str, Field]:
+        """Return the receptive fields for what goes in with this shape, without its batch."""
+        from cnntool.nets.receptive_field import fields_of
+
+        if shape not in self._fields:
+            entry = self.plan.input
+            whole = (entry.batch or 1, *shape)
+            self._fields[shape] = fields_of(self.model.graph, self._flow, entry.name, whole)
+        return self._fields[shape]
+
+    def sight(self, chosen: ChosenLayer, shape: tuple[int, ...]) -> Sight | None:
+        """Return what the values of a layer see of the picture, each by its place."""
+        from cnntool.nets.receptive_field import sight
+
+        return sight(self.fields(shape).get(chosen.tensor))
+
+    def labels(self, chosen: ChosenLayer, values: NDArray[Any]) -> list[str] | None:
+        """Return the names of a vector's places where these are the classes."""
+        plan = self.plan
+        if plan.labels is None or values.ndim != 1:
+            return None
+        names = [*(["background"] if plan.output.background else []), *plan.labels.names]
+        scores = chosen.tensor in plan.taps or chosen.title.startswith("predictions")
+        return names if scores and len(names) == len(values) else None
+
+    def named(
+        self, tensors: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, ...]
+    ) -> dict[str, NDArray[Any]]:
+        """Return the layers by their names, as `output` arranges them, in float32.
+
+        Parameters
+        ----------
+        tensors : iterable of (str, ndarray)
+            In the order of the network.
+        shape : tuple of int
+            Of what went in, without the batch.
+        """
+        import numpy as np
+
+        chosen = list(self.chosen.values())
+        found: dict[str, NDArray[Any]] = {}
+        for tensor, raw in tensors:
+            one = self.chosen[tensor]
+            values = self.output(one, raw, shape).values.astype(np.float32, copy=False)
+            found |= dict.fromkeys(one.keys(chosen), values)
+        return found
+
+    def average(
+        self, pictures: Iterable[tuple[str, NDArray[Any]]]
+    ) -> tuple[int, tuple[int, ...], list[tuple[str, NDArray[Any]]]]:
+        """Average the tensors over pictures.
+
+        Parameters
+        ----------
+        pictures : iterable of (str, ndarray)
+            What goes in, with what errors call it.
+
+        Returns
+        -------
+        count : int
+            How many pictures there were.
+        shape : tuple of int
+            Of what went in first.
+        means : list of (str, ndarray of float32)
+            The tensors, dequantised.
+
+        Raises
+        ------
+        InputError
+            There was no picture, or maps have different sizes.
+        """
+        import numpy as np
+
+        from cnntool.nets.shown import dequantised
+
+        sums: dict[str, NDArray[Any]] = {}
+        count, shape = 0, ()
+        fed = (((name, tensor.shape), tensor) for name, tensor in pictures)
+        for (name, fed_shape), tensors in self.stream(fed):
+            shape = shape or fed_shape
+            for tensor, raw in tensors:
+                values = dequantised(self.model.graph, tensor, raw)[0]
+                total = sums.setdefault(tensor, np.zeros(values.shape))
+                if total.shape != values.shape:
+                    raise InputError(
+                        f"its maps are {shape_text(values.shape)}, those before are"
+                        f" {shape_text(total.shape)}: there is no average",
+                        source=name,
+                        hint="`crop` cuts all pictures to one size",
+                    )
+                total += values
+            count += 1
+        if not count:
+            raise InputError("no picture could be read")
+        means = [(tensor, (sums.pop(tensor) / count).astype(np.float32)) for tensor in list(sums)]
+        return count, shape, means
+
+
+class Strongest:
+    """The largest values of each map over all pictures, and where they are.
+
+    Parameters
+    ----------
+    maps : int
+        How many maps the layer has.
+
+    Attributes
+    ----------
+    values : ndarray of float32, shape (maps, PATCHES)
+        Largest first, -inf where there is none. A picture gives at most one for each map.
+    places : ndarray of int, shape (maps, PATCHES, 3)
+        The picture, the row and the column.
+    """
+
+    def __init__(self, maps: int) -> None:
+        import numpy as np
+
+        self.values = np.full((maps, PATCHES), -np.inf, np.float32)
+        self.places = np.zeros((maps, PATCHES, 3), np.intp)
+
+    def add(self, picture: int, values: NDArray[Any]) -> None:
+        """Take the maps (C, H, W), or the vector (n,), of a picture into account.
+
+        What is not finite does not count.
+        """
+        import numpy as np
+
+        maps = values.reshape(len(values), -1).astype(np.float32)
+        maps[~np.isfinite(maps)] = -np.inf
+        where = maps.argmax(axis=1)
+        largest = np.take_along_axis(maps, where[:, None], axis=1)[:, 0]
+        row, column = np.divmod(where, values.shape[2] if values.ndim == 3 else 1)
+        better = largest > self.values[:, -1]
+        self.values[better, -1] = largest[better]
+        place = np.stack([np.full_like(row, picture), row, column], axis=1)
+        self.places[better, -1] = place[better]
+        order = np.argsort(-self.values, axis=1, kind="stable")
+        self.values = np.take_along_axis(self.values, order, axis=1)
+        self.places = np.take_along_axis(self.places, order[..., None], axis=1)
+
+    def patches(self, maps: Iterable[int]) -> list[Patch]:
+        """List where maps are strongest, map by map; what is 0 excites nothing."""
+        found = []
+        for index in maps:
+            rows = zip(self.values[index].tolist(), self.places[index].tolist(), strict=True)
+            for rank, (value, (picture, row, column)) in enumerate(rows, 1):
+                if value not in {0.0, float("-inf")}:
+                    found.append(Patch(index, rank, value, picture, (row, column)))
+        return found
+
+
+class Patch(NamedTuple):
+    """A piece of a picture that excites a map.
+
+    Attributes
+    ----------
+    map, rank : int
+        For which map, and its rank for that, from 1.
+    value : float
+        Of the map there.
+    picture : int
+        Its number among those that could be read.
+    place : (int, int)
+        Row and column in the map.
+    name : str
+        The picture's; once it is cut out.
+    box : Box
+        What the value sees of the picture; once it is cut out.
+    pixels : ndarray of uint8, or None
+        The piece; once it is cut out.
+    """
+
+    map: int
+    rank: int
+    value: float
+    picture: int
+    place: tuple[int, int]
+    name: str = ""
+    box: Box = (0, 0, 0, 0)
+    pixels: NDArray[Any] | None = None
+
+
+def find_strongest(outputs: LayerOutputs, pictures: Iterable[NDArray[Any]]) -> dict[str, Strongest]:
+    """Find where in pictures the maps of layers are strongest.
+
+    Parameters
+    ----------
+    outputs : LayerOutputs
+        The layers.
+    pictures : iterable of ndarray
+        What goes in.
+
+    Returns
+    -------
+    dict of str to Strongest
+        By the layers' tensors; empty if there was no picture.
+    """
+    from cnntool.nets.shown import shown
+
+    best: dict[str, Strongest] = {}
+    fed = ((tensor.shape, tensor) for tensor in pictures)
+    for number, (shape, tensors) in enumerate(outputs.stream(fed)):
+        fields = outputs.fields(shape)
+        for tensor, raw in tensors:
+            values = shown(outputs.model.graph, tensor, raw, fields.get(tensor)).values
+            best.setdefault(tensor, Strongest(len(values))).add(number, values)
+    return best
+
+
+def cut_patch(
+    outputs: LayerOutputs, chosen: ChosenLayer, patch: Patch, photo: NDArray[Any], side: int
+) -> Patch:
+    """Cut a patch of a layer out of its picture, by the receptive field.
+
+    Parameters
+    ----------
+    outputs : LayerOutputs
+        Knows what the layer sees.
+    chosen : ChosenLayer
+        The layer.
+    patch : Patch
+        Where it is strong.
+    photo : ndarray of uint8, shape (H, W, 3)
+        The picture as the network sees it.
+    side : int
+        Pixels of the piece.
+    """
+    from cnntool.nets.receptive_field import Sight
+    from cnntool.views.patches import cut
+
+    entry = outputs.plan.input
+    sides = photo.shape[:2]
+    shape = (entry.channels, *sides) if entry.layout == "NCHW" else (*sides, entry.channels)
+    sees = outputs.sight(chosen, shape) or Sight(sides, (1, 1), (0, 0), whole=True)
+    box = sees.box(*patch.place, sides)
+    return patch._replace(box=box, pixels=cut(photo, box, side))
+
+
+def save_array(stream: Any, values: NDArray[Any]) -> None:
+    """Write numbers as ``.npy``, in float32."""
+    import numpy as np
+
+    values = np.ascontiguousarray(values, np.float32)
+    np.lib.format.write_array(stream, values, version=(1, 0), allow_pickle=False)
+
+
+class Archive:
+    """An ``.npz`` file that arrays are added to one by one.
+
+    Parameters
+    ----------
+    stream : context manager
+        What to write to: something that writes and tells, and is complete when it is left.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __enter__(self) -> Self:
+        from zipfile import ZipFile
+
+        self._zip = ZipFile(self._stream, "w")
+        return self
+
+    def add(self, name: str, values: NDArray[Any]) -> None:
+        """Add an array under a name."""
+        with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
+            save_array(entry, values)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            with self._stream:
+                self._zip.close()
+        else:
+            self._stream.__exit__(kind, value, traceback)
+            self._zip.close()  # into nothing: else it would complain when it is collected

@@ -1,0 +1,158 @@
+"""Checks of arguments: each says what was expected, and of which parameter."""
+
+from __future__ import annotations
+
+from operator import index
+from typing import TYPE_CHECKING, Any
+
+from cnntool.errors import ArgumentTypeError, UsageError
+from cnntool.image.types import oversize
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from cnntool.shapes.windows import Pair
+
+
+LARGEST = 999_999_999
+
+MOST_PIXELS = 100_000_000
+"""Of a picture that is read or made, unless more are allowed."""
+
+
+def wrong_type(name: str, value: object, expected: str) -> ArgumentTypeError:
+    """Return the error for a value of the wrong type."""
+    kind = "None" if value is None else type(value).__name__
+    return ArgumentTypeError(f"{expected} is expected, not {kind}", source=f"`{name}`")
+
+
+def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
+    """Check one of several words.
+
+    Raises
+    ------
+    UsageError
+        Another word; what is no text at all is an ArgumentTypeError, here and below.
+    """
+    known = [*choices]
+    expected = f"one of {', '.join(known)}"
+    if not isinstance(value, str):
+        raise wrong_type(name, value, expected)
+    if value not in known:
+        raise UsageError(f"{expected} is expected, not {value!r}", source=f"`{name}`")
+    return str(value)
+
+
+def flag(name: str, value: Any) -> bool:
+    """Check True or False.
+
+    Raises
+    ------
+    ArgumentTypeError
+    """
+    if not isinstance(value, bool) and type(value).__name__ not in {"bool", "bool_"}:  # numpy's too
+        raise wrong_type(name, value, "True or False")
+    return bool(value)
+
+
+def whole(name: str, value: Any, least: int = 1, most: int = LARGEST) -> int:
+    """Check a whole number.
+
+    Raises
+    ------
+    UsageError
+        A number outside of the range.
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        number = None
+    if number is None or isinstance(value, bool):
+        raise wrong_type(name, value, "a whole number")
+    if not least <= number <= most:
+        reason = f"a whole number from {least} to {most} is expected, not {number}"
+        raise UsageError(reason, source=f"`{name}`")
+    return number
+
+
+def pair(name: str, value: Any, least: int = 1, most: int = LARGEST) -> Pair:
+    """Check one whole number for both axes, or two: rows and columns.
+
+    Raises
+    ------
+    UsageError
+        A number outside of the range, or more of them than two.
+    """
+    values = [*value] if isinstance(value, (tuple, list)) else [value, value]
+    if len(values) != 2:
+        raise UsageError(
+            f"one whole number or two (rows, columns) are expected, not {len(values)}",
+            source=f"`{name}`",
+        )
+    return whole(name, values[0], least, most), whole(name, values[1], least, most)
+
+
+def number(name: str, value: Any) -> float:
+    """Check a real number.
+
+    Raises
+    ------
+    ArgumentTypeError
+    """
+    if isinstance(value, (bool, str, bytes)) or not hasattr(type(value), "__float__"):
+        raise wrong_type(name, value, "a number")
+    try:
+        return float(value)
+    except TypeError:  # an array of several
+        raise wrong_type(name, value, "a number") from None
+
+
+def numbers(name: str, value: Any) -> NDArray[np.float64]:
+    """Check real numbers of any shape.
+
+    Raises
+    ------
+    ArgumentTypeError
+    """
+    import numpy as np
+
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf":
+        raise wrong_type(name, value, "an array of numbers")
+    return array.astype(np.float64)
+
+
+def check_size(shape: Pair, samples: int, max_pixels: int) -> None:
+    """Refuse to make what would not be read.
+
+    Raises
+    ------
+    UsageError
+        A result of more than `max_pixels`, see `cnntool.image.types.oversize`.
+    """
+    if reason := oversize(*shape, samples, max_pixels):
+        raise UsageError(f"a result of {reason}", hint="`max_pixels` raises the limit")
+
+
+def sliding(mode: Any, op: Any, border: Any, stride: Any, dilation: Any) -> dict[str, Any]:
+    """Check how a window slides; return it by the names of its parameters.
+
+    Raises
+    ------
+    UsageError
+    """
+    from cnntool.filters.plan import Border, Mode, Op
+
+    return {
+        "mode": Mode(one_of("mode", mode, Mode)),
+        "op": Op(one_of("op", op, Op)),
+        "border": Border(one_of("border", border, Border)),
+        "stride": pair("stride", stride),
+        "dilation": pair("dilation", dilation),
+    }

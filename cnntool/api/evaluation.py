@@ -1,0 +1,202 @@
+"""Evaluation: accuracy on pictures whose classes are known, and the confusion matrix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnntool.api.sources import Item, expand, is_folder
+from cnntool.errors import InputError, ModelError, UsageError, system_errors_as
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from cnntool.nets.classify import Scores
+    from cnntool.nets.evaluate import Rest, Share
+    from cnntool.nets.infer_spec import InferredSpec
+
+HEADINGS = {"path", "file", "filename", "image", "picture", "photo", "name"}
+"""First cells by which the heading of a table is told from its first picture."""
+
+LARGEST = 64 << 20
+"""Bytes of the largest table that is read: about a million pictures."""
+
+
+class Evaluation(NamedTuple):
+    """How often a network is right. Shares are 0..1; NaN of no pictures.
+
+    Attributes
+    ----------
+    total : Share
+        All pictures.
+    classes : tuple of (str, Share)
+        The classes that pictures were of, by their labels, in order.
+    class_mean : (float, float)
+        Top-1 and top-5 accuracy as the mean over the classes, without "something else".
+    rest : Rest or None
+        What became of the pictures of "something else", where the network has that class.
+    confusion : ndarray of shape (n, n) of int64
+        How many pictures of a class (row) were taken for a class (column).
+    labels : tuple of str
+        Of its rows and columns: the classes that pictures were of, or were taken for.
+    """
+
+    total: Share
+    classes: tuple[tuple[str, Share], ...]
+    class_mean: tuple[float, float]
+    rest: Rest | None
+    confusion: NDArray[Any]
+    labels: tuple[str, ...]
+
+
+def evaluate(
+    plan: InferredSpec,
+    truths: Mapping[Item, int],
+    answers: Iterable[tuple[Item, Scores]],
+    source: str,
+) -> Evaluation | None:
+    """Compare a network's answers with the truth.
+
+    Parameters
+    ----------
+    plan : InferredSpec
+        Knows the classes.
+    truths : mapping of Item to int
+        See `read_truths`.
+    answers : iterable of (Item, Scores)
+        For pictures among them.
+    source : str
+        What errors call the truths.
+
+    Returns
+    -------
+    Evaluation or None
+        None if there was no answer.
+
+    Raises
+    ------
+    ModelError
+        A class that the network does not have.
+    """
+    from cnntool.nets.classify import name_of
+    from cnntool.nets.evaluate import Tally
+
+    tally = None
+    background = plan.output.background
+    for item, scores in answers:
+        if tally is None:  # where no labels are known, the first answer tells how many classes are
+            classes, highest = len(scores.probabilities), max(truths.values())
+            if highest + background >= classes:
+                raise ModelError(
+                    f"there is no class {highest}: the network tells {classes} apart, from 0",
+                    source=source,
+                )
+            rest = plan.labels.rest if plan.labels else None
+            tally = Tally(classes, None if rest is None else rest + background)
+        tally.add(truths[item] + background, scores.probabilities)
+    if tally is None:
+        return None
+    places = tally.present
+    labels = tuple(name_of(plan, place - background)[0] for place in places)
+    shares = zip(labels, map(tally.of, places), strict=True)
+    return Evaluation(
+        tally.total,
+        tuple((label, share) for label, share in shares if share.pictures),
+        tally.mean,
+        tally.rest,
+        tally.confusion[places][:, places],
+        labels,
+    )
+
+
+def read_truths(photos: Path, plan: InferredSpec) -> dict[Item, int]:
+    """Return every picture with the index of its class.
+
+    Parameters
+    ----------
+    photos : Path
+        A folder of folders, each named as a class, or a CSV of pictures and classes; its paths are
+        relative to it, and its first row may be a heading.
+    plan : InferredSpec
+        Knows the classes.
+
+    Raises
+    ------
+    InputError
+        It cannot be read, or names no picture.
+    ModelError
+        A class that the network does not have.
+    UsageError
+        A picture of two classes.
+    """
+    named = list(_folders(photos) if is_folder(photos) else _table(photos))
+    classes: dict[str, int] = {}
+    truths: dict[Item, int] = {}
+    for item, text, source in named:
+        if text not in classes:
+            classes[text] = _class(text, plan, source)
+        if truths.setdefault(item, classes[text]) != classes[text]:
+            raise UsageError(f"{item.name} is named twice, with different classes", source=source)
+    return truths
+
+
+def _class(text: str, plan: InferredSpec, source: str) -> int:
+    if plan.labels is None:
+        if text.isdecimal() and len(text) < 9:
+            return int(text)
+        raise ModelError(
+            f"nothing tells which class {text!r} is", source=source, hint="give `labels=FILE`"
+        )
+    try:
+        return plan.labels.find(text)
+    except ModelError as error:
+        raise ModelError(error.message, source=source, hint=error.hint) from None
+
+
+def _folders(photos: Path) -> Iterator[tuple[Item, str, str]]:
+    with system_errors_as(InputError, photos):
+        inside = sorted(photos.iterdir())
+    folders = [path for path in inside if is_folder(path) and not path.name.startswith(".")]
+    if not folders:
+        raise InputError(
+            "no folders in it", source=str(photos), hint="each class has a folder of its name"
+        )
+    for folder in folders:
+        for item in expand([folder], recursive=True, matrices=False):
+            yield item, folder.name, str(folder)
+
+
+def _table(photos: Path) -> Iterator[tuple[Item, str, str]]:
+    import csv
+    import io
+
+    rows: list[list[str]] = []
+    try:
+        for row in filter(None, csv.reader(io.StringIO(_text(photos), newline=""))):
+            if len(row) != 2:
+                raise InputError(
+                    f"row {len(rows) + 1} has {len(row)} cells; a picture and its class are wanted",
+                    source=str(photos),
+                )
+            rows.append(row)
+    except csv.Error as error:
+        raise InputError(str(error).lower(), source=str(photos)) from None
+    if rows and rows[0][0].strip().lower() in HEADINGS:
+        del rows[0]
+    if not rows:
+        raise InputError("no pictures are named in it", source=str(photos))
+    for row in rows:
+        path = photos.parent / row[0].strip()
+        yield Item(path, str(path), Path(path.name)), row[1].strip(), str(photos)
+
+
+def _text(path: Path) -> str:
+    with system_errors_as(InputError, path), path.open("rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise InputError(f"is larger than {LARGEST >> 20} MB", source=str(path))
+    if b"\0" in content[:512]:
+        raise InputError("this is no table of pictures and their classes", source=str(path))
+    return content.decode("utf-8-sig", errors="surrogateescape")

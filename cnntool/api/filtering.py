@@ -1,0 +1,511 @@
+"""Kernels on pictures, matrices and stacks of maps, in strips of rows: plans, results, files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+
+import numpy as np
+
+from cnntool.api import arguments
+from cnntool.api.kernels import read_kernel
+from cnntool.api.pictures import load, opened, to_array
+from cnntool.api.rendering import ARRAY, TEXT, as_array, plan, style
+from cnntool.errors import ArgumentTypeError, UsageError
+from cnntool.filters import pipeline as pipelines
+from cnntool.filters import strips
+from cnntool.filters.assemble import make_pipeline
+from cnntool.filters.plan import Method
+from cnntool.image import convert
+from cnntool.image.files import open_writer
+from cnntool.system import usable_cpus
+from cnntool.views import grid, scale
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from cnntool.api.kernels import KernelLike
+    from cnntool.api.pictures import ImageLike
+    from cnntool.api.rendering import Rendering, Style
+    from cnntool.filters.conv_layer import ConvLayer
+    from cnntool.filters.kernel import Filter, Sign
+    from cnntool.filters.operation import Operation
+    from cnntool.filters.pipeline import Options, Pipeline, Step, Window
+    from cnntool.image.types import ImageInfo
+    from cnntool.shapes.windows import Pair
+
+T = TypeVar("T")
+
+METHODS = [method.value for method in Method if method is not Method.GEMM]
+"""What may be asked for; kernels of layers are one matrix product."""
+
+
+def arithmetic(
+    *,
+    bank: bool = False,
+    mode: str = "same",
+    op: str = "correlate",
+    border: str | None = None,
+    stride: int | Pair = 1,
+    dilation: int | Pair = 1,
+    channels: str | None = None,
+    mix: Any = None,
+    bias: Any = None,
+    relu: bool = False,
+    linear: bool = False,
+    method: str = "auto",
+) -> Options:
+    """Check the arithmetic of `filter`, and put it into the pipeline's own words.
+
+    Raises
+    ------
+    UsageError
+        What makes no sense by itself.
+    """
+    if channels is not None:
+        channels = arguments.one_of("channels", channels, ("each", "luma"))
+    how = arguments.sliding(mode, op, "zero" if border is None else border, stride, dilation)
+    return pipelines.Options(
+        **{**how, "border": None if border is None else how["border"]},
+        method=Method(arguments.one_of("method", method, METHODS)),
+        channels=cast("pipelines.Channels | None", channels),
+        mix=None if mix is None else _mix(mix),
+        linear=arguments.flag("linear", linear),
+        bank=arguments.flag("bank", bank),
+        bias=None if bias is None else _bias(bias),
+        relu=arguments.flag("relu", relu),
+    )
+
+
+def _bias(bias: Any) -> NDArray[np.float64]:
+    from cnntool.filters.spec import parse_vector
+
+    if isinstance(bias, str):
+        try:
+            return parse_vector(bias)
+        except UsageError as error:
+            raise UsageError(error.message, source=f"`bias={bias}`", hint=error.hint) from None
+    array = arguments.numbers("bias", bias)
+    if array.ndim > 1 or not np.isfinite(array).all():
+        raise UsageError("finite numbers are expected, one for each kernel", source="`bias`")
+    return np.atleast_1d(array)
+
+
+def _mix(mix: Any) -> NDArray[np.float64]:
+    from cnntool.filters.kernel import Kernel
+    from cnntool.filters.spec import parse_matrix
+
+    array = None if isinstance(mix, str) else arguments.numbers("mix", mix)
+    try:
+        return Kernel(parse_matrix(mix) if array is None else array).weights
+    except UsageError as error:
+        raise UsageError(error.message, source="`mix`", hint=error.hint) from None
+
+
+def plan_filter(
+    info: ImageInfo,
+    kernels: Sequence[Filter | ConvLayer | Operation],
+    options: Options,
+) -> Pipeline:
+    """Plan kernels over a picture, before any pixel is read.
+
+    Raises
+    ------
+    UsageError
+        See `cnntool.filters.assemble.make_pipeline`.
+    """
+    source = pipelines.Source(
+        info.height,
+        info.width,
+        info.channels,
+        np.dtype(info.dtype),
+        alpha=info.alpha,
+        peak=info.peak,
+        raw=info.matrix,
+    )
+    return make_pipeline(source, kernels, options)
+
+
+def plan_filtering(
+    pipeline: Pipeline, source: ImageInfo, format_name: str, style: Style
+) -> Rendering:
+    """Decide what a pipeline's result will be, before any pixel is read.
+
+    Raises
+    ------
+    UsageError
+        What `plan` refuses, and a stack of maps for a table.
+    """
+    height, width, channels = pipeline.out_shape
+    alpha = source.alpha and not pipeline.stacked
+    flat = channels == 1 and not alpha
+    rendering = plan(
+        source,
+        pipeline.out_shape,
+        _signs(pipeline),
+        format_name,
+        style,
+        alpha=alpha,
+        layout="hw" if flat else source.layout if source.matrix else "hwc",
+        linear=pipeline.options.linear,
+    )
+    if not pipeline.stacked:
+        return rendering
+    if format_name in TEXT:
+        raise UsageError("a stack of maps is no table", hint="`output=FILE.npy` holds it")
+    if format_name == ARRAY:
+        return rendering._replace(info=rendering.info._replace(layout="chw"))
+    tiles = tile_channels(pipeline)
+    rows, columns = grid.grid_shape(len(tiles))
+    sheet = rendering.info._replace(
+        height=rows * (height + grid.GAP) - grid.GAP,
+        width=columns * (width + grid.GAP) - grid.GAP,
+        channels=max(tiles),
+    )
+    return rendering._replace(info=sheet)
+
+
+def _signs(pipeline: Pipeline) -> list[Sign]:
+    """Return what the numbers of each tile mean; a mix whose weights sum to 0 is signed."""
+    mix = pipeline.options.mix
+    signs: list[Sign] = []
+    for branch, sign in zip(pipeline.branches, pipeline.signs, strict=True):
+        if mix is None or pipelines.joined(branch):
+            signs += [sign] * len(_tiles(pipeline, branch))
+        else:
+            zero = np.abs(mix.sum(axis=1)) <= 1e-9 * np.abs(mix).sum(axis=1)
+            signs += ["signed" if nought and sign == "smooth" else sign for nought in zero]
+    return signs
+
+
+def tile_channels(pipeline: Pipeline) -> list[int]:
+    """Return how many channels each tile of a stack of maps has."""
+    return [count for branch in pipeline.branches for count in _tiles(pipeline, branch)]
+
+
+def _tiles(pipeline: Pipeline, branch: Sequence[Step]) -> list[int]:
+    """Return the same for one branch: maps are tiles of their own, colours are one."""
+    channels = branch[-1].channels
+    apart = pipeline.options.mix is not None or pipelines.joined(branch)
+    return [1] * channels if apart else [channels]
+
+
+def render(
+    pipeline: Pipeline,
+    rendering: Rendering,
+    source: strips.Rows,
+    encode: Callable[[NDArray[Any]], T],
+    *,
+    threads: int,
+    outside: list[int] | None = None,
+) -> Iterator[T]:
+    """Compute a pipeline's result in strips of rows.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+        What is computed.
+    rendering : Rendering
+        See `plan_filtering`.
+    source : callable or iterable of ndarray (n, W, C)
+        Rows of the input, see `cnntool.filters.strips.run`.
+    encode : callable
+        Given a strip (h, W, samples) of the result, on the thread that computed it; what it
+        returns is yielded, in order.
+    threads : int
+        How many strips are computed at once.
+    outside : list of int, optional
+        Gets counts of the values that are clipped.
+    """
+    info = rendering.info
+    if pipeline.stacked or "minmax" in rendering.ranges:
+        pixels = _whole(pipeline, rendering, source, outside, threads)
+        for row in range(0, info.height, info.strip_rows):
+            yield encode(pixels[row : row + info.strip_rows])
+        return
+    # The filters can compute on the result's own scale, 0 to 255, which saves a pass.
+    early = rendering.ranges == ("clip",) and not (rendering.linear or rendering.exact)
+    gain = info.peak if early and pipeline.streams else 1.0
+
+    def work(window: Window) -> T:
+        pixels = np.empty((window.stop - window.start, info.width, info.samples), info.dtype)
+        pipeline.rows(
+            window,
+            pixels[:, :, : info.channels],
+            lambda maps, out: rendering.convert(maps, out, outside, white=gain),
+            gain=gain,
+        )
+        _set_alpha(pipeline, rendering, pixels, pipeline.alpha(window))
+        return encode(pixels)
+
+    yield from strips.run(pipeline, source, work, threads=threads)
+
+
+def write(
+    pipeline: Pipeline,
+    rendering: Rendering,
+    source: strips.Rows,
+    target: Path | BinaryIO,
+    *,
+    name: str,
+    threads: int,
+    count: bool,
+    compression: int | None = None,
+    quality: int = 95,
+    overwrite: bool = False,
+) -> float | None:
+    """Compute a pipeline's result and write it.
+
+    Parameters
+    ----------
+    pipeline, rendering, source, threads
+        See `render`.
+    target, name, compression, quality, overwrite
+        See `cnntool.image.files.open_writer`.
+    count : bool
+        Whether to count the clipped values.
+
+    Returns
+    -------
+    float or None
+        The share of values that were clipped, if counted and if the result can clip.
+    """
+    outside: list[int] | None = [] if count and rendering.clips else None
+    with open_writer(
+        target,
+        rendering.info,
+        name=name,
+        compression=compression,
+        quality=quality,
+        overwrite=overwrite,
+    ) as writer:
+        for encoded in render(
+            pipeline, rendering, source, writer.encode, threads=threads, outside=outside
+        ):
+            writer.append(encoded)
+            del encoded  # or it would lie about while the next one is made
+    return None if outside is None else sum(outside) / np.prod(pipeline.out_shape).item()
+
+
+def _whole(
+    pipeline: Pipeline,
+    rendering: Rendering,
+    source: strips.Rows,
+    outside: list[int] | None,
+    threads: int,
+) -> NDArray[Any]:
+    """Compute all maps first: for a stack of maps, and for ranges that depend on the data."""
+    info = rendering.info
+    maps = np.empty(pipeline.out_shape, pipeline.dtype)
+    alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
+
+    def work(window: Window) -> None:
+        pipeline.rows(window, maps[window.start : window.stop], _keep)
+        if alpha is not None:
+            alpha[window.start : window.stop] = pipeline.alpha(window)
+
+    for _ in strips.run(pipeline, source, work, threads=threads):
+        pass
+    if pipeline.stacked:
+        return _stack(pipeline, rendering, maps, outside)
+    pixels = np.empty(info.shape, info.dtype)
+    limits = scale.extremes(maps)
+    rendering.convert(maps, pixels[:, :, : info.channels], outside, limits=limits)
+    _set_alpha(pipeline, rendering, pixels, alpha)
+    return pixels
+
+
+def _keep(maps: NDArray[Any], out: NDArray[Any]) -> None:
+    np.copyto(out, maps[:, : out.shape[1]])
+
+
+def _stack(
+    pipeline: Pipeline, rendering: Rendering, maps: NDArray[Any], outside: list[int] | None
+) -> NDArray[Any]:
+    """Bring each map into its range and lay the tiles out, or stack them as an array."""
+    stack = np.empty(maps.shape, rendering.info.dtype)
+    tiles, first = [], 0
+    for count, range_ in zip(tile_channels(pipeline), rendering.ranges, strict=True):
+        part = np.s_[:, :, first : first + count]
+        limits = scale.extremes(maps[part])
+        rendering.convert(maps[part], stack[part], outside, range=range_, limits=limits)
+        tiles.append(stack[part])
+        first += count
+    return stack if rendering.info.format == ARRAY else grid.tile(tiles, fill=rendering.info.peak)
+
+
+def _set_alpha(
+    pipeline: Pipeline, rendering: Rendering, pixels: NDArray[Any], alpha: NDArray[Any] | None
+) -> None:
+    """Put alpha, brought to the result's depth, behind the colours."""
+    if alpha is None or not rendering.info.alpha:
+        return
+    if alpha.dtype != pixels.dtype:
+        unit = alpha.astype(np.float32) / np.float32(pipeline.source.peak)
+        alpha = unit if rendering.exact else convert.quantize(unit, rendering.info.dtype)
+    pixels[:, :, -1] = alpha
+
+
+def filter(
+    image: ImageLike,
+    *kernels: KernelLike,
+    bank: bool = False,
+    mode: str = "same",
+    op: str = "correlate",
+    border: str | None = None,
+    stride: int | Pair = 1,
+    dilation: int | Pair = 1,
+    channels: str | None = None,
+    mix: Any = None,
+    bias: Any = None,
+    relu: bool = False,
+    linear: bool = False,
+    method: str = "auto",
+    range: str = "auto",
+    depth: str | int | None = None,
+    layout: str = "auto",
+    threads: int | None = None,
+) -> NDArray[Any]:
+    """Apply kernels to a picture, a matrix or a stack of maps.
+
+    Computed on the scale 0..1 in float32, of float64 input and integers in float64; nothing wraps.
+
+    Parameters
+    ----------
+    image : path, bytes, binary file, PIL image or ndarray (H, W), (H, W, C) or (C, H, W)
+        See `read_image`.
+    *kernels : str or array_like
+        Applied in order: a name, perhaps with parameters (``"gaussian:sigma=2"``, ``"median:5"``),
+        a matrix as text or array, ``"@FILE"``, ``"vgg16-mini:block1_conv1[12]"``, or an array
+        (maps, channels, rows, columns) whose kernels add up over all channels.
+    bank : bool
+        Apply every kernel to the input and stack the maps.
+    mode : {'same', 'valid', 'full'}
+        Where the kernel may lie: centred on every pixel, inside, or anywhere it touches.
+    op : {'correlate', 'convolve'}
+        Take the kernel as it is (deep learning), or flip it.
+    border : {'zero', 'reflect', 'symmetric', 'replicate', 'wrap'}, optional
+        What lies outside, in numpy's words. By default zero, symmetric for non-linear filters.
+    stride, dilation : int or (rows, columns)
+        Keep every Nth result; spread the taps N apart.
+    channels : {'each', 'luma'}, optional
+        Filter each colour or the luma (ITU-R BT.601); by default luma for derivatives.
+    mix : array_like (maps, channels) or str, optional
+        Mix the colour channels into maps first.
+    bias : array_like (kernels,) or str, optional
+        Added to the result.
+    relu : bool
+        Make 0 of what is negative then.
+    linear : bool
+        Filter in linear light instead of sRGB values.
+    method : {'auto', 'direct', 'separable', 'banded', 'banded-separable', 'fft'}
+        How to compute it; all agree, "auto" takes the fastest.
+    range : {'auto', 'clip', 'abs', 'center', 'minmax', 'raw'}
+        How results become brightness. "auto" centres zero-sum kernels on mid-grey and clips the
+        others where the input is of whole numbers, and keeps the numbers of others; "raw" gives
+        the numbers.
+    depth : {8, 16, 'float'}, optional
+        Of the result; by default that of the input.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
+    threads : int, optional
+        The result does not depend on it; by default as many as there are usable CPUs.
+
+    Returns
+    -------
+    ndarray, (H, W), (H, W, C) or, of a bank and of layers' kernels, (maps, H, W)
+        What ``cnntool filter`` writes: uint8 of uint8, uint16 of uint16; floats of floats, of plain
+        numbers, of stacks of maps and of ``range="raw"``. Alpha, which is last, is carried along.
+
+    Raises
+    ------
+    UsageError
+        A kernel or a combination that makes no sense.
+    InputError
+        A picture or a kernel file that cannot be read.
+
+    Examples
+    --------
+    >>> cnntool.filter("samples/cat.png", "gaussian:sigma=2", "sobel", border="replicate").shape
+    (300, 451)
+    >>> cnntool.filter(np.arange(9).reshape(3, 3), [[0, 1], [2, 3]], mode="valid")
+    array([[19., 25.],
+           [37., 43.]])
+    """
+    options = arithmetic(
+        bank=bank, mode=mode, op=op, border=border, stride=stride, dilation=dilation,
+        channels=channels, mix=mix, bias=bias, relu=relu, linear=linear, method=method,
+    )  # fmt: skip
+    chosen = style(range, depth)
+    lanes = usable_cpus() if threads is None else arguments.whole("threads", threads, 1, 1024)
+    if not kernels:
+        raise ArgumentTypeError("at least one kernel is expected", source="`kernels`")
+    filters = [read_kernel(kernel) for kernel in kernels]
+    with opened(image, layout) as (info, rows):
+        pipeline = plan_filter(info, filters, options)
+        name = ARRAY if pipeline.stacked else as_array(info, chosen)
+        rendering = plan_filtering(pipeline, info, name, chosen)
+        arguments.check_size(
+            rendering.info.shape[:2], rendering.info.samples, arguments.MOST_PIXELS
+        )
+        result = np.empty(rendering.info.shape, rendering.info.dtype)
+        row = 0
+        for strip in render(pipeline, rendering, rows, lambda strip: strip, threads=lanes):
+            result[row : row + len(strip)] = strip
+            row += len(strip)
+    return to_array(rendering.info, result)
+
+
+def convolve(
+    image: ImageLike,
+    kernel: KernelLike,
+    *,
+    mode: str = "same",
+    op: str = "correlate",
+    border: str = "zero",
+    stride: int | Pair = 1,
+    dilation: int | Pair = 1,
+    method: str = "auto",
+    layout: str = "auto",
+) -> NDArray[Any]:
+    """Convolve numbers as they are: no scale, no luma, no range; each channel by itself.
+
+    Parameters
+    ----------
+    image, mode, op, border, stride, dilation, method
+        As for `filter`; alpha counts as a channel.
+    kernel : str or array_like
+        As for `filter`; no non-linear one.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of an array that has three, see `read_image`.
+
+    Returns
+    -------
+    ndarray (H, W), (H, W, C), or of a layer's kernels (maps, H, W)
+        float32 for uint8, uint16, float16 and float32, else float64.
+
+    Raises
+    ------
+    UsageError
+        A kernel that is no convolution, or does not fit.
+
+    Examples
+    --------
+    >>> cnntool.convolve(np.array([[0, 100, 200]], np.uint8), [[-1, 0, 1]], mode="valid")
+    array([[200.]], dtype=float32)
+    """
+    from cnntool.filters import convolve as engine
+    from cnntool.filters.conv_layer import ConvLayer
+    from cnntool.filters.operation import Operation
+
+    how = arguments.sliding(mode, op, border, stride, dilation)
+    method = arguments.one_of("method", method, METHODS)
+    item = read_kernel(kernel, "kernel")
+    if isinstance(item, Operation):
+        raise UsageError(f"{item.name} is no convolution", hint="`filter` applies it")
+    picture = load(image, layout=layout)
+    result = engine.convolve(picture.values, item, **how, method=method)
+    layer = isinstance(item, ConvLayer)
+    return to_array(picture.info._replace(layout="chw") if layer else picture.info, result)

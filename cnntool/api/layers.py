@@ -1,0 +1,185 @@
+"""Descriptions of a network's layers: names, shapes, parameters and costs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnntool.api.records import Records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cnntool.nets.graph import TensorInfo
+    from cnntool.nets.network import Network
+    from cnntool.nets.rows import Layer
+    from cnntool.nets.summary import Summary
+
+
+class LayerInfo(NamedTuple):
+    """A layer of a network. None stands for what it has not, or what is not known.
+
+    Attributes
+    ----------
+    number : int
+        Its place among all layers, from 1.
+    alias : str or None
+        Its name by its place in the network, such as ``block4_conv2``.
+    type : str
+        ``conv``, ``dense``, ``pool``...
+    ordinal : int
+        Its place among those of its type, from 1: it is ``conv:9``, too.
+    op : str
+        Its operator.
+    node : str
+        The name of its node, often empty.
+    pre, post : str
+        Its tensors before and after the batch norm and activation that follow it.
+    after : str or None
+        What lies between the two: ``"batch norm and ReLU"``.
+    dequantised : bool
+        Whether `post` is a dequantised tensor.
+    scopes : tuple of str
+        The modules that it is in, outermost first.
+    dtype : str or None
+        Of its numbers.
+    shape : tuple or None
+        Of its output with the batch first; None for a length that is not known.
+    """
+
+    number: int
+    alias: str | None
+    type: str
+    ordinal: int
+    op: str
+    node: str
+    pre: str
+    post: str
+    after: str | None
+    dequantised: bool
+    scopes: tuple[str, ...]
+    dtype: str | None
+    shape: tuple[int | None, ...] | None
+
+
+class LayerSummary(NamedTuple):
+    """What a layer has and costs. None stands for what is not known.
+
+    Attributes
+    ----------
+    number : int
+        Its place among all layers, from 1.
+    layer : str
+        Its name by its place, or ``conv:9``.
+    op : str
+        Its operator.
+    shape : tuple or None
+        Of its output with the batch first.
+    parameters : int or None
+        Weights, biases, scales and statistics.
+    multiply_adds : int or None
+        Of convolutions and matrix products.
+    receptive_field : tuple of int or None
+        Rows and columns of the input that one value sees.
+    sees_all : bool
+        Whether it sees the whole input.
+    stride : tuple of float or None
+        Rows and columns of the input between one value and the next.
+    memory : int or None
+        Bytes of its output.
+    """
+
+    number: int
+    layer: str
+    op: str
+    shape: tuple[int | None, ...] | None
+    parameters: int | None
+    multiply_adds: int | None
+    receptive_field: tuple[int, ...] | None
+    sees_all: bool
+    stride: tuple[float, ...] | None
+    memory: int | None
+
+
+class ModelSummary(NamedTuple):
+    """All layers of a network, and what they come to. None stands for what is not known.
+
+    Attributes
+    ----------
+    layers : Records of LayerSummary
+        One by one.
+    parameters : int or None
+        Of all layers, each number counted once.
+    statistics : int
+        How many of them are running statistics, which Keras calls non-trainable.
+    multiply_adds, memory : int or None
+        Sums over the layers.
+    """
+
+    layers: Records[LayerSummary]
+    parameters: int | None
+    statistics: int
+    multiply_adds: int | None
+    memory: int | None
+
+    def _repr_html_(self) -> str:
+        return self.layers._repr_html_()
+
+
+def layer_info(layer: Layer, shapes: Mapping[str, TensorInfo]) -> LayerInfo:
+    """Describe a layer, with the shape of its output where that is known."""
+    info = shapes.get(layer.pre)
+    return LayerInfo(
+        number=layer.number,
+        alias=layer.alias or None,
+        type=layer.kind,
+        ordinal=layer.ordinal,
+        op=layer.op,
+        node=layer.node,
+        pre=layer.pre,
+        post=layer.post,
+        after=layer.after or None,
+        dequantised=layer.dequantised,
+        scopes=layer.scopes,
+        dtype=(info.dtype if info else "") or None,
+        shape=lengths(info),
+    )
+
+
+def lengths(info: TensorInfo | None) -> tuple[int | None, ...] | None:
+    """Return a tensor's shape with None for what is not known."""
+    if info is None or info.shape is None:
+        return None
+    return tuple(length if isinstance(length, int) else None for length in info.shape)
+
+
+def summarise(model: Network, size: Sequence[int] = ()) -> Summary:
+    """Describe every layer for one size of input, see `cnntool.nets.summary.summarise`."""
+    from cnntool.nets.summary import summarise as of_graph
+
+    return of_graph(model.graph, model.read_layers(), model.shapes(size))
+
+
+def model_summary(summary: Summary) -> ModelSummary:
+    """Return a summary as records."""
+    layers = [
+        LayerSummary(
+            number=line.layer.number,
+            layer=line.layer.alias or f"{line.layer.kind}:{line.layer.ordinal}",
+            op=line.layer.op,
+            shape=lengths(line.info),
+            parameters=line.parameters,
+            multiply_adds=line.multiply_adds,
+            receptive_field=line.receptive_field,
+            sees_all=line.whole,
+            stride=line.stride,
+            memory=line.memory,
+        )
+        for line in summary.lines
+    ]
+    return ModelSummary(
+        Records(layers),
+        summary.parameters,
+        summary.statistics,
+        summary.multiply_adds,
+        summary.memory,
+    )

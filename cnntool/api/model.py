@@ -1,0 +1,617 @@
+"""A network from Python: pictures in whatever form, numbers and records out."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import TYPE_CHECKING, Any, overload
+
+from cnntool.api import arguments
+from cnntool.api.records import Records
+from cnntool.errors import InputError, ModelError, UsageError
+from cnntool.nets.network import Network
+from cnntool.nets.places import BUILT_IN
+from cnntool.system import usable_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from cnntool.api.activations import LayerOutputs, Patch
+    from cnntool.api.evaluation import Evaluation
+    from cnntool.api.layers import LayerInfo, ModelSummary
+    from cnntool.api.pictures import ImageLike
+    from cnntool.api.sources import Item
+    from cnntool.api.unit_trace import UnitTrace
+    from cnntool.nets.classify import Prediction, Scores
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.paint import Painting
+
+
+class Model(Network):
+    """A network; `load_model` opens one.
+
+    It runs in a process of its own, which is started when it is first needed and ended when the
+    model is closed: by `close`, as a context manager, or when it is forgotten. Several threads may
+    use one model; they take turns.
+
+    Attributes
+    ----------
+    name : str
+        As given.
+    notes : list of str
+        What was found worth knowing so far: what names of layers mean, what is not known.
+    placement : Placement
+        Where it runs; asking for it opens it.
+    """
+
+    def _read(self, images: Any, prepare: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
+        """Read pictures ahead on threads and make them ready; each comes with its name."""
+        from cnntool.api.pictures import load
+        from cnntool.threads import ordered_map
+
+        def ready(image: ImageLike) -> tuple[str, Any]:
+            picture = load(image)
+            for note in picture.info.notes:
+                self.note(f"{picture.name}: {note}")
+            try:
+                return picture.name, prepare(picture.values, picture.info)
+            except InputError as error:
+                error.source = error.source or picture.name
+                raise
+
+        return ordered_map(ready, images, usable_cpus())
+
+    def _tensor(self, image: ImageLike, plan: InferredSpec) -> NDArray[Any]:
+        from cnntool.nets.preprocess import prepare
+
+        ((_, tensor),) = self._read([image], partial(prepare, spec=plan.input))
+        return tensor  # type: ignore[no-any-return]
+
+    @property
+    def assumed(self) -> tuple[str, ...]:
+        """What neither its manifest nor its graph tells and so had to be assumed."""
+        return self.plan().assumed
+
+    @overload
+    def classify(self, image: ImageLike, *, top: int = 5) -> Records[Prediction]: ...
+    @overload
+    def classify(
+        self,
+        image: list[ImageLike] | tuple[ImageLike, ...],
+        *,
+        top: int = 5,
+        batch: int = 1,
+    ) -> list[Records[Prediction]]: ...
+    def classify(
+        self,
+        image: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
+        *,
+        top: int = 5,
+        batch: int = 1,
+    ) -> Records[Prediction] | list[Records[Prediction]]:
+        """Say what is in a picture, or in each of several.
+
+        Parameters
+        ----------
+        image : picture, or list of pictures
+            See `cnntool.read_image`.
+        top : int
+            Classes to name.
+        batch : int
+            Pictures that go through the network at once.
+
+        Returns
+        -------
+        Records of Prediction, or a list of them
+            The likeliest classes, the likeliest first: ``index``, ``label``, ``wordnet``,
+            ``probability`` (0..1) and ``logit`` (None where it is not known).
+
+        Raises
+        ------
+        InputError
+            A picture cannot be read.
+        ModelError
+            The network gives no class scores, or fails.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     best = net.classify("samples/cat.png", top=2)
+        >>> best[0].label, best[0].probability > 0.5
+        ('cat', True)
+        """
+        from cnntool.nets.classify import check
+        from cnntool.nets.classify import top as best_of
+        from cnntool.nets.preprocess import prepare
+        from cnntool.nets.spec import CLASSES
+
+        count = arguments.whole("top", top)
+        batch = arguments.whole("batch", batch, most=4096)
+        plan = self.plan(CLASSES)
+        images = image if isinstance(image, (list, tuple)) else [image]
+        pictures = self._read(images, partial(prepare, spec=plan.input))
+        found = []
+        with self.lock:
+            for _, scores in self.scores(plan, pictures, batch=batch, many=len(images) > 1):
+                check(scores, plan)
+                found.append(Records(best_of(scores, plan, count)))
+        return found if images is image else found[0]
+
+    def activations(
+        self, image: ImageLike, *layers: str, everything: bool = False, at: str = "post"
+    ) -> dict[str, NDArray[Any]]:
+        """Compute what layers make of a picture.
+
+        Parameters
+        ----------
+        image : picture
+            See `cnntool.read_image`.
+        *layers : str
+            Names, such as ``"block4_conv2"``, ``"conv:9"`` or ``"#42"``, or patterns; see `layers`.
+            Without any, all that have a name by their place in the network.
+        everything : bool
+            Whether to take every layer.
+        at : {'post', 'pre'}
+            A layer's result after the norm and activation that follow it, or before.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            By the names as given, in the order of the network: maps (C, H, W), or a vector (n,).
+            8-bit networks are dequantised.
+
+        Raises
+        ------
+        ModelError
+            There is no such layer, or the network fails.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     maps = net.activations("samples/cat.png", "block1_*", "predictions")
+        >>> {name: values.ndim for name, values in maps.items()}
+        {'block1_conv1': 3, 'block1_conv2': 3, 'block1_pool': 3, 'predictions': 1}
+        """
+        outputs = self._outputs(layers, at, everything=everything)
+        tensor = self._tensor(image, outputs.plan)
+        with self.lock:
+            ((_, tensors),) = ((key, list(made)) for key, made in outputs.stream([(0, tensor)]))
+        return outputs.named(tensors, tensor.shape)
+
+    def average(
+        self,
+        images: Sequence[ImageLike] | str | Path,
+        *layers: str,
+        everything: bool = False,
+        at: str = "post",
+    ) -> dict[str, NDArray[Any]]:
+        """Average what layers make of several pictures.
+
+        Parameters
+        ----------
+        images : list of pictures, or a folder
+            See `cnntool.read_image`.
+        *layers, everything, at
+            See `activations`.
+
+        Returns
+        -------
+        dict of str to ndarray of float32
+            As `activations` returns it.
+
+        Raises
+        ------
+        InputError
+            There is no picture, or maps have different sizes.
+        """
+        from cnntool.api.sources import files_of
+        from cnntool.nets.preprocess import prepare
+
+        outputs = self._outputs(layers, at, everything=everything)
+        files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
+        pictures = self._read(files, partial(prepare, spec=outputs.plan.input))
+        with self.lock:
+            _, shape, means = outputs.average(pictures)
+        return outputs.named(means, shape)
+
+    def top_patches(
+        self,
+        images: Sequence[ImageLike] | str | Path,
+        layer: str,
+        *,
+        at: str = "post",
+        side: int = 64,
+    ) -> Records[Patch]:
+        """Find what excites each map of a layer most in several pictures.
+
+        Parameters
+        ----------
+        images : list of pictures, or a folder
+            See `cnntool.read_image`. They are read twice.
+        layer : str
+            A name.
+        at : {'post', 'pre'}
+            See `activations`.
+        side : int
+            Rows and columns of the pieces.
+
+        Returns
+        -------
+        Records of Patch
+            Map by map the places where it is largest, at most nine, one in each picture: ``map``,
+            ``rank``, ``value``, ``name`` of the picture, ``box`` that the value sees of it as the
+            network gets it (top, left, bottom, right) and ``pixels``, that piece.
+
+        Raises
+        ------
+        InputError
+            There is no picture.
+        """
+        from cnntool.api.activations import cut_patch, find_strongest
+        from cnntool.api.sources import files_of
+        from cnntool.nets.preprocess import prepare, seen
+
+        outputs = self._outputs([layer], at)
+        if len(outputs.chosen) > 1:
+            raise ModelError(
+                f"{layer!r} means {len(outputs.chosen)} layers, and one is wanted", source=self.name
+            )
+        ((tensor, chosen),) = outputs.chosen.items()
+        entry, side = outputs.plan.input, arguments.whole("side", side, most=4096)
+        files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
+        pictures = self._read(files, partial(prepare, spec=entry))
+        with self.lock:
+            best = find_strongest(outputs, (made for _, made in pictures))
+        if not best:
+            raise InputError("no picture could be read")
+        patches = best[tensor].patches(range(len(best[tensor].values)))
+        needed = sorted({patch.picture for patch in patches})
+        again = self._read([files[number] for number in needed], partial(seen, entry=entry))
+        photos = dict(zip(needed, again, strict=True))
+        return Records(
+            cut_patch(outputs, chosen, patch, photos[patch.picture][1], side)._replace(
+                name=photos[patch.picture][0]
+            )
+            for patch in patches
+        )
+
+    def _outputs(self, layers: Sequence[str], at: str, *, everything: bool = False) -> LayerOutputs:
+        from cnntool.api.activations import LayerOutputs, choose_layers
+
+        for name in layers:
+            _text("layers", name)
+        at = arguments.one_of("at", at, ("post", "pre"))
+        everything = arguments.flag("everything", everything)
+        chosen = choose_layers(self.read_layers(), layers, self.note, everything=everything, at=at)
+        return LayerOutputs(self, chosen)
+
+    def layers(self) -> Records[LayerInfo]:
+        """List its layers.
+
+        Returns
+        -------
+        Records of LayerInfo
+            In the order in which they run: ``alias`` (such as ``block4_conv2``), ``type``,
+            ``shape`` and more.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     first = net.layers()[0]
+        >>> first.alias, first.type, len(first.shape)
+        ('block1_conv1', 'conv', 4)
+        """
+        from cnntool.api.layers import layer_info
+
+        shapes = self.shapes()
+        return Records(layer_info(row, shapes) for row in self.read_layers().rows)
+
+    def summary(self, size: Sequence[int] = ()) -> ModelSummary:
+        """Describe it layer by layer: shapes, parameters, multiply-adds, receptive fields.
+
+        Parameters
+        ----------
+        size : sequence of int, optional
+            Rows and columns of the picture, or the whole shape of what goes in.
+
+        Returns
+        -------
+        ModelSummary
+            ``layers``, a record each, and the sums ``parameters``, ``multiply_adds``, ``memory``.
+
+        Raises
+        ------
+        ModelError
+            It cannot be given an input of this size.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     net.summary().layers[0].receptive_field
+        (3, 3)
+        """
+        from cnntool.api.layers import model_summary, summarise
+
+        return model_summary(summarise(self, [arguments.whole("size", n) for n in size]))
+
+    def weights(self, layer: str) -> NDArray[Any]:
+        """Return what a layer has learned.
+
+        Parameters
+        ----------
+        layer : str
+            A convolution or a dense layer.
+
+        Returns
+        -------
+        ndarray of float32
+            Kernels (O, I, kH, kW), or a matrix (O, I): output and input channels, rows, columns.
+
+        Raises
+        ------
+        ModelError
+            There is no such layer, or it has no weights.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     net.weights("block1_conv1").shape
+        (16, 3, 3, 3)
+        """
+        return self.learned(self.layer(_text("layer", layer), at="pre")).values
+
+    def run(self, image: ImageLike, *, native: bool = False) -> Painting:
+        """Make a picture of a picture: a style, an enlargement, a map of classes.
+
+        Parameters
+        ----------
+        image : picture
+            See `cnntool.read_image`.
+        native : bool
+            Whether to keep the size at which the network works.
+
+        Returns
+        -------
+        Painting
+            ``pixels``, (H, W, 1 or 3) of uint8; of a map of classes also ``classes``, (H, W).
+
+        Raises
+        ------
+        ModelError
+            The network makes no picture, or fails.
+        """
+        from cnntool.nets.paint import fit_for_picture
+        from cnntool.nets.spec import PICTURES
+
+        native = arguments.flag("native", native)
+        plan = self.plan(PICTURES)
+        ((_, fitted),) = self._read([image], partial(fit_for_picture, spec=plan.input))
+        return self.paint(plan, fitted, native=native)
+
+    def trace(self, image: ImageLike, layer: str, unit: Sequence[int] | int) -> UnitTrace:
+        """Take one value of a layer apart: window, kernel, products and sum.
+
+        Parameters
+        ----------
+        image : picture
+            See `cnntool.read_image`.
+        layer : str
+            A convolution or a dense layer.
+        unit : (int, int, int) or int
+            Channel, row and column from 0; in a dense layer the number of the value.
+
+        Returns
+        -------
+        UnitTrace
+            ``record()`` has all numbers, ``agrees`` whether the network computed the same.
+
+        Raises
+        ------
+        UsageError
+            The layer has no such unit.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     found = net.trace("samples/cat.png", "block1_conv2", (3, 10, 20))
+        >>> found.agrees, found.record()["channels"][:3]
+        (True, [0, 1, 2])
+        """
+        from cnntool.api.unit_trace import UnitTracer
+
+        at = unit if isinstance(unit, (tuple, list)) else [unit]
+        place = tuple(arguments.whole("unit", number, least=0) for number in at)
+        tracer = UnitTracer(self, _text("layer", layer))
+        return tracer.find(self._tensor(image, self.plan()), place)
+
+    def evaluate(self, photos: str | Path, *, batch: int = 1) -> Evaluation:
+        """Measure how often it is right.
+
+        Parameters
+        ----------
+        photos : path
+            A folder with a folder for each class, named by its label, its index or its WordNet
+            id; or a CSV with a picture and its class in each line.
+        batch : int
+            Pictures that go through the network at once.
+
+        Returns
+        -------
+        Evaluation
+            ``total``, ``classes``, ``class_mean``, ``rest``, ``confusion`` and ``labels``.
+
+        Raises
+        ------
+        InputError
+            The folder, the table or a picture cannot be read.
+        ModelError
+            A class that the network does not have.
+        """
+        from cnntool.api.evaluation import evaluate, read_truths
+        from cnntool.nets.classify import check
+        from cnntool.nets.preprocess import prepare
+        from cnntool.nets.spec import CLASSES
+
+        batch = arguments.whole("batch", batch, most=4096)
+        plan = self.plan(CLASSES)
+        truths = read_truths(_path("photos", photos), plan)
+        for error in (item.error for item in truths if item.error):
+            raise error
+        files = [item.path or item.name for item in truths]
+        pictures = self._read(files, partial(prepare, spec=plan.input))
+        fed = ((item, tensor) for item, (_, tensor) in zip(truths, pictures, strict=True))
+
+        def answers() -> Iterator[tuple[Item, Scores]]:
+            for item, scores in self.scores(plan, fed, batch=batch, many=True):
+                check(scores, plan)
+                yield item, scores
+
+        with self.lock:
+            found = evaluate(plan, truths, answers(), str(photos))
+        if found is None:
+            raise InputError("no picture could be read", source=str(photos))
+        return found
+
+    def __repr__(self) -> str:
+        return f"<Model {self.name}>"
+
+
+def load_model(
+    model: str | Path = BUILT_IN,
+    *,
+    device: str = "auto",
+    threads: int | None = None,
+    timeout: float = 30.0,
+    max_memory: int | None = None,
+    preprocess: str | None = None,
+    channel_order: str | None = None,
+    mean: float | Sequence[float] | None = None,
+    deviation: float | Sequence[float] | None = None,
+    resize: int | None = None,
+    crop: int | tuple[int, int] | None = None,
+    labels: str | Path | None = None,
+    output_name: str | None = None,
+    white: float | None = None,
+    notes: Callable[[str], None] | None = None,
+) -> Model:
+    """Open a network: one of the catalogue, or any ONNX file.
+
+    Parameters
+    ----------
+    model : str or path
+        A name, see ``cnntool models``, or a file that ends in ``.onnx``.
+    device : str
+        Where it runs: ``auto``, ``cpu``, ``cuda``, ``cuda:1``... ``auto`` falls back to the CPU.
+    threads : int, optional
+        Threads to compute on; by default the processors that this process may use.
+    timeout : float
+        Seconds that it may take to open, and then for each picture.
+    max_memory : int, optional
+        Bytes that its process may take, where the system sees to that (Linux); by default what is
+        available.
+    preprocess : {'imagenet', 'torch', 'caffe', 'tf', 'unit', 'raw'}, optional
+        How colours become numbers.
+    channel_order : {'rgb', 'bgr'}, optional
+        Order of the colours; mean and deviation go with their colours.
+    mean, deviation : float or three of them, optional
+        Subtract and divide by these.
+    resize : int, optional
+        Resize the shorter side to this first.
+    crop : int or (int, int), optional
+        Cut so many rows and columns from the centre.
+    labels : path, optional
+        A file with the names of the classes: a line each, or TSV, or JSON.
+    output_name : str, optional
+        Which output answers, of a network that has several.
+    white : float, optional
+        What white is in the picture that it makes.
+    notes : callable, optional
+        Is told, in a line each, what is worth knowing when it is found; `Model.notes` keeps it.
+
+    Returns
+    -------
+    Model
+        A context manager. What is not said here, in a manifest or in the graph is assumed:
+        `Model.assumed`.
+
+    Raises
+    ------
+    ModelError
+        There is no such network, or its file cannot be read.
+    UsageError
+        What is said of it does not suit.
+
+    Examples
+    --------
+    >>> with cnntool.load_model("vgg16-mini") as net:
+    ...     net.classify("samples/cat.png")[0].label
+    'cat'
+    """
+    from cnntool.nets.providers import attempts
+    from cnntool.nets.recipes import RECIPES, Overrides
+    from cnntool.nets.session import Settings
+    from cnntool.system import available_memory
+
+    name = model if isinstance(model, str) else str(_path("model", model))
+    attempts(_text("device", device))
+    overrides = Overrides(
+        preprocess=preprocess and arguments.one_of("preprocess", preprocess, RECIPES),
+        channel_order=channel_order
+        and arguments.one_of("channel_order", channel_order, ("rgb", "bgr")).upper(),
+        mean=_per_channel("mean", mean),
+        deviation=_per_channel("deviation", deviation),
+        resize=None if resize is None else arguments.whole("resize", resize, most=16384),
+        crop=None if crop is None else arguments.pair("crop", crop, most=16384),
+        labels=None if labels is None else _path("labels", labels),
+        output=None if output_name is None else _text("output_name", output_name),
+        white=None if white is None else _above("white", white),
+    )
+    settings = Settings(
+        device=device,
+        threads=None if threads is None else arguments.whole("threads", threads, most=1024),
+        timeout=_above("timeout", timeout),
+        max_memory=available_memory()
+        if max_memory is None
+        else arguments.whole("max_memory", max_memory, 64 << 20, 1 << 50),
+    )
+    return Model(name, overrides, settings, note=notes).read()
+
+
+def _text(name: str, value: Any) -> str:
+    """Check a name."""
+    if not isinstance(value, str):
+        raise arguments.wrong_type(name, value, "a name")
+    return value
+
+
+def _path(name: str, value: Any) -> Path:
+    """Check a path."""
+    from pathlib import Path
+
+    if not isinstance(value, (str, os.PathLike)):
+        raise arguments.wrong_type(name, value, "a path")
+    return Path(value)
+
+
+def _above(name: str, value: float) -> float:
+    """Check a number above 0."""
+    found = arguments.number(name, value)
+    if not found > 0:
+        raise UsageError(f"a number above 0 is expected, not {found:g}", source=f"`{name}`")
+    return found
+
+
+def _per_channel(name: str, value: float | Sequence[float] | None) -> tuple[float, ...] | None:
+    """Check one number, or one for each channel."""
+    if value is None:
+        return None
+    numbers = arguments.numbers(name, value).reshape(-1)
+    if len(numbers) not in {1, 3} or (name == "deviation" and min(numbers) <= 0):
+        raise UsageError(
+            f"one number or three{' above 0' * (name == 'deviation')} are expected, not {value}",
+            source=f"`{name}`",
+        )
+    return tuple(numbers.tolist())

@@ -1,0 +1,170 @@
+"""What excites each map of a layer most, in many pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cnntool.api.activations import cut_patch, find_strongest
+from cnntool.api.sources import Item
+from cnntool.cli import console
+from cnntool.cli.layer_files import write_picture
+from cnntool.cli.layer_table import STDOUT
+from cnntool.cli.opening import facts_of, say_where
+from cnntool.cli.output import emit, emit_record, form_of
+from cnntool.cli.pictures import Pictures
+from cnntool.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from numpy.typing import NDArray
+
+    from cnntool.api.activations import ChosenLayer, LayerOutputs, Patch
+    from cnntool.cli.layer_files import LayerFiles, Purpose
+    from cnntool.cli.pictures import Reading
+
+SIDE, SMALL_SIDE, MANY = 64, 40, 64
+"""Pixels of a piece; where more maps are shown than the last number says, fewer."""
+
+
+def top_patches(
+    outputs: LayerOutputs,
+    files: LayerFiles | None,
+    purpose: Purpose,
+    items: Iterable[Item],
+    reading: Reading,
+) -> int:
+    """Find what excites the maps of each layer most, and draw it.
+
+    Pictures are read twice: once to find the places, and those that have some once more.
+
+    Returns
+    -------
+    int
+        The exit code that the pictures deserve.
+
+    Raises
+    ------
+    InputError
+        When no picture could be read.
+    """
+    from cnntool.nets.preprocess import prepare, seen
+    from cnntool.views.choice import choose
+
+    entry, drawing = outputs.plan.input, purpose.drawing
+    pictures = Pictures(items, partial(prepare, spec=entry), reading)
+    read: list[Item] = []
+
+    def fed() -> Iterator[NDArray[Any]]:
+        for loaded in pictures:
+            read.append(loaded.item)
+            yield loaded.made
+
+    with console.Progress("looking for patches") as progress:
+        best = find_strongest(outputs, progress.track(fed(), of=pictures))
+    if not read:
+        raise InputError("no picture could be read")
+    say_where(outputs.model)
+    found = {}
+    for wanted in outputs.chosen.values():
+        strongest = best[wanted.tensor]
+        maps = choose(strongest.values[:, :1, None], drawing.maps, drawing.sort and "max")
+        found[wanted] = strongest.patches(maps.tolist())
+    needed = sorted({patch.picture for patches in found.values() for patch in patches})
+    again = Pictures([read[number] for number in needed], partial(seen, entry=entry), reading)
+    numbers = {id(read[number]): number for number in needed}
+    cut: dict[tuple[ChosenLayer, int, int], Patch] = {}
+    with console.Progress("cutting patches") as progress:
+        for loaded in progress.track(again):
+            for wanted, patches in found.items():
+                side = SMALL_SIDE if len({patch.map for patch in patches}) > MANY else SIDE
+                for patch in patches:
+                    if patch.picture == numbers[id(loaded.item)]:
+                        piece = cut_patch(outputs, wanted, patch, loaded.made, side)
+                        cut[wanted, patch.map, patch.rank] = piece._replace(name=loaded.item.name)
+    layers = []
+    for wanted, patches in found.items():
+        keys = [(wanted, patch.map, patch.rank) for patch in patches]
+        shown = [cut[key] for key in keys if key in cut]
+        layers.append(_drawn(wanted, shown, len(read), files, purpose))
+    _tell(outputs, layers, len(read), as_json=purpose.as_json)
+    return max(pictures.code, again.code)
+
+
+class _Drawn(NamedTuple):
+    """The patches of a layer, and where their picture is."""
+
+    wanted: ChosenLayer
+    patches: list[Patch]
+    output: str | None
+
+
+def _drawn(
+    wanted: ChosenLayer,
+    patches: list[Patch],
+    count: int,
+    files: LayerFiles | None,
+    purpose: Purpose,
+) -> _Drawn:
+    """Lay the patches of a layer out and write them."""
+    from cnntool.views.board import Caption
+    from cnntool.views.patches import patch_sheet
+
+    if not patches:
+        console.note(f"{wanted.title}: nothing excites its maps")
+    if not patches or files is None:
+        return _Drawn(wanted, patches, None)
+    blocks: dict[int, list[Any]] = {}
+    for patch in patches:
+        blocks.setdefault(patch.map, []).append(patch.pixels)
+    sheet = patch_sheet(
+        list(blocks.values()),
+        list(blocks),
+        columns=purpose.drawing.columns,
+        caption=Caption(wanted.title, f"what excites each map most in {count} pictures"),
+    )
+    item = Item(Path("patches"), f"{count} pictures", Path("patches"))
+    place = files.place(item, wanted)
+    write_picture(place, sheet, files.suffix, overwrite=purpose.overwrite)
+    return _Drawn(wanted, patches, place.name)
+
+
+def _tell(outputs: LayerOutputs, layers: list[_Drawn], count: int, *, as_json: bool) -> None:
+    """Print what was found: a record, a line for each patch, or for people the files."""
+    if any(one.output == STDOUT for one in layers):
+        return
+    form = form_of(as_json=as_json)
+    if form == "jsonl":
+        records = [
+            {
+                "layer": name,
+                "tensor": one.wanted.tensor,
+                "output": one.output,
+                "patches": [_record(patch) for patch in one.patches],
+            }
+            for one in layers
+            for name in one.wanted.names
+        ]
+        emit_record({"inputs": count, **facts_of(outputs.model, outputs.plan), "layers": records})
+    for one in layers if form != "jsonl" else ():
+        if form == "table":
+            console.result(one.output or f"{one.wanted.title}: nothing to show")
+            continue
+        emit((), [_line(one.wanted.title, patch) for patch in one.patches], form)
+
+
+def _line(title: str, patch: Patch) -> list[str]:
+    numbers = [str(patch.map), str(patch.rank), f"{patch.value:.7g}"]
+    return [title, *numbers, patch.name, ",".join(map(str, patch.box))]
+
+
+def _record(patch: Patch) -> dict[str, Any]:
+    return {
+        "map": patch.map,
+        "rank": patch.rank,
+        "value": patch.value,
+        "input": patch.name,
+        "box": list(patch.box),
+    }

@@ -1,0 +1,1 @@
+"""What lessons on convolutions are made of: chains of layers computed by hand."""

@@ -1,0 +1,343 @@
+"""A network that is read and, when something is asked of it, opened."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal, Self
+from weakref import finalize
+
+from cnntool.errors import DeviceError, ModelError
+from cnntool.nets.session_pool import SessionPool
+from cnntool.system import usable_cpus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from cnntool.nets.classify import Scores, T
+    from cnntool.nets.graph import Graph, TensorInfo
+    from cnntool.nets.infer_spec import InferredSpec
+    from cnntool.nets.layers import Layers, Resolved
+    from cnntool.nets.learned import Learned
+    from cnntool.nets.paint import Fitted, Painting
+    from cnntool.nets.providers import Placement
+    from cnntool.nets.recipes import Overrides
+    from cnntool.nets.rows import Layer
+    from cnntool.nets.session import Session, Settings
+
+MOST_LANES = 4
+"""Pictures that are in a network at once: each takes memory for all maps of its largest layers."""
+
+
+class Network:
+    """A network, from its file to its answers.
+
+    It runs in a process of its own, which is started when it is first needed and ended when the
+    model is closed: by `close`, as a context manager, or when it is forgotten. Several threads may
+    use one model; they take turns.
+
+    Parameters
+    ----------
+    name : str
+        A name, or an ONNX file.
+    overrides : Overrides
+        What is said of it beside its manifest and its graph.
+    settings : Settings
+        Where and how to run it.
+    ahead : bool
+        Whether to start the process at once, while the file is being read.
+    note : callable, optional
+        Is told what is worth knowing, when it is found.
+
+    Attributes
+    ----------
+    name : str
+        As given.
+    found : Found
+        The file, and the manifest if there is one.
+    graph : Graph
+        What is in the file.
+    settings : Settings
+        Where and how it runs.
+    notes : list of str
+        What was found worth knowing so far: what names of layers mean, what is not known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        overrides: Overrides,
+        settings: Settings,
+        *,
+        ahead: bool = False,
+        note: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.notes: list[str] = []
+        self._tell = note
+        self.settings = settings
+        self._overrides = overrides
+        self._layers: Layers | None = None
+        self._plans: dict[frozenset[str], InferredSpec] = {}
+        # The process starts before numpy is imported: both import side by side then.
+        self._pool = SessionPool(name, ahead=ahead)
+        self._forgotten = finalize(self, self._pool.close, wait=False)
+        self.lock = self._pool.lock
+
+    def read(self) -> Self:
+        """Find and read its file; nothing else works before.
+
+        Raises
+        ------
+        ModelError
+            There is no such network, or its file cannot be read.
+        """
+        from cnntool.nets.catalog import find
+        from cnntool.nets.graph import read_graph
+
+        self.found = find(self.name)
+        self.graph: Graph = read_graph(self.found.file, name=self.name)
+        return self
+
+    def close(self) -> None:
+        """End its processes; what needs one cannot be asked for any more."""
+        self._forgotten.detach()
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to another process, which opens it anew."""
+        return _read, (type(self), self.name, self._overrides, self.settings)
+
+    def note(self, text: str) -> None:
+        """Keep what is worth knowing, and tell whoever wants to be told."""
+        if text not in self.notes:
+            self.notes.append(text)
+        if self._tell is not None:
+            self._tell(text)
+
+    def plan(self, kinds: frozenset[str] = frozenset()) -> InferredSpec:
+        """Settle what goes in and what comes out.
+
+        Parameters
+        ----------
+        kinds : frozenset of str
+            The kinds of outputs that there is a use for; empty if there is one for all.
+
+        Raises
+        ------
+        ModelError
+            It does not take one picture, or has no output of these kinds.
+        UsageError
+            An override does not suit.
+        """
+        if kinds not in self._plans:
+            from cnntool.nets.infer_spec import infer_spec
+
+            self._plans[kinds] = infer_spec(
+                self.graph, self.found.spec, self._overrides, kinds=kinds
+            )
+        return self._plans[kinds]
+
+    def read_layers(self) -> Layers:
+        """Read its layers under all their names; this is done once."""
+        if self._layers is None:
+            from cnntool.nets.layers import Layers
+
+            self._layers = Layers(self.graph, self.found.spec)
+        return self._layers
+
+    def layer(self, query: str, *, at: str = "post") -> Layer:
+        """Find the one layer that a name means, and note which one it is.
+
+        Raises
+        ------
+        ModelError
+            When it means none, or several.
+        """
+        meant = self.read_layers().resolve(query, at=at)
+        if len(meant) > 1:
+            raise ModelError(
+                f"{query!r} means {len(meant)} layers, and one is wanted", source=self.name
+            )
+        self.note(meant[0].text)
+        return self.layer_of(meant[0])
+
+    def layer_of(self, meant: Resolved) -> Layer:
+        """Return the layer that a name means; a tensor that is none has no weights."""
+        if meant.layer is None:
+            raise ModelError(f"{meant.query!r} is no layer: it has no weights", source=self.name)
+        return meant.layer
+
+    def learned(self, layer: Layer) -> Learned:
+        """Read the weights of one of its layers, see `cnntool.nets.learned.learned`."""
+        from cnntool.nets.learned import learned
+
+        return learned(self.graph, self.read_layers().flow, layer, self.settings)
+
+    def colour_order(self, order: str | None = None) -> tuple[str, bool]:
+        """Return the order of the colours that it takes, and whether it is a guess.
+
+        Parameters
+        ----------
+        order : {'RGB', 'BGR'}, optional
+            What the user says.
+        """
+        if order:
+            return order, False
+        if self.found.spec is not None:
+            return self.found.spec.input.channel_order, False
+        try:
+            plan = self.plan()
+        except ModelError:  # it takes no picture, or several
+            return "RGB", True
+        order = plan.input.channel_order
+        # What a recipe says that had to be assumed is assumed, too.
+        return order, order != "BGR" or any(t.startswith("`preprocess") for t in plan.assumed)
+
+    def shapes(self, size: Sequence[int] = ()) -> dict[str, TensorInfo]:
+        """Find the shapes of its tensors; if they cannot be had, note why, and go on without.
+
+        Parameters
+        ----------
+        size : sequence of int
+            Rows and columns of the picture that goes in, or the whole shape.
+
+        Raises
+        ------
+        ModelError
+            It cannot be given an input of this size.
+        """
+        from cnntool.nets.shapes import choose_inputs, find_shapes
+        from cnntool.nets.summary import wanted_tensors
+
+        inputs = choose_inputs(self.graph, self.found.spec, size)
+        try:
+            wanted = wanted_tensors(self.graph, self.read_layers())
+            return find_shapes(self.graph, inputs, wanted, timeout=self.settings.timeout)
+        except (ModelError, DeviceError) as error:
+            if size and isinstance(error, ModelError):
+                raise
+            hint = f" ({error.hint})" if error.hint else ""
+            self.note(
+                f"{self.name}: the file's shapes are all that is known: {error.message}{hint}"
+            )
+            return find_shapes(self.graph, {}, ())
+
+    def session(
+        self,
+        tensors: Sequence[str],
+        *,
+        many: bool = False,
+        optimise: bool | Literal["basic"] = True,
+    ) -> Session:
+        """Open the part of the network that makes some tensors, or find it open.
+
+        It is opened in its process while the caller goes on.
+
+        Parameters
+        ----------
+        tensors : sequence of str
+            What to compute.
+        many : bool
+            Whether there may be many pictures: each then gets a core, where a single one gets all.
+        optimise : bool or "basic"
+            See `cnntool.nets.session.Settings`.
+
+        Raises
+        ------
+        UsageError
+            The model is closed.
+        """
+        lanes = min(self.settings.threads or usable_cpus(), MOST_LANES) if many else 1
+        settings = self.settings._replace(lanes=lanes, optimise=optimise)
+        return self._pool.session(self.graph, tensors, settings)
+
+    @property
+    def placement(self) -> Placement:
+        """Where it runs; waits until it is open.
+
+        Raises
+        ------
+        ModelError, DeviceError
+            It cannot be opened.
+        """
+        with self.lock:
+            return (self._pool.last or self.session(self.plan().taps)).placement
+
+    @property
+    def chatter(self) -> str:
+        """What onnxruntime and its providers have printed."""
+        return self._pool.chatter
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the file, as it is."""
+        import hashlib
+
+        with self.found.file.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def scores(
+        self,
+        plan: InferredSpec,
+        pictures: Iterable[tuple[T, NDArray[Any]]],
+        *,
+        batch: int = 1,
+        many: bool = False,
+    ) -> Iterator[tuple[T, Scores]]:
+        """Ask for the class scores of pictures, in order and in bounded memory.
+
+        Parameters
+        ----------
+        plan : InferredSpec
+            Of class scores.
+        pictures : iterable of (anything, ndarray)
+            What goes in, see `cnntool.nets.preprocess.prepare`, with what it is to be known by.
+        batch : int
+            How many go in at once.
+        many : bool
+            See `session`.
+        """
+        from cnntool.nets.classify import stream
+
+        return stream(self.session(plan.taps, many=many), plan, pictures, batch=batch)
+
+    def paint(self, plan: InferredSpec, picture: Fitted, *, native: bool = False) -> Painting:
+        """Have the network make a picture of a picture.
+
+        Parameters
+        ----------
+        plan : InferredSpec
+            Of pictures.
+        picture : Fitted
+            See `cnntool.nets.paint.fit_for_picture`.
+        native : bool
+            Whether to keep the size at which the network works.
+
+        Raises
+        ------
+        ModelError
+            The network fails, or its answer is no picture.
+        """
+        from cnntool.nets.paint import back, paint, with_chroma
+
+        feeds = {plan.input.name: picture.tensor[None]}
+        with self.lock:
+            (answer,) = self.session(plan.taps).run(feeds, [plan.output.name or ""])
+        painting = paint(answer, plan)
+        if picture.colours is not None and painting.pixels.shape[2] == 1:
+            painting = with_chroma(painting, picture.colours)
+        if plan.input.fit == "stretch" and not native:
+            painting = back(painting, picture.shape)
+        return painting
+
+
+def _read(kind: type[Network], *arguments: Any) -> Network:
+    return kind(*arguments).read()

@@ -1,0 +1,399 @@
+"""Receptive fields operator by operator: how looking through each changes what a value sees.
+
+Source: Araujo, Norris and Sim, "Computing Receptive Fields of Convolutional Neural Networks",
+Distill 2019, https://doi.org/10.23915/distill.00021. A statistic of a whole map that scales all of
+it (instance norm, squeeze and excitation) does not count, nor does it there.
+"""
+
+from __future__ import annotations
+
+from math import gcd
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnntool.nets.flow import operand
+from cnntool.nets.operators import DOMAINS, FACTORS, KIND_OF, PASSING
+from cnntool.nets.window import read_window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from fractions import Fraction
+
+    from cnntool.nets.flow import Flow
+    from cnntool.nets.graph import Node
+    from cnntool.shapes.windows import AxisWindow
+
+    Number = int | Fraction
+    Shape = tuple[int | None, ...]
+    Rule = Callable[["Place", Sequence["Field"]], "Field | None"]
+
+_LARGEST, _PARTS = 1 << 20, 1 << 16
+"""Of the factors of a Resize: the largest, and into how many parts 1 is divided."""
+
+
+class Field(NamedTuple):
+    """What the values of a tensor see of the picture.
+
+    Parameters
+    ----------
+    axes : tuple of int
+        The tensor's spatial axes, rows before columns; none once it is a vector.
+    rank : int
+        How many axes it has.
+    size : tuple of int or None
+        Its length along each spatial axis.
+    extent : tuple of number
+        Rows and columns of the picture that one value sees.
+    jump : tuple of number
+        Rows and columns of the picture between one value and the next: the stride.
+    whole : bool
+        Whether every value sees the whole picture.
+    start : (number, number) or None
+        First row and column that the first value sees, below 0 where that is padding; None where
+        it is not known or not asked for.
+    """
+
+    axes: tuple[int, ...]
+    rank: int
+    size: Shape
+    extent: tuple[Number, ...]
+    jump: tuple[Number, ...]
+    whole: bool = False
+    start: tuple[Number | float, Number | float] | None = None
+
+    @property
+    def is_point(self) -> bool:
+        """Whether there is one place only."""
+        return all(length == 1 for length in self.size)
+
+    def sized(self, change: Callable[[int, int], int | None]) -> Field:
+        """Return it with other lengths where they are known, by axis and length."""
+        pairs = zip(self.axes, self.size, strict=True)
+        return self._replace(size=tuple(n if n is None else change(axis, n) for axis, n in pairs))
+
+
+class Place(NamedTuple):
+    """A node with what is known around it.
+
+    Parameters
+    ----------
+    flow : Flow
+    node : Node
+    shape : tuple or None
+        Of its result.
+    """
+
+    flow: Flow
+    node: Node
+    shape: Shape | None
+
+    def numbers(self, name: str, position: int | None = None) -> tuple[int, ...] | None:
+        """Get whole numbers that are an attribute or, as some are in new files, an input."""
+        found = self.node.attribute(name)
+        if found is None and position is not None:
+            found = self.flow.numbers(operand(self.node, position))
+        if not isinstance(found, tuple) or not all(isinstance(v, int) for v in found):
+            return None
+        return found
+
+    def whole(self, name: str, default: int) -> int:
+        """Get an attribute that is a whole number."""
+        found = self.node.attribute(name, default)
+        return found if isinstance(found, int) else default
+
+
+_GATES = frozenset({"Mul", "Div", "QLinearMul"})
+
+
+def together(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Combine branches value by value: the largest receptive field counts."""
+    if place.node.op in _GATES:  # they scale maps, they do not see for them
+        fields = [field for field in fields if not field.is_point] or fields
+    maps = [field for field in fields if not field.is_point]
+    steps = [field for field in maps if not field.whole] or maps or fields
+    first = steps[0]
+    kinds = {(field.axes, field.rank, len(field.extent)) for field in fields}
+    if len(kinds) > 1 or any(field.jump != first.jump for field in steps):
+        return None
+    extents = zip(*(field.extent for field in fields), strict=True)
+    return first._replace(
+        extent=tuple(max(numbers) for numbers in extents),
+        whole=any(field.whole for field in fields),
+    )
+
+
+def joined(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Concat: as `together`, along an axis that is not spatial."""
+    axis = place.whole("axis", 1)
+    first = fields[0]
+    return None if axis % first.rank in first.axes else together(place, fields)
+
+
+def slid(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Convolutions and pools."""
+    field, window = fields[0], read_window(place.flow, place.node)
+    axes = tuple(range(2, field.rank))
+    if window is None or field.axes != axes or len(window.axes) != len(axes):
+        return None
+    extent, jump = list(field.extent), list(field.jump)
+    for at, one in enumerate(window.axes):
+        if window.up:
+            extent[at] += _written(one) * jump[at]
+            jump[at] = ratio(jump[at], one.stride)
+        else:
+            extent[at] += (one.extent - 1) * jump[at]
+            jump[at] *= one.stride
+    pairs = zip(field.size, window.axes, strict=True)
+    over = all(n is not None and one.extent >= n for n, one in pairs)
+    covers = over and not window.up and not window.padded
+    covers = covers and any(one.kernel > 1 for one in window.axes)
+    size = window.slid(field.size)
+    return Field(axes, field.rank, size, tuple(extent), tuple(jump), field.whole or covers)
+
+
+def _written(window: AxisWindow) -> int:
+    """How far apart the inputs are that one output of a transposed convolution is made of."""
+    step = window.stride // gcd(window.stride, window.dilation)
+    return (window.kernel - 1) // step * step * window.dilation // window.stride
+
+
+def ratio(number: Number, divisor: Number) -> Number:
+    """Divide exactly."""
+    from fractions import Fraction
+
+    ratio = Fraction(number) / Fraction(divisor)
+    return ratio.numerator if ratio.denominator == 1 else ratio
+
+
+def pooled(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Global pools, and reductions of whole maps or of channels."""
+    field, axes = fields[0], None
+    if "Global" not in place.node.op:
+        axes = place.numbers("axes", 1)
+        if not axes:
+            return None
+    gone = set(field.axes) if axes is None else {axis % field.rank for axis in axes}
+    if not gone.isdisjoint(field.axes):
+        if not gone.issuperset(field.axes):
+            return None
+        field = field._replace(size=(1,) * len(field.axes), whole=True)
+    return field if axes is None or place.whole("keepdims", 1) else without(field, gone)
+
+
+def without(field: Field, gone: set[int]) -> Field:
+    """Drop axes; the spatial ones among them have one place."""
+    keep = [at for at, axis in enumerate(field.axes) if axis not in gone]
+    return Field(
+        tuple(field.axes[at] - sum(axis < field.axes[at] for axis in gone) for at in keep),
+        field.rank - len(gone),
+        tuple(field.size[at] for at in keep),
+        field.extent,
+        tuple(field.jump[at] for at in keep),
+        field.whole,
+    )
+
+
+def multiplied(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Products with weights: of a vector with all it holds, of maps along their channels."""
+    field, node = fields[0], place.node
+    if len(fields) > 1:
+        return None
+    if not field.axes or node.op in {"Gemm", "QGemm"}:
+        return as_vector(field, field.rank)._replace(whole=True)
+    last = field.rank - 1
+    left = operand(node, FACTORS[node.op][0]) in place.flow.data
+    return field if left and last not in field.axes else None
+
+
+def resized(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Resize and Upsample."""
+    field, node = fields[0], place.node
+    unsized = field.sized(lambda *_: None)
+    if field.whole and field.is_point:
+        return unsized
+    mode = node.attribute("mode", "nearest")
+    taps = {"nearest": 0, "linear": 1, "bilinear": 1, "cubic": 3}.get(mode)
+    factors = _factors(place, field)
+    if taps is None or factors is None or node.attribute("antialias", 0):
+        return None
+    moved = [factor != 1 for factor in factors]
+    return unsized._replace(
+        extent=tuple(
+            extent + taps * jump * move
+            for extent, jump, move in zip(field.extent, field.jump, moved, strict=True)
+        ),
+        jump=tuple(ratio(j, f) for j, f in zip(field.jump, factors, strict=True)),
+    )
+
+
+def _factors(place: Place, field: Field) -> list[Number] | None:
+    """By how much a Resize enlarges, from the shapes or from the scales that it states."""
+    node = place.node
+    if place.shape is not None and len(place.shape) == field.rank:
+        corners = node.attribute("coordinate_transformation_mode") == "align_corners"
+        pairs = [
+            (None if new is None else new - corners, None if old is None else old - corners)
+            for new, old in zip((place.shape[axis] for axis in field.axes), field.size, strict=True)
+        ]
+        if all(new and old for new, old in pairs):
+            return [ratio(new or 1, old or 1) for new, old in pairs]
+    stated = node.attribute("scales")
+    for tensor in node.inputs[1:3]:
+        stated = stated or place.flow.numbers(tensor)
+    if not isinstance(stated, tuple) or len(stated) != field.rank:
+        return None
+    factors = [stated[axis] for axis in field.axes]
+    if not all(isinstance(f, (int, float)) and 0 < f < _LARGEST for f in factors):
+        return None
+    return [ratio(round(factor * _PARTS) or 1, _PARTS) for factor in factors]
+
+
+def as_vector(field: Field, rank: int) -> Field:
+    """Forget where the values of a tensor stand; what each sees stays the same."""
+    return Field((), rank, (), field.extent, (), field.whole)
+
+
+def turned(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Transpose."""
+    field = fields[0]
+    order = place.numbers("perm")
+    if "perm" not in place.node.attributes:
+        order = tuple(reversed(range(field.rank)))
+    if order is None or sorted(order) != list(range(field.rank)):
+        return None
+    return field._replace(axes=tuple(order.index(axis) for axis in field.axes))
+
+
+def squeezed(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Squeeze, where it says which axes go."""
+    field, axes = fields[0], place.numbers("axes", 1)
+    if axes is None or not all(-field.rank <= axis < field.rank for axis in axes):
+        return None
+    return without(field, {axis % field.rank for axis in axes})
+
+
+def unsqueezed(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Unsqueeze."""
+    field, axes = fields[0], place.numbers("axes", 1)
+    if axes is None:
+        return None
+    rank = field.rank + len(axes)
+    added = {axis % rank for axis in axes}
+    kept = [axis for axis in range(rank) if axis not in added]
+    if len(kept) != field.rank:
+        return None
+    return field._replace(axes=tuple(kept[axis] for axis in field.axes), rank=rank)
+
+
+def reshaped(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Reshape and Flatten: maps stay maps where their axes are last and keep their lengths."""
+    field = fields[0]
+    if place.node.op == "Flatten":
+        return as_vector(field, 2)
+    shape: Shape | None = place.shape or place.numbers("shape", 1)
+    if shape is None:
+        return None
+    if len(shape) < 3 or not field.axes:
+        return as_vector(field, len(shape))
+    count = len(field.axes)
+    trailing = field.axes == tuple(range(field.rank - count, field.rank))
+    kept = None not in field.size and shape[-count:] == field.size and len(shape) > count
+    if not trailing or not kept:
+        return None
+    return field._replace(axes=tuple(range(len(shape) - count, len(shape))), rank=len(shape))
+
+
+def rearranged(place: Place, fields: Sequence[Field]) -> Field | None:
+    """DepthToSpace and SpaceToDepth."""
+    field, block = fields[0], place.whole("blocksize", 0)
+    if field.axes != (2, 3) or block < 1:
+        return None
+    if place.node.op == "DepthToSpace":
+        larger = field.sized(lambda _, n: n * block)
+        return larger._replace(jump=tuple(ratio(j, block) for j in field.jump))
+    return field.sized(lambda _, n: n // block)._replace(
+        extent=tuple(e + (block - 1) * j for e, j in zip(field.extent, field.jump, strict=True)),
+        jump=tuple(j * block for j in field.jump),
+    )
+
+
+def padded(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Pad and Crop."""
+    field, rank = fields[0], fields[0].rank
+    pads = place.numbers("pads", 1)
+    border = place.numbers("border") or ()
+    if place.node.op == "Crop" and len(border) == 4:
+        left, top, right, bottom = border
+        pads = (0, 0, -top, -left, 0, 0, -bottom, -right)
+    if pads is None or len(pads) != 2 * rank:
+        return field.sized(lambda *_: None)
+    around = [before + after for before, after in zip(pads[:rank], pads[rank:], strict=True)]
+    return field.sized(lambda axis, n: n + around[axis] if n + around[axis] > 0 else None)
+
+
+def sliced(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Slice: the stride grows where places are skipped."""
+    field, node = fields[0], place.node
+    starts, axes = place.numbers("starts", 1), place.numbers("axes", 3)
+    if axes is None and len(node.inputs) < 4:
+        axes = None if starts is None else tuple(range(len(starts)))
+    steps = place.numbers("steps", 4) if len(node.inputs) > 4 else (1,) * len(axes or ())
+    if axes is None or steps is None or len(steps) != len(axes) or not all(steps):
+        return None
+    step = {axis % field.rank: abs(n) for axis, n in zip(axes, steps, strict=True)}
+    return field.sized(lambda axis, n: None if axis in step else n)._replace(
+        jump=tuple(j * step.get(axis, 1) for axis, j in zip(field.axes, field.jump, strict=True)),
+    )
+
+
+def split(place: Place, fields: Sequence[Field]) -> Field | None:
+    """Split."""
+    field = fields[0]
+    cut = place.whole("axis", 0) % field.rank
+    return field.sized(lambda axis, n: None if axis == cut else n)
+
+
+def picked(place: Place, fields: Sequence[Field]) -> Field | None:
+    """ArgMax and ArgMin over the channels."""
+    field = fields[0]
+    axis = place.whole("axis", 0) % field.rank
+    if axis in field.axes:
+        return None
+    return field if place.whole("keepdims", 1) else without(field, {axis})
+
+
+_BY_KIND: Mapping[str, Rule] = {
+    "conv": slid,
+    "dense": multiplied,
+    "pool": slid,
+    "concat": joined,
+    "reshape": reshaped,
+    **dict.fromkeys(
+        ("relu", "activation", "softmax", "norm", "add", "multiply", "scale"), together
+    ),
+}
+_RULES: Mapping[str, Rule] = {
+    **dict.fromkeys(PASSING, together),
+    **dict.fromkeys(
+        ("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool", "QLinearGlobalAveragePool"), pooled
+    ),
+    **dict.fromkeys(("ReduceMean", "ReduceMax", "ReduceMin", "ReduceSum", "ReduceL2"), pooled),
+    **dict.fromkeys(("Abs", "Neg", "Exp", "Log", "Sqrt", "Pow", "Erf", "Min", "Max"), together),
+    **dict.fromkeys(("ArgMax", "ArgMin"), picked),
+    **dict.fromkeys(("Resize", "Upsample"), resized),
+    **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), rearranged),
+    **dict.fromkeys(("Pad", "Crop"), padded),
+    "DeformConv": lambda _place, _fields: None,
+    "Transpose": turned,
+    "Squeeze": squeezed,
+    "Unsqueeze": unsqueezed,
+    "Slice": sliced,
+    "Split": split,
+}
+
+
+def rule_of(node: Node) -> Rule | None:
+    """Return the rule of an operator; None where it is not known."""
+    if node.domain not in DOMAINS:
+        return None
+    rule = _RULES.get(node.op)
+    return _BY_KIND.get(KIND_OF.get(node.op, "")) if rule is None else rule

@@ -1,0 +1,1 @@
+"""The arithmetic of windows: sizes, padding, receptive fields; numbers and no arrays."""

@@ -1,0 +1,126 @@
+"""Tables, lines, CSV and records: one way to print."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnntool.cli import output
+from cnntool.cli.output import BREAK, Column, csv_text, emit, json_text
+
+
+@pytest.fixture
+def shown(monkeypatch, capsys):
+    """Print a table on a terminal of a width; return its lines without styles."""
+
+    def show(width, columns, rows, **settings):
+        monkeypatch.setenv("COLUMNS", str(width))
+        emit(columns, rows, "table", **settings)
+        return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out).splitlines()
+
+    return show
+
+
+NAMED = [Column("name", gives="cut"), Column("long", "long\nheading", right=True),
+         Column("more", spare=1)]  # fmt: skip
+ROWS = [("n" * 40, "123,456", "abcdef"), ("short", "1", "x")]
+
+
+def test_a_narrow_terminal(shown):
+    lines = shown(26, NAMED, ROWS, look="tight")
+    assert max(map(len, lines)) <= 26
+    assert lines[0].split() == ["long"]
+    assert lines[1].split() == ["name", "heading"]
+    assert lines[3].split() == ["n" * 16 + "…", "123,456"]
+    assert lines[4] == "short" + " " * 20 + "1"
+    assert "n" * 40 in "".join(shown(80, NAMED, ROWS, look="tight"))
+
+
+@pytest.mark.parametrize("look", ["loose", "narrow", "tight"])
+@pytest.mark.parametrize("width", [15, 27, 33, 60, 90])
+def test_no_digit_is_cut(shown, look, width):
+    """What has no room is set below, with the key beside it."""
+    columns = [Column("layer"), *(Column(f"n{place}", right=True) for place in range(5))]
+    rows = [
+        ("conv1", *(f"{place}23,456,789" for place in range(5))),
+        ("total", "", "1", "", "", ""),
+    ]
+    lines = shown(width, columns, rows, look=look)
+    assert max(map(len, lines)) <= max(width, 23)  # what the key and a number take
+    text = "\n".join(lines)
+    for place in range(5):
+        assert f"{place}23,456,789" in text
+    assert "…" not in text
+    assert (text.count("conv1") == 1) == (width == 90)
+    assert text.count("conv1") == sum("n" in line and "layer" in line for line in lines)
+
+
+def test_parts_are_set_apart_where_one_table_has_no_room(shown):
+    columns = [Column("a", key=True), Column("b", right=True), Column("c", key=True),
+               Column("d", right=True, part=1)]  # fmt: skip
+    rows = [("x" * 8, "1", "y" * 8, "2" * 8)]
+    assert [line.split() for line in shown(40, columns, rows) if "x" in line] == [[*rows[0]]]
+    apart = [line.split() for line in shown(36, columns, rows) if "x" in line]
+    assert apart == [["x" * 8, "1", "y" * 8], ["x" * 8, "y" * 8, "2" * 8]]
+
+
+def test_cells(shown):
+    columns = [Column("a"), Column("b", people=False), Column("c", gives="wrap")]
+    lines = shown(60, columns, [("one\nline", "hidden", f"two{BREAK}lines")], totals=1)
+    assert lines[1].split() == ["a", "c"]
+    assert [line.split() for line in lines if "line" in line] == [[r"one\nline", "two"], ["lines"]]
+    assert "hidden" not in "".join(lines)
+
+
+def test_forms(capfdbinary):
+    columns, rows = [Column("x"), Column("y", "Y")], [("a\tb\n", "1,5"), ("", "2")]
+    emit(columns, rows, "tsv")
+    emit(columns, rows, "csv")
+    emit(columns, [{"x": math.nan}], "jsonl")
+    assert capfdbinary.readouterr().out == (
+        b'a b \t1,5\n\t2\nx,y\n"a\tb\n","1,5"\n,2\n{"x": null}\n'
+    )
+    emit(columns, [], "tsv")
+    assert capfdbinary.readouterr().out == b""
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(values)
+def test_records_are_json_with_null_for_what_is_no_number(value):
+    def refuse(text):
+        raise AssertionError(text)
+
+    found = json.loads(json_text(value), parse_constant=refuse)
+
+    def same(ours, theirs):
+        if isinstance(theirs, float) and not math.isfinite(theirs):
+            return ours is None
+        if isinstance(theirs, list):
+            return len(ours) == len(theirs) and all(map(same, ours, theirs))
+        if isinstance(theirs, dict):
+            return ours.keys() == theirs.keys() and all(same(ours[k], theirs[k]) for k in theirs)
+        return ours == theirs
+
+    assert same(found, value)
+
+
+def test_csv():
+    assert csv_text([["a", 'b"', 1], ["c,d", "", 2]]) == 'a,"b""",1\n"c,d",,2'
+
+
+@pytest.mark.parametrize(("terminal", "form"), [(True, "table"), (False, "tsv")])
+def test_the_form(monkeypatch, terminal, form):
+    monkeypatch.setattr(output.sys.stdout, "isatty", lambda: terminal, raising=False)
+    assert output.form_of() == form
+    assert output.form_of(as_json=True) == "jsonl"
+    assert output.form_of(as_csv=True) == "csv"

@@ -1,0 +1,16 @@
+"""How much the long tests do: all of it with ``--full``, a fifth without."""
+
+from hypothesis import settings
+
+WHOLE = 100
+QUICK = 20
+
+
+def share(cases: int) -> int:
+    """Return how many of so many cases are tried."""
+    return max(1, cases * settings.default.max_examples // WHOLE)
+
+
+def examples(cases: int) -> settings:
+    """Let a property be tried on so many examples, or on their share."""
+    return settings(max_examples=share(cases))
