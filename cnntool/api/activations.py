@@ -14,14 +14,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.activations import T
+    from cnntool.nets.activations import Statistics, T
     from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.layers import Layers, Resolved
     from cnntool.nets.network import Network
     from cnntool.nets.receptive_field import Box, Sight
     from cnntool.nets.receptive_rules import Field
     from cnntool.nets.rows import Layer
-    from cnntool.nets.statistics import Statistics
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]
 
@@ -271,8 +270,7 @@ class LayerOutputs:
         shape : tuple of int
             Of what went in, without the batch.
         """
-        from cnntool.nets.shown import shown
-        from cnntool.nets.statistics import statistics
+        from cnntool.nets.activations import shown, statistics
 
         graph = self.model.graph
         field = self.fields(shape).get(chosen.tensor)
@@ -354,7 +352,7 @@ class LayerOutputs:
         """
         import numpy as np
 
-        from cnntool.nets.shown import dequantised
+        from cnntool.nets.activations import dequantised
 
         sums: dict[str, NDArray[Any]] = {}
         count, shape = 0, ()
@@ -478,7 +476,7 @@ def find_strongest(outputs: LayerOutputs, pictures: Iterable[NDArray[Any]]) -> d
     dict of str to Strongest
         By the layers' tensors; empty if there was no picture.
     """
-    from cnntool.nets.shown import shown
+    from cnntool.nets.activations import shown
 
     best: dict[str, Strongest] = {}
     fed = ((tensor.shape, tensor) for tensor in pictures)

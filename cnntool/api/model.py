@@ -34,8 +34,9 @@ class Model(Network):
     """A network; `load_model` opens one.
 
     It runs in a process of its own, which is started when it is first needed and ended when the
-    model is closed: by `close`, as a context manager, or when it is forgotten. Several threads may
-    use one model; they take turns.
+    model is closed: by `close`, as a context manager, or when it is forgotten. What was asked for
+    last, classes and some layers, stays open in up to three processes. Several threads may use one
+    model; they take turns. A copy that is sent to another process opens the file anew there.
 
     Attributes
     ----------

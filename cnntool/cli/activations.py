@@ -10,11 +10,16 @@ import click
 from cnntool.api.sources import STDIO, expand
 from cnntool.cli import options, param_types
 from cnntool.cli.maps import drawing
-from cnntool.cli.opening import begin, hold_time, model_option, opened
-from cnntool.cli.paths import inputs_or_sample, is_several
-from cnntool.cli.pictures import Reading, reading
-from cnntool.cli.preprocessing import labels, preprocessing
-from cnntool.cli.running import running
+from cnntool.cli.opening import (
+    begin,
+    hold_time,
+    labels,
+    model_option,
+    opened,
+    preprocessing,
+    running,
+)
+from cnntool.cli.paths import Reading, inputs_or_sample, is_several, reading
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:

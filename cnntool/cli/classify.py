@@ -10,12 +10,19 @@ import click
 
 from cnntool.api.sources import expand
 from cnntool.cli import console, options
-from cnntool.cli.opening import begin, facts_of, model_option, opened, say_where
+from cnntool.cli.opening import (
+    begin,
+    facts_of,
+    labels,
+    model_option,
+    opened,
+    output_name,
+    preprocessing,
+    running,
+    say_where,
+)
 from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
-from cnntool.cli.paths import inputs_or_stdin, is_several
-from cnntool.cli.pictures import Pictures, Reading, reading
-from cnntool.cli.preprocessing import labels, output_name, preprocessing
-from cnntool.cli.running import running
+from cnntool.cli.paths import Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.places import BUILT_IN
 
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cnntool.cli.pictures import Loaded
+    from cnntool.cli.paths import Loaded
     from cnntool.nets.classify import Prediction, Scores
     from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.network import Network

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import console, options, param_types
+from cnntool.cli.opening import DEVICES, timeout_option
 from cnntool.cli.output import Column, emit, form_of
-from cnntool.cli.running import DEVICES, timeout
 
 if TYPE_CHECKING:
     from cnntool.nets.trial import Trial
@@ -29,7 +29,7 @@ COLUMNS = (
     type=param_types.DEVICE,
     help=f"Try only this one, and exit with 5 if it fails: {DEVICES}.",
 )
-@timeout
+@timeout_option
 @options.json_lines
 @options.talk
 def command(*, device: str | None, timeout: float, as_json: bool) -> None:

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from cnntool.cli import console, options, param_types
-from cnntool.cli.opening import begin, facts_of, model_option, opened
+from cnntool.cli.opening import (
+    begin,
+    facts_of,
+    labels,
+    model_option,
+    opened,
+    output_name,
+    preprocessing,
+    running,
+)
 from cnntool.cli.output import Column, csv_text, emit, emit_record, form_of
-from cnntool.cli.pictures import Pictures, Reading, reading
-from cnntool.cli.preprocessing import labels, output_name, preprocessing
-from cnntool.cli.running import running
+from cnntool.cli.paths import Pictures, Reading, reading
 from cnntool.errors import FigureError, InputError, ModelError, UsageError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cnntool.api.activations import LayerOutputs
     from cnntool.cli.layer_files import Purpose
     from cnntool.cli.layer_table import Looked, Row
-    from cnntool.cli.pictures import Loaded
+    from cnntool.cli.paths import Loaded
     from cnntool.nets.infer_spec import InferredSpec
     from cnntool.views.page import Bar, Card, Picture, Sees
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
+    from cnntool.nets.activations import Statistics
     from cnntool.nets.receptive_rules import Field
-    from cnntool.nets.statistics import Statistics
 
 
 STDOUT = "<stdout>"

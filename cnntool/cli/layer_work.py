@@ -13,7 +13,7 @@ from cnntool.cli.layer_files import LayerFiles, archive_for, write_array, write_
 from cnntool.cli.layer_report import page_columns, write_report
 from cnntool.cli.layer_table import Looked, Row, tell
 from cnntool.cli.opening import facts_of, say_where
-from cnntool.cli.pictures import Loaded, Pictures
+from cnntool.cli.paths import Loaded, Pictures
 from cnntool.cli.showing import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.activations import ChosenLayer
     from cnntool.cli.layer_files import Purpose
-    from cnntool.cli.pictures import Reading
+    from cnntool.cli.paths import Reading
     from cnntool.nets.network import Network
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]

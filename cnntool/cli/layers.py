@@ -8,8 +8,8 @@ import click
 
 from cnntool.api.activations import short_name
 from cnntool.api.layers import layer_info
-from cnntool.cli import console, options, running
-from cnntool.cli.opening import model_argument, read_model
+from cnntool.cli import console, options
+from cnntool.cli.opening import model_argument, read_model, timeout_option
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
 from cnntool.views.numerals import shape_text
@@ -50,7 +50,7 @@ COLUMNS = (
     show_default=True,
     help="After the batch norm and activation of a convolution or dense layer, or before.",
 )
-@running.timeout
+@timeout_option
 @options.json_lines
 @options.talk
 def command(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import console, options, param_types
+from cnntool.cli.opening import labels, output_name, preprocessing, white
 from cnntool.cli.output import Column, emit, form_of, json_text
-from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
 from cnntool.errors import CnntoolError, UsageError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The options that name a network, and opening it for a command."""
+"""The options of commands that take a network: its name, preprocessing, device; and opening it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cnntool.cli import config, console, options
+from cnntool.cli import config, console, options, param_types
+from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.places import BUILT_IN
+from cnntool.nets.providers import AUTO, PROVIDERS
+from cnntool.nets.session import TIMEOUT, Settings
+from cnntool.system import keeps_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from cnntool.cli.options import F
     from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.network import Network
     from cnntool.nets.recipes import Overrides
-    from cnntool.nets.session import Settings
+
 
 _NAMED = "cnntool.model"
 
@@ -204,3 +208,115 @@ def facts_of(model: Network, plan: InferredSpec) -> dict[str, Any]:
         "device": placement.granted,
         "provider": placement.provider,
     }
+
+
+RECIPES = ("imagenet", "torch", "caffe", "tf", "unit", "raw")
+
+
+_PREPROCESSING = (
+    click.option("--crop", type=param_types.CROP, help="Cut this size from the centre."),
+    click.option(
+        "--resize",
+        type=click.IntRange(1, 16384),
+        help="Resize the shorter side to this first.",
+    ),
+    click.option(
+        "--channel-order",
+        type=click.Choice(["rgb", "bgr"], case_sensitive=False),
+        help="Order of the colours; mean and deviation go with their colours.",
+    ),
+    click.option(
+        "--std", "deviation", type=param_types.DEVIATIONS, help="Divide by this (for each channel)."
+    ),
+    click.option("--mean", type=param_types.NUMBERS, help="Subtract this (for each channel)."),
+    click.option(
+        "--preprocess",
+        type=click.Choice(RECIPES),
+        help="How colours become numbers: 0..1 less ImageNet's mean (imagenet, torch), BGR"
+        " 0..255 less the mean (caffe), -1..1 (tf), 0..1 (unit), 0..255 (raw).",
+    ),
+)
+
+labels = click.option(
+    "--labels",
+    type=param_types.FILE,
+    help="Names of the classes: a line each, or TSV, or JSON.",
+)
+
+output_name = click.option(
+    "--output-name",
+    metavar="NAME",
+    help="Which output answers, of a network that has several.",
+)
+
+white = click.option(
+    "--white",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="VALUE",
+    help="What white is in the picture that the network makes: 1, 255...  [default: as its last"
+    " operators bound it, else as white goes in]",
+)
+
+
+def preprocessing(*more: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Add --preprocess and its single overrides, and options of more; together: ``overrides``."""
+    return gathered("overrides", _overrides, *_PREPROCESSING, *reversed(more))
+
+
+def _overrides(
+    *, channel_order: str | None, output_name: str | None = None, **values: Any
+) -> Overrides:
+    from cnntool.nets.recipes import Overrides
+
+    order = channel_order.upper() if channel_order else None
+    return Overrides(channel_order=order, output=output_name, **values)
+
+
+DEVICES = ", ".join(
+    [AUTO, *(f"{word}[:N]" if row.numbered else word for word, row in PROVIDERS.items())]
+)
+"""What --device takes."""
+
+
+timeout_option = options.setting(
+    "--timeout",
+    type=param_types.SECONDS,
+    metavar="SECONDS",
+    default=TIMEOUT,
+    show_default=True,
+    help="Time that a network may take to open, and then for each picture.",
+)
+_OPTIONS = (
+    options.setting(
+        "--max-memory",
+        type=param_types.MEMORY,
+        help="Memory that the network may take, such as 4G, where the system sees to that (Linux)."
+        "  [default: what is available]",
+    ),
+    timeout_option,
+    options.setting(
+        "--threads",
+        type=click.IntRange(min=1, max=1024),
+        help="Threads to compute on.  [default: usable CPUs]",
+    ),
+    options.setting(
+        "--device",
+        type=param_types.DEVICE,
+        default=AUTO,
+        show_default=True,
+        help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
+    ),
+)
+
+
+def _settings(*, max_memory: int | None, **values: Any) -> Settings:
+    settings = Settings(**values)
+    if max_memory is None:
+        return settings
+    if not keeps_memory():
+        console.note("--max-memory has no effect: this system does not limit a process's memory")
+    return settings._replace(max_memory=max_memory)
+
+
+running = gathered("settings", _settings, *_OPTIONS)
+"""Adds --device, --threads, --timeout and --max-memory; together: ``settings``."""

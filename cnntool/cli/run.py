@@ -11,18 +11,26 @@ import click
 
 from cnntool.api.sources import expand
 from cnntool.cli import console, options
-from cnntool.cli.opening import begin, facts_of, model_option, opened, say_where
+from cnntool.cli.opening import (
+    begin,
+    facts_of,
+    labels,
+    model_option,
+    opened,
+    output_name,
+    preprocessing,
+    running,
+    say_where,
+    white,
+)
 from cnntool.cli.output import emit_record
-from cnntool.cli.paths import Naming, inputs_or_stdin, is_several
-from cnntool.cli.pictures import Pictures, Reading, reading
-from cnntool.cli.preprocessing import labels, output_name, preprocessing, white
-from cnntool.cli.running import running
+from cnntool.cli.paths import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.errors import CnntoolError, ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnntool.cli.pictures import Loaded
+    from cnntool.cli.paths import Loaded
     from cnntool.nets.infer_spec import InferredSpec
     from cnntool.nets.network import Network
     from cnntool.nets.paint import Painting

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.api.layers import layer_info, lengths, summarise
-from cnntool.cli import console, options, param_types, running
+from cnntool.cli import console, options, param_types
 from cnntool.cli.layers import shape_of
-from cnntool.cli.opening import model_argument, read_model
+from cnntool.cli.opening import model_argument, read_model, timeout_option
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
 
@@ -82,7 +82,7 @@ def _columns(text: str) -> tuple[str, ...]:
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated lines with a heading.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON record on stdout.")
-@running.timeout
+@timeout_option
 @options.talk
 def command(
     *,

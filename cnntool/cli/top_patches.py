@@ -13,7 +13,7 @@ from cnntool.cli.layer_files import write_picture
 from cnntool.cli.layer_table import STDOUT
 from cnntool.cli.opening import facts_of, say_where
 from cnntool.cli.output import emit, emit_record, form_of
-from cnntool.cli.pictures import Pictures
+from cnntool.cli.paths import Pictures
 from cnntool.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.activations import ChosenLayer, LayerOutputs, Patch
     from cnntool.cli.layer_files import LayerFiles, Purpose
-    from cnntool.cli.pictures import Reading
+    from cnntool.cli.paths import Reading
 
 SIDE, SMALL_SIDE, MANY = 64, 40, 64
 """Pixels of a piece; where more maps are shown than the last number says, fewer."""

@@ -11,12 +11,9 @@ from cnntool.cli import arrays, options, param_types, sliding, stepping
 from cnntool.cli import unit as units
 from cnntool.cli.console import result
 from cnntool.cli.forms import Forms
-from cnntool.cli.opening import model_option
+from cnntool.cli.opening import model_option, preprocessing, running
 from cnntool.cli.output import emit_record
-from cnntool.cli.paths import inputs_or_stdin
-from cnntool.cli.pictures import Reading
-from cnntool.cli.preprocessing import preprocessing
-from cnntool.cli.running import running
+from cnntool.cli.paths import Reading, inputs_or_stdin
 from cnntool.errors import UsageError
 from cnntool.views import numerals
 

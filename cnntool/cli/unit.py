@@ -10,8 +10,7 @@ from cnntool.api.sources import expand, is_folder
 from cnntool.cli import console, sliding
 from cnntool.cli.opening import begin, facts_of, hold_time, opened, say_where
 from cnntool.cli.output import emit_record
-from cnntool.cli.paths import inputs_or_sample
-from cnntool.cli.pictures import Pictures, Reading
+from cnntool.cli.paths import Pictures, Reading, inputs_or_sample
 from cnntool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def run(
         say_where(network)
         if output is not None:
             from cnntool.api.pictures import Figure
-            from cnntool.cli.unit_drawing import draw
+            from cnntool.cli.unit_text import draw
 
             slide = draw(found, loaded.made.photo, loaded.item.relative.name)
             sliding.write_bytes(Figure(slide).png(), output, overwrite=overwrite)

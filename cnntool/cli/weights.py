@@ -182,7 +182,7 @@ class _Weights:
         """Draw, write and describe one layer."""
         from cnntool.cli.layer_files import write_array, write_picture
         from cnntool.cli.layer_table import Row
-        from cnntool.nets.statistics import statistics
+        from cnntool.nets.activations import statistics
 
         output = None
         if found.colours and self._assumed:

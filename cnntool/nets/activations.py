@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.nets.graph import Graph, TensorInfo
+    from cnntool.nets.receptive_rules import Field
     from cnntool.nets.session import Settings
     from cnntool.nets.spec import InputSpec
+
 
 T = TypeVar("T")
 
@@ -255,3 +257,173 @@ def _bytes(info: TensorInfo) -> int | None:
         return None
     item = 2 if info.dtype == "bfloat16" else np.dtype(info.dtype).itemsize
     return prod(shape) * item
+
+
+_SCALES = {
+    "QuantizeLinear": 1,
+    "QLinearConv": 6,
+    "QLinearMatMul": 6,
+    "QLinearAdd": 6,
+    "QLinearMul": 6,
+    "QGemm": 7,
+    "QLinearAveragePool": 3,
+    "QLinearGlobalAveragePool": 3,
+    "QLinearLeakyRelu": 3,
+    "QLinearSigmoid": 3,
+    "QLinearSoftmax": 3,
+    "QLinearConcat": 0,
+}
+"""Which input of an operator is the scale of its result; the zero point is the next one."""
+
+_HANDED_ON = frozenset(
+    {"Identity", "MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Slice"}
+)
+
+
+class Shown(NamedTuple):
+    """The values of a layer as people look at them.
+
+    Parameters
+    ----------
+    values : ndarray of shape (C, H, W) or (n,)
+        Maps, or a vector.
+    dequantised : bool
+        Whether they were whole numbers that stand for others.
+    """
+
+    values: NDArray[Any]
+    dequantised: bool = False
+
+
+def shown(graph: Graph, tensor: str, values: NDArray[Any], field: Field | None = None) -> Shown:
+    """Arrange a tensor as maps or as a vector, and undo its quantisation.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    tensor : str
+        Its name.
+    values : ndarray
+        Without the batch.
+    field : Field, optional
+        What is known of its axes; by default channels come first.
+
+    Returns
+    -------
+    Shown
+        A matrix, as of a transformer, is one map; maps of one place are a vector.
+    """
+    values, scaled = dequantised(graph, tensor, values)
+    if values.dtype == np.float16:
+        values = values.astype(np.float32)
+    if field is not None and field.rank == values.ndim + 1 == 4 and field.axes == (1, 2):
+        values = np.moveaxis(values, 2, 0)
+    if values.ndim > 3:
+        values = values.reshape(-1, *values.shape[-2:])
+    elif values.ndim == 2:
+        values = values[None]
+    if values.ndim == 0 or (values.ndim == 3 and values.shape[1:] == (1, 1)):
+        values = values.reshape(-1)
+    return Shown(np.ascontiguousarray(values), scaled)
+
+
+def dequantised(graph: Graph, tensor: str, values: NDArray[Any]) -> tuple[NDArray[Any], bool]:
+    """Turn whole numbers that stand for others into these, and say whether they were such."""
+    scaled = quantisation(graph, tensor) if values.dtype.kind in "iu" else None
+    if scaled is None:
+        return values, False
+    scale, zero = np.float32(scaled[0]), np.float32(scaled[1])
+    return (values.astype(np.float32) - zero) * scale, True
+
+
+def quantisation(graph: Graph, tensor: str) -> tuple[float, float] | None:
+    """Return scale and zero point of a quantised tensor: it stands for (value - zero) * scale.
+
+    None where it is not quantised, or where the network does not state one scale.
+    """
+    for _ in range(len(graph.nodes)):
+        node = graph.producer_of.get(tensor)
+        if node is None:
+            return None
+        if node.op in _SCALES:
+            at = _SCALES[node.op]
+            scale = _number(graph, node.inputs[at : at + 1], 1.0)
+            zero = _number(graph, node.inputs[at + 1 : at + 2], 0.0)
+            return None if scale is None or zero is None else (scale, zero)
+        if node.op not in _HANDED_ON or not node.inputs:
+            return None
+        tensor = node.inputs[0]
+    return None
+
+
+def _number(graph: Graph, names: Sequence[str], default: float) -> float | None:
+    """Read a constant of one number."""
+    if not names or not names[0]:
+        return default
+    weight = graph.weights.get(names[0])
+    return float(weight.read().reshape(-1)[0]) if weight and prod(weight.shape) == 1 else None
+
+
+class Statistics(NamedTuple):
+    """Figures of a layer's values. NaN and infinities are counted and left out of the others.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Without the batch.
+    minimum, maximum, mean, deviation : float
+        NaN where no value is finite; the deviation is that of all values (divided by n).
+    sparsity : float
+        Share of zeros, 0..1.
+    dead : int
+        Maps that are zero everywhere; of a vector its zeros.
+    maps : int
+        How many maps there are; of a vector its length.
+    nan, infinite : int
+        Values that are none, or no finite ones.
+    """
+
+    shape: tuple[int, ...]
+    minimum: float
+    maximum: float
+    mean: float
+    deviation: float
+    sparsity: float
+    dead: int
+    maps: int
+    nan: int
+    infinite: int
+
+
+def statistics(values: NDArray[Any]) -> Statistics:
+    """Describe the values of a layer.
+
+    Parameters
+    ----------
+    values : ndarray of shape (C, H, W) or (n,), or any other
+        The first axis counts maps.
+    """
+    maps = len(values) if values.ndim else 1
+    flat = values.reshape(maps, values.size // max(maps, 1))
+    zeros = flat.shape[1] - np.count_nonzero(flat, axis=1)
+    nan = infinite = 0
+    finite = flat
+    # A sum is finite only if every value is.
+    if flat.dtype.kind == "f" and not np.isfinite(flat.sum(dtype=np.float64)):
+        nan = int(np.isnan(flat).sum())
+        infinite = int(np.isinf(flat).sum())
+        finite = flat[np.isfinite(flat)]
+    nothing = float("nan")
+    return Statistics(
+        shape=values.shape,
+        minimum=float(finite.min()) if finite.size else nothing,
+        maximum=float(finite.max()) if finite.size else nothing,
+        mean=float(finite.mean(dtype=np.float64)) if finite.size else nothing,
+        deviation=float(finite.std(dtype=np.float64)) if finite.size else nothing,
+        sparsity=float(zeros.sum() / values.size) if values.size else nothing,
+        dead=int((zeros == flat.shape[1]).sum()) if flat.shape[1] else 0,
+        maps=len(flat),
+        nan=nan,
+        infinite=infinite,
+    )

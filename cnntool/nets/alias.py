@@ -10,8 +10,8 @@ from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.nets.flow import result
+from cnntool.nets.receptive_rules import read_window
 from cnntool.nets.rows import is_global
-from cnntool.nets.window import read_window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

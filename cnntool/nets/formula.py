@@ -13,7 +13,7 @@ from cnntool.errors import ModelError
 from cnntool.nets.flow import operand, result
 from cnntool.nets.following import constant_operand
 from cnntool.nets.operators import BIAS, FACTORS, KERNEL
-from cnntool.nets.window import NodeWindow, read_window
+from cnntool.nets.receptive_rules import NodeWindow, read_window
 from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.nets.flow import result
 from cnntool.nets.graph import TensorInfo
-from cnntool.nets.receptive_rules import Field, Place, rule_of
-from cnntool.nets.window import read_window
+from cnntool.nets.receptive_rules import Field, Place, read_window, rule_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

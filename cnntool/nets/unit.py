@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.errors import UsageError
-from cnntool.nets.shown import dequantised, quantisation
+from cnntool.nets.activations import dequantised, quantisation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

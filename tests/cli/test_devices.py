@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cnntool.cli.running import running
+from cnntool.cli.opening import running
 from cnntool.nets import providers
 from cnntool.nets.providers import PROVIDERS
 from cnntool.nets.session import Settings

@@ -7,7 +7,7 @@ import pytest
 from onnx import TensorProto, helper
 from small import colours, map_net, picture_net, save
 
-from cnntool.cli import preprocessing
+from cnntool.cli import opening
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.graph import read_graph
 from cnntool.nets.infer_spec import infer_spec, overridden
@@ -157,7 +157,7 @@ class _Manifest:
 
 
 def test_the_words_of_the_command_line_are_the_recipes():
-    assert tuple(RECIPES) == preprocessing.RECIPES
+    assert tuple(RECIPES) == opening.RECIPES
 
 
 def test_wishes():

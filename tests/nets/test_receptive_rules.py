@@ -19,8 +19,8 @@ from cnntool.nets.graph import TensorInfo, read_graph
 from cnntool.nets.layers import Layers
 from cnntool.nets.operators import HELPING, KIND_OF
 from cnntool.nets.receptive_field import trace
+from cnntool.nets.receptive_rules import read_window
 from cnntool.nets.summary import multiply_adds, summarise
-from cnntool.nets.window import read_window
 
 SIDE = 25
 

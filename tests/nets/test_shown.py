@@ -7,8 +7,8 @@ import pytest
 from onnx import helper, numpy_helper
 from tiny import build, chain, opened, quantised
 
+from cnntool.nets.activations import dequantised, quantisation, shown
 from cnntool.nets.receptive_rules import Field
-from cnntool.nets.shown import dequantised, quantisation, shown
 
 
 @pytest.fixture

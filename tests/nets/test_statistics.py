@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from cnntool.nets.statistics import Statistics, statistics
+from cnntool.nets.activations import Statistics, statistics
 
 
 def test_by_hand():
