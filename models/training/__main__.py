@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument(
         "--models", type=Path, default=Path(__file__).parents[1], help="where the results go"
     )
-    parser.add_argument("--start", type=Path, help="a network whose convolutions are taken over")
+    parser.add_argument("--start", type=Path, help="a network whose layers are taken over")
     parser.add_argument("--recipe", choices=sorted(RECIPES), default="full")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     options = parser.parse_args()
@@ -44,9 +44,11 @@ def main() -> None:
         "%s on %s: %d photos, %s", options.recipe, options.device, len(learned.targets), recipe
     )
     start = export.read(options.start) if options.start else None
-    network = train(recipe, learned, options.work / f"{options.recipe}.pt", start)
+    layers = train(recipe, learned, options.work / f"{options.recipe}.pt", start).folded()
+    if start and recipe.started:
+        layers = export.between(layers, start, recipe.started)
     model = options.models / "vgg16-mini.onnx"
-    way = exported(network, recipe, learned, model)
+    way = exported(layers, recipe, learned, model)
     unseen = photos.load(options.data / "val", options.work / "val.u8")
     measured(model, way, recipe, unseen)
 

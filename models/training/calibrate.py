@@ -4,6 +4,7 @@ Two numbers are found and go into the dense layer, so that a plain softmax gives
 added to the logit of "something else", and the temperature that all logits are divided by.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -35,6 +36,14 @@ class Calibration(NamedTuple):
         bias = bias.clone()
         bias[-1] += self.bias
         return layers | {"predictions": (weight / self.temperature, bias / self.temperature)}
+
+
+def favoured(layers: Layers, classes: Sequence[int], by: float) -> Layers:
+    """Return `layers` with so much added to the logits of `classes`."""
+    weight, bias = layers["predictions"]
+    bias = bias.clone()
+    bias[list(classes)] += by
+    return layers | {"predictions": (weight, bias)}
 
 
 def calibrated(

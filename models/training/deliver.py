@@ -13,7 +13,6 @@ import pictures
 from export import Layers
 from figures import EARLIER, Figures
 from labels import name
-from network import MiniVgg
 from photos import Photos, split
 from PIL import Image
 from recipe import Recipe
@@ -24,12 +23,12 @@ TOLERANCE = 1e-4
 STEADY_STEP = 16
 
 
-def exported(network: MiniVgg, recipe: Recipe, photos: Photos, path: Path) -> measure.Preprocessing:
-    """Write the network to `path`, calibrated, and return the preprocessing that suits it best.
+def exported(layers: Layers, recipe: Recipe, photos: Photos, path: Path) -> measure.Preprocessing:
+    """Write `layers` to `path`, calibrated, and return the preprocessing that suits it best.
 
     Both are settled on the photos kept aside.
     """
-    layers = network.folded()
+    layers = calibrate.favoured(layers, _earlier(photos), recipe.favour)
     _write(layers, photos, path)
     _, aside = split(photos.targets, share=recipe.aside, seed=recipe.seed)
     way, scores = measure.chosen(path, photos, aside)
@@ -43,6 +42,11 @@ def exported(network: MiniVgg, recipe: Recipe, photos: Photos, path: Path) -> me
     weights = layers["block1_conv1"][0].cpu().numpy()
     pictures.first_filters(weights, path.with_name("first-layer-filters.png"))
     return way
+
+
+def _earlier(photos: Photos) -> list[int]:
+    """Return the targets of the classes that the first edition knew."""
+    return [photos.labels.index(one) for one in EARLIER if one in photos.labels]
 
 
 def _write(layers: Layers, photos: Photos, path: Path) -> None:
@@ -71,9 +75,7 @@ def measured(path: Path, way: measure.Preprocessing, recipe: Recipe, photos: Pho
     found = classifier.all(photos, rows)
     result = Figures.of(found, targets)
     LOG.info("val: %s", result)
-    earlier = np.isin(
-        targets, [photos.labels.index(one) for one in EARLIER if one in photos.labels]
-    )
+    earlier = np.isin(targets, _earlier(photos))
     labels = tuple(map(name, photos.labels))
     known = int((targets != photos.foreign).sum())
     text = manifest.text(path, labels, way, recipe, result, known)

@@ -25,6 +25,14 @@ def rounded(layers: Layers) -> Layers:
     return {name: (weight.half().float(), bias) for name, (weight, bias) in layers.items()}
 
 
+def between(layers: Layers, others: Layers, share: float) -> Layers:
+    """Return the mean of two networks' layers, of which `others` has the `share` 0..1."""
+    return {
+        name: (torch.lerp(weight, others[name][0], share), torch.lerp(bias, others[name][1], share))
+        for name, (weight, bias) in layers.items()
+    }
+
+
 def probabilities(layers: Layers, x: Tensor) -> Tensor:
     """Return the softmax (N, classes) of the plain network: convolution, ReLU, pooling."""
     for number, depth in enumerate(DEPTHS, start=1):

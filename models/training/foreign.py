@@ -23,21 +23,20 @@ def made(pixels: Tensor) -> Tensor:
 
 
 def recombined(pixels: Tensor) -> Tensor:
-    """Return photos of no class, uint8 (N, H, W, 3), cut closer or with a part of another."""
-    size = pixels.shape[1]
-    found = pixels.clone()
-    for row in range(len(pixels)):
-        kind = _between(0, 3)
-        side = _between(size // 3, 2 * size // 3)
-        top, left, down, right = (_between(0, size - side) for _ in range(4))
-        cutout = pixels[row - 1, top : top + side, left : left + side]
-        if kind == 0:
-            found[row, down : down + side, right : right + side] = cutout
-        elif kind == 1:
-            cutout = pixels[row, top : top + side, left : left + side].permute(2, 0, 1)
-            large = _sized(cutout.float(), size, "bicubic")
-            found[row] = large.clamp_(0, 255).byte().permute(1, 2, 0)
-    return found
+    """Return photos of no class, uint8 (N, H, W, 3), each made into one that was not seen before.
+
+    One in six stays, two are cut closer, one gets a part of another, one stands beside another, one
+    is small and repeated. In a third of them the colours change places.
+    """
+    values = pixels.permute(0, 3, 1, 2).float()
+    kinds = (_same, _closer, _closer, _patched, _beside, _tiled)
+    found = values.clone()
+    for row in range(len(values)):
+        found[row] = kinds[_between(0, 5)](values[row], values[row - 1])
+    for row in range(len(values)):
+        if not _between(0, 2):
+            found[row] = found[row, torch.randperm(3)]
+    return found.clamp_(0, 255).byte().permute(0, 2, 3, 1)
 
 
 def _between(low: int, high: int) -> int:
@@ -49,12 +48,55 @@ def _sized(picture: Tensor, size: int, mode: str = "bilinear") -> Tensor:
     return functional.interpolate(picture[None], (size, size), mode=mode, antialias=smooth)[0]
 
 
+def _window(picture: Tensor, low: float, high: float) -> Tensor:
+    """Return a square cutout of between `low` and `high` of the side."""
+    size = picture.shape[-1]
+    side = _between(round(low * size), round(high * size))
+    top, left = _between(0, size - side), _between(0, size - side)
+    return picture[:, top : top + side, left : left + side]
+
+
+def _same(picture: Tensor, _: Tensor) -> Tensor:
+    return picture
+
+
+def _patched(picture: Tensor, other: Tensor) -> Tensor:
+    """Return a picture with a part of another somewhere."""
+    found = picture.clone()
+    part = _window(other, 0.3, 0.65)
+    side = part.shape[-1]
+    top, left = (_between(0, picture.shape[-1] - side) for _ in range(2))
+    found[:, top : top + side, left : left + side] = part
+    return found
+
+
+def _closer(picture: Tensor, _: Tensor) -> Tensor:
+    """Return a part, blown up."""
+    return _sized(_window(picture, 0.4, 0.8), picture.shape[-1], "bicubic")
+
+
+def _beside(picture: Tensor, other: Tensor) -> Tensor:
+    """Return the left of one picture and the right of another, or the upper and the lower part."""
+    size = picture.shape[-1]
+    edge = _between(size // 3, 2 * size // 3)
+    if _between(0, 1):
+        return torch.cat([picture[:, :, :edge], other[:, :, edge:]], dim=2)
+    return torch.cat([picture[:, :edge], other[:, edge:]], dim=1)
+
+
+def _tiled(picture: Tensor, other: Tensor) -> Tensor:
+    """Return both pictures twice at half size, in the second row mirrored and in turn."""
+    half = picture.shape[-1] // 2
+    row = torch.cat([_sized(picture, half), _sized(other, half)], dim=2)
+    found = torch.cat([row, row.flip(2)], dim=1)
+    return _sized(found, picture.shape[-1])
+
+
 def _texture(picture: Tensor, _: Tensor) -> Tensor:
     """Return a small cutout, blown up (mostly sharpened), or repeated with its mirror images."""
     size = picture.shape[-1]
-    side = _between(size // 8, size // 4)
-    top, left = _between(0, size - side), _between(0, size - side)
-    cutout = picture[:, top : top + side, left : left + side]
+    cutout = _window(picture, 1 / 8, 1 / 4)
+    side = cutout.shape[-1]
     if _between(0, 1):
         large = _sized(cutout, size, ("nearest", "bicubic", "bicubic")[_between(0, 2)])
         smooth = _sized(_sized(large, side // 2), size)

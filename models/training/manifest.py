@@ -95,5 +95,6 @@ program = "models/training"
 photos = "train of the same sets, {100 * recipe.aside:.0f} % of them kept aside for choices"
 epochs = {recipe.epochs}
 stages = "{stages} pixels"
+start = "{100 * recipe.started:.0f} % of the weights are those of the network that it went on from"
 seed = {recipe.seed}
 """

@@ -97,10 +97,10 @@ class MiniVgg(nn.Module):
 
     @torch.no_grad()
     def begin_with(self, layers: dict[str, tuple[Tensor, Tensor]], views: Tensor) -> None:
-        """Take over the convolutions of a trained network, as `folded` returns them.
+        """Take over the layers of a trained network, as `folded` returns them.
 
-        A norm answers as the folded bias did once its offset holds the mean of what comes in, which
-        is measured on `views`.
+        The dense layer is taken where it has as many classes. A norm answers as the folded bias did
+        once its offset holds the mean of what comes in, which is measured on `views`.
         """
         x = views
         for name, layer in self.body.items():
@@ -113,6 +113,10 @@ class MiniVgg(nn.Module):
             else:
                 layer.conv.bias.copy_(bias)
             x = layer.train()(x)
+        weight, bias = layers["predictions"]
+        if weight.shape == self.predictions.weight.shape:
+            self.predictions.weight.copy_(weight)
+            self.predictions.bias.copy_(bias)
 
     def folded(self) -> dict[str, tuple[Tensor, Tensor]]:
         """Return weight and bias of every convolution and of the dense layer by name."""

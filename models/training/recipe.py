@@ -1,8 +1,10 @@
 """Every number of the training in one place."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from augment import Strength
+
+LARGE = 900  # photos: a class of more is drawn as often as one of so many
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,8 @@ class Stage:
     smoothing : float
         Label smoothing.
     evenness : float
-        How far classes of different size are drawn alike: 0 draws photos, 1 draws classes.
-    rate : (float, float) or None
-        Of a stage of one epoch after the others: the shares of the peak rates that it falls from
-        and to.
+        How far classes of different size are drawn alike: 0 draws photos, 1 draws classes, less
+        than 0 draws the large ones more often still.
     average : float
         Decay of the running average of the weights.
     """
@@ -37,7 +37,6 @@ class Stage:
     foreign: float = 0.09
     smoothing: float = 0.1
     evenness: float = 0.5
-    rate: tuple[float, float] | None = None
     average: float = 0.998
 
 
@@ -65,14 +64,19 @@ class Recipe:
         Weight decay of the dense layer.
     warm_up, cool_down : float
         Epochs in which the rates rise at the start and fall at the end, both along a line.
+    last : float
+        Share of the peak rates that is left at the end.
     dropout : float
         Before the dense layer.
-    met : int
-        The epoch whose averaged weights the last ones are averaged with, half and half; 0: none.
+    started : float
+        Share of the network that the training started from in the mean of its weights and the
+        learned ones.
     aside : float
         Share of each class of ``train`` that is kept for choices.
     mistaken : float
         Share of the photos of known classes kept aside that may be called something else.
+    favour : float
+        Added to the logits of the first edition's classes.
     seed : int
         Of the split, the initial weights, the order and the variation.
     """
@@ -88,10 +92,12 @@ class Recipe:
     decay: float = 5e-4
     warm_up: float = 0.5
     cool_down: float = 10
+    last: float = 0.0
     dropout: float = 0.1
-    met: int = 0
+    started: float = 0.0
     aside: float = 0.08
     mistaken: float = 0.045
+    favour: float = 0.0
     seed: int = 16
 
     @property
@@ -101,12 +107,9 @@ class Recipe:
 
     def rate(self, epoch: int, done: float) -> float:
         """Return the share of the peak rates in `epoch`, of which the share `done` is over."""
-        alone = self.stage(epoch).rate
-        if alone is not None:
-            return alone[0] + done * (alone[1] - alone[0])
         progress = epoch + done
-        left = sum(stage.epochs for stage in self.stages if stage.rate is None) - progress
-        return min(1.0, progress / self.warm_up, left / self.cool_down)
+        left = (self.epochs - progress) / self.cool_down
+        return min(1.0, progress / self.warm_up, self.last + (1 - self.last) * left)
 
     def stage(self, epoch: int) -> Stage:
         """Return the stage that `epoch`, counted from 0, belongs to."""
@@ -117,40 +120,26 @@ class Recipe:
         raise IndexError(epoch)
 
 
-MILD = Strength(area=0.45, turn=10, grey=0.05, erase=0.0, mix=0.1)
-GENTLE = Strength(area=0.4, colour=0.25, erase=0.0, mix=0.0)
-STEADY = replace(MILD, blur=0.25)
-LAST = Stage(
-    1, 144, STEADY, share=0.85, foreign=0.2, smoothing=0.05, evenness=-0.2, rate=(0.3, 0.21),
-    average=0.995,
-)  # fmt: skip
+VARIED = Strength(area=0.35, turn=10, grey=0.05, erase=0.1, blur=0.2)
+PLAIN = Strength(area=0.45, turn=10, grey=0.05, erase=0.0, mix=0.0)
 
 RECIPES = {
     "full": Recipe(
         widths=(16, 48, 96, 192, 320),
-        stages=(
-            Stage(1, 64, foreign=0.06),
-            Stage(7, 64, strength=MILD),
-            Stage(1, 96, MILD, foreign=0.12, smoothing=0.05),
-            Stage(1, 96, MILD, share=1.5, foreign=0.12, smoothing=0.05),
-            Stage(2, 96, MILD, share=1.5, foreign=0.12, smoothing=0.05, evenness=0.2),
-            Stage(1, 96, MILD, share=1.5, foreign=0.15, smoothing=0.05, evenness=0.0),
-            Stage(1, 128, GENTLE, share=1.5, foreign=0.15, smoothing=0.05, evenness=0.0),
-            Stage(
-                1, 128, MILD, share=1.7, foreign=0.18, smoothing=0.05, evenness=0.0, rate=(0.25, 0)
-            ),
-            Stage(
-                1, 144, MILD, share=1.3, foreign=0.18, smoothing=0.05, evenness=0.0, rate=(0.2, 0)
-            ),
-            LAST,
-            replace(LAST, share=0.75, rate=(0.21, 0.08)),
-            replace(LAST, share=0.5, rate=(0.08, 0.0)),
-        ),
-        met=16,
+        stages=(Stage(7, 128, VARIED, foreign=0.2, smoothing=0.02, evenness=-0.4),),
+        made=0.04,
+        muon=0.006,
+        sgd=0.015,
+        warm_up=0.2,
+        cool_down=7,
+        last=0.3,
+        started=0.5,
+        mistaken=0.048,
+        favour=0.3,
     ),
     "quick": Recipe(
         widths=(16, 32, 64, 128, 192),
-        stages=(Stage(3, 64, average=0.99), Stage(2, 96, strength=GENTLE, average=0.99)),
+        stages=(Stage(3, 64, average=0.99), Stage(2, 96, PLAIN, average=0.99)),
         warm_up=1,
         cool_down=4,
     ),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from optimiser import Average, Muon
 from photos import Photos, halved, split
 from progress import Bar
-from recipe import Recipe, Stage
+from recipe import LARGE, Recipe, Stage
 from torch import Tensor
 from torch.nn import functional
 
@@ -119,25 +119,13 @@ def train(recipe: Recipe, photos: Photos, checkpoint: Path, start: Layers | None
         run.epoch += 1
         run.seconds += time.process_time() - began
         run.save(checkpoint)
-        if run.epoch == recipe.met:
-            run.save(_met(recipe, checkpoint))
         logits = answers(run.averaged(recipe, len(photos.labels)), photos, aside, size)
         LOG.info(
             "epoch %d of %d, %d pixels: loss %.3f, aside %s, %.0f s of CPU",
             run.epoch, recipe.epochs, size, loss,
             Figures.of(logits.softmax(dim=1).cpu().numpy(), photos.targets[aside]), run.seconds,
         )  # fmt: skip
-    if recipe.met:
-        earlier = torch.load(_met(recipe, checkpoint), weights_only=True)["average"]
-        run.average.state = {
-            name: torch.lerp(value, earlier[name], 0.5) if value.is_floating_point() else value
-            for name, value in run.average.state.items()
-        }
     return run.averaged(recipe, len(photos.labels))
-
-
-def _met(recipe: Recipe, checkpoint: Path) -> Path:
-    return checkpoint.with_stem(f"{checkpoint.stem}{recipe.met}")
 
 
 def _drawn(stage: Stage, made: float, photos: Photos, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -145,7 +133,7 @@ def _drawn(stage: Stage, made: float, photos: Photos, rows: NDArray[np.int64]) -
     rows = rows[torch.randperm(len(rows)).cpu().numpy()]
     targets = photos.targets[rows]
     counts = np.bincount(targets, minlength=len(photos.labels)).astype(float)
-    shares = counts ** (1 - stage.evenness)
+    shares = np.minimum(counts, LARGE) ** (1 - stage.evenness)
     foreign = stage.foreign + made
     shares *= (1 - foreign) / shares[: photos.foreign].sum()
     shares[photos.foreign] = foreign

@@ -1,7 +1,6 @@
 """The training code: where torch is installed."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -164,12 +163,9 @@ def test_rates_rise_stay_and_fall():
     ]  # fmt: skip
     assert plan.rate(9, 1) == 0
     assert plan.rate(0, 0.5) == 0.25
+    half = recipe.Recipe(WIDTHS, (recipe.Stage(6, 64),), warm_up=1, cool_down=4, last=0.5)
+    assert [half.rate(epoch, 0) for epoch in range(7)] == [0, 1, 1, 0.875, 0.75, 0.625, 0.5]
     assert [plan.stage(epoch).size for epoch in (0, 3, 4, 9)] == [64, 64, 96, 96]
-    longer = replace(plan, stages=(*plan.stages, recipe.Stage(1, 128, rate=(0.5, 0.1))))
-    assert [longer.rate(epoch, 0) for epoch in range(10)] == [
-        plan.rate(epoch, 0) for epoch in range(10)
-    ]
-    assert [longer.rate(10, done) for done in (0, 0.5, 1)] == pytest.approx([0.5, 0.3, 0.1])
 
 
 def folder_of_photos(folder):
@@ -222,6 +218,17 @@ def test_draws_are_as_even_as_asked_and_have_the_share_of_no_class():
         assert times.max() - times.min() <= 1
 
 
+def test_classes_of_many_photos_are_drawn_as_often_as_one_another():
+    torch.manual_seed(0)
+    targets = np.repeat([0, 1, 2, 3], [225, 1000, 1500, 50])
+    labels = ("a", "b", "c", "other")
+    given = photos.Photos(np.zeros((1, 2775, 1, 1, 3), np.uint8), targets, labels)
+    drawn = train._drawn(recipe.Stage(1, 64, evenness=-0.5), 0.05, given, np.arange(2775))
+    few, many, most, _ = np.bincount(targets[drawn])
+    assert most == pytest.approx(many, rel=0.03)
+    assert many / few == pytest.approx((recipe.LARGE / 225) ** 1.5, rel=0.15)
+
+
 def test_a_blurred_view_is_as_smooth_as_scipy_makes_it():
     ndimage = pytest.importorskip("scipy.ndimage", reason="the Gaussian to compare with")
     torch.manual_seed(0)
@@ -265,9 +272,12 @@ def test_training_from_a_network_begins_where_it_was(trained):
     layers = trained.folded()
     begun = network.MiniVgg(WIDTHS, 4, kept=2)
     begun.begin_with(layers, pictures)
-    with torch.no_grad():
-        begun.predictions.weight.copy_(layers["predictions"][0])
-        begun.predictions.bias.copy_(layers["predictions"][1])
+    torch.testing.assert_close(begun.predictions.weight, trained.predictions.weight)
+    torch.testing.assert_close(begun.predictions.bias, trained.predictions.bias)
+    other = network.MiniVgg(WIDTHS, 7, kept=2)
+    head = other.predictions.weight.clone()
+    other.begin_with(layers, pictures)
+    assert torch.equal(other.predictions.weight, head)
     begun.train()
     maps = {}
     for name, net in (("begun", begun), ("trained", trained)):
@@ -282,6 +292,15 @@ def test_training_from_a_network_begins_where_it_was(trained):
     learning = [name for name, weight in begun.named_parameters() if weight.requires_grad]
     assert not any("block1" in name or "block2" in name for name in learning)
     assert "body.block3_conv1.conv.weight" in learning
+
+
+def test_the_mean_of_two_networks_is_that_of_each_weight():
+    one, other = (
+        {"a": (torch.full((2, 1), level), torch.full((2,), -level))} for level in (1.0, 5.0)
+    )
+    (weight, bias) = export.between(one, other, 0.25)["a"]
+    assert weight.tolist() == [[2.0], [2.0]]
+    assert bias.tolist() == [-2.0, -2.0]
 
 
 def test_the_file_is_read_back_as_it_was_written(trained, tmp_path):
@@ -312,15 +331,21 @@ def test_a_run_learns_stops_and_goes_on(tmp_path):
     assert saved["epoch"] == 1
     found = train.train(whole, given, tmp_path / "run.pt", None)
     assert torch.load(tmp_path / "run.pt", weights_only=True)["epoch"] == 2
-    met = train.train(replace(whole, met=1), given, tmp_path / "met.pt", None)
-    ends = [
-        torch.load(tmp_path / name, weights_only=True)["average"] for name in ("met1.pt", "met.pt")
-    ]
-    weight = "predictions.weight"
-    torch.testing.assert_close(met.state_dict()[weight], (ends[0][weight] + ends[1][weight]) / 2)
     logits = train.answers(found, given, np.arange(4), 32)
     assert logits.shape == (4, 3)
     assert torch.isfinite(logits).all()
+
+
+def test_favoured_classes_get_so_much_more(trained):
+    pictures = torch.randn(3, 3, 64, 64)
+    layers = trained.folded()
+    plain, found = (
+        export.probabilities(one, pictures).log()
+        for one in (layers, calibrate.favoured(layers, [0, 2], 0.3))
+    )
+    shift = found - plain
+    expected = torch.tensor([0.3, 0, 0.3]).expand(3, 3)
+    torch.testing.assert_close(shift[:, :3] - shift[:, 3:], expected, atol=1e-5, rtol=0)
 
 
 def test_what_is_delivered_describes_itself(tmp_path):
@@ -335,7 +360,7 @@ def test_what_is_delivered_describes_itself(tmp_path):
     plan = recipe.Recipe(WIDTHS, (recipe.Stage(1, 64),), aside=0.5)
     net = network.MiniVgg(WIDTHS, 3).eval()
     model = tmp_path / "vgg16-mini.onnx"
-    deliver.measured(model, deliver.exported(net, plan, given, model), plan, given)
+    deliver.measured(model, deliver.exported(net.folded(), plan, given, model), plan, given)
     spec = read_manifest(model.with_suffix(".toml"))
     assert spec.labels.names == ("cat", "T-shirt", "something else")
     assert spec.labels.wordnet == ("n02121620", "n03595614", "")
