@@ -1,9 +1,9 @@
-"""How much the long tests do: all of it with ``--full``, a fifth without."""
+"""How much the long tests do: all of it with ``--full``, a tenth without."""
 
 from hypothesis import settings
 
 WHOLE = 100
-QUICK = 20
+QUICK = 10
 
 
 def share(cases: int) -> int:

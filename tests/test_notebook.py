@@ -8,6 +8,7 @@ NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebook.ipynb"
 
 
 @pytest.mark.filterwarnings("default")  # of Jupyter's own
+@pytest.mark.full
 def test_the_notebook():
     nbformat = pytest.importorskip("nbformat", reason="the extra 'docs' is not installed")
     nbclient = pytest.importorskip("nbclient", reason="the extra 'docs' is not installed")

@@ -19,9 +19,18 @@ COMMANDS = [
     if line and not line.startswith("#") and "pip install" not in line
 ]
 
+NETWORKS = re.compile(r"cnntool (activations|classify|evaluate|run|trace .*--layer)")
+"""What starts a process more; all of these are run with ``--full``."""
+
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=[pytest.mark.full] * bool(NETWORKS.search(command)))
+        for command in COMMANDS
+    ],
+)
 def test_command(command, tmp_path):
     shutil.copytree(ROOT / "samples", tmp_path / "samples")
     tool = tmp_path / "bin" / "cnntool"

@@ -60,6 +60,7 @@ def test_a_signal_that_the_caller_ignores_stays_ignored():
 
 @needs_signals
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.06, 0.09, 0.12, 0.15, 0.2, 0.3, 0.5])
+@pytest.mark.full
 def test_at_any_moment(tmp_path, samples, delay):
     arguments = ["-k", "kirsch", "-k", "gaussian:40", os.fspath(samples / "camera.png")]
     process = subprocess.Popen(

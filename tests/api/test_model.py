@@ -274,6 +274,7 @@ def test_what_was_assumed_is_data(tmp_path):
         assert model.placement.granted
 
 
+@pytest.mark.full
 def test_two_at_once_and_several_threads(net):
     expected = net.classify(CAT)
     with load_model() as other, ThreadPoolExecutor(4) as pool:
@@ -385,6 +386,7 @@ def test_spawned_processes_and_the_end_of_the_interpreter(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.full
 def test_a_fork_leaves_the_parents_process_alone(net):
     expected = net.classify(CAT)
     pid = os.fork()

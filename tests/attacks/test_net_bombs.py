@@ -27,6 +27,7 @@ CASES = [(verb, name) for name in net_bombs.NETWORKS for verb in COMMANDS]
 
 
 @pytest.mark.parametrize(("verb", "name"), some(CASES, 4))
+@pytest.mark.full
 def test_networks(tmp_path, verb, name):
     folder = tmp_path / "folder"
     folder.mkdir()

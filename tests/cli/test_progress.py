@@ -75,6 +75,7 @@ def screen(written):
     return rows
 
 
+@pytest.mark.full
 def test_results_and_notes_stand_on_lines_of_their_own(tmp_path, samples):
     names = [f"p{number}.png" for number in range(4)]
     for name in names:

@@ -232,6 +232,7 @@ def test_control_codes_do_not_reach_the_terminal(fails):
 
 @pytest.mark.skipif(WINDOWS, reason="needs resource limits")
 @pytest.mark.parametrize("suffix", ["png", "tif", "npy", "jpg", "csv"])
+@pytest.mark.full
 def test_a_full_disk_keeps_the_old_result(fails, picture, tmp_path, suffix):
     target = tmp_path / f"out.{suffix}"
     target.write_bytes(b"precious")
@@ -305,6 +306,7 @@ def test_a_reader_that_goes_away(tmp_path):
         ("<&- >&- 2>&-", 6, b""),
     ],
 )
+@pytest.mark.full
 def test_closed_streams(picture, tmp_path, closed, code, err):
     line = f'exec "$0" -m cnntool filter -k box picture.png {closed}'
     done = subprocess.run(
@@ -355,6 +357,7 @@ RESULTS = {
     ],
     ids=" ".join,
 )
+@pytest.mark.full
 def test_a_closed_stdout_loses_no_result_in_silence(
     picture, tmp_path, monkeypatch, capsys, arguments
 ):

@@ -43,6 +43,7 @@ def cells(panel, pixels):
         ({"shape": (5, 7), "spread": (2, 3), "pads": (0, 1, 2, 0)}, (1, 1), (2, 3)),
     ],
 )
+@pytest.mark.full
 def test_the_window_lies_where_the_value_comes_from(options, steps, spread):
     shown = scene(**options)
     stage = WindowFrame(shown)

@@ -102,6 +102,7 @@ def test_the_built_in_network_knows_a_cat(cnntool, samples):
     [("cat", 0.51, False), ("cat", 0.5, True), ("something else", 0.9, True)],
 )
 @pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.full
 def test_what_it_does_not_know_is_followed_by_advice(  # noqa: PLR0917
     here, three, label, probability, said, terminal, monkeypatch
 ):
@@ -137,6 +138,7 @@ def test_stdin_and_folders(cnntool, three, tmp_path):
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 7])
 @pytest.mark.parametrize("fixed", ["N", 1, 2])
+@pytest.mark.full
 def test_batches_change_nothing(here, tmp_path, batch, fixed):
     random = np.random.default_rng(0)
     for number in range(5):

@@ -646,6 +646,7 @@ def test_bytes_are_added_up_as_whole_numbers(here, colour, kernel, numbers):
     assert " in float32, " in here("filter", *arguments, "--linear").text
 
 
+@pytest.mark.full
 def test_threads_change_no_byte(cnntool, samples, tmp_path):
     big = Image.open(samples / "cat.png").resize((1500, 1400))
     big.save(tmp_path / "big.png")

@@ -158,6 +158,7 @@ def test_a_kernel_of_zeros(here):
     assert kernel["rank_errors"] == []
 
 
+@pytest.mark.full
 def test_the_response_is_drawn_and_told(here, tmp_path):
     plain = here("kernels", "show", "laplacian").text
     text = here("kernels", "show", "laplacian", "--response", "r.png").text

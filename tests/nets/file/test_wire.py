@@ -232,6 +232,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("case", BOMBS)
+@pytest.mark.full
 def test_bombs_are_refused_early(tmp_path, monkeypatch, case):
     make, reason = BOMBS[case]
     path = save(tmp_path, make())

@@ -83,6 +83,7 @@ LOOKED_AT = {"Conv", "Relu", "MaxPool", "Gemm", "Softmax", "Clip", "DequantizeLi
 
 
 @real_networks
+@pytest.mark.full
 def test_tensors_equal_an_unoptimised_run(path):
     graph = read_graph(path)
     data = Dataflow(graph).data
@@ -129,6 +130,7 @@ def test_chunks_change_nothing(tiny_vgg, budget, count):
             close(values[tensor], expected[tensor][0])
 
 
+@pytest.mark.full
 def test_chunks_keep_to_the_budget(tiny_vgg, monkeypatch):
     path, tensors = tiny_vgg
     graph = read_graph(path)
@@ -207,6 +209,7 @@ def test_how_far_networks_are_optimised(tmp_path):
 
 
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
+@pytest.mark.full
 def test_no_tensor_is_larger_than_the_bound(path):
     graph = read_graph(path)
     shape = (1, *picture_for(graph).shape)

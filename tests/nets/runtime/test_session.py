@@ -166,6 +166,7 @@ def test_runs_are_collected_in_order_while_more_are_submitted():
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 3])
+@pytest.mark.full
 def test_a_quick_run_does_not_overtake_a_slow_one(lanes):
     rounds = [100_000, 3, 1, 50_000, 2, 0, 4]
     settings = CPU._replace(lanes=lanes, threads=3)
@@ -286,6 +287,7 @@ def node(*arguments, **attributes) -> onnx.ModelProto:
         (zeros(2**62), "overflow"),
     ],
 )  # fmt: skip
+@pytest.mark.full
 def test_broken_and_hostile_models(model, message):
     error = error_of(model, {} if "size" in str(model) else ONES)
     assert message in error.message
@@ -369,6 +371,7 @@ def test_a_tool_that_slept_too_long_still_takes_the_answer():
         assert session.collect()[0].tolist() == [[1, 1, 1]]
 
 
+@pytest.mark.full
 def test_time_is_granted_for_each_picture_of_a_batch():
     model = endless()
     del model.graph.input[:]

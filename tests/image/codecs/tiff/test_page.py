@@ -225,6 +225,7 @@ def test_agrees_with_tifffile(body):
     agrees(body)
 
 
+@pytest.mark.full
 def test_the_random_directories_are_often_plain():
     """Else the test above would say nothing."""
     plain_ones = []
