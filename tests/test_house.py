@@ -1,6 +1,9 @@
 """What the documentation promises about itself."""
 
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import click
@@ -44,3 +47,50 @@ def test_links_lead_somewhere():
 def test_no_drawer_is_called_utils():
     forbidden = {"utils", "helpers", "common", "misc", "base", "core"}
     assert not [p for p in (ROOT / "cnntool").rglob("*.py") if p.stem in forbidden]
+
+
+def test_every_verb_has_a_module_of_its_name():
+    modules = {path.stem for path in (ROOT / "cnntool/cli/commands").glob("[!_]*.py")}
+    assert modules == set(COMMANDS)
+
+
+@pytest.mark.parametrize("folder", ["api", "cli", "filters", "image", "nets", "shapes", "views"])
+def test_the_folders_of_the_tests_are_those_of_the_package(folder):
+    def folders(root):
+        inside = [path for path in (root / folder).rglob("*") if path.is_dir()]
+        return {
+            path.relative_to(root)
+            for path in inside
+            if any(path.rglob("*.py")) and path.name != "__pycache__"
+        }
+
+    assert folders(ROOT / "tests") <= folders(ROOT / "cnntool")
+    missing = folders(ROOT / "cnntool") - folders(ROOT / "tests")
+    assert not missing
+
+
+def test_click_and_rich_are_of_the_command_line_alone():
+    rooms = [path for path in (ROOT / "cnntool").iterdir() if path.name != "cli"]
+    for path in (one for room in rooms for one in [room, *room.rglob("*.py")]):
+        if path.suffix == ".py":
+            assert not re.search(
+                r"^\s*(import|from) (click|rich)\b", path.read_text(), re.MULTILINE
+            )
+
+
+def test_the_generated_pages_are_current():
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/generate.py", "--check"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_readme_shows_the_house():
+    """The directions that the linter holds, and a row for each room."""
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    house = " > ".join(layers["contracts"][0]["layers"])
+    assert f"    {house}\n" in README
+    for path in (ROOT / "cnntool").iterdir():
+        if path.name[0] not in "_v" and path.name not in {"models", "samples", "py.typed"}:
+            assert f"`{path.name}{'/' * path.is_dir()}`" in README

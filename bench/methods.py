@@ -1,6 +1,6 @@
-"""The convolution's roads in process, side by side with OpenCV and scipy: ms, best of a few runs.
+"""The convolution's methods in process, side by side with OpenCV and scipy: ms, best of a few runs.
 
-    OPENBLAS_NUM_THREADS=1 python bench/roads.py [--size 2160x3840] [--threads 2] [--only NAME]
+    OPENBLAS_NUM_THREADS=1 python bench/methods.py [--size 2160x3840] [--threads 2] [--only NAME]
 
 A row names the filter and the picture; ``ours`` runs strips of the plan's height on plain
 threads, as the command does. OpenCV uses the same number of threads; scipy.ndimage (oaconvolve
@@ -159,7 +159,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     bytes_ = rng.integers(0, 256, (height, width, options.channels), dtype=np.uint8)
     print(
-        f"{'filter':18}{'input':9}{'road':26}{'ours':>8}{'1 thr':>8}{'cv2':>8}{'x':>6}{'scipy':>9}"
+        f"{'filter':18}{'input':9}{'method':26}{'ours':>8}{'one':>8}{'cv2':>8}{'x':>6}{'scipy':>9}"
     )
     for name, item in filters().items():
         for dtype in (np.float32, np.uint8):
@@ -173,8 +173,8 @@ def main() -> None:
             ours = partial(in_strips, plan, image, result)
             two = best(partial(ours, options.threads), options.budget)
             one = best(partial(ours, 1), options.budget)
-            road = f"{plan.method} {plan.work.dtype.name}"
-            line = f"{name:18}{np.dtype(dtype).name:9}{road:26}{two:8.1f}{one:8.1f}"
+            method = f"{plan.method} {plan.work.dtype.name}"
+            line = f"{name:18}{np.dtype(dtype).name:9}{method:26}{two:8.1f}{one:8.1f}"
             if not options.ours:
                 import cv2
 
