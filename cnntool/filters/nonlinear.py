@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cnntool.errors import UsageError
-from cnntool.filters.conv.executor import convolve
 from cnntool.filters.kernels.kernel import Filter, Kernel
 from cnntool.filters.kernels.library import Operation, Size, register
 
@@ -186,6 +185,8 @@ def colour_filter(weights: ArrayLike, name: str) -> Operation:
     UsageError
         See `Kernel`. An input with other numbers of channels is refused when it is applied.
     """
+    from cnntool.filters.conv.executor import convolve
+
     filters = [Filter((Kernel(plane),), "single", name) for plane in np.asarray(weights)]
     grey = Filter((Kernel(np.sum([item.kernels[0].weights for item in filters], axis=0)),))
 
