@@ -12,13 +12,12 @@ from cnntool.api.pictures import load, opened, to_array
 from cnntool.api.rendering import ARRAY, TEXT, as_array, plan, style
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters import pipeline as pipelines
-from cnntool.filters import pipeline as strips
 from cnntool.filters.conv.method import Method
 from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
 from cnntool.image.files import open_writer
 from cnntool.system import usable_cpus
-from cnntool.views import contact_sheet, scale
+from cnntool.views import scale
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -156,11 +155,13 @@ def plan_filtering(
         raise UsageError("a stack of maps is no table", hint="`output=FILE.npy` holds it")
     if format_name == ARRAY:
         return rendering._replace(info=rendering.info._replace(layout="chw"))
+    from cnntool.views.contact_sheet import TILE_GAP, grid_shape
+
     tiles = tile_channels(pipeline)
-    rows, columns = contact_sheet.grid_shape(len(tiles))
+    rows, columns = grid_shape(len(tiles))
     sheet = rendering.info._replace(
-        height=rows * (height + contact_sheet.TILE_GAP) - contact_sheet.TILE_GAP,
-        width=columns * (width + contact_sheet.TILE_GAP) - contact_sheet.TILE_GAP,
+        height=rows * (height + TILE_GAP) - TILE_GAP,
+        width=columns * (width + TILE_GAP) - TILE_GAP,
         channels=max(tiles),
     )
     return rendering._replace(info=sheet)
@@ -194,7 +195,7 @@ def _tiles(pipeline: Pipeline, branch: Sequence[Step]) -> list[int]:
 def render(
     pipeline: Pipeline,
     rendering: Rendering,
-    source: strips.Rows,
+    source: pipelines.Rows,
     encode: Callable[[NDArray[Any]], T],
     *,
     threads: int,
@@ -239,13 +240,13 @@ def render(
         _set_alpha(pipeline, rendering, pixels, pipeline.alpha(window))
         return encode(pixels)
 
-    yield from strips.run(pipeline, source, work, threads=threads)
+    yield from pipelines.run(pipeline, source, work, threads=threads)
 
 
 def write(
     pipeline: Pipeline,
     rendering: Rendering,
-    source: strips.Rows,
+    source: pipelines.Rows,
     target: Path | BinaryIO,
     *,
     name: str,
@@ -291,7 +292,7 @@ def write(
 def _whole(
     pipeline: Pipeline,
     rendering: Rendering,
-    source: strips.Rows,
+    source: pipelines.Rows,
     outside: list[int] | None,
     threads: int,
 ) -> NDArray[Any]:
@@ -305,7 +306,7 @@ def _whole(
         if alpha is not None:
             alpha[window.start : window.stop] = pipeline.alpha(window)
 
-    for _ in strips.run(pipeline, source, work, threads=threads):
+    for _ in pipelines.run(pipeline, source, work, threads=threads):
         pass
     if pipeline.stacked:
         return _stack(pipeline, rendering, maps, outside)
@@ -332,11 +333,11 @@ def _stack(
         rendering.convert(maps[part], stack[part], outside, range=range_, limits=limits)
         tiles.append(stack[part])
         first += count
-    return (
-        stack
-        if rendering.info.format == ARRAY
-        else contact_sheet.tile(tiles, fill=rendering.info.peak)
-    )
+    if rendering.info.format == ARRAY:
+        return stack
+    from cnntool.views.contact_sheet import tile
+
+    return tile(tiles, fill=rendering.info.peak)
 
 
 def _set_alpha(

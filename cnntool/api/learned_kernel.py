@@ -75,7 +75,7 @@ def parse_learned(text: str) -> Filter | Operation:
     from cnntool.filters.nonlinear import colour_filter
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
 
     spec = read_spec(text)
     model = Network(spec.model, Overrides(), SessionSettings()).read()

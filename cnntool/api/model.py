@@ -552,8 +552,7 @@ def load_model(
     'cat'
     """
     from cnntool.nets.inference.presets import RECIPES, Overrides
-    from cnntool.nets.runtime.providers import attempts
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings, attempts
     from cnntool.system import available_memory
 
     name = model if isinstance(model, str) else str(_path("model", model))

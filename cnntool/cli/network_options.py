@@ -12,8 +12,7 @@ from cnntool.cli import config, console, options, param_types
 from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.models.folders import BUILT_IN
-from cnntool.nets.runtime.providers import AUTO, PROVIDERS
-from cnntool.nets.runtime.session import TIMEOUT, SessionSettings
+from cnntool.nets.runtime.providers import AUTO, PROVIDERS, TIMEOUT, SessionSettings
 from cnntool.system import keeps_memory
 
 if TYPE_CHECKING:
@@ -133,7 +132,7 @@ def read_model(name: str, timeout: float | None = None) -> Network:
     """
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
 
     settings = SessionSettings() if timeout is None else SessionSettings(timeout=timeout)
     network = Network(name, Overrides(), settings, note=console.note)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.unit_trace import UnitTrace
     from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
 
 FEW = 3
 """Maps whose windows are written out; of more, the sums are."""

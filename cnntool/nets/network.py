@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.layers.lookup import Layers, Resolved
     from cnntool.nets.runtime.process import Child
-    from cnntool.nets.runtime.providers import Placement
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import Placement, SessionSettings
 
 
 MOST_LANES = 4

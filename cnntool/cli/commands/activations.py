@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnntool.cli.drawing_options import Drawing
     from cnntool.cli.layer_files import Purpose
     from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
 
 
 @click.command("activations")

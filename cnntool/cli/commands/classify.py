@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
 
 FORMATS = ("table", "tsv", "csv", "json", "jsonl")
 SURE = 0.5

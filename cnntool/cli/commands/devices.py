@@ -39,8 +39,7 @@ def command(*, device: str | None, timeout: float, as_json: bool) -> None:
     from nothing to the first result, and why it fails.
     """
     from cnntool.nets.runtime.probe_devices import try_all, try_device
-    from cnntool.nets.runtime.providers import overwritten, wheels
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings, overwritten, wheels
     from cnntool.system import usable_cpus
 
     settings = SessionSettings(timeout=timeout)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from cnntool.cli.output import Form
     from cnntool.nets.inference.evaluate import Share
     from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
 
 
 COLUMNS = (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.tracing import Tracer
     from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
     from cnntool.shapes.windows import Pair
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from cnntool.nets.file.graph import Graph, TensorInfo
     from cnntool.nets.layers.receptive_field import ReceptiveField
     from cnntool.nets.models.spec import InputSpec
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
 
 
 T = TypeVar("T")

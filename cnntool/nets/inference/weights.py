@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.dataflow import Dataflow
     from cnntool.nets.layers.layer_list import Layer
-    from cnntool.nets.runtime.session import SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
 
 
 class LayerWeights(NamedTuple):

@@ -134,7 +134,8 @@ def find_shapes(
     if not inputs and all(lengths(said.get(tensor)) is not None for tensor in wanted):
         return said
     from cnntool.nets.file.subgraph import Skeleton
-    from cnntool.nets.runtime.session import Session, SessionSettings
+    from cnntool.nets.runtime.providers import SessionSettings
+    from cnntool.nets.runtime.session import Session
 
     probe = Skeleton(shape_probe(graph, inputs), Path())
     settings = SessionSettings(device="cpu", threads=1)

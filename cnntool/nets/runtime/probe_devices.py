@@ -10,8 +10,8 @@ from typing import NamedTuple
 from cnntool.errors import CnntoolError, DeviceError
 from cnntool.nets.file.subgraph import INPUT, NODE, OUTPUT, Skeleton, value_message
 from cnntool.nets.file.wire import chunk_field, number_field
-from cnntool.nets.runtime.providers import PROVIDERS, absent, word_of
-from cnntool.nets.runtime.session import Session, SessionSettings
+from cnntool.nets.runtime.providers import PROVIDERS, SessionSettings, absent, word_of
+from cnntool.nets.runtime.session import Session
 
 _IR_VERSION, _GRAPH, _OPSET_IMPORT = 1, 7, 8
 """Fields of ``ModelProto``."""

@@ -1,10 +1,11 @@
-"""Execution providers of onnxruntime, and the words of ``--device`` for them."""
+"""Execution providers of onnxruntime, the words of ``--device``, and how to run a network."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from cnntool.errors import DeviceError, UsageError
+from cnntool.system import available_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -93,6 +94,7 @@ PROVIDERS = {
 """Each word of --device, in the order in which ``auto`` tries them."""
 
 AUTO = "auto"
+TIMEOUT = 30.0
 
 _WHEELS = tuple(
     f"onnxruntime{flavour}"
@@ -100,6 +102,33 @@ _WHEELS = tuple(
 )
 
 Providers = list[tuple[str, dict[str, str]]]
+
+
+class SessionSettings(NamedTuple):
+    """How networks are run.
+
+    Attributes
+    ----------
+    device : str
+        ``auto``, or a word of `PROVIDERS` with or without ``:N``.
+    threads : int or None
+        Threads to compute on; None for the processors that this process may use.
+    lanes : int
+        Runs that are computed at once, each on its share of the threads: for many pictures.
+    timeout : float
+        Seconds that a network may take to open, and then to run for each picture of a batch.
+    max_memory : int or None
+        Bytes of memory that the network's process may take; None for no limit.
+    optimise : bool or "basic"
+        Whether onnxruntime may fuse and reorder nodes; "basic" for what changes no number.
+    """
+
+    device: str = AUTO
+    threads: int | None = None
+    lanes: int = 1
+    timeout: float = TIMEOUT
+    max_memory: int | None = available_memory()
+    optimise: bool | Literal["basic"] = True
 
 
 class Attempt(NamedTuple):

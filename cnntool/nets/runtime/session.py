@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from cnntool.errors import CnntoolError, ModelError
 from cnntool.nets.runtime import providers
 from cnntool.nets.runtime.process import Child, GoneError, LateError
 from cnntool.nets.runtime.protocol import Message
-from cnntool.system import available_memory, usable_cpus
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,37 +22,10 @@ if TYPE_CHECKING:
     from cnntool.nets.file.graph import TensorInfo
     from cnntool.nets.file.subgraph import Skeleton
     from cnntool.nets.runtime.failures import Diagnosis
+    from cnntool.nets.runtime.providers import SessionSettings
 
-TIMEOUT = 30.0
 _TYPES = {"float": "float32", "double": "float64"}
 """What onnxruntime calls differently from numpy."""
-
-
-class SessionSettings(NamedTuple):
-    """How networks are run.
-
-    Attributes
-    ----------
-    device : str
-        ``auto``, or a word of `providers.PROVIDERS` with or without ``:N``.
-    threads : int or None
-        Threads to compute on; None for the processors that this process may use.
-    lanes : int
-        Runs that are computed at once, each on its share of the threads: for many pictures.
-    timeout : float
-        Seconds that a network may take to open, and then to run for each picture of a batch.
-    max_memory : int or None
-        Bytes of memory that the network's process may take; None for no limit.
-    optimise : bool or "basic"
-        Whether onnxruntime may fuse and reorder nodes; "basic" for what changes no number.
-    """
-
-    device: str = providers.AUTO
-    threads: int | None = None
-    lanes: int = 1
-    timeout: float = TIMEOUT
-    max_memory: int | None = available_memory()
-    optimise: bool | Literal["basic"] = True
 
 
 def start() -> Child:

@@ -12,8 +12,7 @@ import pytest
 
 from cnntool.cli.network_options import running
 from cnntool.nets.runtime import providers
-from cnntool.nets.runtime.providers import PROVIDERS
-from cnntool.nets.runtime.session import SessionSettings
+from cnntool.nets.runtime.providers import PROVIDERS, SessionSettings
 from cnntool.system import usable_cpus
 
 FAKE = Path(__file__).parents[2] / "nets" / "fake_runtime.py"

@@ -19,7 +19,7 @@ from cnntool.nets.file.subgraph import skeleton
 from cnntool.nets.inference.unit import formula, unit
 from cnntool.nets.inference.weights import learned
 from cnntool.nets.layers.lookup import Layers
-from cnntool.nets.runtime.session import SessionSettings
+from cnntool.nets.runtime.providers import SessionSettings
 
 pytest.importorskip("onnxruntime")
 

@@ -14,7 +14,7 @@ from cnntool.errors import ModelError
 from cnntool.nets.file.graph import read_graph
 from cnntool.nets.inference.weights import has_weights, learned
 from cnntool.nets.layers.lookup import Layers
-from cnntool.nets.runtime.session import SessionSettings
+from cnntool.nets.runtime.providers import SessionSettings
 
 RNG = np.random.default_rng(5)
 KERNEL = RNG.normal(size=(4, 2, 3, 3)).astype(np.float32)

@@ -14,7 +14,7 @@ import pytest
 from cnntool import system
 from cnntool.nets.models.download import _alone
 from cnntool.nets.runtime.failures import Diagnosis
-from cnntool.nets.runtime.session import SessionSettings
+from cnntool.nets.runtime.providers import SessionSettings
 
 HERE = SessionSettings(device="cpu", max_memory=1 << 30)
 

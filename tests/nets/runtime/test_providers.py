@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cnntool.errors import CnntoolError, DeviceError, ModelError, UsageError
 from cnntool.nets.file.subgraph import Skeleton
 from cnntool.nets.runtime import providers
-from cnntool.nets.runtime.providers import AUTO, PROVIDERS, attempts, wheels
-from cnntool.nets.runtime.session import Session, SessionSettings
+from cnntool.nets.runtime.providers import AUTO, PROVIDERS, SessionSettings, attempts, wheels
+from cnntool.nets.runtime.session import Session
 
 CUDA, TENSORRT, ROCM = "CUDAExecutionProvider", "TensorrtExecutionProvider", "ROCMExecutionProvider"
 DIRECTML, COREML = "DmlExecutionProvider", "CoreMLExecutionProvider"

@@ -19,7 +19,8 @@ from tiny import build
 from cnntool.errors import CnntoolError, ModelError
 from cnntool.nets.file.subgraph import Skeleton
 from cnntool.nets.runtime import failures
-from cnntool.nets.runtime.session import Session, SessionSettings, start
+from cnntool.nets.runtime.providers import SessionSettings
+from cnntool.nets.runtime.session import Session, start
 from cnntool.system import usable_cpus
 
 VERSION = tuple(map(int, version("onnxruntime").split(".")[:2]))
@@ -534,7 +535,8 @@ from cnntool import system
 system.take_over()
 import numpy as np
 from pathlib import Path
-from cnntool.nets.runtime.session import Session, SessionSettings
+from cnntool.nets.runtime.session import Session
+from cnntool.nets.runtime.providers import SessionSettings
 session = Session(Path({model!r}), SessionSettings(device="cpu", timeout=60), name="net")
 print(session._child._process.pid, flush=True)
 if {run}:
@@ -583,7 +585,8 @@ def test_a_checkout_that_is_not_installed(tmp_path):
     (tmp_path / "checkout" / "cnntool").symlink_to(root / "cnntool")
     script = (
         "from pathlib import Path; import numpy as np; import cnntool;"
-        "from cnntool.nets.runtime.session import Session, SessionSettings;"
+        "from cnntool.nets.runtime.session import Session;"
+        "from cnntool.nets.runtime.providers import SessionSettings;"
         "s = Session(Path('../net.onnx'), SessionSettings(), name='net');"
         "print(s.run({'x': np.ones((1, 3), 'f4')})[0].tolist(), cnntool.__file__)"
     )
