@@ -24,8 +24,8 @@ PEAKS = {"uint8": 255.0, "uint16": 65535.0, "float32": 1.0, "float64": 1.0}
 """The value that stands for white, by sample type."""
 
 
-_ROW_SHARE, _ROW_LEAST = 64, 1 << 16
-"""What is worked on at once is some rows: one may have this share of all allowed pixels."""
+_ROW_SHARE, _ROW_LEAST = 200, 1 << 16
+"""What is worked on at once is some 250 rows: one may have this share of all allowed pixels."""
 
 
 def oversize(height: int, width: int, samples: int, limit: int) -> str:

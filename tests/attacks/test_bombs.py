@@ -68,6 +68,8 @@ def wide_tiff(**tags: int) -> bytes:
 @pytest.mark.parametrize(
     ("body", "mebibytes"),
     [
+        (bombs.png(300, 300_000, depth=16, colour=6, interlaced=True), 1258),
+        (bombs.png(9900, 10_000, depth=16, colour=6, interlaced=True), 0),
         (bombs.webp(8000, 8000), 0),
         (bombs.webp(9900, 10000), 1510),
         (bombs.resized_jpeg(9900, 10000), 0),

@@ -447,6 +447,8 @@ class _PngReader(Reader):
     def __init__(self, source: Source, info: ImageInfo, png: PngFile) -> None:
         super().__init__(source, info, orientation(png.exif, png.xmp))
         self._png = png
+        if png.interlaced:  # all of it is held, and some rows as in any picture
+            source.check_memory((info.height + 250) * info.row_bytes)
 
     def _decode(self, rows: int) -> Iterator[_Rows]:
         png = self._png
