@@ -16,6 +16,12 @@ PHOTO = np.arange(64, dtype=np.uint8).reshape(8, 8)
 MAPS = np.zeros((2, 4, 4))
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """A word may be taken for a file to write."""
+    monkeypatch.chdir(tmp_path)
+
+
 def _filter(image=PHOTO, kernels="box", **given):
     return cnntool.filter(image, kernels, **given)
 
