@@ -1,4 +1,4 @@
-"""``MODEL:LAYER[12]``: a kernel that a network has learned, as a filter for pictures."""
+"""Learned kernels: ``MODEL:LAYER[12]`` as a filter for pictures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A network from Python: pictures in whatever form, numbers and records out."""
+"""Models: a network from Python, pictures in whatever form in, numbers and records out."""
 
 from __future__ import annotations
 

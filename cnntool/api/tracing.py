@@ -1,4 +1,4 @@
-"""Where a value of a filtered picture comes from: window, kernel, products and sum."""
+"""Tracing: where a value of a filtered picture comes from, window, kernel, products and sum."""
 
 from __future__ import annotations
 

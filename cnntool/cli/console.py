@@ -1,4 +1,4 @@
-"""What people see beside results: notes, errors, progress. All of it goes to stderr."""
+"""Notes, errors and progress: what people see beside results, all of it on stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which inputs a command reads, and what its results are called."""
+"""Inputs of commands: which are read, decoded ahead, and what their results are called."""
 
 from __future__ import annotations
 

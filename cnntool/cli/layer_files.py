@@ -1,4 +1,4 @@
-"""Where the pictures and arrays of layers go, and writing them."""
+"""Files of layers: where their pictures and arrays go, and writing them."""
 
 from __future__ import annotations
 

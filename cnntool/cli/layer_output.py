@@ -1,4 +1,4 @@
-"""Layers drawn in the terminal."""
+"""Output of layers: pictures one after another, computed, drawn, written and described."""
 
 from __future__ import annotations
 

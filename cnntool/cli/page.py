@@ -1,4 +1,4 @@
-"""What the page of a report says."""
+"""The HTML report's content: what its page says of a picture and of each layer."""
 
 from __future__ import annotations
 

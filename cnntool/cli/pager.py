@@ -1,4 +1,4 @@
-"""One text after another on a terminal: a key, or a pause, brings the next."""
+"""Pager: one text after another on a terminal; a key, or a pause, brings the next."""
 
 from __future__ import annotations
 

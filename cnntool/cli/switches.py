@@ -1,4 +1,4 @@
-"""Files of switches: where in its map each pooled value stood."""
+"""Pooling switches as files: where in its map each pooled value stood."""
 
 from __future__ import annotations
 

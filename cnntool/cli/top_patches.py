@@ -1,4 +1,4 @@
-"""What excites each map of a layer most, in many pictures."""
+"""Top patches: what excites each map of a layer most, in many pictures."""
 
 from __future__ import annotations
 

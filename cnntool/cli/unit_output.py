@@ -1,4 +1,4 @@
-"""What ``trace`` says of a unit of a network, in lines."""
+"""``cnntool trace --layer``: one unit of a network, in lines, as a record or as a slide."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A command that does one thing in several ways, each with options of its own."""
+"""``cnntool trace``: where a value of a result comes from."""
 
 from __future__ import annotations
 
