@@ -44,7 +44,10 @@ import tiny  # noqa: E402
 from contract import Stage, attempt  # noqa: E402
 from mutations import mutated  # noqa: E402
 
+from cnntool import system  # noqa: E402
 from cnntool.system import usable_cpus  # noqa: E402
+
+system._own = True  # what libtiff says of damage is kept from stderr in the command's own process
 
 MEMORY = 1 << 30
 """Bytes that a process may take while it works on cases."""
