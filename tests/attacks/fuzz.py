@@ -47,8 +47,6 @@ from mutations import mutated  # noqa: E402
 from cnntool import system  # noqa: E402
 from cnntool.system import usable_cpus  # noqa: E402
 
-system._own = True  # what libtiff says of damage is kept from stderr in the command's own process
-
 MEMORY = 1 << 30
 """Bytes that a process may take while it works on cases."""
 
@@ -254,4 +252,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    system._own = True  # as in the command's own process, what libtiff says is kept from stderr
     sys.exit(main())
