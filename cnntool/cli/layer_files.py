@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.api.activations import Archive, safe, save_array
-from cnntool.api.sources import STDIO, is_folder
 from cnntool.cli.inputs import Naming, make_folder
 from cnntool.cli.layer_table import STDOUT
 from cnntool.errors import OutputError, UsageError
-from cnntool.image.files import FORMATS, format_of
+from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
-    from cnntool.api.sources import Item
     from cnntool.cli.drawing_options import Drawing
     from cnntool.image.atomic import Output
+    from cnntool.image.files import Item
 
 RAW = (".npz", ".npy")
 
