@@ -58,7 +58,7 @@ def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
         return list(inputs)
     if _is_piped():
         return [Path(STDIO)]
-    from cnntool.nets.models.folders import shipped_sample
+    from cnntool.nets.models.manifest import shipped_sample
 
     sample = shipped_sample()
     console.note(f"no picture was given: looking at the sample {sample.name}")
