@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from cnntool.api import arguments
 from cnntool.api.records import Records
 from cnntool.errors import InputError, ModelError, UsageError
-from cnntool.nets.models.folders import BUILT_IN
+from cnntool.nets.models import BUILT_IN
 from cnntool.nets.network import Network
 from cnntool.system import usable_cpus
 
@@ -127,7 +127,7 @@ class Model(Network):
         from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.classify import top as best_of
         from cnntool.nets.inference.preprocess import prepare
-        from cnntool.nets.models.spec import CLASSES
+        from cnntool.nets.models.manifest import CLASSES
 
         count = arguments.whole("top", top)
         batch = arguments.whole("batch", batch, most=4096)
@@ -385,7 +385,7 @@ class Model(Network):
             The network makes no picture, or fails.
         """
         from cnntool.nets.inference.image_output import fit_for_picture
-        from cnntool.nets.models.spec import PICTURES
+        from cnntool.nets.models.manifest import PICTURES
 
         native = arguments.flag("native", native)
         plan = self.plan(PICTURES)
@@ -454,7 +454,7 @@ class Model(Network):
         from cnntool.api.evaluation import evaluate, read_truths
         from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.preprocess import prepare
-        from cnntool.nets.models.spec import CLASSES
+        from cnntool.nets.models.manifest import CLASSES
 
         batch = arguments.whole("batch", batch, most=4096)
         plan = self.plan(CLASSES)

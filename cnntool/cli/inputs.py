@@ -47,7 +47,7 @@ def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
     """Return the inputs; stdin if there are none and something is piped in; else the sample."""
     if inputs or _is_piped():
         return inputs_or_stdin(inputs)
-    from cnntool.nets.models.folders import shipped_sample
+    from cnntool.nets.models.manifest import shipped_sample
 
     sample = shipped_sample()
     console.note(f"no picture was given: looking at the sample {sample.name}")

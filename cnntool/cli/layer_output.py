@@ -12,8 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnntool.api.activations import LayerOutputs
 from cnntool.cli import console
 from cnntool.cli.inputs import Loaded, Pictures
-from cnntool.cli.layer_files import LayerFiles, archive_for, write_array, write_picture
-from cnntool.cli.layer_table import LayerRow, Looked, tell
+from cnntool.cli.layer_files import (
+    LayerFiles,
+    LayerRow,
+    Looked,
+    archive_for,
+    tell,
+    write_array,
+    write_picture,
+)
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.page import page_columns, write_report
 from cnntool.cli.top_patches import top_patches

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.cli.console import as_options
 from cnntool.errors import ModelError
-from cnntool.nets.models.folders import user_models
+from cnntool.nets.models.manifest import user_models
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnntool.nets.file.graph import TensorInfo
     from cnntool.nets.inference.import_model import Draft
     from cnntool.nets.models.catalog import CatalogEntry
-    from cnntool.nets.models.spec import Accuracy, InputSpec, ModelSpec, OutputSpec
+    from cnntool.nets.models.manifest import Accuracy, InputSpec, ModelSpec, OutputSpec
 
 _WIDTH = 12
 _SHOWN = 12
@@ -137,7 +137,7 @@ class Card:
     def __init__(self, file: Path) -> None:
         from cnntool.nets.file.graph import read_graph
         from cnntool.nets.inference.import_model import describe
-        from cnntool.nets.inference.infer_output import meaning
+        from cnntool.nets.inference.infer_spec import meaning
 
         self._file = file
         self._graph = read_graph(file)
@@ -175,7 +175,7 @@ class Card:
 
     def lines(self) -> Iterator[str]:
         """Yield the lines that show it."""
-        from cnntool.nets.inference.infer_output import WORDS
+        from cnntool.nets.inference.infer_spec import WORDS
 
         graph = self._graph
         opset = (f"{domain or 'ai.onnx'} {number}" for domain, number in graph.opset.items())
@@ -198,7 +198,7 @@ class Card:
 
 
 def _tensor(tensor: TensorInfo) -> str:
-    from cnntool.nets.inference.infer_output import shape_text
+    from cnntool.nets.inference.infer_spec import shape_text
 
     return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {shape_text(tensor)}"
 

@@ -11,7 +11,7 @@ from click.core import ParameterSource
 from cnntool.cli import console, options, param_types
 from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
-from cnntool.nets.models.folders import BUILT_IN
+from cnntool.nets.models import BUILT_IN
 from cnntool.nets.runtime.providers import AUTO, PROVIDERS, TIMEOUT, SessionSettings
 from cnntool.system import keeps_memory
 

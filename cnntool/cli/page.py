@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntool.cli.console import as_options, printable
-from cnntool.cli.layer_files import Destination, Sink
-from cnntool.cli.layer_table import field_text
+from cnntool.cli.layer_files import Destination, Sink, field_text
 from cnntool.errors import ModelError
 from cnntool.version import __version__
 from cnntool.views.number_format import shape_text
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.activations import LayerOutputs
     from cnntool.cli.inputs import Loaded
-    from cnntool.cli.layer_files import Purpose
-    from cnntool.cli.layer_table import LayerRow, Looked
+    from cnntool.cli.layer_files import LayerRow, Looked, Purpose
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.views.html_report import Bar, Card, PagePicture, Sees
 

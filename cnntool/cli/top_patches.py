@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnntool.api.activations import cut_patch, find_strongest
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
-from cnntool.cli.layer_files import write_picture
-from cnntool.cli.layer_table import STDOUT
+from cnntool.cli.layer_files import STDOUT, write_picture
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.errors import InputError

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from cnntool.nets.inference.weights import LayerWeights
     from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.layers.lookup import Layers, Resolved
-    from cnntool.nets.runtime.process import Child
     from cnntool.nets.runtime.providers import Placement, SessionSettings
+    from cnntool.nets.runtime.session import Child
 
 
 MOST_LANES = 4

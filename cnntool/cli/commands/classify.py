@@ -24,7 +24,7 @@ from cnntool.cli.network_options import (
 from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
 from cnntool.errors import ModelError, UsageError
 from cnntool.image.files import expand
-from cnntool.nets.models.folders import BUILT_IN
+from cnntool.nets.models import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def command(
         raise UsageError(f"--json and --format {format_name} contradict each other")
     paths = inputs_or_stdin(inputs)
     form = format_name or form_of(as_json=as_json)
-    from cnntool.nets.models.spec import CLASSES
+    from cnntool.nets.models.manifest import CLASSES
 
     with opened(model, overrides, settings, CLASSES) as (network, plan):
         begin(network, plan)

@@ -82,7 +82,7 @@ def command(
     from cnntool.api.evaluation import evaluate, read_truths
     from cnntool.cli.commands.classify import answers
     from cnntool.nets.inference.preprocess import prepare
-    from cnntool.nets.models.spec import CLASSES
+    from cnntool.nets.models.manifest import CLASSES
 
     with (
         _Confusion(confusion, overwrite=overwrite) as matrix,

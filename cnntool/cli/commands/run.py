@@ -72,7 +72,7 @@ def command(
     paths = inputs_or_stdin(inputs)
     naming = Naming(output, "run", several=is_several(paths))
     from cnntool.nets.inference.image_output import fit_for_picture
-    from cnntool.nets.models.spec import PICTURES
+    from cnntool.nets.models.manifest import PICTURES
 
     with opened(model, overrides, settings, PICTURES) as (network, plan):
         begin(network, plan)

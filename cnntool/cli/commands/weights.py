@@ -17,8 +17,7 @@ from cnntool.views.number_format import shape_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnntool.cli.layer_files import LayerFiles
-    from cnntool.cli.layer_table import LayerRow
+    from cnntool.cli.layer_files import LayerFiles, LayerRow
     from cnntool.image.files import Item
     from cnntool.nets.inference.weights import LayerWeights
     from cnntool.nets.layers.lookup import Layer, Resolved
@@ -87,8 +86,7 @@ def command(
     deviation, share of zeros, kernels that are zero everywhere, how many weights are NaN and
     infinite, and the file.
     """
-    from cnntool.cli.layer_files import LayerFiles, raw_format
-    from cnntool.cli.layer_table import tell
+    from cnntool.cli.layer_files import LayerFiles, raw_format, tell
 
     if stats_only and (output or raw):
         raise UsageError("--stats-only writes nothing")
@@ -180,8 +178,7 @@ class _Weights:
 
     def _row(self, item: Item, wanted: ChosenLayer, found: LayerWeights) -> LayerRow:
         """Draw, write and describe one layer."""
-        from cnntool.cli.layer_files import write_array, write_picture
-        from cnntool.cli.layer_table import LayerRow
+        from cnntool.cli.layer_files import LayerRow, write_array, write_picture
         from cnntool.nets.inference.layer_outputs import statistics
 
         output = None

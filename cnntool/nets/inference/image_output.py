@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cnntool.image.source import ImageInfo
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.models.spec import InputSpec
+    from cnntool.nets.models.manifest import InputSpec
 
 COLOURS = 256
 """Classes that can be told apart by colour."""

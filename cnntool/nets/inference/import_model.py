@@ -9,9 +9,8 @@ from cnntool.errors import ModelError
 from cnntool.nets.file.graph import read_graph
 from cnntool.nets.inference.infer_spec import infer_spec
 from cnntool.nets.inference.presets import Overrides
-from cnntool.nets.models.folders import shipped_models
 from cnntool.nets.models.labels import read_labels
-from cnntool.nets.models.spec import ModelSpec
+from cnntool.nets.models.manifest import ModelSpec, shipped_models
 
 if TYPE_CHECKING:
     from pathlib import Path

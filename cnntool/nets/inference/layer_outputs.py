@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph, TensorInfo
     from cnntool.nets.layers.receptive_field import ReceptiveField
-    from cnntool.nets.models.spec import InputSpec
+    from cnntool.nets.models.manifest import InputSpec
     from cnntool.nets.runtime.providers import SessionSettings
 
 

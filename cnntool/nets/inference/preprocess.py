@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnntool.image.source import ImageInfo
-    from cnntool.nets.models.spec import InputSpec
+    from cnntool.nets.models.manifest import InputSpec
 
 PAPER = 255.0
 """What shows through transparent pixels: white, as most viewers show them."""

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError
 from cnntool.nets.layers.dataflow import Dataflow, result
-from cnntool.nets.layers.fusion import dequantised, kernel_of
 from cnntool.nets.layers.keras_names import find_aliases
-from cnntool.nets.layers.layer_list import Layer, list_rows
+from cnntool.nets.layers.layer_list import Layer, dequantised, kernel_of, list_rows
 from cnntool.nets.layers.modules import Calls, Scopes
 from cnntool.nets.layers.names import (
     common_scopes,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.modules import FoundScope, ModuleOutput, Scope
-    from cnntool.nets.models.spec import ModelSpec
+    from cnntool.nets.models.manifest import ModelSpec
 
 COUNTED = re.compile(r"(\w+):(-?\d{1,9})")
 """A layer by its place among those of its kind: ``conv:9``."""

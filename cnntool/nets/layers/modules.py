@@ -11,7 +11,7 @@ from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.nets.layers.dataflow import operand, result
-from cnntool.nets.layers.fusion import NOTE, folds_norm, kernel_of
+from cnntool.nets.layers.layer_list import NOTE, folds_norm, kernel_of
 from cnntool.nets.layers.names import (
     is_inserted,
     noted_scopes,

@@ -11,7 +11,7 @@ from PIL import Image
 from cnntool.errors import InputError
 from cnntool.image.source import ImageInfo
 from cnntool.nets.inference.preprocess import fitted, fitting, prepare, resize
-from cnntool.nets.models.spec import InputSpec
+from cnntool.nets.models.manifest import InputSpec
 
 RAW = InputSpec("in", fit="none", dynamic=True, white=255.0)
 

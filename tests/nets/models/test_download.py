@@ -19,8 +19,7 @@ from mischief import CONTENT, SHA256, serving
 from cnntool.errors import DownloadError, OutputError
 from cnntool.nets.models import catalog, download
 from cnntool.nets.models.download import DownloadLimits, Listener, pull
-from cnntool.nets.models.manifest import manifest_text
-from cnntool.nets.models.spec import InputSpec, ModelSpec, OutputSpec
+from cnntool.nets.models.manifest import InputSpec, ModelSpec, OutputSpec, manifest_text
 
 CALM = DownloadLimits(timeout=60, stall=20)
 IMPATIENT = DownloadLimits(timeout=60, stall=0.4)

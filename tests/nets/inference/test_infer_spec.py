@@ -12,7 +12,7 @@ from cnntool.errors import ModelError, UsageError
 from cnntool.nets.file.graph import read_graph
 from cnntool.nets.inference.infer_spec import infer_spec, overridden
 from cnntool.nets.inference.presets import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides
-from cnntool.nets.models.spec import InputSpec
+from cnntool.nets.models.manifest import InputSpec
 
 
 def plan_of(path, spec=None, **overrides):
@@ -151,7 +151,7 @@ class _Manifest:
     labels = None
 
     def __init__(self, entry):
-        from cnntool.nets.models.spec import OutputSpec
+        from cnntool.nets.models.manifest import OutputSpec
 
         self.input, self.output = entry, OutputSpec("output", "image")
 

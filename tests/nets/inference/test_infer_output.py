@@ -9,10 +9,9 @@ from small import colours, save, several
 
 from cnntool.errors import ModelError
 from cnntool.nets.file.graph import read_graph
-from cnntool.nets.inference.infer_output import CLASSES, PICTURES
-from cnntool.nets.inference.infer_spec import infer_spec
+from cnntool.nets.inference.infer_spec import CLASSES, PICTURES, infer_spec
 from cnntool.nets.inference.presets import Overrides
-from cnntool.nets.models.spec import InputSpec, ModelSpec, OutputSpec
+from cnntool.nets.models.manifest import InputSpec, ModelSpec, OutputSpec
 
 
 def zeros(*shape, dtype=np.float32):
