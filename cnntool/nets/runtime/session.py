@@ -9,6 +9,7 @@ from _thread import start_new_thread
 from contextlib import suppress
 from io import FileIO
 from time import monotonic
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from cnntool.errors import CnntoolError, ModelError
@@ -275,6 +276,9 @@ class Session:
         What errors call it.
     child : Child, optional
         A process of `start` that serves no other session.
+    beside : Session, optional
+        One whose process this network is opened in, too, at once; they take turns, and all end
+        with that one. Results can stay there for the other, see `run`.
 
     Raises
     ------
@@ -289,6 +293,7 @@ class Session:
         *,
         name: str,
         child: Child | None = None,
+        beside: Session | None = None,
     ) -> None:
         attempts = providers.attempts(settings.device)
         self._settings = settings
@@ -298,10 +303,19 @@ class Session:
         self._pending: list[float] = []
         self._broken = False
         self.seconds = 0.0
-        self._child = child or start()
-        self._child.limit = settings.max_memory
+        self._beside = beside is not None
+        self._number = 0
+        self._opened = 1
+        if beside is None:
+            self._child = child or start()
+            self._child.limit = settings.max_memory
+        else:
+            self._child, self._number = beside._child, beside._opened  # noqa: SLF001
+            beside._opened += 1  # noqa: SLF001
         self._since = monotonic()
         self._child.put(_request(model, settings, attempts))
+        if beside is not None:
+            self._open()  # answers come in the order of requests
 
     def __enter__(self) -> Self:
         return self
@@ -362,7 +376,12 @@ class Session:
         return "".join(self._child.chatter())
 
     def run(
-        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+        self,
+        feeds: Mapping[str, NDArray[Any]],
+        outputs: Sequence[str] | None = None,
+        *,
+        keep: Sequence[str] = (),
+        kept: Mapping[str, str] = MappingProxyType({}),
     ) -> list[NDArray[Any]]:
         """Run the network once.
 
@@ -372,6 +391,10 @@ class Session:
             An array for every input, of its type and shape.
         outputs : sequence of str, optional
             The outputs to compute; all of them by default.
+        keep : sequence of str
+            Outputs that stay in the process, for a session beside this one, until others do.
+        kept : mapping of str to str
+            Inputs, and the outputs that a session beside this one has kept for them.
 
         Returns
         -------
@@ -383,24 +406,30 @@ class Session:
         ModelError
             Feeds that do not fit, outputs that it does not have, and whatever fails in the run.
         """
-        self.submit(feeds, outputs)
+        self.submit(feeds, outputs, keep=keep, kept=kept)
         return self.collect()
 
     def submit(
-        self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str] | None = None
+        self,
+        feeds: Mapping[str, NDArray[Any]],
+        outputs: Sequence[str] | None = None,
+        *,
+        keep: Sequence[str] = (),
+        kept: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         """Start a run, see `run`; `collect` gives the results, in the order of submission."""
         known = [info.name for info in self.outputs]
-        wanted = list(outputs or known)
-        for name in wanted:
+        wanted = list(known if outputs is None else outputs)
+        for name in (*wanted, *keep):
             if name not in known:
                 self._refuse(f"it has no output {name!r}", hint=providers.nearest(name, known))
-        for info in self.inputs:
+        inputs = [info for info in self.inputs if info.name not in kept]
+        for info in inputs:
             if info.name not in feeds:
                 self._refuse(f"its input {info.name!r} was not given")
             if fault := _misfit(info, feeds[info.name]):
                 self._refuse(fault)
-        names = [info.name for info in self.inputs]
+        names = [info.name for info in inputs]
         if unknown := set(feeds).difference(names):
             name = min(unknown)
             self._refuse(f"it has no input {name!r}", hint=providers.nearest(name, names))
@@ -412,7 +441,14 @@ class Session:
         if not self._pending:
             self._since = monotonic()
         self._pending.append(self._settings.timeout * max(1, batch) * self.lanes)
-        self._child.put(Message("run", {"feeds": names, "outputs": wanted}, arrays))
+        facts = {
+            "session": self._number,
+            "feeds": names,
+            "kept": dict(kept),
+            "outputs": wanted,
+            "keep": list(keep),
+        }
+        self._child.put(Message("run", facts, arrays))
 
     def collect(self) -> list[NDArray[Any]]:
         """Wait for the results of the earliest run that was not collected yet.
@@ -428,8 +464,14 @@ class Session:
         return list(answer.parts)  # type: ignore[arg-type]  # arrays, as they were sent
 
     def close(self, *, wait: bool = True) -> None:
-        """End the process; runs that were not collected are lost."""
-        self._child.close(wait=wait)
+        """End the process; runs that were not collected are lost.
+
+        Of a network that stands beside another one, only the memory is freed.
+        """
+        if self._beside:
+            self._child.put(Message("close", {"session": self._number}))
+        else:
+            self._child.close(wait=wait)
 
     def _open(self) -> dict[str, Any]:
         """Wait until it is open, once; return what is known of it."""

@@ -1,0 +1,128 @@
+"""Gradients of convolutions: each is a transposed convolution, and the other way round.
+
+Source: Dumoulin and Visin, A guide to convolution arithmetic for deep learning, 2016, chapter 4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from cnntool.nets.gradients.backward import rule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnntool.nets.file.graph import Node
+    from cnntool.nets.gradients.backward import Backward
+
+
+class Window(NamedTuple):
+    """How a window moves over rows and columns, a number an axis.
+
+    Parameters
+    ----------
+    extent : list of int
+        Places that it reaches over, from its first to its last.
+    strides, dilations : list of int
+        From one window to the next, and within one.
+    before, after : list of int
+        Padding.
+    """
+
+    extent: list[int]
+    strides: list[int]
+    dilations: list[int]
+    before: list[int]
+    after: list[int]
+
+    @property
+    def pads(self) -> list[int]:
+        """Padding as ONNX has it."""
+        return self.before + self.after
+
+
+def window(node: Node, kernel: Sequence[int], large: Sequence[int], small: Sequence[int]) -> Window:
+    """Read how a node's window moves.
+
+    Parameters
+    ----------
+    node : Node
+        A convolution or a pooling, or a transposed convolution.
+    kernel : sequence of int
+        Rows and columns of its window.
+    large, small : sequence of int
+        The sides of the map that it moves over, and the number of its places.
+    """
+    axes = len(kernel)
+    strides = list(node.attribute("strides") or (1,) * axes)
+    dilations = list(node.attribute("dilations") or (1,) * axes)
+    extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    automatic = node.attribute("auto_pad", "NOTSET")
+    if automatic.startswith("SAME"):
+        before, after = [], []
+        for length, count, stride, reach in zip(large, small, strides, extent, strict=True):
+            total = max((count - 1) * stride + reach - length, 0)
+            less, more = total // 2, total - total // 2
+            before.append(less if automatic == "SAME_UPPER" else more)
+            after.append(more if automatic == "SAME_UPPER" else less)
+    else:
+        stated = () if automatic == "VALID" else node.attribute("pads")
+        pads = list(stated or (0,) * 2 * axes)
+        before, after = pads[:axes], pads[axes:]
+    return Window(extent, strides, dilations, before, after)
+
+
+@rule("Conv")
+def conv(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Spread each gradient over its window, weighed by the kernel."""
+    (gradient,) = gradients
+    data, weight = node.inputs[:2]
+    if gradient is None or not b.wants(data):
+        return []
+    shape, kernel = b.shape(data), b.shape(weight)
+    made = b.shape(node.outputs[0])
+    move = window(node, kernel[2:], shape[2:], made[2:])
+    group = node.attribute("group", 1)
+    if set(move.strides) == {1} and all(
+        p < r for p, r in zip(move.pads, move.extent * 2, strict=True)
+    ):
+        turned = _turned(b, weight, kernel, group)
+        pads = [r - 1 - p for p, r in zip(move.pads, move.extent * 2, strict=True)]
+        return [b.op("Conv", gradient, turned, pads=pads, dilations=move.dilations, group=group)]
+    rest = [
+        length + first + last - (count - 1) * stride - reach
+        for length, first, last, count, stride, reach in zip(
+            shape[2:], move.before, move.after, made[2:], move.strides, move.extent, strict=True
+        )
+    ]
+    return [
+        b.op(
+            "ConvTranspose",
+            gradient,
+            b.value(weight),
+            strides=move.strides,
+            dilations=move.dilations,
+            pads=move.pads,
+            output_padding=rest,
+            group=group,
+        )
+    ]
+
+
+def _turned(b: Backward, weight: str, kernel: Sequence[int], group: int) -> str:
+    """Turn kernels by 180 degrees, and swap their channels in and out."""
+    made, given = kernel[0] // group, kernel[1]
+    axes = range(2, len(kernel))
+    name = b.value(weight)
+    if made > 1 or given > 1:
+        if group > 1:
+            name = b.reshaped(name, (group, made, given, *kernel[2:]))
+            name = b.op("Transpose", name, perm=[0, 2, 1, *(axis + 1 for axis in axes)])
+            name = b.reshaped(name, (group * given, made, *kernel[2:]))
+        else:
+            name = b.op("Transpose", name, perm=[1, 0, *axes])
+    turned = [axis for axis in axes if kernel[axis] > 1]
+    if not turned:
+        return name
+    starts, stops, steps = ([n] * len(turned) for n in (-1, -(1 << 31), -1))
+    return b.op("Slice", name, *(b.constant(v) for v in (starts, stops, turned, steps)))
