@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from weakref import finalize
 
 from cnntool.errors import DeviceError, ModelError, UsageError
-from cnntool.nets.runtime.session import Session, start
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.layers.lookup import Layers, Resolved
     from cnntool.nets.runtime.providers import Placement, SessionSettings
-    from cnntool.nets.runtime.session import Child
+    from cnntool.nets.runtime.session import Child, Session
 
 
 MOST_LANES = 4
@@ -376,7 +375,11 @@ class SessionPool:
         self._owner = os.getpid()
         self._closed = False
         self._sessions: dict[object, Session] = {}
-        self._spare: Child | None = start() if ahead else None
+        self._spare: Child | None = None
+        if ahead:
+            from cnntool.nets.runtime.session import start
+
+            self._spare = start()
 
     def session(self, graph: Graph, tensors: Sequence[str], settings: SessionSettings) -> Session:
         """Open the part of the network that makes some tensors, or find it open.
@@ -398,6 +401,7 @@ class SessionPool:
                 session = None
             if session is None:
                 from cnntool.nets.file.subgraph import skeleton
+                from cnntool.nets.runtime.session import Session
 
                 part = skeleton(graph, tensors)
                 while len(self._sessions) >= MOST:

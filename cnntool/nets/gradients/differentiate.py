@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph
     from cnntool.nets.layers.dataflow import Dataflow
-    from cnntool.nets.runtime.process import Child
+    from cnntool.nets.runtime.session import Child
     from cnntool.nets.runtime.providers import Placement, SessionSettings
 
 _FOLDED = 4096
