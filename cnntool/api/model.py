@@ -308,7 +308,7 @@ class Model(Network):
         from cnntool.api.layers import layer_info
 
         shapes = self.shapes()
-        return Records(layer_info(row, shapes) for row in self.read_layers().rows)
+        return Records(layer_info(row, shapes.get(row.pre)) for row in self.read_layers().rows)
 
     def summary(self, size: Sequence[int] = ()) -> ModelSummary:
         """Describe it layer by layer: shapes, parameters, multiply-adds, receptive fields.
@@ -334,9 +334,9 @@ class Model(Network):
         ...     net.summary().layers[0].receptive_field
         (3, 3)
         """
-        from cnntool.api.layers import model_summary, summarise
+        from cnntool.api.layers import summarise
 
-        return model_summary(summarise(self, [arguments.whole("size", n) for n in size]))
+        return summarise(self, [arguments.whole("size", n) for n in size])
 
     def weights(self, layer: str) -> NDArray[Any]:
         """Return what a layer has learned.

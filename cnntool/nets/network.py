@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from weakref import finalize
 
 from cnntool.errors import DeviceError, ModelError, UsageError
-from cnntool.nets.runtime.session import Session, start
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.layers.lookup import Layers, Resolved
     from cnntool.nets.runtime.providers import Placement, SessionSettings
-    from cnntool.nets.runtime.session import Child
+    from cnntool.nets.runtime.session import Child, Session
 
 
 S = TypeVar("S", "Session", "Differentiator")
@@ -266,6 +265,7 @@ class Network:
 
         def opened(child: Child | None) -> Session:
             from cnntool.nets.file.subgraph import skeleton
+            from cnntool.nets.runtime.session import Session
 
             return Session(skeleton(self.graph, tensors), settings, name=self.name, child=child)
 
@@ -416,7 +416,11 @@ class SessionPool:
         self._owner = os.getpid()
         self._closed = False
         self._sessions: dict[object, Any] = {}
-        self._spare: Child | None = start() if ahead else None
+        self._spare: Child | None = None
+        if ahead:
+            from cnntool.nets.runtime.session import start
+
+            self._spare = start()
 
     def get(self, key: object, opened: Callable[[Child | None], S]) -> S:
         """Open a part of the network, or find it open.

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from cnntool.api.sources import Item
     from cnntool.cli.layer_files import LayerFiles, LayerRow
     from cnntool.nets.inference.weights import LayerWeights
-    from cnntool.nets.layers.lookup import Layer, Resolved
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Resolved
     from cnntool.nets.network import Network
 
 

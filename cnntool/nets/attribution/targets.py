@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -104,28 +103,29 @@ def grid_of(
     """
     if len(shape) == 4:
         sides = {"CHW": shape[2:4], "HWC": shape[1:3]}
-        axes = min(sides, key=lambda word: _stretch(*sides[word], *picture))
-        return Grid(*sides[axes], axes) if prod(sides[axes]) > 1 else None
+        axes = min(sides, key=lambda word: _stretch(sides[word], picture))
+        rows, columns = sides[axes]
+        return Grid(rows, columns, axes) if rows * columns > 1 else None
     if len(shape) != 3 or shape[1] < 4:
         return None
     known = {length[2:4] for info in shapes.values() if len(length := lengths(info) or ()) == 4}
     for extra in range(min(_EXTRA, shape[1] - 4)):
         places = shape[1] - extra
         guesses = [(n, places // n) for n in range(2, places) if places % n == 0]
-        fitting = [sides for sides in guesses if _stretch(*sides, *picture) < 1.1]
+        fitting = [sides for sides in guesses if _stretch(sides, picture) < 1.1]
         if extra and not known.intersection(fitting):
             continue
         if fitting:
-            best = min(fitting, key=lambda sides: _stretch(*sides, *picture))
+            best = min(fitting, key=lambda sides: _stretch(sides, picture))
             return Grid(*best, "TC")
     return None
 
 
-def _stretch(rows: int, columns: int, height: int, width: int) -> float:
+def _stretch(sides: tuple[int, ...], picture: tuple[int, int]) -> float:
     """Tell how much wider or taller than the picture a map is: 1 for equal proportions."""
-    if not rows or not columns:
+    if not all(sides):
         return float("inf")
-    ratio = rows * width / (columns * height)
+    ratio = sides[0] * picture[1] / (sides[1] * picture[0])
     return max(ratio, 1 / ratio)
 
 
