@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from cnntool.api.explain import Explanations
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
-    from cnntool.api.sources import Item
     from cnntool.api.unit_trace import UnitTrace
+    from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -209,7 +209,7 @@ class Model(Network):
         InputError
             There is no picture, or maps have different sizes.
         """
-        from cnntool.api.sources import files_of
+        from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare
 
         outputs = self._outputs(layers, at, everything=everything)
@@ -253,7 +253,7 @@ class Model(Network):
             There is no picture.
         """
         from cnntool.api.activations import cut_patch, find_strongest
-        from cnntool.api.sources import files_of
+        from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare, seen
 
         outputs = self._outputs([layer], at)
