@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnntool.image.source import ImageInfo
-    from cnntool.nets.attribution.insertion_deletion import Curve
+    from cnntool.nets.attribution.insertion_deletion import Curve  # type: ignore[import-not-found]
     from cnntool.nets.gradients.differentiate import Differentiator, Pass
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.preprocess import Fitting
@@ -104,7 +104,11 @@ class Explanations(Records[Explanation]):
         style : {'overlay', 'heat', 'side-by-side'}
             The map over the photo, alone, or beside it.
         """
-        from cnntool.views.heat_map import STYLES, Tile, sheet
+        from cnntool.views.heat_map import (  # type: ignore[import-not-found]
+            STYLES,
+            Tile,
+            sheet,
+        )
 
         tiles = [
             Tile(
@@ -448,7 +452,7 @@ def _target(target: Target, plan: InferredSpec) -> int | Rank:
     if isinstance(target, str):
         word, colon, number = target.partition(":")
         if colon and word == "rank" and number.isascii() and number.isdecimal():
-            if len(number) > 6 or int(number) < 1:  # noqa: PLR2004
+            if len(number) > 6 or int(number) < 1:
                 raise UsageError("ranks count from 1", source=f"`target={target}`")
             return Rank(int(number))
         return class_index(target, plan, plan.name)
