@@ -484,8 +484,8 @@ class Model(Network):
         from cnntool.api.explain import Explainer, Explanations
         from cnntool.nets.attribution.methods import METHODS
 
-        methods = [method] if isinstance(method, str) else method
-        targets = [target] if isinstance(target, (str, int)) else target or []
+        methods = method if isinstance(method, (list, tuple)) else [method]
+        targets = target if isinstance(target, (list, tuple)) else [target] * (target is not None)
         explainer = Explainer(
             self,
             [arguments.one_of("method", name, METHODS) for name in methods],
