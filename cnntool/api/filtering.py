@@ -83,7 +83,7 @@ def arithmetic(
 
 
 def _bias(bias: Any) -> NDArray[np.float64]:
-    from cnntool.filters.parse import parse_vector
+    from cnntool.api.kernels import parse_vector
 
     if isinstance(bias, str):
         try:
@@ -97,8 +97,8 @@ def _bias(bias: Any) -> NDArray[np.float64]:
 
 
 def _mix(mix: Any) -> NDArray[np.float64]:
+    from cnntool.api.kernels import parse_matrix
     from cnntool.filters.kernels.kernel import Kernel
-    from cnntool.filters.parse import parse_matrix
 
     array = None if isinstance(mix, str) else arguments.numbers("mix", mix)
     try:
