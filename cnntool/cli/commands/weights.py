@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.api.activations import choose_weights
-from cnntool.api.sources import Item
 from cnntool.cli import console, options
 from cnntool.cli.drawing_options import STYLES, drawing
 from cnntool.cli.network_options import model_argument, read_model
 from cnntool.errors import ModelError, UsageError
+from cnntool.image.files import Item
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
