@@ -32,8 +32,6 @@ _LONGEST = 40
 _LONGEST_FILE, _LONGEST_KEY = 80, 1000
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _CLIMBS = re.compile(r"(^|[/\\])\.\.([/\\]|$)")
-_PLAIN = re.compile(r"[\w.:/@%+=,#;][\w.:/@%+=,#;-]*", re.ASCII)
-"""What a shell and xargs take as one word, and no command as an option."""
 
 
 class ChosenLayer(NamedTuple):
@@ -169,17 +167,8 @@ def title_of(tensor: str, layer: Layer | None) -> str:
 
     if layer is None or tensor not in {layer.pre, layer.post}:
         return plain(tensor)
-    name = short_name(layer)
-    if len(name) > _LONGEST:
-        name = f"{layer.kind}:{layer.ordinal}"
+    name = layer.short_name if len(layer.short_name) <= _LONGEST else layer.counted
     return name if tensor == layer.post else f"{name}-pre"
-
-
-def short_name(layer: Layer) -> str:
-    """Return the name to ask for a layer by: that of its place, of its tensor, or ``conv:9``."""
-    if layer.alias or layer.after or layer.hidden or not _PLAIN.fullmatch(layer.post):
-        return layer.alias or f"{layer.kind}:{layer.ordinal}"
-    return layer.post
 
 
 def safe(title: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.api.sources import Item, expand, is_folder
 from cnntool.errors import InputError, ModelError, UsageError, system_errors_as
+from cnntool.image.files import Item, expand, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

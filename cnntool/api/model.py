@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from cnntool.api.evaluation import Evaluation
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
-    from cnntool.api.sources import Item
     from cnntool.api.unit_trace import UnitTrace
+    from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -208,7 +208,7 @@ class Model(Network):
         InputError
             There is no picture, or maps have different sizes.
         """
-        from cnntool.api.sources import files_of
+        from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare
 
         outputs = self._outputs(layers, at, everything=everything)
@@ -252,7 +252,7 @@ class Model(Network):
             There is no picture.
         """
         from cnntool.api.activations import cut_patch, find_strongest
-        from cnntool.api.sources import files_of
+        from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare, seen
 
         outputs = self._outputs([layer], at)
@@ -308,7 +308,7 @@ class Model(Network):
         from cnntool.api.layers import layer_info
 
         shapes = self.shapes()
-        return Records(layer_info(row, shapes) for row in self.read_layers().rows)
+        return Records(layer_info(row, shapes.get(row.pre)) for row in self.read_layers().rows)
 
     def summary(self, size: Sequence[int] = ()) -> ModelSummary:
         """Describe it layer by layer: shapes, parameters, multiply-adds, receptive fields.
@@ -334,9 +334,9 @@ class Model(Network):
         ...     net.summary().layers[0].receptive_field
         (3, 3)
         """
-        from cnntool.api.layers import model_summary, summarise
+        from cnntool.api.layers import summarise
 
-        return model_summary(summarise(self, [arguments.whole("size", n) for n in size]))
+        return summarise(self, [arguments.whole("size", n) for n in size])
 
     def weights(self, layer: str) -> NDArray[Any]:
         """Return what a layer has learned.

@@ -88,7 +88,8 @@ class Rendering(NamedTuple):
             The value of white; other than 1 only where nothing but clipping is to be done.
         """
         range = range or self.ranges[0]
-        numbers = scale.to_unit(numbers, range, limits)
+        if range not in {"clip", "raw"}:  # which leave the numbers where they are
+            numbers = scale.to_unit(numbers, range, limits)
         inside = numbers[:, : out.shape[1]]
         if outside is not None:
             outside.append(convert.count_clipped(inside, self.info.dtype, white=white))

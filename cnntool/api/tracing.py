@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.api import arguments
-from cnntool.api.filtering import arithmetic, plan_filter
+from cnntool.api.filtering import arithmetic
 from cnntool.api.kernels import laid_on, read_convolution
 from cnntool.api.pictures import Figure, check_drawable, load
 from cnntool.errors import UsageError
 from cnntool.filters.lessons.trace import combine
 from cnntool.filters.lessons.trace import trace as take_apart
+from cnntool.filters.pipeline import make_pipeline
 from cnntool.filters.sliding import Sliding, of_plan
 from cnntool.image.convert import luma
 from cnntool.views import number_format
@@ -259,7 +260,7 @@ def tracer(
     chosen = arithmetic(
         mode=mode, op=op, border=border, stride=stride, dilation=dilation, channels=channels
     )
-    pipeline = plan_filter(picture.info, [item], chosen)
+    pipeline = make_pipeline(picture.info, [item], chosen)
     plan = pipeline.branches[0][0].plan
     assert plan is not None  # noqa: S101 - a convolution has one
     if pipeline.luma:

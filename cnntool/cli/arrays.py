@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cnntool.api.sources import expand, is_folder
-from cnntool.cli import console, options, report
+from cnntool.cli import console, options
 from cnntool.cli.inputs import Ahead, Naming, inputs_or_stdin, is_several
 from cnntool.errors import InputError, UsageError
+from cnntool.image.files import expand, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +122,7 @@ def run(
 
     def one(opened: Opened) -> None:
         from cnntool.api import rendering
-        from cnntool.image.files import FORMATS, write_image
+        from cnntool.image.files import write_image
 
         start = time.perf_counter()
         picture = _whole(opened)
@@ -135,30 +134,19 @@ def run(
         )
         for note in plan.notes:
             console.note(note)
-        row = FORMATS[format_name]
-        target = naming.place(
-            opened.item, row.suffixes[0], text=not row.binary, as_json=saving.as_json
-        )
-        write_image(
-            target or sys.stdout.buffer,
-            samples,
-            plan.info,
-            name=str(target or "<stdout>"),
-            compression=saving.compression,
-            quality=saving.quality,
-            overwrite=saving.overwrite,
-        )
+        target = naming.of_format(opened.item, format_name, as_json=saving.as_json)
+        write_image(pixels=samples, info=plan.info, **saving.writing(target))
         record = {
             "input": picture.name,
-            "read": report.facts(source),
+            "read": source.record(),
             "output": str(target),
-            "written": report.facts(plan.info),
+            "written": plan.info.record(),
             "range": plan.ranges[0],
             "clipped": clipped,
             **facts,
             "milliseconds": (time.perf_counter() - start) * 1e3,
         }
-        report.say(record, target if naming.chosen else None, as_json=saving.as_json)
+        naming.tell(record, target, as_json=saving.as_json)
 
     items = expand(paths, recursive=job.recursive, results=naming.folder)
     with Ahead(items, job.reading) as readers:

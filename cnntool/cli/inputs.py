@@ -10,23 +10,18 @@ from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from cnntool.api.sources import STDIO, is_folder
 from cnntool.cli import console, options
+from cnntool.cli.output import emit_record
 from cnntool.errors import CnntoolError, OutputError, UsageError
-from cnntool.image.files import open_reader
+from cnntool.image.files import FORMATS, STDIO, is_folder, open_reader
 from cnntool.system import collect_garbage, usable_cpus
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from cnntool.api.sources import Item
-    from cnntool.cli.options import ReadingOptions
-    from cnntool.image.codecs.codec import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from cnntool.api.sources import Item
+    from cnntool.cli.options import ReadingOptions
+    from cnntool.image.codecs.codec import Reader
+    from cnntool.image.files import Item
     from cnntool.image.source import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
@@ -50,14 +45,8 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
 
 def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
     """Return the inputs; stdin if there are none and something is piped in; else the sample."""
-    if inputs:
-        if Path(STDIO) in inputs and sys.stdin.isatty():
-            raise UsageError("no input", hint="name files or folders, or pipe a picture in")
-        if list(inputs).count(Path(STDIO)) > 1:
-            raise UsageError("stdin can be read only once")
-        return list(inputs)
-    if _is_piped():
-        return [Path(STDIO)]
+    if inputs or _is_piped():
+        return inputs_or_stdin(inputs)
     from cnntool.nets.models.manifest import shipped_sample
 
     sample = shipped_sample()
@@ -174,6 +163,20 @@ class Naming:
         if target is None and as_json:
             raise UsageError("--json and the result both want stdout", hint="give --output FILE")
         return target
+
+    def of_format(self, item: Item, format_name: str, *, as_json: bool) -> Path | None:
+        """Return the file for a result in a format; see `place`."""
+        row = FORMATS[format_name]
+        return self.place(item, row.suffixes[0], text=not row.binary, as_json=as_json)
+
+    def tell(self, record: dict[str, Any], target: Path | None, *, as_json: bool) -> None:
+        """Say what was done: a record, or the file whose name the tool chose."""
+        if record["clipped"]:
+            console.detail(f"{record['input']}: {record['clipped']:.2%} of the values were clipped")
+        if as_json:
+            emit_record(record)
+        elif target is not None and self.chosen:
+            console.result(str(target))
 
     @property
     def named(self) -> str | None:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.api.activations import Archive, safe, save_array
-from cnntool.api.sources import STDIO, is_folder
 from cnntool.cli import console
 from cnntool.cli.inputs import Naming, make_folder
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import OutputError, UsageError
-from cnntool.image.files import FORMATS, format_of
+from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
-    from cnntool.api.sources import Item
     from cnntool.cli.drawing_options import Drawing
     from cnntool.image.atomic import Output
+    from cnntool.image.files import Item
     from cnntool.nets.inference.layer_outputs import Statistics
     from cnntool.nets.layers.receptive_field import ReceptiveField
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.activations import LayerOutputs
-from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.inputs import Loaded, Pictures
 from cnntool.cli.layer_files import (
@@ -26,6 +25,7 @@ from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.page import page_columns, write_report
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
+from cnntool.image.files import Item
 from cnntool.system import usable_cpus
 from cnntool.views.number_format import shape_text
 

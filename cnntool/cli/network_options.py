@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cnntool.cli import config, console, options, param_types
+from cnntool.cli import console, options, param_types
 from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.models import BUILT_IN
@@ -67,7 +67,7 @@ def _settle(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     """Take what --model names, which the argument must not contradict."""
     named = ctx.meta[_NAMED]
     if named is None:
-        return config.fill(ctx, param, value)
+        return options.default(ctx, param, value)
     if ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE and value != named:
         raise UsageError(f"MODEL {value!r} and --model {named!r} disagree", hint="name one network")
     return named

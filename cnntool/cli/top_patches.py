@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.activations import cut_patch, find_strongest
-from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.layer_files import STDOUT, write_picture
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.errors import InputError
+from cnntool.image.files import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -12,7 +12,13 @@ from cnntool.image.convert import luma
 from cnntool.views.colormaps import MARK, MARK_COLOUR, TOP, palette
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    from cnntool.views.scale import Scale
+
+    Paint = Callable[["NDArray[np.uint8]", "Backdrop"], NDArray[np.uint8]]
 
 
 def blend(
@@ -79,16 +85,6 @@ def _weights(cover: float, *, signed: bool) -> tuple[NDArray[np.uint16], NDArray
         np.rint(256 * (1 - alpha)).astype(np.uint16),
         np.rint(256 * alpha[:, None] * colours).astype(np.uint16),
     )
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from cnntool.views.scale import Scale
-
-    Paint = Callable[["NDArray[np.uint8]", "Backdrop"], NDArray[np.uint8]]
 
 
 class Backdrop(NamedTuple):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.api.sources import STDIO, expand
 from cnntool.cli import options, param_types
 from cnntool.cli.drawing_options import drawing
 from cnntool.cli.inputs import Reading, inputs_or_sample, is_several, reading
@@ -21,6 +20,7 @@ from cnntool.cli.network_options import (
     running,
 )
 from cnntool.errors import UsageError
+from cnntool.image.files import STDIO, expand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.api.sources import expand
 from cnntool.cli import console, options
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
@@ -24,6 +23,7 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
 from cnntool.errors import ModelError, UsageError
+from cnntool.image.files import expand
 from cnntool.nets.models import BUILT_IN
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cnntool.api.sources import expand
 from cnntool.cli import console, options
 from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
@@ -26,6 +25,7 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import emit_record
 from cnntool.errors import CnntoolError, ModelError
+from cnntool.image.files import expand
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,10 +17,11 @@ from cnntool.views.number_format import shape_text
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnntool.api.sources import Item
     from cnntool.cli.layer_files import LayerFiles, LayerRow
+    from cnntool.image.files import Item
     from cnntool.nets.inference.weights import LayerWeights
-    from cnntool.nets.layers.lookup import Layer, Resolved
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Resolved
     from cnntool.nets.network import Network
 
 
@@ -159,8 +160,8 @@ class _Weights:
 
     def rows(self, chosen: list[ChosenLayer]) -> list[LayerRow]:
         """Look at every layer."""
-        from cnntool.api.sources import Item
         from cnntool.cli.layer_files import archive_for
+        from cnntool.image.files import Item
 
         name = Path(self._network.name)
         stem = name.name.removesuffix(".onnx")

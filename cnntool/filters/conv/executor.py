@@ -11,7 +11,7 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.filters.conv.banded import Banded, BandedSeparable
-from cnntool.filters.conv.direct import group, make_line, record_groups, record_line
+from cnntool.filters.conv.direct import Recording, group, make_line, record_groups, record_line
 from cnntool.filters.conv.fft import Fourier
 from cnntool.filters.conv.gemm import Gemm
 from cnntool.filters.conv.method import Method
@@ -26,22 +26,26 @@ from cnntool.filters.conv.plan import (
     make_span,
     source_index,
 )
-from cnntool.filters.conv.recording import Recording
 from cnntool.filters.kernels.kernel import Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
+    from cnntool.filters.conv.direct import Last
     from cnntool.filters.conv.method import PreparedKernel
-    from cnntool.filters.conv.plan import ConvPlan
-    from cnntool.filters.conv.recording import Last
+    from cnntool.filters.conv.plan import Span
+    from cnntool.filters.kernels.kernel import ConvLayer
     from cnntool.shapes.windows import Pair
 
     Shape = tuple[int, int, int]
     Steps = Callable[[Recording, NDArray[Any], NDArray[Any], int], None]
     Recorder = Callable[[Recording, NDArray[Any], Shape], NDArray[Any] | Last]
+    Total = NDArray[Any] | Last
+    """Where a result will be, at least as large as wanted, or what writes it."""
+
+    Finish = Callable[[NDArray[Any], NDArray[Any]], None]
 
 
 def make_recorder(plan: ConvPlan, method: Method, scale: float) -> Recorder:
@@ -201,19 +205,7 @@ def _banded_separable(plan: ConvPlan, part: PreparedKernel, scale: float) -> lis
     ]
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from cnntool.filters.conv.plan import ConvPlan
-    from cnntool.filters.conv.recording import Last
-    from cnntool.shapes.windows import Pair
-
-    Total = NDArray[Any] | Last
-    """Where a result will be, at least as large as wanted, or what writes it."""
-
-_MOST_TAPES = 32
+_MOST_RECORDINGS = 32
 
 
 class Tiles:
@@ -247,7 +239,7 @@ class Tiles:
             known = self._local.known = {}
         found = known.get((rows, columns))
         if found is None:
-            if len(known) >= _MOST_TAPES:
+            if len(known) >= _MOST_RECORDINGS:
                 known.clear()
             found = known[rows, columns] = self._make(rows, columns)
         return found
@@ -429,18 +421,6 @@ def _mend(again: Callable[[], None], results: NDArray[Any], total: NDArray[Any])
         again()
         found[over] = np.hypot.reduce(results[:, over])
         total[...] = found
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from cnntool.filters.conv.plan import Span
-    from cnntool.filters.kernels.kernel import ConvLayer
-    from cnntool.shapes.windows import Pair
-
-    Finish = Callable[[NDArray[Any], NDArray[Any]], None]
 
 
 _tiles = lru_cache(maxsize=16)(Tiles)

@@ -15,9 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
-from cnntool.filters.conv.cost import ConvProblem, choose, tile_shape
 from cnntool.filters.conv.gemm import as_matrix
-from cnntool.filters.conv.method import Arithmetic, Method, PreparedKernel
+from cnntool.filters.conv.method import (
+    Arithmetic,
+    ConvProblem,
+    Method,
+    PreparedKernel,
+    choose,
+    tile_shape,
+)
 from cnntool.filters.kernels.kernel import ConvLayer
 from cnntool.shapes.windows import Pads, Pair, Window, times
 

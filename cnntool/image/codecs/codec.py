@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from cnntool.image.metadata import upright
+from cnntool.image.source import upright
 from cnntool.threads import Prefetcher
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Reader(ABC):
     info : ImageInfo
         Of the picture as it is stored.
     orientation : int
-        How to turn it (see `cnntool.image.metadata`). Turning needs the whole picture in memory.
+        How to turn it (see `cnntool.image.source`). Turning needs the whole picture in memory.
 
     Attributes
     ----------

@@ -30,11 +30,11 @@ from cnntool.nets.file.wire import chunk_field
 from cnntool.nets.layers.dataflow import operand
 
 if TYPE_CHECKING:
-    from cnntool.errors import ModelError
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
+    from cnntool.errors import ModelError
     from cnntool.nets.file.graph import Graph, Node, TensorInfo
     from cnntool.nets.file.messages import Attribute
     from cnntool.nets.layers.dataflow import Dataflow
@@ -209,20 +209,43 @@ class Backward:
     def stored(self, tensor: str) -> str:
         """Name what holds a tensor of the network in the backward graph, in its own type."""
         if tensor in self.graph.weights:
-            name = self._weights.setdefault(tensor, f"weight {len(self._weights)}")
-        else:
-            name = self._taps.setdefault(tensor, f"tap {len(self._taps)}")
-        return name
+            return self._weights.setdefault(tensor, f"weight {len(self._weights)}")
+        return self._taps.setdefault(tensor, f"tap {len(self._taps)}")
 
     def value(self, tensor: str) -> str:
         """Name what holds a tensor of the network in the backward graph, as floats."""
         if tensor not in self._floats:
-            name = self.stored(tensor)
-            info = self.graph.weights.get(tensor) or self._shapes.get(tensor)
-            bits = {"bfloat16": "float32"} if tensor in self.graph.weights else {}
-            dtype = bits.get(info.dtype, info.dtype) if info else ""
-            self._floats[tensor] = name if dtype == self.dtype else self.cast(name)
+            self._floats[tensor] = self._weight(tensor) or self._as_float(tensor)
         return self._floats[tensor]
+
+    def _as_float(self, tensor: str) -> str:
+        weight = self.graph.weights.get(tensor)
+        dtype = weight.dtype if weight else self._shapes[tensor].dtype
+        return self.stored(tensor) if dtype == self.dtype else self.cast(self.stored(tensor))
+
+    def _weight(self, tensor: str) -> str | None:
+        """Compute anew what is but a weight in another type: that need not be tapped."""
+        node = self.graph.producer_of.get(tensor)
+        if node is None or tensor in self.flow.data or tensor in self.graph.weights:
+            return None
+        constants = all(not name or name in self.graph.weights for name in node.inputs)
+        if node.op in {"Cast", "Identity"} and self.is_float(tensor):
+            return self.value(node.inputs[0])
+        if node.op != "DequantizeLinear" or not constants or node.attribute("block_size"):
+            return None
+        values, scale, *zero = (self.value(name) for name in node.inputs if name)
+        factor = self.graph.weights[node.inputs[1]].shape
+        if zero:
+            values = self.op("Sub", values, self._along(node, zero[0], factor))
+        return self.op("Mul", values, self._along(node, scale, factor))
+
+    def _along(self, node: Node, name: str, shape: tuple[int, ...]) -> str:
+        """Lay the scales or zero points of a quantised weight along their axis."""
+        rank = len(self.graph.weights[node.inputs[0]].shape)
+        if not shape or rank < 2:
+            return name
+        axis = node.attribute("axis", 1) % rank
+        return self.reshaped(name, [-1 if at == axis else 1 for at in range(rank)])
 
     def constant(self, values: ArrayLike, dtype: str = "") -> str:
         """Add a constant: whole numbers as int64, all else in the type of gradients."""

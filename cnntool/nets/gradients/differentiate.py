@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph
     from cnntool.nets.layers.dataflow import Dataflow
-    from cnntool.nets.runtime.process import Child
     from cnntool.nets.runtime.providers import Placement, SessionSettings
+    from cnntool.nets.runtime.session import Child
+
+_MOST = 2
+"""Pairs of ways that stay open: of a method that looks at a layer, and of one at the input."""
 
 _FOLDED = 4096
 """Constants of up to so many numbers are computed beforehand: axes, starts, sizes."""
@@ -37,21 +40,52 @@ class Pass(NamedTuple):
 
     Parameters
     ----------
+    forward_session, backward_session : Session
+        The part of the network, and its backward graph.
+    entry : str
+        The input for the picture.
     score : str
         The tensor that is explained.
-    targets : tuple of str
-        Those whose gradients are computed.
-    forward, backward : Session
-        The part of the network, and its backward graph.
     graph : BackwardGraph
-        What the latter needs of the former.
+        What the way back needs of the way forward.
     """
 
+    forward_session: Session
+    backward_session: Session
+    entry: str
     score: str
-    targets: tuple[str, ...]
-    forward: Session
-    backward: Session
     graph: BackwardGraph
+
+    def forward(self, feed: NDArray[Any], *also: str) -> list[NDArray[Any]]:
+        """Return the scores of a picture, and targets that are asked for; the rest is kept.
+
+        Parameters
+        ----------
+        feed : ndarray
+            What goes in, with its batch.
+        *also : str
+            Targets.
+        """
+        session = self.forward_session
+        keep = list(dict.fromkeys(self.graph.taps.values()))
+        outputs = list(dict.fromkeys((self.score, *also)))
+        return session.run(_taken(session, self.entry, feed), outputs, keep=keep)
+
+    def backward(self, seed: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        """Return gradients by all targets, for the picture that went forward last.
+
+        Parameters
+        ----------
+        seed : ndarray
+            How much each score counts, of their shape: 1 for the class that is explained.
+        """
+        outputs = list(self.graph.gradients)
+        return self.backward_session.run({SEED: seed}, outputs, kept=self.graph.taps)
+
+
+def _taken(session: Session, entry: str, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Leave out the picture where nothing depends on it."""
+    return {entry: feed} if any(info.name == entry for info in session.inputs) else {}
 
 
 class Differentiator:
@@ -98,7 +132,7 @@ class Differentiator:
     ) -> None:
         self._graph, self._flow, self._name = graph, flow, name
         self._entry, self._shape, self._settings = entry, shape, settings
-        self._opened: Pass | None = None
+        self._opened: dict[tuple[str, tuple[str, ...]], Pass] = {}
         probe = Skeleton(shape_probe(graph, {entry: shape}), Path())
         self._host = Session(probe, settings._replace(optimise="basic"), name=name, child=child)
         self.shapes = read_shapes(self._host.outputs)
@@ -110,9 +144,8 @@ class Differentiator:
     @property
     def idle(self) -> bool:
         """Whether it can be used; else it broke."""
-        opened = self._opened
-        both = (opened.forward, opened.backward) if opened else ()
-        return all(session.idle for session in (self._host, *both))
+        sessions = [session for way in self._opened.values() for session in way[:2]]
+        return all(session.idle for session in (self._host, *sessions))
 
     @property
     def chatter(self) -> str:
@@ -122,74 +155,34 @@ class Differentiator:
     @property
     def placement(self) -> Placement:
         """Where it runs."""
-        return (self._opened.forward if self._opened else self._host).placement
+        return self._host.placement
 
-    @property
-    def seconds(self) -> tuple[float, float]:
-        """How long onnxruntime took for the last way forward, and for the last one back."""
-        if self._opened is None:
-            return 0.0, 0.0
-        return self._opened.forward.seconds, self._opened.backward.seconds
-
-    def open(self, score: str, targets: Sequence[str]) -> None:
-        """Open what computes the gradients of a score by some tensors, unless it is open.
+    def open(self, score: str, targets: Sequence[str]) -> Pass:
+        """Open what computes the gradients of a score by some tensors, or find it open.
 
         Raises
         ------
         ModelError
             An operator in between has no gradient, or the score does not depend on a target.
         """
-        wanted = tuple(targets)
-        if self._opened and (self._opened.score, self._opened.targets) == (score, wanted):
-            return
-        back = self._write(score, wanted)
-        if self._opened:
-            self._opened.forward.close()
-            self._opened.backward.close()
-        forward = self._session(skeleton(self._graph, (score, *wanted, *back.taps.values())))
-        self._opened = Pass(score, wanted, forward, self._session(back.part), back)
-
-    def forward(self, feed: NDArray[Any], *also: str) -> list[NDArray[Any]]:
-        """Return the scores of a picture, and targets that are asked for; the rest is kept.
-
-        Parameters
-        ----------
-        feed : ndarray
-            What goes in, with its batch.
-        *also : str
-            Targets.
-        """
-        opened = self._ready()
-        keep = list(dict.fromkeys(opened.graph.taps.values()))
-        outputs = list(dict.fromkeys((opened.score, *also)))
-        return opened.forward.run(self._fed(opened.forward, feed), outputs, keep=keep)
-
-    def backward(self, seed: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-        """Return gradients by all targets, for the picture that went forward last.
-
-        Parameters
-        ----------
-        seed : ndarray
-            How much each score counts, of their shape: 1 for the class that is explained.
-        """
-        opened = self._ready()
-        outputs = list(opened.graph.gradients)
-        return opened.backward.run({SEED: seed}, outputs, kept=opened.graph.taps)
+        key = score, tuple(targets)
+        way = self._opened.pop(key, None)
+        if way is None:
+            back = self._write(*key)
+            while len(self._opened) >= _MOST:
+                for session in self._opened.pop(next(iter(self._opened)))[:2]:
+                    session.close()
+            part = skeleton(self._graph, (score, *targets, *back.taps.values()))
+            way = Pass(self._session(part), self._session(back.part), self._entry, score, back)
+        self._opened[key] = way
+        return way
 
     def close(self, *, wait: bool = True) -> None:
         """End its process."""
         self._host.close(wait=wait)
 
-    def _ready(self) -> Pass:
-        if self._opened is None:
-            raise RuntimeError("open comes first")
-        return self._opened
-
     def _session(self, part: Skeleton) -> Session:
         return Session(part, self._settings, name=self._name, beside=self._host)
-
-    def _fed(self, session: Session, feed: NDArray[Any]) -> dict[str, NDArray[Any]]:
-        return {self._entry: feed} if any(i.name == self._entry for i in session.inputs) else {}
 
     def _write(self, score: str, targets: Sequence[str]) -> BackwardGraph:
         values: dict[str, NDArray[Any]] = {}
@@ -213,6 +206,8 @@ class Differentiator:
         session = self._session(skeleton(self._graph, wanted))
         # Shapes count, numbers do not: these tensors are no data.
         feed = np.zeros(self._shape, self.shapes[self._entry].dtype)
-        found = dict(zip(wanted, session.run(self._fed(session, feed), wanted), strict=True))
+        found = dict(
+            zip(wanted, session.run(_taken(session, self._entry, feed), wanted), strict=True)
+        )
         session.close()
         return found

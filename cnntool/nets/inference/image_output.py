@@ -46,7 +46,8 @@ class Painting(NamedTuple):
     def _repr_png_(self) -> bytes:
         from io import BytesIO
 
-        from cnntool.image.files import ImageInfo, write_image
+        from cnntool.image.files import write_image
+        from cnntool.image.source import ImageInfo
 
         body = BytesIO()
         write_image(body, self.pixels, ImageInfo(*self.pixels.shape), name="the picture")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph, Node, TensorInfo
     from cnntool.nets.layers.dataflow import Dataflow
-    from cnntool.nets.layers.lookup import Layer, Layers
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Layers
     from cnntool.nets.layers.receptive_field import Number, ReceptiveField
 
 _REAL = frozenset({"float16", "bfloat16", "float32", "float64"})

@@ -36,6 +36,9 @@ _NAMELESS = re.compile(r"onnx::Conv(Transpose)?_\d")
 _FOLDED = re.compile(r"/merged_input(:0)?\Z|_fused_bn\Z")
 """How tf2onnx calls a kernel that it has put a batch norm into."""
 
+_PLAIN = re.compile(r"[\w.:/@%+=,#;][\w.:/@%+=,#;-]*", re.ASCII)
+"""What a shell and xargs take as one word, and no command as an option."""
+
 NOTE = "pkg.torch.onnx.name_scopes"
 """Where PyTorch's newer exporter notes the modules around a node, and what it does there."""
 
@@ -376,6 +379,18 @@ class Layer(NamedTuple):
     scopes: tuple[str, ...]
     members: tuple[int, ...]
     last: int
+
+    @property
+    def counted(self) -> str:
+        """Its name by its place among those of its kind: ``conv:9``."""
+        return f"{self.kind}:{self.ordinal}"
+
+    @property
+    def short_name(self) -> str:
+        """The name to ask for it by: that of its place, of its tensor, or ``conv:9``."""
+        if self.alias or self.after or self.hidden or not _PLAIN.fullmatch(self.post):
+            return self.alias or self.counted
+        return self.post
 
     def at(self, place: str) -> str:
         """Name the tensor ``post`` or ``pre``."""

@@ -415,8 +415,6 @@ def _enter(names: dict[str, list[Layer]], name: str, row: Layer) -> None:
         rows.append(row)
 
 
-__all__ = ["Layer", "Layers", "Resolved", "layers_of", "resolve"]
-
 _LISTED = 6
 _DENSE = re.compile(r"(fc|dense)_?\d*|predictions|logits")
 _COMPARED, _TOO_LONG = 60, 80
@@ -657,15 +655,3 @@ def describe(layer: Layer, tensor: str) -> str:
     if layer.dequantised and tensor == layer.post:
         return words + ", dequantised"
     return words + (", quantised" if layer.op.startswith("QLinear") else "")
-
-
-def layers_of(graph: Graph, spec: ModelSpec | None = None) -> tuple[Layer, ...]:
-    """List the layers of a network, see `Layers`."""
-    return Layers(graph, spec).rows
-
-
-def resolve(
-    graph: Graph, query: str, *, at: str = "post", spec: ModelSpec | None = None
-) -> tuple[Resolved, ...]:
-    """Find out what one name means, see `Layers.resolve`."""
-    return Layers(graph, spec).resolve(query, at=at)

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntool.image import metadata
 from cnntool.image.codecs.codec import Reader
 from cnntool.image.codecs.tiff.compression import (
     HORIZONTAL,
@@ -35,7 +34,7 @@ from cnntool.image.codecs.tiff.page import (
     first_page,
 )
 from cnntool.image.convert import stretch
-from cnntool.image.source import ImageInfo
+from cnntool.image.source import ImageInfo, fitting_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +88,7 @@ def open_reader(source: Source) -> Reader:
         format="tiff",
         matrix=matrix,
         frames=page.frames,
-        icc=metadata.fitting_profile(page.profile, colour=channels == 3),
+        icc=fitting_profile(page.profile, colour=channels == 3),
         notes=tuple(notes),
     )
     source.check_memory(_memory(page))
@@ -135,7 +134,7 @@ def _by_pillow(source: Source, page: Page) -> Reader:
         alpha=mode in {"LA", "RGBA"},
         format="tiff",
         frames=page.frames,
-        icc=metadata.fitting_profile(page.profile, colour=colour),
+        icc=fitting_profile(page.profile, colour=colour),
         notes=("this kind of TIFF is read with 8 bits per sample",) if page.bits > 8 else (),
     )
     return PillowReader(source, info, image)

@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image, ImageOps, PngImagePlugin
 from specimens import picture, saved
 
-from cnntool.image import metadata
+from cnntool.image import source
 from cnntool.image.files import read_image
 
 IMAGE = Image.fromarray(picture(3, height=16, width=24))
@@ -69,7 +69,7 @@ def test_exif_comes_first(kind):
     tags[274] = 1
     body = FILES[kind](packet(6), exif=tags)
     assert read(body).shape == (16, 24, 3)
-    assert metadata.orientation(tags.tobytes(), packet(6)) == 1
+    assert source.orientation(tags.tobytes(), packet(6)) == 1
 
 
 def test_a_tag_comes_first():
@@ -79,11 +79,11 @@ def test_a_tag_comes_first():
 
 @pytest.mark.parametrize("form", [ATTRIBUTE, ELEMENT, "tiff:Orientation = '%d'"])
 def test_ways_to_write_it(form):
-    assert metadata.orientation(b"", packet(7, form)) == 7
+    assert source.orientation(b"", packet(7, form)) == 7
 
 
 @pytest.mark.parametrize(
     "xmp", [b"", packet(0), packet(9), packet(66), b"tiff:Orientation", b'exif:Orientation="6"']
 )
 def test_what_makes_no_sense_turns_nothing(xmp):
-    assert metadata.orientation(b"", xmp) == 1
+    assert source.orientation(b"", xmp) == 1

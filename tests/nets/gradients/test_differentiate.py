@@ -1,0 +1,55 @@
+"""Gradients of whole networks, in their process."""
+
+import numpy as np
+import pytest
+
+import cnntool
+from cnntool.errors import ModelError
+from cnntool.nets.gradients.differentiate import Differentiator
+
+
+@pytest.fixture(scope="module")
+def ready():
+    with cnntool.load_model() as net:
+        plan = net.plan()
+        rng = np.random.default_rng(1)
+        feed = rng.normal(size=(1, 3, 48, 64)).astype(np.float32)
+        flow = net.read_layers().flow
+        made = Differentiator(
+            net.graph, flow, plan.input.name, feed.shape, net.settings, name=net.name
+        )
+        yield made, plan, feed
+        made.close()
+
+
+def test_a_small_step_changes_the_score_by_the_gradient(ready):
+    made, plan, feed = ready
+    way = made.open(plan.output.logits, [plan.input.name])
+    (scores,) = way.forward(feed)
+    seed = np.zeros(scores.shape, np.float32)
+    seed[0, 7] = 1
+    (gradient,) = way.backward(seed)
+    assert gradient.shape == feed.shape
+    step = 1e-3 * gradient / np.abs(gradient).max()
+    ends = [way.forward(feed + sign * step)[0][0, 7] for sign in (1, -1)]
+    expected = 2 * float((gradient.astype(np.float64) * step).sum())
+    assert ends[0] - ends[1] == pytest.approx(expected, rel=0.05)
+
+
+def test_layers_come_out_beside_the_scores(ready):
+    made, plan, feed = ready
+    way = made.open(plan.output.logits, ["block5_conv3/Relu", "block5_pool"])
+    scores, pooled = way.forward(feed, "block5_pool")
+    seed = np.ones(scores.shape, np.float32)
+    by_maps, by_pool = way.backward(seed)
+    assert pooled.shape == by_pool.shape
+    assert by_maps.shape[2:] == (3, 4)
+    # Of each window only the largest value counts.
+    assert by_maps.sum() == pytest.approx(by_pool.sum(), rel=1e-3)
+    assert np.count_nonzero(by_maps) <= np.count_nonzero(by_pool)
+
+
+def test_a_tensor_that_the_score_does_not_depend_on(ready):
+    made, plan, _ = ready
+    with pytest.raises(ModelError, match="do not depend on 'predictions/Softmax'"):
+        made.open(plan.output.logits, ["predictions/Softmax"])
