@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnntool.image.source import ImageInfo
-    from cnntool.nets.attribution.insertion_deletion import Curve  # type: ignore[import-not-found]
+    from cnntool.nets.attribution.insertion_deletion import Curve, InsertionDeletion
     from cnntool.nets.gradients.differentiate import Differentiator, Pass
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.preprocess import Fitting
@@ -172,7 +172,7 @@ class Explainer:
     score : bool
         Whether to measure insertion and deletion, too.
     progress : callable, optional
-        Is told of slow methods what is done: its name, how many pictures, and of how many.
+        Is told of slow work what is done: its name, how many pictures, and of how many.
 
     Attributes
     ----------
@@ -230,22 +230,34 @@ class Explainer:
             count = len(scores.probabilities)
             places = [self._class(target, scores, count) for target in self._targets]
             found = [
-                self._explain(picture, scores, place, method)
-                for place in dict.fromkeys(places)
+                self._explain(picture, scores, place, method, curves)
+                for place, curves in self._curves(picture, places)
                 for method in self._methods
             ]
         return Explanations(found)
 
-    def _explain(self, picture: Ready, scores: Scores, place: int, method: str) -> Explanation:
+    def _curves(
+        self, picture: Ready, places: Iterable[int]
+    ) -> Iterator[tuple[int, InsertionDeletion | None]]:
+        """Yield each class, with what measures its maps if that is wanted."""
+        from cnntool.nets.attribution.insertion_deletion import InsertionDeletion
+
+        for place in dict.fromkeys(places):
+            subject = self._subject(picture, place, "insertion and deletion")
+            yield place, InsertionDeletion(subject) if self._score else None
+
+    def _explain(
+        self,
+        picture: Ready,
+        scores: Scores,
+        place: int,
+        method: str,
+        curves: InsertionDeletion | None,
+    ) -> Explanation:
         subject = self._subject(picture, place, method)
         attribution = load(method)(subject)
         index = place - self.plan.output.background
-        insertion = deletion = None
-        if self._score:
-            from cnntool.nets.attribution.insertion_deletion import deletion as delete
-            from cnntool.nets.attribution.insertion_deletion import insertion as insert
-
-            insertion, deletion = (way(subject, attribution.map) for way in (insert, delete))
+        insertion, deletion = curves.curves(attribution.map) if curves else (None, None)
         height, width = picture.photo.shape[:2]
         scored = scores.probabilities if scores.logits is None else scores.logits
         return Explanation(
