@@ -121,7 +121,7 @@ class Explanations(Records[Explanation]):
             )
             for one in self
         ]
-        return Figure(sheet(tiles, style=one_of("style", style, STYLES)))
+        return Figure(sheet(tiles, style=one_of("style", style, STYLES)))  # type: ignore[arg-type]
 
     def _repr_png_(self) -> bytes:
         return self.figure().png()
@@ -316,9 +316,7 @@ class Explainer:
             (scores,) = self._many([picture.tensor])
         else:
             made = dict(self._forward(self._open(picture, needs), picture.tensor))
-            made[self._scores], _ = dequantised(
-                self.model.graph, self._scores, made[self._scores]
-            )
+            made[self._scores], _ = dequantised(self.model.graph, self._scores, made[self._scores])
             (scores,) = map(self._as_scores, scores_of(made, self.plan, 1, 0.0))
             check(scores, self.plan)
         return scores

@@ -485,11 +485,11 @@ class Model(Network):
         from cnntool.nets.attribution.methods import METHODS
 
         methods = method if isinstance(method, (list, tuple)) else [method]
-        targets = target if isinstance(target, (list, tuple)) else [target] * (target is not None)
+        targets: Any = [] if target is None else target
         explainer = Explainer(
             self,
             [arguments.one_of("method", name, METHODS) for name in methods],
-            targets,
+            targets if isinstance(targets, (list, tuple)) else [targets],
             None if layer is None else _text("layer", layer),
             seed=arguments.whole("seed", seed, least=0),
             score=arguments.flag("score", score),
