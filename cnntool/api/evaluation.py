@@ -136,13 +136,20 @@ def read_truths(photos: Path, plan: InferredSpec) -> dict[Item, int]:
     truths: dict[Item, int] = {}
     for item, text, source in named:
         if text not in classes:
-            classes[text] = _class(text, plan, source)
+            classes[text] = class_index(text, plan, source)
         if truths.setdefault(item, classes[text]) != classes[text]:
             raise UsageError(f"{item.name} is named twice, with different classes", source=source)
     return truths
 
 
-def _class(text: str, plan: InferredSpec, source: str) -> int:
+def class_index(text: str, plan: InferredSpec, source: str) -> int:
+    """Return the class that a text means: its label, its index or its WordNet id.
+
+    Raises
+    ------
+    ModelError
+        None, with the nearest names; or several.
+    """
     if plan.labels is None:
         if text.isdecimal() and len(text) < 9:
             return int(text)

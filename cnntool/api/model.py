@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.activations import LayerOutputs, Patch
     from cnntool.api.evaluation import Evaluation
+    from cnntool.api.explain import Explanations
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
     from cnntool.api.unit_trace import UnitTrace
@@ -427,6 +428,75 @@ class Model(Network):
         place = tuple(arguments.whole("unit", number, least=0) for number in at)
         tracer = UnitTracer(self, _text("layer", layer))
         return tracer.find(self._tensor(image, self.plan()), place)
+
+    def explain(
+        self,
+        image: ImageLike,
+        *,
+        method: str | Sequence[str] = "gradcam",
+        target: str | int | Sequence[str | int] | None = None,
+        layer: str | None = None,
+        seed: int = 0,
+        score: bool = False,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Explanations:
+        """Show what in a picture speaks for a class.
+
+        Parameters
+        ----------
+        image : picture
+            See `cnntool.read_image`.
+        method : str or list of str
+            ``"gradcam"``, ``"layercam"``, ``"saliency"``, ``"smoothgrad"``,
+            ``"integrated-gradients"``, ``"occlusion"``, ``"rise"``.
+        target : str, int, or list of them, optional
+            Classes: a label, an index or a WordNet id, or ``"rank:2"`` for the second prediction;
+            by default the first prediction.
+        layer : str, optional
+            The layer that gradcam and layercam look at; by default the last activation whose maps
+            have more than one place.
+        seed : int
+            Of what methods draw at random; the same seed gives the same numbers.
+        score : bool
+            Whether to measure insertion and deletion, too.
+        progress : callable, optional
+            Is told of slow methods what is done: the method, how many pictures, and of how many.
+
+        Returns
+        -------
+        Explanations
+            A record for each class and method, see `cnntool.api.explain.Explanation`: ``map`` is
+            (H, W) of the picture's size, NaN where the network saw nothing.
+
+        Raises
+        ------
+        ModelError
+            The network is no classifier, an operator has no gradient, or there is no such class or
+            layer.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     found = net.explain("samples/cat.png")[0]
+        >>> found.label, found.layer, found.map.shape
+        ('cat', 'block5_conv3', (300, 451))
+        """
+        from cnntool.api.explain import Explainer, Explanations
+        from cnntool.nets.attribution.methods import METHODS
+
+        methods = method if isinstance(method, (list, tuple)) else [method]
+        targets: Any = [] if target is None else target
+        explainer = Explainer(
+            self,
+            [arguments.one_of("method", name, METHODS) for name in methods],
+            targets if isinstance(targets, (list, tuple)) else [targets],
+            None if layer is None else _text("layer", layer),
+            seed=arguments.whole("seed", seed, least=0),
+            score=arguments.flag("score", score),
+            progress=progress,
+        )
+        ((_, ready),) = self._read([image], explainer.prepare)
+        return Explanations(explainer.explain(ready))
 
     def evaluate(self, photos: str | Path, *, batch: int = 1) -> Evaluation:
         """Measure how often it is right.

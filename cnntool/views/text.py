@@ -73,6 +73,23 @@ def fitted(text: str, size: int, room: int) -> str:
     return ""
 
 
+def wrapped(text: str, size: int, room: int) -> list[str]:
+    """Break text into lines of at most ``room`` pixels: at spaces, and inside of longer words."""
+    lines = [""]
+    for word in plain(text).split():
+        joined = f"{lines[-1]} {word}".lstrip()
+        if width(joined, size) <= room:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if lines[-1] and width(lines[-1] + letter, size) > room:
+                lines.append("")
+            lines[-1] += letter
+    return lines
+
+
 @lru_cache(maxsize=256)
 def mask(text: str, size: int) -> NDArray[np.uint8]:
     """Draw a line of text.

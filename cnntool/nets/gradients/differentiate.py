@@ -46,6 +46,8 @@ class Pass(NamedTuple):
         The input for the picture.
     score : str
         The tensor that is explained.
+    also : tuple of str
+        What else the way forward can be asked for.
     graph : BackwardGraph
         What the way back needs of the way forward.
     """
@@ -54,22 +56,24 @@ class Pass(NamedTuple):
     backward_session: Session
     entry: str
     score: str
+    also: tuple[str, ...]
     graph: BackwardGraph
 
-    def forward(self, feed: NDArray[Any], *also: str) -> list[NDArray[Any]]:
-        """Return the scores of a picture, and targets that are asked for; the rest is kept.
+    def forward(self, feed: NDArray[Any], *also: str) -> dict[str, NDArray[Any]]:
+        """Return the scores of a picture and what else is asked for; the rest is kept.
 
         Parameters
         ----------
         feed : ndarray
             What goes in, with its batch.
         *also : str
-            Targets.
+            Tensors that this way was opened for.
         """
         session = self.forward_session
         keep = list(dict.fromkeys(self.graph.taps.values()))
         outputs = list(dict.fromkeys((self.score, *also)))
-        return session.run(_taken(session, self.entry, feed), outputs, keep=keep)
+        made = session.run(_taken(session, self.entry, feed), outputs, keep=keep)
+        return dict(zip(outputs, made, strict=True))
 
     def backward(self, seed: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return gradients by all targets, for the picture that went forward last.
@@ -132,7 +136,7 @@ class Differentiator:
     ) -> None:
         self._graph, self._flow, self._name = graph, flow, name
         self._entry, self._shape, self._settings = entry, shape, settings
-        self._opened: dict[tuple[str, tuple[str, ...]], Pass] = {}
+        self._opened: dict[tuple[object, ...], Pass] = {}
         probe = Skeleton(shape_probe(graph, {entry: shape}), Path())
         self._host = Session(probe, settings._replace(optimise="basic"), name=name, child=child)
         self.shapes = read_shapes(self._host.outputs)
@@ -157,23 +161,34 @@ class Differentiator:
         """Where it runs."""
         return self._host.placement
 
-    def open(self, score: str, targets: Sequence[str]) -> Pass:
+    def open(self, score: str, targets: Sequence[str], also: Sequence[str] = ()) -> Pass:
         """Open what computes the gradients of a score by some tensors, or find it open.
+
+        Parameters
+        ----------
+        score : str
+            The tensor that is explained.
+        targets : sequence of str
+            Those whose gradients are wanted.
+        also : sequence of str
+            What else the way forward is to be asked for.
 
         Raises
         ------
         ModelError
             An operator in between has no gradient, or the score does not depend on a target.
         """
-        key = score, tuple(targets)
+        key = score, tuple(targets), tuple(also)
         way = self._opened.pop(key, None)
         if way is None:
-            back = self._write(*key)
+            back = self._write(score, targets)
             while len(self._opened) >= _MOST:
                 for session in self._opened.pop(next(iter(self._opened)))[:2]:
                     session.close()
-            part = skeleton(self._graph, (score, *targets, *back.taps.values()))
-            way = Pass(self._session(part), self._session(back.part), self._entry, score, back)
+            part = skeleton(self._graph, (score, *also, *back.taps.values()))
+            way = Pass(
+                self._session(part), self._session(back.part), self._entry, score, key[2], back
+            )
         self._opened[key] = way
         return way
 

@@ -129,7 +129,7 @@ def _between(
 ) -> NDArray[np.float32]:
     """Interpolate between rows."""
     high = np.minimum(low + 1, len(values) - 1)
-    return values[low] * (1 - share) + values[high] * share
+    return values[low] + (values[high] - values[low]) * share
 
 
 def fitted(
@@ -228,7 +228,15 @@ def prepared(
 
 def seen(pixels: NDArray[Any], info: ImageInfo, entry: InputSpec) -> NDArray[Any]:
     """Return what a network sees of a picture, as uint8 (H, W, 3)."""
-    picture = fitted(pixels, info, entry, channels=entry.channels)
+    return _as_bytes(fitted(pixels, info, entry, channels=entry.channels))
+
+
+def displayed(pixels: NDArray[Any] | Image, info: ImageInfo) -> NDArray[np.uint8]:
+    """Return a picture as people see it, at its own size: uint8 (H, W, 3), on white paper."""
+    return _as_bytes(_opaque(np.asarray(pixels).reshape(info.shape), info))
+
+
+def _as_bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:
     if picture.dtype != np.uint8:
         picture = np.rint(picture).clip(0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))

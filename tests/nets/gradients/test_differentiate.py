@@ -25,21 +25,21 @@ def ready():
 def test_a_small_step_changes_the_score_by_the_gradient(ready):
     made, plan, feed = ready
     way = made.open(plan.output.logits, [plan.input.name])
-    (scores,) = way.forward(feed)
+    scores = way.forward(feed)[way.score]
     seed = np.zeros(scores.shape, np.float32)
     seed[0, 7] = 1
     (gradient,) = way.backward(seed)
     assert gradient.shape == feed.shape
     step = 1e-3 * gradient / np.abs(gradient).max()
-    ends = [way.forward(feed + sign * step)[0][0, 7] for sign in (1, -1)]
+    ends = [way.forward(feed + sign * step)[way.score][0, 7] for sign in (1, -1)]
     expected = 2 * float((gradient.astype(np.float64) * step).sum())
     assert ends[0] - ends[1] == pytest.approx(expected, rel=0.05)
 
 
 def test_layers_come_out_beside_the_scores(ready):
     made, plan, feed = ready
-    way = made.open(plan.output.logits, ["block5_conv3/Relu", "block5_pool"])
-    scores, pooled = way.forward(feed, "block5_pool")
+    way = made.open(plan.output.logits, ["block5_conv3/Relu", "block5_pool"], ["block5_pool"])
+    scores, pooled = way.forward(feed, "block5_pool").values()
     seed = np.ones(scores.shape, np.float32)
     by_maps, by_pool = way.backward(seed)
     assert pooled.shape == by_pool.shape
