@@ -104,7 +104,7 @@ class Explanations(Records[Explanation]):
         style : {'overlay', 'heat', 'side-by-side'}
             The map over the photo, alone, or beside it.
         """
-        from cnntool.views.heat_map import (  # type: ignore[import-not-found]
+        from cnntool.views.heat_map import (
             STYLES,
             Tile,
             sheet,
