@@ -112,8 +112,8 @@ def grid_of(
     known = {length[2:4] for info in shapes.values() if len(length := lengths(info) or ()) == 4}
     for extra in range(min(_EXTRA, shape[1] - 4)):
         places = shape[1] - extra
-        rows = [n for n in range(1, isqrt(places) + 1) if places % n == 0]
-        guesses = [sides for n in rows for sides in ((n, places // n), (places // n, n))]
+        counts = [n for n in range(1, isqrt(places) + 1) if places % n == 0]
+        guesses = [sides for n in counts for sides in ((n, places // n), (places // n, n))]
         fitting = [sides for sides in guesses if _stretch(sides, picture) < 1.1]
         if extra and not known.intersection(fitting):
             continue
