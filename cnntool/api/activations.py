@@ -10,7 +10,6 @@ from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import TracebackType
 
     from numpy.typing import NDArray
 
@@ -154,6 +153,52 @@ def _chosen(
     title = title_of(tensor, layer)
     words = meant[0].words if meant else describe(layer, tensor) if layer else ""
     return ChosenLayer(number, title, tensor, layer, words, names_of(meant) or (title,))
+
+
+def choose_weights(network: Network, queries: Sequence[str]) -> list[ChosenLayer]:
+    """Find the layers whose weights were asked for; of patterns only those that have some.
+
+    Parameters
+    ----------
+    network : Network
+        Is told what the names mean.
+    queries : sequence of str
+        Names and patterns; without any, the first convolution is meant.
+
+    Returns
+    -------
+    list of ChosenLayer
+        In the order of the network, each once.
+
+    Raises
+    ------
+    ModelError
+        A name that means nothing, several things or no layer; or there is no convolution.
+    """
+    from cnntool.nets.inference.weights import has_weights
+    from cnntool.nets.layers.lookup import describe
+
+    layers = network.read_layers()
+    if not queries and all(row.kind != "conv" for row in layers.rows):
+        hint = f"`layer` names one of 'cnntool layers {network.name}'"
+        raise ModelError("it has no convolution", source=network.name, hint=hint)
+    found: dict[int, Layer] = {}
+    names: dict[int, list[Resolved]] = {}
+    for query in queries or ("conv:1",):
+        meant = layers.resolve(query, at="pre")
+        rows = [network.layer_of(one) for one in meant]
+        usable = [row for row in rows if has_weights(network.graph, row)] or rows[:1]
+        found.update({row.number: row for row in usable})
+        for one, row in zip(meant, rows, strict=True):
+            names.setdefault(row.number, []).extend([one] if queries else [])
+        said = meant[0].text if len(meant) == 1 else f"{query} -> {len(usable)} layers"
+        network.note(said if queries else f"no `layer`: the first convolution, {said}")
+    chosen = []
+    for number, row in enumerate((found[place] for place in sorted(found)), 1):
+        title, words = title_of(row.post, row), describe(row, row.pre)
+        asked = names_of(names[row.number]) or (title,)
+        chosen.append(ChosenLayer(number, title, row.pre, row, words, asked))
+    return chosen
 
 
 def names_of(meant: Iterable[Resolved]) -> tuple[str, ...]:
@@ -536,15 +581,10 @@ class Archive:
         with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
             save_array(entry, values)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:
             with self._stream:
                 self._zip.close()
         else:
-            self._stream.__exit__(kind, value, traceback)
+            self._stream.__exit__(kind, *rest)
             self._zip.close()  # into nothing: else it would complain when it is collected

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnntool.image.source import ImageInfo
-    from cnntool.nets.attribution.insertion_deletion import Curve  # type: ignore[import-not-found]
+    from cnntool.nets.attribution.insertion_deletion import Curve, InsertionDeletion
     from cnntool.nets.gradients.differentiate import Differentiator, Pass
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.preprocess import Fitting
@@ -184,7 +184,7 @@ class Explainer:
     score : bool
         Whether to measure insertion and deletion, too.
     progress : callable, optional
-        Is told of slow methods what is done: its name, how many pictures, and of how many.
+        Is told of slow work what is done: its name, how many pictures, and of how many.
 
     Attributes
     ----------
@@ -217,6 +217,9 @@ class Explainer:
         self._places: dict[tuple[int, ...], _Place] = {}
         self._last: tuple[Pass, NDArray[Any], dict[str, NDArray[Any]]] | None = None
         self._scores = score_tensor(model.graph, self.plan)
+        if self._scores != self.plan.output.name:
+            output = self.plan.output._replace(logits=self._scores)
+            self.plan = self.plan._replace(output=output)
         if layer is not None and all(METHODS[name].needs != "layer" for name in self._methods):
             raise UsageError(f"{', '.join(self._methods)} looks at no layer", source="`layer`")
 
@@ -239,30 +242,42 @@ class Explainer:
             count = len(scores.probabilities)
             places = [self._class(target, scores, count) for target in self._targets]
             found = [
-                self._explain(picture, scores, place, method)
-                for place in dict.fromkeys(places)
+                self._explain(picture, scores, place, method, curves)
+                for place, curves in self._curves(picture, places)
                 for method in self._methods
             ]
         return Explanations(found)
 
-    def _explain(self, picture: Ready, scores: Scores, place: int, method: str) -> Explanation:
+    def _curves(
+        self, picture: Ready, places: Iterable[int]
+    ) -> Iterator[tuple[int, InsertionDeletion | None]]:
+        """Yield each class, with what measures its maps if that is wanted."""
+        from cnntool.nets.attribution.insertion_deletion import InsertionDeletion
+
+        for place in dict.fromkeys(places):
+            subject = self._subject(picture, place, "insertion and deletion")
+            yield place, InsertionDeletion(subject) if self._score else None
+
+    def _explain(
+        self,
+        picture: Ready,
+        scores: Scores,
+        place: int,
+        method: str,
+        curves: InsertionDeletion | None,
+    ) -> Explanation:
         subject = self._subject(picture, place, method)
         attribution = load(method)(subject)
         index = place - self.plan.output.background
-        insertion = deletion = None
-        if self._score:
-            from cnntool.nets.attribution.insertion_deletion import deletion as delete
-            from cnntool.nets.attribution.insertion_deletion import insertion as insert
-
-            insertion, deletion = (way(subject, attribution.map) for way in (insert, delete))
+        insertion, deletion = curves.curves(attribution.map) if curves else (None, None)
         height, width = picture.photo.shape[:2]
-        logits = scores.probabilities if scores.logits is None else scores.logits
+        scored = scores.probabilities if scores.logits is None else scores.logits
         return Explanation(
             method=method,
             index=index,
             label=name_of(self.plan, index)[0],
             probability=float(scores.probabilities[place]),
-            score=float(logits[place]),
+            score=float(scored[place]),
             layer=self._place(picture).title if METHODS[method].needs == "layer" else "",
             map=laid_back(attribution.map, picture.fitting, height, width),
             attribution=attribution.map,
@@ -312,7 +327,8 @@ class Explainer:
         if needs == "scores":
             (scores,) = self._many([picture.tensor])
         else:
-            made = self._forward(self._open(picture, needs), picture.tensor)
+            made = dict(self._forward(self._open(picture, needs), picture.tensor))
+            made[self._scores], _ = dequantised(self.model.graph, self._scores, made[self._scores])
             (scores,) = map(self._as_scores, scores_of(made, self.plan, 1, 0.0))
             check(scores, self.plan)
         return scores

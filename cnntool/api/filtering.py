@@ -15,6 +15,7 @@ from cnntool.filters import pipeline as pipelines
 from cnntool.filters.conv.method import Method
 from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
+from cnntool.image.codecs.codec import joined
 from cnntool.image.files import open_writer
 from cnntool.shapes.windows import times
 from cnntool.system import usable_cpus
@@ -83,7 +84,7 @@ def arithmetic(
 
 
 def _bias(bias: Any) -> NDArray[np.float64]:
-    from cnntool.filters.parse import parse_vector
+    from cnntool.api.kernels import parse_vector
 
     if isinstance(bias, str):
         try:
@@ -97,8 +98,8 @@ def _bias(bias: Any) -> NDArray[np.float64]:
 
 
 def _mix(mix: Any) -> NDArray[np.float64]:
+    from cnntool.api.kernels import parse_matrix
     from cnntool.filters.kernels.kernel import Kernel
-    from cnntool.filters.parse import parse_matrix
 
     array = None if isinstance(mix, str) else arguments.numbers("mix", mix)
     try:
@@ -511,12 +512,8 @@ def filter(
         found = plan_filtering(info, filters, options, chosen)
         written = found.rendering.info
         arguments.check_size(written.shape[:2], written.samples, arguments.MOST_PIXELS)
-        result = np.empty(written.shape, written.dtype)
-        row = 0
-        for strip in found.strips(rows, lambda strip: strip, threads=lanes):
-            result[row : row + len(strip)] = strip
-            row += len(strip)
-    return to_array(written, result)
+        strips = found.strips(rows, lambda strip: strip, threads=lanes)
+        return to_array(written, joined(strips, written))
 
 
 def convolve(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.api import arguments
-from cnntool.api.kernels import laid_on, only_kernel, read_kernel
+from cnntool.api.kernels import laid_on, only_kernel, read_kernel, read_layer
 from cnntool.api.pictures import Figure, check_drawable, load
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters.conv.plan import make_plan
-from cnntool.filters.kernels.kernel import LARGEST_SIDE, ConvLayer, Filter, Kernel, read_layer
+from cnntool.filters.kernels.kernel import LARGEST_SIDE, ConvLayer, Filter, Kernel
 from cnntool.filters.lessons.im2col import check_size, toeplitz
 from cnntool.filters.lessons.im2col import im2col as unroll
 from cnntool.filters.sliding import Sliding, of_plan

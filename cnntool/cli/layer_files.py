@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -17,8 +17,7 @@ from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +30,9 @@ if TYPE_CHECKING:
 
 
 RAW = (".npz", ".npy")
+
+STDOUT = "<stdout>"
+"""What a result is called that goes there."""
 
 
 def raw_format(raw: str | None, output: str | None) -> str | None:
@@ -71,52 +73,49 @@ def _is_file(output: str) -> bool:
 
 
 class Purpose(NamedTuple):
-    """What is to become of the layers.
+    """What is to become of layers: the options of these names.
 
     Attributes
     ----------
     drawing : Drawing
         How they are drawn.
-    output, overwrite
-        The options of these names.
     raw : str or None
         ``npz`` or ``npy`` for numbers, None for pictures.
-    writes : bool
-        Whether files are written at all.
+    stats_only : bool
+        Whether nothing is made of them.
     show : bool
         Whether they are drawn in the terminal.
     report : Path or None
         The page to write.
-    average, patches : bool
+    average, top_patches : bool
         Whether all inputs together are looked at: their mean, or what excites maps most.
-    as_json : bool
     """
 
     drawing: Drawing
     output: str | None
     overwrite: bool
     raw: str | None
-    writes: bool
-    show: bool
-    report: Path | None
-    average: bool
-    patches: bool
+    stats_only: bool
     as_json: bool
-
-
-class Destination(NamedTuple):
-    """A file, or stdout if that is None."""
-
-    path: Path | None
+    show: bool = False
+    report: Path | None = None
+    average: bool = False
+    top_patches: bool = False
 
     @property
-    def name(self) -> str:
-        """What errors and tables call it."""
-        return STDOUT if self.path is None else str(self.path)
+    def writes(self) -> bool:
+        """Whether files are written."""
+        asked = self.output or self.raw or not (self.show or self.report)
+        return bool(asked) and not self.stats_only
+
+    @property
+    def draws(self) -> bool:
+        """Whether files of pictures are written."""
+        return self.writes and self.raw is None
 
 
 class LayerFiles:
-    """Decides where every result goes.
+    """Decides where every result goes, and writes it.
 
     One layer's result is named as other commands name theirs. Those of several layers lie in a
     folder, ``NN-LAYER.png``, which is what --output names; where there are several inputs, a
@@ -124,37 +123,31 @@ class LayerFiles:
 
     Parameters
     ----------
-    output : str or None
-        What the user gave for --output.
+    purpose : Purpose
+        What the user wants.
     wanted : sequence of ChosenLayer
         The layers.
-    suffix : str
-        Of the files.
-    several : bool
-        Whether there may be more than one input.
     label : str
         Goes into the name of a folder that the tool chooses.
-    as_json : bool
-        Whether records go to stdout.
+    several : bool
+        Whether there may be more than one input.
     """
 
     def __init__(
         self,
-        output: str | None,
+        purpose: Purpose,
         wanted: Sequence[ChosenLayer],
-        suffix: str,
-        *,
-        several: bool,
         label: str,
-        as_json: bool,
+        *,
+        several: bool = False,
     ) -> None:
-        self._output = output
+        self._purpose = purpose
+        self._output = output = purpose.output
         self._several = several
         self._label = label
-        self._json = as_json
-        self._width = max(2, len(str(len(wanted))))
+        self._wanted = wanted
+        self.suffix = suffix = f".{purpose.raw or 'png'}"
         self._taken: dict[Path, Item] = {}
-        self.suffix = suffix
         self._naming: Naming | None = None
         if len(wanted) == 1 or suffix == ".npz":
             one = safe(wanted[0].title) if len(wanted) == 1 else label
@@ -181,24 +174,64 @@ class LayerFiles:
             return self._naming.folder
         return Path(self._output) if self._output else None
 
-    def place(self, item: Item, wanted: ChosenLayer) -> Destination:
-        """Return where the result of a layer goes.
+    def write(
+        self,
+        item: Item,
+        wanted: ChosenLayer,
+        values: NDArray[Any],
+        draw: Callable[[], NDArray[Any]],
+    ) -> str:
+        """Write the numbers of a layer, or the picture that is drawn of them; an archive is apart.
+
+        Returns
+        -------
+        str
+            What errors and tables call the file.
 
         Raises
         ------
         UsageError
             Numbers that would upset a terminal, or stdout wanted twice.
         OutputError
-            A name that another input's result has, or a folder that cannot be made.
+            A name that another input's result has, or a file or folder that cannot be made.
         """
-        if self._naming is not None:
-            return Destination(
-                self._naming.place(item, self.suffix, text=False, as_json=self._json)
+        from cnntool.image.files import write_image
+        from cnntool.image.source import ImageInfo
+
+        path = self._place(item, wanted)
+        name, overwrite = str(path or STDOUT), self._purpose.overwrite
+        if self.suffix == ".npy":
+            with Sink(path, overwrite=overwrite) as sink:
+                save_array(sink, values)
+        elif self.suffix != ".npz":
+            pixels = draw()
+            height, width, channels = pixels.shape
+            write_image(
+                path or sys.stdout.buffer,
+                pixels,
+                ImageInfo(height, width, channels),
+                name=name,
+                format=format_of(f"layer{self.suffix}").name,
+                overwrite=overwrite,
             )
-        number = str(wanted.number).zfill(self._width)
+        return name
+
+    def archive(self, item: Item) -> AbstractContextManager[Archive | None]:
+        """Open the archive for the layers of one input; a context of None where there is none."""
+        if self.suffix != ".npz":
+            return nullcontext()
+        place = self._place(item, self._wanted[0])
+        return Archive(Sink(place, overwrite=self._purpose.overwrite))
+
+    def _place(self, item: Item, wanted: ChosenLayer) -> Path | None:
+        """Return where the result of a layer goes; None for stdout."""
+        if self._naming is not None:
+            as_json = self._purpose.as_json
+            return self._naming.place(item, self.suffix, text=False, as_json=as_json)
+        number = str(wanted.number).zfill(max(2, len(str(len(self._wanted)))))
         folder = self._folder_of(item)
         make_folder(folder)
-        return Destination(folder / f"{number}-{safe(wanted.title)}{self.suffix}")
+        return folder / f"{number}-{safe(wanted.title)}{self.suffix}"
 
     def _folder_of(self, item: Item) -> Path:
         if self._output is None:
@@ -219,38 +252,14 @@ class LayerFiles:
         return folder
 
 
-def write_picture(
-    place: Destination, pixels: NDArray[Any], suffix: str, *, overwrite: bool
-) -> None:
-    """Write a drawn layer in the format that the suffix stands for."""
-    from cnntool.image.files import write_image
-    from cnntool.image.source import ImageInfo
-
-    height, width, channels = pixels.shape
-    write_image(
-        place.path or sys.stdout.buffer,
-        pixels,
-        ImageInfo(height, width, channels),
-        name=place.name,
-        format=format_of(f"layer{suffix}").name,
-        overwrite=overwrite,
-    )
-
-
-def write_array(place: Destination, values: NDArray[Any], *, overwrite: bool) -> None:
-    """Write numbers as ``.npy``."""
-    with Sink(place, overwrite=overwrite) as sink:
-        save_array(sink, values)
-
-
 class Sink:
     """A file that appears when it is complete, as something that other libraries write to."""
 
-    def __init__(self, place: Destination, *, overwrite: bool) -> None:
+    def __init__(self, path: Path | None, *, overwrite: bool) -> None:
         from cnntool.image.atomic import Output
 
-        target = place.path or sys.stdout.buffer
-        self._output: Output = Output(target, name=place.name, overwrite=overwrite)
+        target = path or sys.stdout.buffer
+        self._output: Output = Output(target, name=str(path or STDOUT), overwrite=overwrite)
         self._position = 0
         self._given_up = False
 
@@ -272,30 +281,12 @@ class Sink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._output.commit()
         else:
             self._given_up = True
             self._output.discard()
-
-
-def archive_for(
-    files: LayerFiles | None, item: Item, wanted: Sequence[ChosenLayer], *, overwrite: bool
-) -> Any:
-    """Open the archive for the layers of one input; a context of None where there is none."""
-    if files is None or files.suffix != ".npz":
-        return nullcontext()
-    return Archive(Sink(files.place(item, wanted[0]), overwrite=overwrite))
-
-
-STDOUT = "<stdout>"
-"""What a result is called that goes there."""
 
 
 class LayerRow(NamedTuple):

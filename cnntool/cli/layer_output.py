@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from functools import partial
 from math import ceil, sqrt
 from pathlib import Path
@@ -16,10 +17,7 @@ from cnntool.cli.layer_files import (
     LayerFiles,
     LayerRow,
     Looked,
-    archive_for,
     tell,
-    write_array,
-    write_picture,
 )
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.page import page_columns, write_report
@@ -171,15 +169,10 @@ class Work:
         plan = network.plan()
         self._extras = plan.taps if purpose.report and plan.classifies else ()
         self.outputs = LayerOutputs(network, chosen, self._extras)
-        together = purpose.average or purpose.patches
-        self.files = LayerFiles(
-            purpose.output,
-            chosen,
-            f".{purpose.raw or 'png'}",
-            several=several and not together,
-            label="activations",
-            as_json=purpose.as_json,
-        ) if purpose.writes else None  # fmt: skip
+        several = several and not (purpose.average or purpose.top_patches)
+        self.files = (
+            LayerFiles(purpose, chosen, "activations", several=several) if purpose.writes else None
+        )
 
     @property
     def folder(self) -> Path | None:
@@ -202,7 +195,7 @@ class Work:
         from cnntool.nets.inference.preprocess import prepared
 
         purpose, entry = self.purpose, self.outputs.plan.input
-        if purpose.patches:
+        if purpose.top_patches:
             return top_patches(self.outputs, self.files, purpose, items, reading)
         photo = purpose.drawing.needs_photo or purpose.report is not None
         pictures = Pictures(items, partial(prepared, entry=entry, photo=photo), reading)
@@ -260,9 +253,7 @@ class Work:
     def _written(self, loaded: Loaded, found: Iterable[Looked]) -> list[Looked]:
         """Take the layers as they come; keep only what is needed later."""
         looked = []
-        with archive_for(
-            self.files, loaded.item, self.chosen, overwrite=self.purpose.overwrite
-        ) as archive:
+        with self.files.archive(loaded.item) if self.files else nullcontext() as archive:
             for one in found:
                 if archive is not None and one.values is not None:
                     for key in one.row.wanted.keys(self.chosen):
@@ -279,8 +270,7 @@ class Work:
         wanted, raw = job
         _, values, figures, dequantised, field = self.outputs.output(wanted, raw, loaded.made.shape)
         purpose = self.purpose
-        drawn_files = purpose.writes and purpose.raw is None
-        if not values.size and (drawn_files or purpose.show or purpose.report):
+        if not values.size and (purpose.draws or purpose.show or purpose.report):
             raise ModelError(
                 f"{wanted.title!r} has no values to draw: {shape_text(figures.shape)}",
                 source=self.network.name,
@@ -300,13 +290,7 @@ class Work:
         if purpose.report is not None:
             drawn = draw(values, Caption(), columns=page_columns(values.shape))
         if self.files is not None:
-            place = self.files.place(loaded.item, wanted)
-            output = place.name
-            if self.files.suffix == ".npy":
-                write_array(place, values, overwrite=purpose.overwrite)
-            elif self.files.suffix != ".npz":
-                picture = draw(values, caption)
-                write_picture(place, picture, self.files.suffix, overwrite=purpose.overwrite)
+            output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
         row = LayerRow(wanted, figures, dequantised, field, output)
         return Looked(row, values if purpose.raw == "npz" else None, screen, drawn)
 

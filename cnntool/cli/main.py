@@ -98,7 +98,7 @@ class Verbs(click.Group):
 
             near = get_close_matches(args[0], COMMANDS, n=3)
             if not near:
-                from cnntool.filters.parse import is_word
+                from cnntool.api.kernels import is_word
 
                 near = [f"cnntool filter -k {args[0]}"] * is_word(args[0])
             raise click.UsageError(

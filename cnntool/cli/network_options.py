@@ -12,8 +12,6 @@ from cnntool.cli import console, options, param_types
 from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.models import BUILT_IN
-from cnntool.nets.runtime.providers import AUTO, PROVIDERS, TIMEOUT, SessionSettings
-from cnntool.system import keeps_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +20,7 @@ if TYPE_CHECKING:
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
+    from cnntool.nets.runtime.providers import SessionSettings
 
 
 _NAMED = "cnntool.model"
@@ -271,51 +270,56 @@ def _overrides(
     return Overrides(channel_order=order, output=output_name, **values)
 
 
-DEVICES = ", ".join(
-    [AUTO, *(f"{word}[:N]" if row.numbered else word for word, row in PROVIDERS.items())]
-)
-"""What --device takes."""
+def timeout_option(command: F) -> F:
+    """Add --timeout."""
+    from cnntool.nets.runtime.providers import TIMEOUT
 
-
-timeout_option = options.setting(
-    "--timeout",
-    type=param_types.SECONDS,
-    metavar="SECONDS",
-    default=TIMEOUT,
-    show_default=True,
-    help="Time that a network may take to open, and then for each picture.",
-)
-_OPTIONS = (
-    options.setting(
-        "--max-memory",
-        type=param_types.MEMORY,
-        help="Memory that the network may take, such as 4G, where the system sees to that (Linux)."
-        "  [default: what is available]",
-    ),
-    timeout_option,
-    options.setting(
-        "--threads",
-        type=click.IntRange(min=1, max=1024),
-        help="Threads to compute on.  [default: usable CPUs]",
-    ),
-    options.setting(
-        "--device",
-        type=param_types.DEVICE,
-        default=AUTO,
+    return options.setting(
+        "--timeout",
+        type=param_types.SECONDS,
+        metavar="SECONDS",
+        default=TIMEOUT,
         show_default=True,
-        help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
-    ),
-)
+        help="Time that a network may take to open, and then for each picture.",
+    )(command)
+
+
+def running(command: F) -> F:
+    """Add --device, --threads, --timeout and --max-memory; together: ``settings``."""
+    from cnntool.nets.runtime.providers import AUTO, DEVICES
+
+    return gathered(
+        "settings",
+        _settings,
+        options.setting(
+            "--max-memory",
+            type=param_types.MEMORY,
+            help="Memory that the network may take, such as 4G, where the system sees to that"
+            " (Linux).  [default: what is available]",
+        ),
+        timeout_option,
+        options.setting(
+            "--threads",
+            type=click.IntRange(min=1, max=1024),
+            help="Threads to compute on.  [default: usable CPUs]",
+        ),
+        options.setting(
+            "--device",
+            type=param_types.DEVICE,
+            default=AUTO,
+            show_default=True,
+            help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
+        ),
+    )(command)
 
 
 def _settings(*, max_memory: int | None, **values: Any) -> SessionSettings:
+    from cnntool.nets.runtime.providers import SessionSettings
+    from cnntool.system import keeps_memory
+
     settings = SessionSettings(**values)
     if max_memory is None:
         return settings
     if not keeps_memory():
         console.note("--max-memory has no effect: this system does not limit a process's memory")
     return settings._replace(max_memory=max_memory)
-
-
-running = gathered("settings", _settings, *_OPTIONS)
-"""Adds --device, --threads, --timeout and --max-memory; together: ``settings``."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntool.cli.console import as_options, printable
-from cnntool.cli.layer_files import Destination, Sink, field_text
+from cnntool.cli.layer_files import Sink, field_text
 from cnntool.errors import ModelError
 from cnntool.version import __version__
 from cnntool.views.number_format import shape_text
@@ -71,8 +71,7 @@ def write_report(
         cards=tuple(_card(outputs, loaded, one) for one in looked),
         maker=f"Made by cnntool {__version__}.",
     )
-    place = Destination(purpose.report)
-    with Sink(place, overwrite=purpose.overwrite) as sink:
+    with Sink(purpose.report, overwrite=purpose.overwrite) as sink:
         sink.write(html(page))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnntool.api.activations import cut_patch, find_strongest
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
-from cnntool.cli.layer_files import STDOUT, write_picture
+from cnntool.cli.layer_files import STDOUT
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.errors import InputError
@@ -125,9 +125,7 @@ def _drawn(
         caption=Caption(wanted.title, f"what excites each map most in {count} pictures"),
     )
     item = Item(Path("patches"), f"{count} pictures", Path("patches"))
-    place = files.place(item, wanted)
-    write_picture(place, sheet, files.suffix, overwrite=purpose.overwrite)
-    return _Drawn(wanted, patches, place.name)
+    return _Drawn(wanted, patches, files.write(item, wanted, sheet, lambda: sheet))
 
 
 def _tell(outputs: LayerOutputs, layers: list[_Drawn], count: int, *, as_json: bool) -> None:

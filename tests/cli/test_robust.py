@@ -438,7 +438,7 @@ def test_notes_are_said_unless_quiet(cnntool, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "place", ["cnntool.filters.parse.parse", "cnntool.api.filtering.Filtering.write"]
+    "place", ["cnntool.api.kernels.parse", "cnntool.api.filtering.Filtering.write"]
 )
 def test_too_little_memory_is_one_line(here, picture, monkeypatch, place):
     def greedy(*_, **__):

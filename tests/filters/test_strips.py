@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnntool.api.kernels import parse
 from cnntool.filters import pipeline
 from cnntool.filters import pipeline as strips
 from cnntool.filters.conv.plan import Border, Mode
 from cnntool.filters.nonlinear import colour_filter
-from cnntool.filters.parse import parse
 from cnntool.filters.pipeline import Options, make_pipeline
 from cnntool.image.source import ImageInfo
 

@@ -175,16 +175,16 @@ def command(
 def _name(spec: str) -> str:
     """Return what a kernel is called in the name of a result."""
     if spec.rstrip().endswith("]"):
-        from cnntool.api.learned_kernel import short_name
+        from cnntool.api.kernels import learned_name
 
-        return short_name(spec.strip())
+        return learned_name(spec)
     name = spec.partition(":")[0].strip().lower()
     return name if name.replace("-", "").isalpha() else "custom"
 
 
 def _missing(inputs: tuple[Path, ...]) -> str:
     """Say how a kernel is named: perhaps it stands among the inputs."""
-    from cnntool.filters.parse import is_word
+    from cnntool.api.kernels import is_word
 
     names = [str(path) for path in inputs if is_word(str(path).partition(":")[0])]
     return f"-k {names[0]}" if names else "-k sobel; 'cnntool kernels' lists the names"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnntool.nets.attribution.subject import Subject
 
-STEPS = 50
+STEPS = 32
 """Equal parts of the pixels that change one after the other."""
 
 BLUR = 20
@@ -32,7 +32,7 @@ PATCHES = 14
 """Random patches along each axis. Single random pixels look like noise to a network, which harms it
 more than the loss of what they show: as a baseline they would win deletion."""
 
-DRAWS = 5
+DRAWS = 3
 """Random rankings that are averaged."""
 
 

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from scipy.signal import correlate
 from test_strips import whole
 
+from cnntool.api.kernels import read_layer
 from cnntool.errors import InputError, UsageError
 from cnntool.filters.conv.executor import convolve
 from cnntool.filters.conv.method import Method
 from cnntool.filters.conv.plan import Border, Mode, Op, make_plan
-from cnntool.filters.kernels.kernel import ConvLayer, Filter, Kernel, read_layer
+from cnntool.filters.kernels.kernel import ConvLayer, Filter, Kernel
 from cnntool.filters.pipeline import Options
 
 BORDERS = {

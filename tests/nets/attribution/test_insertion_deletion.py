@@ -25,8 +25,8 @@ def test_the_right_map(curves, shape):
     ranking = np.zeros(shape)
     ranking[:, : shape[1] // 2] = 1
     insertion, deletion = curves.curves(ranking)
-    # all of the half comes with the first half of the pixels: up to 1 in 25 steps, then flat
-    expected = np.minimum(np.arange(STEPS + 1) / 25, 1)
+    # all of the half comes with the first half of the pixels: up to 1 in 16 steps, then flat
+    expected = np.minimum(np.arange(STEPS + 1) / 16, 1)
     np.testing.assert_allclose(insertion.values, expected)
     np.testing.assert_allclose(deletion.values, 1 - expected)
     assert insertion.area == pytest.approx(0.75)
