@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from cnntool.api.arguments import WindowOptions
 from cnntool.cli import options, param_types
 from cnntool.cli.output import emit_record
 from cnntool.errors import OutputError, UsageError
@@ -19,26 +20,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.pictures import Figure
-    from cnntool.shapes.windows import Pair
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 MATRIX_FORMATS = ("csv", "txt", "npy")
 
 
-class Sliding(NamedTuple):
-    """How a window slides."""
-
-    mode: str
-    op: str
-    border: str
-    stride: Pair
-    dilation: Pair
-
-
 window = options.gathered(
     "window",
-    Sliding,
+    WindowOptions,
     options.dilation,
     options.stride,
     click.option(

@@ -20,6 +20,7 @@ from cnntool.views import number_format
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from cnntool.api.arguments import WindowOptions
     from cnntool.api.tracing import Tracer
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.runtime.providers import SessionSettings
@@ -162,7 +163,7 @@ def command(
     spec: str | None,
     at: Pair | None,
     every: bool,
-    window: sliding.Sliding,
+    window: WindowOptions,
     channels: str | None,
     delay: float | None,
     model: str,
@@ -216,7 +217,7 @@ def command(
     item = read_convolution(spec, "there is nothing to trace")
     picture = arrays.read(inputs[0], reading)
     try:
-        work = tracer(picture, item, **window._asdict(), channels=channels)
+        work = tracer(picture, item, window, channels)
         if drawing:
             assert output is not None  # noqa: S101 - it is drawn there
             sliding.write_bytes(_draw(work, at, delay), output, overwrite=overwrite)
