@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +31,6 @@ from cnntool.nets.attribution.methods import DEFAULT, METHODS
 if TYPE_CHECKING:
     from cnntool.api.explain import Explainer, Explanation, Explanations
     from cnntool.cli.inputs import Loaded
-    from cnntool.cli.layer_files import Destination
     from cnntool.nets.attribution.insertion_deletion import Curve
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.runtime.providers import SessionSettings
@@ -196,17 +196,19 @@ class _Work(NamedTuple):
     as_json: bool
 
     def one(self, loaded: Loaded) -> None:
-        from cnntool.cli.layer_files import Destination
+        from cnntool.cli.layer_files import STDOUT
 
         start = time.perf_counter()
         network, name = self.explainer.model, loaded.item.name
         found = self.explainer.explain(loaded.made)
         say_where(network)
-        place = Destination(
-            self.naming.place(loaded.item, self.suffix, text=False, as_json=self.as_json)
-        )
-        self._write(found, Path(name).name, place)
-        if place.path is None:
+        target = self.naming.place(loaded.item, self.suffix, text=False, as_json=self.as_json)
+        output = str(target or STDOUT)
+        if self.suffix in {".npy", ".npz"}:
+            self._write_maps(found, target)
+        else:
+            self._draw(found, Path(name).name, target, output)
+        if target is None:
             for one in found:
                 console.note(f"{name}: {one.method} of {one.label}, {one.probability:.1%}")
         elif self.as_json:
@@ -215,31 +217,42 @@ class _Work(NamedTuple):
                 **facts_of(network, self.explainer.plan),
                 "explanations": [_record(one) for one in found],
                 "seed": self.seed,
-                "output": place.name,
+                "output": output,
                 "milliseconds": (time.perf_counter() - start) * 1e3,
             }
             emit_record(record)
         else:
-            _tell(name, found, place.name)
+            _tell(name, found, output)
 
-    def _write(self, found: Explanations, title: str, place: Destination) -> None:
-        from cnntool.api.activations import Archive
-        from cnntool.cli.layer_files import Sink, write_array, write_picture
+    def _write_maps(self, found: Explanations, target: Path | None) -> None:
+        import numpy as np
 
+        from cnntool.api.activations import Archive, save_array
+        from cnntool.cli.layer_files import Sink
+
+        sink = Sink(target, overwrite=self.overwrite)
         if self.suffix == ".npz":
-            with Archive(Sink(place, overwrite=self.overwrite)) as archive:
+            with Archive(sink) as archive:
                 for one in found:
                     archive.add(_key(one), one.map)
-        elif self.suffix == ".npy":
-            import numpy as np
-
-            maps = [one.map for one in found]
-            values = maps[0] if len(maps) == 1 else np.stack(maps)
-            write_array(place, values, overwrite=self.overwrite)
         else:
-            detail = self.explainer.model.name
-            figure = found.figure(self.style, title=title, detail=detail)
-            write_picture(place, figure.pixels, self.suffix, overwrite=self.overwrite)
+            maps = [one.map for one in found]
+            with sink:
+                save_array(sink, maps[0] if len(maps) == 1 else np.stack(maps))
+
+    def _draw(self, found: Explanations, title: str, target: Path | None, name: str) -> None:
+        from cnntool.image.files import format_of, write_image
+        from cnntool.image.source import ImageInfo
+
+        pixels = found.figure(self.style, title=title, detail=self.explainer.model.name).pixels
+        write_image(
+            target or sys.stdout.buffer,
+            pixels,
+            ImageInfo(*pixels.shape),
+            name=name,
+            format=format_of(f"figure{self.suffix}").name,
+            overwrite=self.overwrite,
+        )
 
 
 def _key(one: Explanation) -> str:
