@@ -257,13 +257,16 @@ class Explainer:
         subject = self._subject(picture, place, method)
         attribution = load(method)(subject)
         index = place - self.plan.output.background
+        label = name_of(self.plan, index)[0]
+        if not attribution.map.any():
+            self.model.note(f"{self.model.name}: {method} finds nothing that speaks for {label}")
         insertion, deletion = curves.curves(attribution.map) if curves else (None, None)
         height, width = picture.photo.shape[:2]
         scored = scores.probabilities if scores.logits is None else scores.logits
         return Explanation(
             method=method,
             index=index,
-            label=name_of(self.plan, index)[0],
+            label=label,
             probability=float(scores.probabilities[place]),
             score=float(scored[place]),
             layer=self._place(picture).title if METHODS[method].needs == "layer" else "",

@@ -60,8 +60,9 @@ METHODS = {
         "Localization",
         shows="Where a layer is active and its gradient is positive: place by place, so that it is "
         "useful in early layers too.",
-        misleads="Negative gradients are dropped before summing, so it shows places that speak for "
-        "the class in one map and against it in another. Early layers show edges of any object.",
+        misleads="Negative gradients are dropped before summing: what speaks for the class in one "
+        "map and against it in another stays, so that much of it is activity of any kind. With "
+        "random weights in the built-in network's last layer it stays nearly the same.",
     ),
     "saliency": Method(
         "Saliency",
