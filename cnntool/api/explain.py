@@ -104,7 +104,7 @@ class Explanations(Records[Explanation]):
         style : {'overlay', 'heat', 'side-by-side'}
             The map over the photo, alone, or beside it.
         """
-        from cnntool.views.heat_map import (  # type: ignore[import-not-found]
+        from cnntool.views.heat_map import (
             STYLES,
             Tile,
             sheet,
@@ -121,7 +121,7 @@ class Explanations(Records[Explanation]):
             )
             for one in self
         ]
-        return Figure(sheet(tiles, style=one_of("style", style, STYLES)))
+        return Figure(sheet(tiles, style=one_of("style", style, STYLES)))  # type: ignore[arg-type]
 
     def _repr_png_(self) -> bytes:
         return self.figure().png()
@@ -205,6 +205,9 @@ class Explainer:
         self._places: dict[tuple[int, ...], _Place] = {}
         self._last: tuple[Pass, NDArray[Any], dict[str, NDArray[Any]]] | None = None
         self._scores = score_tensor(model.graph, self.plan)
+        if self._scores != self.plan.output.name:
+            output = self.plan.output._replace(logits=self._scores)
+            self.plan = self.plan._replace(output=output)
         if layer is not None and all(METHODS[name].needs != "layer" for name in self._methods):
             raise UsageError(f"{', '.join(self._methods)} looks at no layer", source="`layer`")
 
@@ -256,13 +259,13 @@ class Explainer:
         index = place - self.plan.output.background
         insertion, deletion = curves.curves(attribution.map) if curves else (None, None)
         height, width = picture.photo.shape[:2]
-        logits = scores.probabilities if scores.logits is None else scores.logits
+        scored = scores.probabilities if scores.logits is None else scores.logits
         return Explanation(
             method=method,
             index=index,
             label=name_of(self.plan, index)[0],
             probability=float(scores.probabilities[place]),
-            score=float(logits[place]),
+            score=float(scored[place]),
             layer=self._place(picture).title if METHODS[method].needs == "layer" else "",
             map=laid_back(attribution.map, picture.fitting, height, width),
             attribution=attribution.map,
@@ -312,7 +315,8 @@ class Explainer:
         if needs == "scores":
             (scores,) = self._many([picture.tensor])
         else:
-            made = self._forward(self._open(picture, needs), picture.tensor)
+            made = dict(self._forward(self._open(picture, needs), picture.tensor))
+            made[self._scores], _ = dequantised(self.model.graph, self._scores, made[self._scores])
             (scores,) = map(self._as_scores, scores_of(made, self.plan, 1, 0.0))
             check(scores, self.plan)
         return scores

@@ -484,12 +484,12 @@ class Model(Network):
         from cnntool.api.explain import Explainer, Explanations
         from cnntool.nets.attribution.methods import METHODS
 
-        methods = [method] if isinstance(method, str) else method
-        targets = [target] if isinstance(target, (str, int)) else target or []
+        methods = method if isinstance(method, (list, tuple)) else [method]
+        targets: Any = [] if target is None else target
         explainer = Explainer(
             self,
             [arguments.one_of("method", name, METHODS) for name in methods],
-            targets,
+            targets if isinstance(targets, (list, tuple)) else [targets],
             None if layer is None else _text("layer", layer),
             seed=arguments.whole("seed", seed, least=0),
             score=arguments.flag("score", score),

@@ -100,7 +100,7 @@ def command(
 
 
 def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
-    from cnntool.nets.layers.operators import KIND_OF, KINDS
+    from cnntool.nets.layers.dataflow import KIND_OF, KINDS
 
     wanted = {kind.lower() for kind in kinds}
     for kind in wanted:

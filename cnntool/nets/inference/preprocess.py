@@ -129,7 +129,7 @@ def _between(
 ) -> NDArray[np.float32]:
     """Interpolate between rows."""
     high = np.minimum(low + 1, len(values) - 1)
-    return values[low] * (1 - share) + values[high] * share
+    return values[low] + (values[high] - values[low]) * share
 
 
 def fitted(

@@ -9,9 +9,8 @@ import numpy as np
 
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.inference.layer_outputs import dequantised, quantisation
-from cnntool.nets.layers.dataflow import operand, result
+from cnntool.nets.layers.dataflow import BIAS, FACTORS, KERNEL, operand, result
 from cnntool.nets.layers.layer_list import constant_operand
-from cnntool.nets.layers.operators import BIAS, FACTORS, KERNEL
 from cnntool.nets.layers.receptive_field import NodeWindow, read_window
 from cnntool.shapes.windows import AxisWindow
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.errors import ModelError
-from cnntool.nets.layers.dataflow import operand
-from cnntool.nets.layers.operators import FACTORS, KERNEL
+from cnntool.nets.layers.dataflow import FACTORS, KERNEL, operand
 from cnntool.nets.layers.receptive_field import trace
 
 if TYPE_CHECKING:

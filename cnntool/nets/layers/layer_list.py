@@ -7,9 +7,7 @@ from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.nets.layers.dataflow import operand, result
-from cnntool.nets.layers.names import noted_scopes, path_scopes
-from cnntool.nets.layers.operators import (
+from cnntool.nets.layers.dataflow import (
     BIAS,
     DOMAINS,
     ELEMENTWISE,
@@ -19,8 +17,11 @@ from cnntool.nets.layers.operators import (
     KIND_OF,
     PASSING,
     SPATIAL,
+    operand,
+    result,
     word,
 )
+from cnntool.nets.layers.names import noted_scopes, path_scopes
 
 if TYPE_CHECKING:
     from cnntool.nets.file.graph import Graph, Node
@@ -333,7 +334,7 @@ class Layer(NamedTuple):
     alias : str
         Its name by its place in the network, such as ``block4_conv2``; empty if it has none.
     kind : str
-        One of `cnntool.nets.layers.operators.KINDS`.
+        One of `cnntool.nets.layers.dataflow.KINDS`.
     ordinal : int
         Its place among those of its kind, from 1.
     op : str

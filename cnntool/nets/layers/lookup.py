@@ -9,7 +9,7 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError
-from cnntool.nets.layers.dataflow import Dataflow, result
+from cnntool.nets.layers.dataflow import FACTORS, KERNEL, KINDS, Dataflow, result
 from cnntool.nets.layers.keras_names import find_aliases
 from cnntool.nets.layers.layer_list import Layer, dequantised, kernel_of, list_rows
 from cnntool.nets.layers.modules import Calls, Scopes
@@ -23,7 +23,6 @@ from cnntool.nets.layers.names import (
     split_count,
     uncounted,
 )
-from cnntool.nets.layers.operators import FACTORS, KERNEL, KINDS
 from cnntool.nets.layers.receptive_field import trace
 
 if TYPE_CHECKING:

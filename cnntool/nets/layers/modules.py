@@ -10,7 +10,16 @@ import re
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.nets.layers.dataflow import operand, result
+from cnntool.nets.layers.dataflow import (
+    ARRANGING,
+    BIAS,
+    FACTORS,
+    KERNEL,
+    QUANTISING,
+    is_activation,
+    operand,
+    result,
+)
 from cnntool.nets.layers.layer_list import NOTE, folds_norm, kernel_of
 from cnntool.nets.layers.names import (
     is_inserted,
@@ -19,14 +28,6 @@ from cnntool.nets.layers.names import (
     path_scopes,
     split_count,
     torch_modules,
-)
-from cnntool.nets.layers.operators import (
-    ARRANGING,
-    BIAS,
-    FACTORS,
-    KERNEL,
-    QUANTISING,
-    is_activation,
 )
 
 if TYPE_CHECKING:

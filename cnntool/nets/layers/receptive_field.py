@@ -11,8 +11,7 @@ from math import gcd
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.nets.file.graph import TensorInfo
-from cnntool.nets.layers.dataflow import operand, result
-from cnntool.nets.layers.operators import DOMAINS, FACTORS, KERNEL, KIND_OF, PASSING
+from cnntool.nets.layers.dataflow import DOMAINS, FACTORS, KERNEL, KIND_OF, PASSING, operand, result
 from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:

@@ -10,6 +10,15 @@ from cnntool.nets.gradients.rules import (
     pooling,
     products,
     rearranging,
+    reductions,
 )
 
-__all__ = ["activations", "arithmetic", "convolution", "pooling", "products", "rearranging"]
+__all__ = [
+    "activations",
+    "arithmetic",
+    "convolution",
+    "pooling",
+    "products",
+    "rearranging",
+    "reductions",
+]

@@ -56,15 +56,19 @@ def window(node: Node, kernel: Sequence[int], large: Sequence[int], small: Seque
     axes = len(kernel)
     strides = list(node.attribute("strides") or (1,) * axes)
     dilations = list(node.attribute("dilations") or (1,) * axes)
+    extra = node.attribute("output_padding") or (0,) * axes
     extent = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     automatic = node.attribute("auto_pad", "NOTSET")
-    if automatic.startswith("SAME"):
-        before, after = [], []
-        for length, count, stride, reach in zip(large, small, strides, extent, strict=True):
-            total = max((count - 1) * stride + reach - length, 0)
-            less, more = total // 2, total - total // 2
-            before.append(less if automatic == "SAME_UPPER" else more)
-            after.append(more if automatic == "SAME_UPPER" else less)
+    if automatic.startswith("SAME") or node.attribute("output_shape"):
+        reached = (
+            (count - 1) * stride + reach + more - length
+            for length, count, stride, reach, more in zip(
+                large, small, strides, extent, extra, strict=True
+            )
+        )
+        total = [max(n, 0) for n in reached]
+        less, more = [n // 2 for n in total], [n - n // 2 for n in total]
+        before, after = (less, more) if automatic == "SAME_UPPER" else (more, less)
     else:
         stated = () if automatic == "VALID" else node.attribute("pads")
         pads = list(stated or (0,) * 2 * axes)
@@ -79,8 +83,31 @@ def conv(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str
     data, weight = node.inputs[:2]
     if gradient is None or not b.wants(data):
         return []
-    shape, kernel = b.shape(data), b.shape(weight)
-    made = b.shape(node.outputs[0])
+    made, kernel = b.shape(node.outputs[0]), b.shape(weight)
+    return [spread(b, node, gradient, b.value(weight), (b.shape(data), made, kernel))]
+
+
+def spread(
+    b: Backward,
+    node: Node,
+    gradient: str,
+    weight: str,
+    shapes: tuple[Sequence[int], Sequence[int], Sequence[int]],
+) -> str:
+    """Write the gradient of a convolution by its data.
+
+    Parameters
+    ----------
+    b : Backward
+        The graph that is written.
+    node : Node
+        A convolution: how its window moves.
+    gradient, weight : str
+        The gradient of its result, and its kernels, in the graph that is written.
+    shapes : tuple of sequence of int
+        Those of its data, of its result and of its kernels.
+    """
+    shape, made, kernel = shapes
     move = window(node, kernel[2:], shape[2:], made[2:])
     group = node.attribute("group", 1)
     if set(move.strides) == {1} and all(
@@ -88,32 +115,29 @@ def conv(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str
     ):
         turned = _turned(b, weight, kernel, group)
         pads = [r - 1 - p for p, r in zip(move.pads, move.extent * 2, strict=True)]
-        return [b.op("Conv", gradient, turned, pads=pads, dilations=move.dilations, group=group)]
+        return b.op("Conv", gradient, turned, pads=pads, dilations=move.dilations, group=group)
     rest = [
         length + first + last - (count - 1) * stride - reach
         for length, first, last, count, stride, reach in zip(
             shape[2:], move.before, move.after, made[2:], move.strides, move.extent, strict=True
         )
     ]
-    return [
-        b.op(
-            "ConvTranspose",
-            gradient,
-            b.value(weight),
-            strides=move.strides,
-            dilations=move.dilations,
-            pads=move.pads,
-            output_padding=rest,
-            group=group,
-        )
-    ]
+    return b.op(
+        "ConvTranspose",
+        gradient,
+        weight,
+        strides=move.strides,
+        dilations=move.dilations,
+        pads=move.pads,
+        output_padding=rest,
+        group=group,
+    )
 
 
-def _turned(b: Backward, weight: str, kernel: Sequence[int], group: int) -> str:
+def _turned(b: Backward, name: str, kernel: Sequence[int], group: int) -> str:
     """Turn kernels by 180 degrees, and swap their channels in and out."""
     made, given = kernel[0] // group, kernel[1]
     axes = range(2, len(kernel))
-    name = b.value(weight)
     if made > 1 or given > 1:
         if group > 1:
             name = b.reshaped(name, (group, made, given, *kernel[2:]))
@@ -126,3 +150,25 @@ def _turned(b: Backward, weight: str, kernel: Sequence[int], group: int) -> str:
         return name
     starts, stops, steps = ([n] * len(turned) for n in (-1, -(1 << 31), -1))
     return b.op("Slice", name, *(b.constant(v) for v in (starts, stops, turned, steps)))
+
+
+@rule("ConvTranspose")
+def transposed(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Gather by the convolution that this one is the transpose of."""
+    (gradient,) = gradients
+    data, weight = node.inputs[:2]
+    if gradient is None or not b.wants(data):
+        return []
+    shape, kernel, made = (b.shape(name) for name in (data, weight, node.outputs[0]))
+    move = window(node, kernel[2:], made[2:], shape[2:])
+    return [
+        b.op(
+            "Conv",
+            gradient,
+            b.value(weight),
+            strides=move.strides,
+            dilations=move.dilations,
+            pads=move.pads,
+            group=node.attribute("group", 1),
+        )
+    ]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
 
 from cnntool.nets.gradients.backward import rule
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from cnntool.nets.file.graph import Node
     from cnntool.nets.gradients.backward import Backward
 
@@ -39,3 +44,29 @@ def gemm(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str
         made = b.shape(node.outputs[0])
         found[2] = b.unbroadcast(b.scaled(gradient, beta), made, b.shape(node.inputs[2]))
     return found
+
+
+def along_axis(
+    b: Backward, name: str, shape: Sequence[int], axis: int, matrix: NDArray[Any]
+) -> str:
+    """Multiply every line along an axis by a constant matrix.
+
+    Parameters
+    ----------
+    b : Backward
+        The graph that is written.
+    name : str
+        A tensor in it.
+    shape : sequence of int
+        Its shape.
+    axis : int
+        Which axis; it gets the length of the matrix' columns.
+    matrix : ndarray
+        The matrix, one column a number along the axis.
+    """
+    made = (*shape[:axis], len(matrix), *shape[axis + 1 :])
+    if axis == len(shape) - 1:
+        flat = b.reshaped(name, (-1, shape[axis]))
+        return b.reshaped(b.op("MatMul", flat, b.constant(matrix.T.astype(float))), made)
+    flat = b.reshaped(name, (prod(shape[:axis]), shape[axis], prod(shape[axis + 1 :])))
+    return b.reshaped(b.op("MatMul", b.constant(matrix.astype(float)), flat), made)
