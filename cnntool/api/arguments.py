@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.image.source import oversize
@@ -140,19 +140,45 @@ def check_size(shape: Pair, samples: int, max_pixels: int) -> None:
         raise UsageError(f"a result of {reason}", hint="`max_pixels` raises the limit")
 
 
-def sliding(mode: Any, op: Any, border: Any, stride: Any, dilation: Any) -> dict[str, Any]:
-    """Check how a window slides; return it by the names of its parameters.
+class WindowOptions(NamedTuple):
+    """How a window slides, as `filter` and its kin are told; words of the plan once checked."""
 
-    Raises
-    ------
-    UsageError
-    """
-    from cnntool.filters.conv.plan import Border, Mode, Op
+    mode: Any = "same"
+    op: Any = "correlate"
+    border: Any = "zero"
+    stride: Any = 1
+    dilation: Any = 1
 
-    return {
-        "mode": Mode(one_of("mode", mode, Mode)),
-        "op": Op(one_of("op", op, Op)),
-        "border": Border(one_of("border", border, Border)),
-        "stride": pair("stride", stride),
-        "dilation": pair("dilation", dilation),
-    }
+    def checked(self) -> WindowOptions:
+        """Check every field.
+
+        Raises
+        ------
+        UsageError
+        """
+        from cnntool.filters.conv.plan import Border, Mode, Op
+
+        return WindowOptions(
+            Mode(one_of("mode", self.mode, Mode)),
+            Op(one_of("op", self.op, Op)),
+            Border(one_of("border", self.border, Border)),
+            pair("stride", self.stride),
+            pair("dilation", self.dilation),
+        )
+
+
+class FilterOptions(NamedTuple):
+    """The arithmetic of `filter`, as it is told."""
+
+    mode: str = "same"
+    op: str = "correlate"
+    border: str | None = None
+    stride: int | Pair = 1
+    dilation: int | Pair = 1
+    channels: str | None = None
+    mix: Any = None
+    bias: Any = None
+    relu: bool = False
+    linear: bool = False
+    bank: bool = False
+    method: str = "auto"

@@ -96,35 +96,47 @@ class Explanations(Records[Explanation]):
 
     __slots__ = ()
 
-    def figure(self, style: str = "overlay") -> Figure:
+    def figure(self, style: str = "overlay", *, title: str = "photo", detail: str = "") -> Figure:
         """Draw all of them beside the photo.
 
         Parameters
         ----------
         style : {'overlay', 'heat', 'side-by-side'}
-            The map over the photo, alone, or beside it.
+            The maps over the photo, alone, or beside it.
+        title, detail : str
+            What stands above the photo; by default its size.
         """
-        from cnntool.views.heat_map import (
-            STYLES,
-            Tile,
-            sheet,
-        )
+        from cnntool.views.heat_map import STYLES, Tile, sheet
 
+        style = one_of("style", style, STYLES)
         tiles = [
             Tile(
                 photo=one.photo,
                 map=one.map,
-                signed=METHODS[one.method].signed,
                 method=METHODS[one.method].title,
                 label=one.label,
                 probability=one.probability,
+                signed=METHODS[one.method].signed,
+                from_zero=METHODS[one.method].from_zero,
+                notes=_notes(one),
             )
             for one in self
         ]
-        return Figure(sheet(tiles, style=one_of("style", style, STYLES)))  # type: ignore[arg-type]
+        return Figure(sheet(tiles, style, title=title, detail=detail))  # type: ignore[arg-type]
 
     def _repr_png_(self) -> bytes:
         return self.figure().png()
+
+
+def _notes(one: Explanation) -> list[str]:
+    """Return what stands below the class: the layer, and how well the map ranks pixels."""
+    curves = {"insertion": one.insertion, "deletion": one.deletion}
+    areas = [
+        f"{name} {curve.area:.2f} (random {curve.random:.2f}, centre {curve.centre:.2f})"
+        for name, curve in curves.items()
+        if curve is not None
+    ]
+    return [*([one.layer] if one.layer else []), *areas]
 
 
 class Ready(NamedTuple):
@@ -257,13 +269,16 @@ class Explainer:
         subject = self._subject(picture, place, method)
         attribution = load(method)(subject)
         index = place - self.plan.output.background
+        label = name_of(self.plan, index)[0]
+        if not attribution.map.any():
+            self.model.note(f"{self.model.name}: {method} finds nothing that speaks for {label}")
         insertion, deletion = curves.curves(attribution.map) if curves else (None, None)
         height, width = picture.photo.shape[:2]
         scored = scores.probabilities if scores.logits is None else scores.logits
         return Explanation(
             method=method,
             index=index,
-            label=name_of(self.plan, index)[0],
+            label=label,
             probability=float(scores.probabilities[place]),
             score=float(scored[place]),
             layer=self._place(picture).title if METHODS[method].needs == "layer" else "",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
 import numpy as np
 
 from cnntool.api import arguments
+from cnntool.api.arguments import FilterOptions, WindowOptions
 from cnntool.api.kernels import read_kernel
 from cnntool.api.pictures import load, opened, to_array
 from cnntool.api.rendering import ARRAY, TEXT, as_array, plan, style
@@ -46,21 +47,7 @@ METHODS = [method.value for method in Method if method is not Method.GEMM]
 """What may be asked for; kernels of layers are one matrix product."""
 
 
-def arithmetic(
-    *,
-    bank: bool = False,
-    mode: str = "same",
-    op: str = "correlate",
-    border: str | None = None,
-    stride: int | Pair = 1,
-    dilation: int | Pair = 1,
-    channels: str | None = None,
-    mix: Any = None,
-    bias: Any = None,
-    relu: bool = False,
-    linear: bool = False,
-    method: str = "auto",
-) -> Options:
+def arithmetic(asked: FilterOptions) -> Options:
     """Check the arithmetic of `filter`, and put it into the pipeline's own words.
 
     Raises
@@ -68,18 +55,20 @@ def arithmetic(
     UsageError
         What makes no sense by itself.
     """
+    channels, border, mix, bias = asked.channels, asked.border, asked.mix, asked.bias
     if channels is not None:
         channels = arguments.one_of("channels", channels, ("each", "luma"))
-    how = arguments.sliding(mode, op, "zero" if border is None else border, stride, dilation)
+    around = "zero" if border is None else border
+    how = WindowOptions(asked.mode, asked.op, around, asked.stride, asked.dilation).checked()
     return pipelines.Options(
-        **{**how, "border": None if border is None else how["border"]},
-        method=Method(arguments.one_of("method", method, METHODS)),
+        *how._replace(border=None if border is None else how.border),
+        method=Method(arguments.one_of("method", asked.method, METHODS)),
         channels=cast("pipelines.Channels | None", channels),
         mix=None if mix is None else _mix(mix),
-        linear=arguments.flag("linear", linear),
-        bank=arguments.flag("bank", bank),
+        linear=arguments.flag("linear", asked.linear),
+        bank=arguments.flag("bank", asked.bank),
         bias=None if bias is None else _bias(bias),
-        relu=arguments.flag("relu", relu),
+        relu=arguments.flag("relu", asked.relu),
     )
 
 
@@ -500,9 +489,10 @@ def filter(
            [37., 43.]])
     """
     options = arithmetic(
-        bank=bank, mode=mode, op=op, border=border, stride=stride, dilation=dilation,
-        channels=channels, mix=mix, bias=bias, relu=relu, linear=linear, method=method,
-    )  # fmt: skip
+        FilterOptions(
+            mode, op, border, stride, dilation, channels, mix, bias, relu, linear, bank, method
+        )
+    )
     chosen = style(range, depth)
     lanes = usable_cpus() if threads is None else arguments.whole("threads", threads, 1, 1024)
     if not kernels:
@@ -558,12 +548,12 @@ def convolve(
     from cnntool.filters.kernels.kernel import ConvLayer
     from cnntool.filters.kernels.library import Operation
 
-    how = arguments.sliding(mode, op, border, stride, dilation)
+    how = WindowOptions(mode, op, border, stride, dilation).checked()
     method = arguments.one_of("method", method, METHODS)
     item = read_kernel(kernel, "kernel")
     if isinstance(item, Operation):
         raise UsageError(f"{item.name} is no convolution", hint="`filter` applies it")
     picture = load(image, layout=layout)
-    result = engine.convolve(picture.values, item, **how, method=method)
+    result = engine.convolve(picture.values, item, **how._asdict(), method=method)
     layer = isinstance(item, ConvLayer)
     return to_array(picture.info._replace(layout="chw") if layer else picture.info, result)

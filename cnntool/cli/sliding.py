@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from cnntool.api.arguments import WindowOptions
 from cnntool.cli import options, param_types
+from cnntool.cli.console import check_no_terminal
 from cnntool.cli.output import emit_record
 from cnntool.errors import OutputError, UsageError
 
@@ -19,26 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.pictures import Figure
-    from cnntool.shapes.windows import Pair
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 MATRIX_FORMATS = ("csv", "txt", "npy")
 
 
-class Sliding(NamedTuple):
-    """How a window slides."""
-
-    mode: str
-    op: str
-    border: str
-    stride: Pair
-    dilation: Pair
-
-
 window = options.gathered(
     "window",
-    Sliding,
+    WindowOptions,
     options.dilation,
     options.stride,
     click.option(
@@ -151,10 +142,8 @@ def write_matrix(
             source=str(output),
             hint="--picture draws it",
         )
-    if stdout and format_name == "npy" and sys.stdout.isatty():
-        raise UsageError(
-            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-        )
+    if stdout and format_name == "npy":
+        check_no_terminal()
     rows, columns = matrix.shape
     info = ImageInfo(rows, columns, dtype="float64", format=format_name, matrix=True, layout="hw")
     write_image(
@@ -204,10 +193,8 @@ def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
     """
     from cnntool.image.atomic import Output
 
-    if output == "-" and sys.stdout.isatty():
-        raise UsageError(
-            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-        )
+    if output == "-":
+        check_no_terminal()
     target = sys.stdout.buffer if output == "-" else output
     place = Output(target, name="<stdout>" if output == "-" else output, overwrite=overwrite)
     try:

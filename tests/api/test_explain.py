@@ -234,3 +234,25 @@ def test_a_second_picture_of_another_size(tmp_path):
         for size in ((300, 451), (20, 20)):
             (found,) = net.explain(np.zeros((*size, 3), np.uint8))
             assert found.map.shape == size
+
+
+def test_curves_go_between_the_photo_and_its_blur(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        one, two = net.explain(photo, method=["gradcam", "saliency"], score=True)
+        assert net.explain(photo)[0].insertion is None
+    assert one.insertion.values[-1] == pytest.approx(one.probability)
+    assert one.deletion.values[0] == pytest.approx(one.probability)
+    assert one.insertion.values[0] == one.deletion.values[-1]
+    assert 0 < one.insertion.area < 1
+    # What knows nothing of the map is the same for all of them.
+    assert (one.insertion.random, one.deletion.centre) == (
+        two.insertion.random,
+        two.deletion.centre,
+    )
+
+
+def test_it_is_said_when_nothing_speaks_for_a_class(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        found = net.explain(np.zeros_like(photo), target="blue", method=["gradcam", "saliency"])
+        assert not any(one.map.any() for one in found)
+        assert net.notes[-1].endswith("saliency finds nothing that speaks for blue")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
+from cnntool.api.arguments import FilterOptions
 from cnntool.cli import console, options, param_types
 from cnntool.cli.inputs import Ahead, Naming, inputs_or_stdin, is_several
 from cnntool.errors import UsageError
@@ -17,23 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.cli.inputs import Opened
-
-
-class Arithmetic(NamedTuple):
-    """What `cnntool.api.filtering.arithmetic` takes."""
-
-    bank: bool
-    mode: str
-    op: str
-    border: str | None
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    channels: str | None
-    mix: str | None
-    bias: str | None
-    relu: bool
-    linear: bool
-    method: str
 
 
 @click.command("filter")
@@ -93,7 +77,7 @@ class Arithmetic(NamedTuple):
 @options.json_lines
 @options.threads
 @options.talk
-@options.gathered("arithmetic", Arithmetic)
+@options.gathered("arithmetic", FilterOptions)
 @options.gathered("reading", options.ReadingOptions)
 @options.gathered("saving", options.Saving)
 def command(
@@ -101,7 +85,7 @@ def command(
     inputs: tuple[Path, ...],
     recursive: bool,
     kernels: tuple[str, ...],
-    arithmetic: Arithmetic,
+    arithmetic: FilterOptions,
     policy: str,
     reading: options.ReadingOptions,
     saving: options.Saving,
@@ -129,7 +113,7 @@ def command(
         from cnntool.api.kernels import read_kernel
 
         filters = [read_kernel(kernel) for kernel in kernels]
-        how = filtering.arithmetic(**arithmetic._asdict())
+        how = filtering.arithmetic(arithmetic)
         style = rendering.style(policy, saving.depth)
 
         def one(opened: Opened) -> None:

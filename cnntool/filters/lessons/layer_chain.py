@@ -16,6 +16,7 @@ from cnntool.shapes.windows import PADDINGS, Padding, Pair, Window, parse_paddin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     from cnntool.shapes.windows import AxisWindow
 
@@ -294,6 +295,11 @@ class Cost(NamedTuple):
         """Weights and biases."""
         return self.weights + self.biases
 
+    def record(self) -> dict[str, int]:
+        """Describe it in stable keys, ready for JSON."""
+        keys = ("parameters", "weights", "biases", "multiply_adds")
+        return {key: getattr(self, key) for key in keys}
+
 
 class ChainRow(NamedTuple):
     """One layer of a chain.
@@ -335,6 +341,32 @@ class ChainRow(NamedTuple):
         ins, outs = prod(self.shapes[0]), prod(self.shape)
         return Cost(ins * outs, outs, f"({ins}+1)*{outs}", ins * outs)
 
+    def record(self, *, compare_dense: bool) -> dict[str, Any]:
+        """Describe the layer in stable keys, ready for JSON."""
+        window, fields = self.window, self.fields
+        record: dict[str, Any] = {
+            "layer": self.name,
+            "kind": self.kind,
+            "written": self.text,
+            "inputs": [list(shape) for shape in self.shapes],
+            "output": list(self.shape),
+            "kernel": list(window.kernel) if window else None,
+            "stride": list(window.stride) if window else None,
+            "padding": list(window.pads) if window else None,
+            "dilation": list(window.dilation) if window else None,
+            **self.cost.record(),
+            "formula": self.cost.formula or None,
+            "receptive_field": list(fields.size) if fields else None,
+            "jump": (
+                [_plain(fields.rows.jump), _plain(fields.columns.jump)]
+                if fields and self.spatial
+                else None
+            ),
+        }
+        if compare_dense:
+            record["dense"] = self.dense.record() if self.dense else None
+        return record
+
 
 class Chain(NamedTuple):
     """A chain, computed: the input's row and one for each layer, and what is worth telling."""
@@ -351,6 +383,23 @@ class Chain(NamedTuple):
     def dense_total(self) -> Cost:
         """The same with a dense layer in the place of each convolution."""
         return _sum([row.dense or row.cost for row in self.rows])
+
+    def records(self, *, compare_dense: bool = False) -> list[dict[str, Any]]:
+        """Describe every layer and the total in stable keys, ready for JSON.
+
+        Parameters
+        ----------
+        compare_dense : bool
+            Whether to say what a dense layer in the place of each convolution would cost.
+        """
+        total: dict[str, Any] = {"layer": "total", "kind": "total", **self.total.record()}
+        if compare_dense:
+            total["dense"] = self.dense_total.record()
+        return [*(row.record(compare_dense=compare_dense) for row in self.rows), total]
+
+
+def _plain(number: Fraction) -> int | float:
+    return int(number) if number.denominator == 1 else float(number)
 
 
 def _sum(costs: Sequence[Cost]) -> Cost:

@@ -30,6 +30,8 @@ class Method(NamedTuple):
         What a large value means.
     misleads : str
         What not to read from it.
+    from_zero : bool
+        Whether 0 says that a place does not count; else only differences between places do.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Method(NamedTuple):
     paper: str
     shows: str
     misleads: str
+    from_zero: bool = True
 
 
 METHODS = {
@@ -60,8 +63,9 @@ METHODS = {
         "Localization",
         shows="Where a layer is active and its gradient is positive: place by place, so that it is "
         "useful in early layers too.",
-        misleads="Negative gradients are dropped before summing, so it shows places that speak for "
-        "the class in one map and against it in another. Early layers show edges of any object.",
+        misleads="Negative gradients are dropped before summing: what speaks for the class in one "
+        "map and against it in another stays, so that much of it is activity of any kind. With "
+        "random weights in the built-in network's last layer it stays nearly the same.",
     ),
     "saliency": Method(
         "Saliency",
@@ -115,6 +119,7 @@ METHODS = {
         "left of the picture.",
         misleads="It is a random estimate: spots change with the seed, and differences from place "
         "to place are small beside its mean. Half pictures are none that the network was made for.",
+        from_zero=False,
     ),
 }
 """By the names that the command line takes; each is a module beside this one."""

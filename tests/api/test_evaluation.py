@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnntool.nets.inference.evaluate import Share, Tally
+from cnntool.api.evaluation import Share, Tally
 
 
 def test_by_hand():
