@@ -54,7 +54,7 @@ TITLE, DETAIL = 16, 12
 COVER = 0.72
 """How much of the photo a map hides where it is largest."""
 
-OUTLIERS = 99.5
+OUTLIERS = 98
 """Percentile of the magnitudes that gets the last colour: gradients have a few huge values."""
 
 STRIPES = 10
@@ -78,8 +78,8 @@ class Tile(NamedTuple):
         Whether values below 0 speak against the class.
     from_zero : bool
         Whether the colours of one that is not signed begin at 0: else at its smallest value.
-    note : str
-        A line more.
+    notes : sequence of str
+        What stands below the class.
     """
 
     photo: NDArray[np.uint8]
@@ -89,7 +89,7 @@ class Tile(NamedTuple):
     probability: float
     signed: bool = False
     from_zero: bool = True
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 def sheet(
@@ -271,9 +271,7 @@ class Cell(NamedTuple):
 def _caption(room: int, title: str, *details: str) -> list[tuple[str, int]]:
     """Break what stands above a picture into lines."""
     lines = [(line, TITLE) for line in wrapped(title, TITLE, room)]
-    return lines + [
-        (line, DETAIL) for text in details if text for line in wrapped(text, DETAIL, room)
-    ]
+    return lines + [(line, DETAIL) for text in details for line in wrapped(text, DETAIL, room)]
 
 
 def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
@@ -309,7 +307,7 @@ def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
     ends = short(low, 3) + " and less" * (more and tile.signed), short(most, 3) + " and more" * more
     numbers = (ends[0], "0", ends[1]) if tile.signed else ends
     chance = f"{tile.probability:.1%}" if tile.probability >= 0.001 else "<0.1%"
-    about = _caption(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", tile.note)
+    about = _caption(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", *tile.notes)
     return Cell(picture, about, colours, numbers, bool(unseen.any()))
 
 
@@ -320,7 +318,7 @@ def _largest(values: NDArray[np.float32], *, signed: bool) -> tuple[float, bool]
     if not most > 0:
         return 1.0, False
     usual = float(np.percentile(magnitudes, OUTLIERS))
-    return (usual, True) if 0 < usual < most / 2 else (most, False)
+    return (usual, True) if 0 < usual < 0.6 * most else (most, False)
 
 
 def hatching(photo: NDArray[np.uint8] | None, size: tuple[int, int]) -> NDArray[np.uint8]:

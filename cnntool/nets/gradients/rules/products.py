@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import string
 from math import prod
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from cnntool.nets.gradients.backward import rule
 
@@ -44,6 +47,107 @@ def gemm(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str
         made = b.shape(node.outputs[0])
         found[2] = b.unbroadcast(b.scaled(gradient, beta), made, b.shape(node.inputs[2]))
     return found
+
+
+@rule("MatMul")
+def matmul(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Multiply by the other factor, turned; a vector is a matrix of one row or column."""
+    (gradient,) = gradients
+    if gradient is None:
+        return []
+    left, right = node.inputs
+    one, other = b.shape(left), b.shape(right)
+    rows = (1, *one) if len(one) == 1 else one
+    columns = (*other, 1) if len(other) == 1 else other
+    stacked = np.broadcast_shapes(rows[:-2], columns[:-2])
+    if len(one) == 1 or len(other) == 1:
+        gradient = b.reshaped(gradient, (*stacked, rows[-2], columns[-1]))
+    found: list[str | None] = [None, None]
+    if b.wants(left):
+        if len(other) == 2:  # turned as it is used: a large weight is not copied
+            flat = b.reshaped(gradient, (-1, other[1]))
+            found[0] = b.reshaped(b.op("Gemm", flat, b.value(right), transB=1), one)
+        else:
+            turned = _turned(b, b.value(right), other, columns)
+            product = b.op("MatMul", gradient, turned)
+            found[0] = _given(b, product, (*stacked, *rows[-2:]), rows, one)
+    if b.wants(right):
+        product = b.op("MatMul", _turned(b, b.value(left), one, rows), gradient)
+        found[1] = _given(b, product, (*stacked, *columns[-2:]), columns, other)
+    return found
+
+
+def _turned(b: Backward, name: str, shape: Sequence[int], matrix: Sequence[int]) -> str:
+    """Swap the last two axes; a vector of this shape becomes a matrix first."""
+    if len(shape) == 1:
+        return b.reshaped(name, matrix[::-1])
+    rank = len(shape)
+    return b.op("Transpose", name, perm=[*range(rank - 2), rank - 1, rank - 2])
+
+
+def _given(
+    b: Backward, name: str, made: Sequence[int], matrix: Sequence[int], shape: Sequence[int]
+) -> str:
+    """Sum a gradient over the stack of matrices that a factor was repeated for."""
+    name = b.unbroadcast(name, made, matrix)
+    return name if len(matrix) == len(shape) else b.reshaped(name, shape)
+
+
+@rule("Einsum")
+def einsum(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Multiply by the other factors, with the letters of the one that is left out as the result.
+
+    Axes of an ellipsis get capital letters, counted from their end.
+    """
+    (gradient,) = gradients
+    if gradient is None:
+        return []
+    shapes = [b.shape(tensor) for tensor in node.inputs]
+    terms, result = _letters(node.attribute("equation"), [len(shape) for shape in shapes])
+    factors = list(zip(terms, shapes, strict=True))
+    found: list[str | None] = []
+    for at, (term, shape) in enumerate(factors):
+        if not b.wants(node.inputs[at]):
+            found.append(None)
+            continue
+        if len(set(term)) < len(term):
+            raise b.error(f"no gradient is known of a diagonal ({node.label})")
+        others = [k for k in range(len(factors)) if k != at]
+        known = _lengths([(result, b.shape(node.outputs[0])), *(factors[k] for k in others)])
+        kept = "".join(letter for letter in term if letter in known)
+        equation = ",".join([result, *(terms[k] for k in others)]) + "->" + kept
+        values = (b.value(node.inputs[k]) for k in others)
+        part = b.op("Einsum", gradient, *values, equation=equation)
+        whole = [_lengths(factors)[letter] for letter in term]
+        narrow = [known.get(letter, 1) for letter in term]
+        if narrow != whole:  # summed by itself: all get the same
+            part = b.op("Expand", b.reshaped(part, narrow), b.constant(whole))
+        found.append(b.unbroadcast(part, whole, shape))
+    return found
+
+
+def _lengths(factors: Sequence[tuple[str, Sequence[int]]]) -> dict[str, int]:
+    """Return the length that each letter stands for, 1 being repeated."""
+    lengths: dict[str, int] = {}
+    for term, shape in factors:
+        for letter, length in zip(term, shape, strict=True):
+            lengths[letter] = max(length, lengths.get(letter, 1))
+    return lengths
+
+
+def _letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
+    """Write an equation's terms and its result as one letter an axis."""
+    given, arrow, result = equation.replace(" ", "").partition("->")
+    terms = given.split(",")
+    if not arrow:
+        once = (a for a in sorted(set(given) - {",", "."}) if given.count(a) == 1)
+        result = "..." * ("." in given) + "".join(once)
+    named = string.ascii_uppercase.translate({ord(letter): None for letter in equation})
+    extra = [
+        rank - len(term) + 3 if "." in term else 0 for term, rank in zip(terms, ranks, strict=True)
+    ]
+    terms = [term.replace("...", named[:n][::-1]) for term, n in zip(terms, extra, strict=True)]
+    return terms, result.replace("...", named[: max(extra)][::-1])
 
 
 def along_axis(
