@@ -10,6 +10,7 @@ from cnntool.nets.gradients.rules import (
     normalization,
     pooling,
     products,
+    quantization,
     rearranging,
     reductions,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "normalization",
     "pooling",
     "products",
+    "quantization",
     "rearranging",
     "reductions",
 ]
