@@ -28,12 +28,19 @@ from cnntool.system import usable_cpus
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from cnntool.api.activations import ChosenLayer
     from cnntool.cli.drawing_options import Drawing
+    from cnntool.cli.inputs import Reading
+    from cnntool.cli.layer_files import Purpose
+    from cnntool.nets.network import Network
     from cnntool.views.terminal import Protocol
+
+    Tensors = Iterable[tuple[str, NDArray[Any]]]
+
 
 FEW = "top:16"
 """The maps that are drawn with characters, unless others are asked for: more are too small."""
@@ -117,19 +124,6 @@ class Screen:
         console.result(f"{row.wanted.title}  {shape_text(row.figures.shape)}")
         sys.stdout.write(text)
         sys.stdout.flush()
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from cnntool.api.activations import ChosenLayer
-    from cnntool.cli.inputs import Reading
-    from cnntool.cli.layer_files import Purpose
-    from cnntool.nets.network import Network
-
-    Tensors = Iterable[tuple[str, NDArray[Any]]]
 
 
 class _Mean(NamedTuple):
