@@ -592,10 +592,11 @@ class Archive:
         self._zip = ZipFile(self._stream, "w")
         return self
 
-    def add(self, name: str, values: NDArray[Any]) -> None:
-        """Add an array under a name."""
-        with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
-            save_array(entry, values)
+    def add(self, names: Iterable[str], values: NDArray[Any]) -> None:
+        """Add an array under its names."""
+        for name in names:
+            with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                save_array(entry, values)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:

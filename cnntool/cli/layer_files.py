@@ -304,6 +304,8 @@ class LayerRow(NamedTuple):
         What a value sees of the picture, where that is known.
     output : str or None
         Where it was written.
+    values, shown, drawn
+        For later: numbers for an archive, what a terminal shows, a picture for the page.
     """
 
     wanted: ChosenLayer
@@ -311,15 +313,9 @@ class LayerRow(NamedTuple):
     dequantised: bool
     field: ReceptiveField | None
     output: str | None
-
-
-class Looked(NamedTuple):
-    """A layer that was looked at, and what was made of it for later."""
-
-    row: LayerRow
-    values: NDArray[Any] | None
-    shown: str | None
-    drawn: NDArray[Any] | None
+    values: NDArray[Any] | None = None
+    shown: str | None = None
+    drawn: NDArray[Any] | None = None
 
 
 def field_text(field: ReceptiveField | None) -> str:
