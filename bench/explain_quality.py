@@ -24,6 +24,7 @@ import numpy as np
 from PIL import Image
 
 import cnntool
+from cnntool.nets.attribution import insertion_deletion
 from cnntool.nets.attribution.methods import METHODS
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def table(head: Sequence[str], rows: dict[str, Sequence[str]]) -> None:
 def insertion(options: argparse.Namespace) -> None:
     """Compare areas with those of random patches and of the distance from the centre."""
     photos = draw(options.photos, options.count or 200)
+    insertion_deletion.DRAWS = 1  # a photo: the mean is over many
     areas: dict[str, list[list[float]]] = {name: [] for name in options.method}
     with cnntool.load_model(options.model, labels=options.labels) as net:
         for done, photo in enumerate(photos, 1):

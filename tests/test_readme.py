@@ -19,7 +19,7 @@ COMMANDS = [
     if line and not line.startswith("#") and "pip install" not in line
 ]
 
-NETWORKS = re.compile(r"cnntool (activations|classify|evaluate|run|trace .*--layer)")
+NETWORKS = re.compile(r"cnntool (activations|classify|evaluate|explain|run|trace .*--layer)")
 """What starts a process more; all of these are run with ``--full``."""
 
 

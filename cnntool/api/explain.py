@@ -96,35 +96,47 @@ class Explanations(Records[Explanation]):
 
     __slots__ = ()
 
-    def figure(self, style: str = "overlay") -> Figure:
+    def figure(self, style: str = "overlay", *, title: str = "photo", detail: str = "") -> Figure:
         """Draw all of them beside the photo.
 
         Parameters
         ----------
         style : {'overlay', 'heat', 'side-by-side'}
-            The map over the photo, alone, or beside it.
+            The maps over the photo, alone, or beside it.
+        title, detail : str
+            What stands above the photo; by default its size.
         """
-        from cnntool.views.heat_map import (
-            STYLES,
-            Tile,
-            sheet,
-        )
+        from cnntool.views.heat_map import STYLES, Tile, sheet
 
+        style = one_of("style", style, STYLES)
         tiles = [
             Tile(
                 photo=one.photo,
                 map=one.map,
-                signed=METHODS[one.method].signed,
                 method=METHODS[one.method].title,
                 label=one.label,
                 probability=one.probability,
+                signed=METHODS[one.method].signed,
+                from_zero=METHODS[one.method].from_zero,
+                notes=_notes(one),
             )
             for one in self
         ]
-        return Figure(sheet(tiles, style=one_of("style", style, STYLES)))  # type: ignore[arg-type]
+        return Figure(sheet(tiles, style, title=title, detail=detail))  # type: ignore[arg-type]
 
     def _repr_png_(self) -> bytes:
         return self.figure().png()
+
+
+def _notes(one: Explanation) -> list[str]:
+    """Return what stands below the class: the layer, and how well the map ranks pixels."""
+    curves = {"insertion": one.insertion, "deletion": one.deletion}
+    areas = [
+        f"{name} {curve.area:.2f} (random {curve.random:.2f}, centre {curve.centre:.2f})"
+        for name, curve in curves.items()
+        if curve is not None
+    ]
+    return [*([one.layer] if one.layer else []), *areas]
 
 
 class Ready(NamedTuple):

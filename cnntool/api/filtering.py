@@ -18,7 +18,6 @@ from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
 from cnntool.image.codecs.codec import joined
 from cnntool.image.files import open_writer
-from cnntool.shapes.windows import times
 from cnntool.system import usable_cpus
 from cnntool.views import scale
 
@@ -291,29 +290,8 @@ def _described(step: Step, pipeline: Pipeline) -> list[str]:
         whole = step.reach is None or not pipeline.streams
         rows = "on whole maps" if whole else f"{pipeline.strip_rows} rows a strip"
         return [f"filter  {step.filter.name}: {how}, {rows}"]
-    plan = step.plan.describe()
-    rank = "separable" if plan["separable"] else f"rank {plan['rank']}"
-    if plan["rank"] is None:
-        rank = f"of {plan['input'][2]} channels each"
-    count = f"{plan['kernels']} kernels" if plan["kernels"] > 1 else "kernel"
-    given, made = times(plan["input"][:2]), times(plan["output"][:2])
-    pads = ",".join(map(str, plan["padding"]))
-    stride, dilation = (
-        str(rows) if rows == columns else f"{rows},{columns}"
-        for rows, columns in (plan["stride"], plan["dilation"])
-    )
-    return [
-        f"filter  {step.filter.name}: {count} {times(plan['kernel'])}, {rank}, {plan['combine']}",
-        (
-            f"        {plan['op']}, {plan['mode']}, stride {stride},"
-            f" dilation {dilation}: {given} -> {made}"
-        ),
-        f"        padding {pads} (top, bottom, left, right), {plan['border']}",
-        (
-            f"        method {plan['method']} in {plan['arithmetic']},"
-            f" {plan['multiplies']:g} multiplies a value, {plan['strip_rows']} rows a strip"
-        ),
-    ]
+    first, *others = step.plan.lines()
+    return [f"filter  {step.filter.name}: {first}", *(f"        {line}" for line in others)]
 
 
 def _picture(info: ImageInfo) -> str:

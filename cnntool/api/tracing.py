@@ -21,7 +21,7 @@ from cnntool.image.convert import luma
 from cnntool.views import number_format
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -101,6 +101,26 @@ class Tracer(NamedTuple):
                 for plane in self.maps
             ),
         )
+
+    def steps(self, places: Sequence[Pair], width: int = WIDE) -> Iterator[str]:
+        """Describe one value after the other, each with the results so far if they are few."""
+        rows, columns = self.sliding.out_shape
+        small = len(self.maps) == 1 and max(rows, columns) <= number_format.SHOWN
+        values = {}
+        for number, place in enumerate(places, 1):
+            found = self.at(place)
+            lines = [f"step {number} of {len(places)}", "", *found.lines(width)]
+            if small:
+                values[place] = number_format.short(found.values[0])
+                so_far = [[values.get((r, c), ".") for c in range(columns)] for r in range(rows)]
+                lines += ["", "result so far", *number_format.aligned(so_far)]
+            yield "\n".join(lines)
+
+    def drawing(self, at: Pair | None, seconds: float) -> bytes:
+        """Return the animation of all values as a GIF, or the frame of one as a PNG."""
+        from cnntool.views.sliding_window import gif
+
+        return gif(self.scene(alone=False), seconds) if at is None else self.at(at).figure().png()
 
     def scene(self, *, alone: bool) -> WindowScene:
         """Return what is drawn: of one value, or of all.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 import click
 
+from cnntool.errors import UsageError
 from cnntool.system import on_stop
 
 if TYPE_CHECKING:
@@ -126,6 +127,20 @@ def result(text: str) -> None:
         data = text.encode(sys.getfilesystemencoding(), "backslashreplace")
     sys.stdout.buffer.write(data + b"\n")
     sys.stdout.buffer.flush()
+
+
+def check_no_terminal() -> None:
+    """Refuse to print what is no text where people read.
+
+    Raises
+    ------
+    UsageError
+        Stdout is a terminal.
+    """
+    if sys.stdout.isatty():
+        raise UsageError(
+            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
+        )
 
 
 class _Aside:

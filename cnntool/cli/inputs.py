@@ -156,10 +156,8 @@ class Naming:
             Numbers that would upset a terminal, or stdout wanted twice.
         """
         target = self.target(item, suffix, text=text)
-        if target is None and not text and sys.stdout.isatty():
-            raise UsageError(
-                "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-            )
+        if target is None and not text:
+            console.check_no_terminal()
         if target is None and as_json:
             raise UsageError("--json and the result both want stdout", hint="give --output FILE")
         return target

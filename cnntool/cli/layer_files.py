@@ -53,7 +53,7 @@ def raw_format(raw: str | None, output: str | None) -> str | None:
     return suffix[1:]
 
 
-def _check_picture(output: str) -> None:
+def check_picture(output: str) -> None:
     """Refuse a suffix that stands for no format, before a network has run for it."""
     try:
         format_of(output)
@@ -155,7 +155,7 @@ class LayerFiles:
             if named := self._naming.named:
                 self.suffix = Path(named).suffix.lower()
                 if self.suffix not in RAW:
-                    _check_picture(named)
+                    check_picture(named)
         elif output == STDIO:
             raise UsageError(
                 f"{len(wanted)} layers cannot share stdout",

@@ -11,6 +11,7 @@ import click
 
 from cnntool.api.arguments import WindowOptions
 from cnntool.cli import options, param_types
+from cnntool.cli.console import check_no_terminal
 from cnntool.cli.output import emit_record
 from cnntool.errors import OutputError, UsageError
 
@@ -141,10 +142,8 @@ def write_matrix(
             source=str(output),
             hint="--picture draws it",
         )
-    if stdout and format_name == "npy" and sys.stdout.isatty():
-        raise UsageError(
-            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-        )
+    if stdout and format_name == "npy":
+        check_no_terminal()
     rows, columns = matrix.shape
     info = ImageInfo(rows, columns, dtype="float64", format=format_name, matrix=True, layout="hw")
     write_image(
@@ -194,10 +193,8 @@ def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
     """
     from cnntool.image.atomic import Output
 
-    if output == "-" and sys.stdout.isatty():
-        raise UsageError(
-            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-        )
+    if output == "-":
+        check_no_terminal()
     target = sys.stdout.buffer if output == "-" else output
     place = Output(target, name="<stdout>" if output == "-" else output, overwrite=overwrite)
     try:

@@ -54,7 +54,7 @@ TITLE, DETAIL = 16, 12
 COVER = 0.72
 """How much of the photo a map hides where it is largest."""
 
-OUTLIERS = 99.5
+OUTLIERS = 98
 """Percentile of the magnitudes that gets the last colour: gradients have a few huge values."""
 
 STRIPES = 10
@@ -78,8 +78,8 @@ class Tile(NamedTuple):
         Whether values below 0 speak against the class.
     from_zero : bool
         Whether the colours of one that is not signed begin at 0: else at its smallest value.
-    note : str
-        A line more.
+    notes : sequence of str
+        What stands below the class.
     """
 
     photo: NDArray[np.uint8]
@@ -89,7 +89,7 @@ class Tile(NamedTuple):
     probability: float
     signed: bool = False
     from_zero: bool = True
-    note: str = ""
+    notes: Sequence[str] = ()
 
 
 def sheet(
@@ -161,7 +161,7 @@ def sheet(
     for row, head in zip(rows, heads, strict=True):
         for place, one in enumerate(row):
             if one is not None:
-                one.draw(page, draw, (MARGIN + place * (wide + GAP), top + head))
+                one.draw(page, draw, (MARGIN + place * (wide + GAP), top), top + head)
         top += head + size[0] + below + GAP
     if hatched:
         _legend(page, draw, top - GAP + 10)
@@ -242,13 +242,12 @@ class Cell(NamedTuple):
         """The pixels that the caption takes."""
         return sum(line_height(size) for _, size in self.lines) + 6
 
-    def draw(self, page: Image, draw: ImageDraw, corner: tuple[int, int]) -> None:
-        """Draw it; the picture's upper left corner is given, the caption ends above that."""
+    def draw(self, page: Image, draw: ImageDraw, corner: tuple[int, int], top: int) -> None:
+        """Draw it: the caption's upper left corner is given, and where the picture begins."""
         from PIL import Image
 
-        left, top = corner
+        left, line = corner
         height, across = self.picture.shape[:2]
-        line = top - self.head
         for text, size in self.lines:
             ink = CAPTION_INK if size == TITLE else GREY
             write(draw, (left, line), text, size, ink, anchor="la")
@@ -271,9 +270,7 @@ class Cell(NamedTuple):
 def _caption(room: int, title: str, *details: str) -> list[tuple[str, int]]:
     """Break what stands above a picture into lines."""
     lines = [(line, TITLE) for line in wrapped(title, TITLE, room)]
-    return lines + [
-        (line, DETAIL) for text in details if text for line in wrapped(text, DETAIL, room)
-    ]
+    return lines + [(line, DETAIL) for text in details for line in wrapped(text, DETAIL, room)]
 
 
 def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
@@ -309,7 +306,7 @@ def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
     ends = short(low, 3) + " and less" * (more and tile.signed), short(most, 3) + " and more" * more
     numbers = (ends[0], "0", ends[1]) if tile.signed else ends
     chance = f"{tile.probability:.1%}" if tile.probability >= 0.001 else "<0.1%"
-    about = _caption(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", tile.note)
+    about = _caption(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", *tile.notes)
     return Cell(picture, about, colours, numbers, bool(unseen.any()))
 
 
@@ -320,7 +317,7 @@ def _largest(values: NDArray[np.float32], *, signed: bool) -> tuple[float, bool]
     if not most > 0:
         return 1.0, False
     usual = float(np.percentile(magnitudes, OUTLIERS))
-    return (usual, True) if 0 < usual < most / 2 else (most, False)
+    return (usual, True) if 0 < usual < 0.6 * most else (most, False)
 
 
 def hatching(photo: NDArray[np.uint8] | None, size: tuple[int, int]) -> NDArray[np.uint8]:

@@ -72,12 +72,14 @@ def test_what_was_not_seen_is_striped_and_looks_like_no_value(style, signed):
 
 
 def test_a_few_huge_values_do_not_darken_the_rest():
-    values = ramp(100, 100)
+    values = np.ones((100, 100), np.float32)
+    values[:, 50:] = 2
     values[0, 0] = 1000
     photo = np.zeros((100, 100, 3), np.uint8)
     cell = paint(tile(values, photo), photo, "heat")
     assert cell.numbers == ("0", "2 and more")
     assert (cell.picture[0, 0] == cell.picture[0, -1]).all()
+    assert (cell.picture[1, 0] == palette("magma")[127]).all()
     signed = paint(tile(values, photo, signed=True), photo, "heat")
     assert signed.numbers == ("-2 and less", "0", "2 and more")
 
@@ -140,8 +142,8 @@ def test_captions_are_never_cut():
 
 
 def test_small_probabilities_are_not_none():
-    lines = paint(tile(ramp(), probability=2e-5, note="layer conv5"), GREY, "heat").lines
-    assert [line for line, _ in lines] == ["Grad-CAM", "cat, <0.1%", "layer conv5"]
+    lines = paint(tile(ramp(), probability=2e-5, notes=["conv5"]), GREY, "heat").lines
+    assert [line for line, _ in lines] == ["Grad-CAM", "cat, <0.1%", "conv5"]
 
 
 def test_methods_are_columns_and_classes_are_rows():

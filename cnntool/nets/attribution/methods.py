@@ -30,6 +30,8 @@ class Method(NamedTuple):
         What a large value means.
     misleads : str
         What not to read from it.
+    from_zero : bool
+        Whether 0 says that a place does not count; else only differences between places do.
     """
 
     title: str
@@ -38,6 +40,7 @@ class Method(NamedTuple):
     paper: str
     shows: str
     misleads: str
+    from_zero: bool = True
 
 
 METHODS = {
@@ -116,6 +119,7 @@ METHODS = {
         "left of the picture.",
         misleads="It is a random estimate: spots change with the seed, and differences from place "
         "to place are small beside its mean. Half pictures are none that the network was made for.",
+        from_zero=False,
     ),
 }
 """By the names that the command line takes; each is a module beside this one."""

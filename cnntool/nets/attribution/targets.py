@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -111,7 +112,8 @@ def grid_of(
     known = {length[2:4] for info in shapes.values() if len(length := lengths(info) or ()) == 4}
     for extra in range(min(_EXTRA, shape[1] - 4)):
         places = shape[1] - extra
-        guesses = [(n, places // n) for n in range(2, places) if places % n == 0]
+        counts = [n for n in range(1, isqrt(places) + 1) if places % n == 0]
+        guesses = [sides for n in counts for sides in ((n, places // n), (places // n, n))]
         fitting = [sides for sides in guesses if _stretch(sides, picture) < 1.1]
         if extra and not known.intersection(fitting):
             continue

@@ -215,7 +215,8 @@ class Backward:
     def value(self, tensor: str) -> str:
         """Name what holds a tensor of the network in the backward graph, as floats."""
         if tensor not in self._floats:
-            self._floats[tensor] = self._weight(tensor) or self._as_float(tensor)
+            origin = self._origin(tensor)
+            self._floats[tensor] = self._dequantised(origin) or self._as_float(origin)
         return self._floats[tensor]
 
     def _as_float(self, tensor: str) -> str:
@@ -223,15 +224,25 @@ class Backward:
         dtype = weight.dtype if weight else self._shapes[tensor].dtype
         return self.stored(tensor) if dtype == self.dtype else self.cast(self.stored(tensor))
 
-    def _weight(self, tensor: str) -> str | None:
-        """Compute anew what is but a weight in another type: that need not be tapped."""
-        node = self.graph.producer_of.get(tensor)
-        if node is None or tensor in self.flow.data or tensor in self.graph.weights:
+    def _constant_node(self, tensor: str) -> Node | None:
+        """Return the node that makes a constant."""
+        constant = tensor not in self.flow.data and tensor not in self.graph.weights
+        return self.graph.producer_of.get(tensor) if constant else None
+
+    def _origin(self, tensor: str) -> str:
+        """Return the weight that a constant is in another type: that need not be tapped."""
+        while (node := self._constant_node(tensor)) is not None and self.is_float(tensor):
+            if node.op not in {"Cast", "Identity"}:
+                break
+            tensor = node.inputs[0]
+        return tensor
+
+    def _dequantised(self, tensor: str) -> str | None:
+        """Compute a dequantised weight anew."""
+        node = self._constant_node(tensor)
+        if node is None or node.op != "DequantizeLinear" or node.attribute("block_size"):
             return None
-        constants = all(not name or name in self.graph.weights for name in node.inputs)
-        if node.op in {"Cast", "Identity"} and self.is_float(tensor):
-            return self.value(node.inputs[0])
-        if node.op != "DequantizeLinear" or not constants or node.attribute("block_size"):
+        if any(name and name not in self.graph.weights for name in node.inputs):
             return None
         values, scale, *zero = (self.value(name) for name in node.inputs if name)
         factor = self.graph.weights[node.inputs[1]].shape

@@ -123,6 +123,32 @@ class LRN(OpRun):
         return (x / (bias + alpha / size * total) ** beta,)
 
 
+class BatchNormalization(OpRun):
+    """The reference takes old versions to be in training, and one number a channel."""
+
+    def _run(self, x, scale, bias, mean, variance, *, epsilon, **how: Any) -> tuple[NDArray[Any]]:
+        if scale.ndim == 1:
+            each = (-1, *[1] * (x.ndim - 2))
+            scale, bias, mean, variance = (a.reshape(each) for a in (scale, bias, mean, variance))
+        return (scale * (x - mean) / np.sqrt(variance + epsilon) + bias,)
+
+
+class LpNormalization(OpRun):
+    """The reference forgets that a length is of absolute numbers."""
+
+    def _run(self, x, *, axis, p) -> tuple[NDArray[Any]]:
+        length = (np.abs(x) ** p).sum(axis=axis, keepdims=True) ** (1 / p)
+        return (x / np.where(length == 0, 1, length),)
+
+
+class MeanVarianceNormalization(OpRun):
+    """The reference wants float32."""
+
+    def _run(self, x, *, axes) -> tuple[NDArray[Any]]:
+        apart = x - x.mean(axis=tuple(axes), keepdims=True)
+        return (apart / x.std(axis=tuple(axes), keepdims=True),)
+
+
 class GlobalMaxPool(OpRun):
     """The reference takes maps to have rows and columns."""
 
@@ -140,11 +166,14 @@ class GlobalLpPool(OpRun):
 
 REPAIRED = (
     AveragePool,
+    BatchNormalization,
     ConvTranspose,
     GlobalLpPool,
     GlobalMaxPool,
     LRN,
+    LpNormalization,
     LpPool,
     MaxPool,
     MaxUnpool,
+    MeanVarianceNormalization,
 )

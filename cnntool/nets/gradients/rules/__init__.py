@@ -7,8 +7,10 @@ from cnntool.nets.gradients.rules import (
     activations,
     arithmetic,
     convolution,
+    normalization,
     pooling,
     products,
+    quantization,
     rearranging,
     reductions,
 )
@@ -17,8 +19,10 @@ __all__ = [
     "activations",
     "arithmetic",
     "convolution",
+    "normalization",
     "pooling",
     "products",
+    "quantization",
     "rearranging",
     "reductions",
 ]
