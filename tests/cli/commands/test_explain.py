@@ -201,13 +201,13 @@ def test_a_folder_with_a_bad_file(here, two, tmp_path):
     for name in ("a.png", "c.png", "deep/d.png"):
         (folder / name).write_bytes((tmp_path / "photo.png").read_bytes())
     (folder / "b.png").write_bytes(b"nothing")
-    done = here("explain", "-q", *MODEL, "-r", "some", "-o", "maps/", "--json", code=1)
+    done = here("explain", "-q", *MODEL, "-r", "some", "-o", "maps.1/", "--json", code=1)
     assert [json.loads(line)["output"] for line in done.out.splitlines()] == [
-        "maps/a.png", "maps/c.png", "maps/deep/d.png",
+        "maps.1/a.png", "maps.1/c.png", "maps.1/deep/d.png",
     ]  # fmt: skip
     assert "error: some/b.png: " in done.err
-    assert {str(path.relative_to(tmp_path)) for path in (tmp_path / "maps").rglob("*.png")} == {
-        "maps/a.png", "maps/c.png", "maps/deep/d.png",
+    assert {str(path.relative_to(tmp_path)) for path in (tmp_path / "maps.1").rglob("*.png")} == {
+        "maps.1/a.png", "maps.1/c.png", "maps.1/deep/d.png",
     }  # fmt: skip
 
 
