@@ -239,7 +239,8 @@ class _Work(NamedTuple):
             from cnntool.image.files import format_of, write_image
             from cnntool.image.source import ImageInfo
 
-            pixels = found.figure(self.style, title=title, detail=self.explainer.model.name).pixels
+            network = Path(self.explainer.model.name).name
+            pixels = found.figure(self.style, title=title, detail=network).pixels
             height, width, channels = pixels.shape
             name = format_of(f"figure{self.suffix}").name
             write_image(file, pixels, ImageInfo(height, width, channels), name=title, format=name)
