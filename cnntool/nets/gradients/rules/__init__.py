@@ -13,6 +13,7 @@ from cnntool.nets.gradients.rules import (
     quantization,
     rearranging,
     reductions,
+    resizing,
 )
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "quantization",
     "rearranging",
     "reductions",
+    "resizing",
 ]
