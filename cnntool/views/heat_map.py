@@ -161,7 +161,7 @@ def sheet(
     for row, head in zip(rows, heads, strict=True):
         for place, one in enumerate(row):
             if one is not None:
-                one.draw(page, draw, (MARGIN + place * (wide + GAP), top + head))
+                one.draw(page, draw, (MARGIN + place * (wide + GAP), top), top + head)
         top += head + size[0] + below + GAP
     if hatched:
         _legend(page, draw, top - GAP + 10)
@@ -242,13 +242,12 @@ class Cell(NamedTuple):
         """The pixels that the caption takes."""
         return sum(line_height(size) for _, size in self.lines) + 6
 
-    def draw(self, page: Image, draw: ImageDraw, corner: tuple[int, int]) -> None:
-        """Draw it; the picture's upper left corner is given, the caption ends above that."""
+    def draw(self, page: Image, draw: ImageDraw, corner: tuple[int, int], top: int) -> None:
+        """Draw it: the caption's upper left corner is given, and where the picture begins."""
         from PIL import Image
 
-        left, top = corner
+        left, line = corner
         height, across = self.picture.shape[:2]
-        line = top - self.head
         for text, size in self.lines:
             ink = CAPTION_INK if size == TITLE else GREY
             write(draw, (left, line), text, size, ink, anchor="la")
