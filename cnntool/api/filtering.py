@@ -13,6 +13,7 @@ from cnntool.api.pictures import load, opened, to_array
 from cnntool.api.rendering import ARRAY, TEXT, as_array, plan, style
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters import pipeline as pipelines
+from cnntool.filters.conv import executor as engine
 from cnntool.filters.conv.method import Method
 from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
@@ -197,7 +198,7 @@ class Filtering(NamedTuple):
         alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
 
         def work(window: RowWindow) -> None:
-            pipeline.rows(window, maps[window.start : window.stop], _keep)
+            pipeline.rows(window, maps[window.start : window.stop], engine.keep)
             if alpha is not None:
                 alpha[window.start : window.stop] = pipeline.alpha(window)
 
@@ -276,10 +277,6 @@ class Filtering(NamedTuple):
             lines.append(f"then    {', '.join(after)}")
         lines.append(f"range   {', '.join(dict.fromkeys(self.rendering.ranges))}")
         return [*lines, f"result  {written.format}: {_picture(written)}"]
-
-
-def _keep(maps: NDArray[Any], out: NDArray[Any]) -> None:
-    np.copyto(out, maps[:, : out.shape[1]])
 
 
 def _described(step: Step, pipeline: Pipeline) -> list[str]:
@@ -522,7 +519,6 @@ def convolve(
     >>> cnntool.convolve(np.array([[0, 100, 200]], np.uint8), [[-1, 0, 1]], mode="valid")
     array([[200.]], dtype=float32)
     """
-    from cnntool.filters.conv import executor as engine
     from cnntool.filters.kernels.kernel import ConvLayer
     from cnntool.filters.kernels.library import Operation
 

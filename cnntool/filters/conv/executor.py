@@ -514,11 +514,11 @@ def convolve_rows(
                 if finish is None and last - first == bottom - top:
                     tile(place)
                 else:
-                    (finish or _copy)(tile.result()[first - top : last - top], place)
+                    (finish or keep)(tile.result()[first - top : last - top], place)
     return out
 
 
-def _copy(tile: NDArray[Any], place: NDArray[Any]) -> None:
+def keep(tile: NDArray[Any], place: NDArray[Any]) -> None:
     """Finish without changing anything."""
     np.copyto(place, tile[:, : place.shape[1]])
 
