@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -52,6 +54,17 @@ def test_command(command, tmp_path):
         p for p in tmp_path.rglob("*") if p.is_file() and p.parent.name not in {"bin", "samples"}
     ]
     assert written or done.stdout
+
+
+@pytest.mark.full
+def test_the_figure_of_heat_maps_is_what_its_recipe_makes(here, tmp_path):
+    shutil.copytree(ROOT / "samples", tmp_path / "samples")
+    (line,) = (line for line in COMMANDS if line.endswith("-o why.png"))
+    here(*line.split()[1:])
+    with Image.open(tmp_path / "why.png") as made, Image.open(ROOT / "docs/explain.png") as shown:
+        assert made.size == shown.size
+        difference = np.abs(np.asarray(made).astype(int) - np.asarray(shown))
+    assert difference.mean() < 1  # another FreeType draws other letters
 
 
 def test_from_python(tmp_path):

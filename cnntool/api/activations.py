@@ -9,7 +9,7 @@ from cnntool.errors import InputError, ModelError, UsageError
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -521,33 +521,49 @@ def find_strongest(outputs: LayerOutputs, pictures: Iterable[NDArray[Any]]) -> d
     return best
 
 
-def cut_patch(
-    outputs: LayerOutputs, chosen: ChosenLayer, patch: Patch, photo: NDArray[Any], side: int
-) -> Patch:
-    """Cut a patch of a layer out of its picture, by the receptive field.
+def cut_patches(
+    outputs: LayerOutputs,
+    found: Mapping[ChosenLayer, Sequence[Patch]],
+    photos: Iterable[tuple[int, str, NDArray[Any]]],
+    sides: Callable[[ChosenLayer], int],
+) -> dict[ChosenLayer, list[Patch]]:
+    """Cut patches of layers out of their pictures, by the receptive field.
 
     Parameters
     ----------
     outputs : LayerOutputs
-        Knows what the layer sees.
-    chosen : ChosenLayer
-        The layer.
-    patch : Patch
-        Where it is strong.
-    photo : ndarray of uint8, shape (H, W, 3)
-        The picture as the network sees it.
-    side : int
-        Pixels of the piece.
+        Knows what the layers see.
+    found : mapping of ChosenLayer to patches
+        Where each is strong.
+    photos : iterable of (int, str, ndarray of uint8, shape (H, W, 3))
+        The numbers of pictures, their names, and what the network sees of them.
+    sides : callable
+        Gives the pixels of the pieces for a layer.
+
+    Returns
+    -------
+    dict of ChosenLayer to list of Patch
+        Those of pictures that were given, in the order of ``found``.
     """
     from cnntool.nets.layers.receptive_field import Sight
     from cnntool.views.top_patches import cut
 
     entry = outputs.plan.input
-    sides = photo.shape[:2]
-    shape = (entry.channels, *sides) if entry.layout == "NCHW" else (*sides, entry.channels)
-    sees = outputs.sight(chosen, shape) or Sight(sides, (1, 1), (0, 0), whole=True)
-    box = sees.box(*patch.place, sides)
-    return patch._replace(box=box, pixels=cut(photo, box, side))
+    pieces: dict[tuple[ChosenLayer, Patch], Patch] = {}
+    for number, name, photo in photos:
+        size = photo.shape[:2]
+        shape = (entry.channels, *size) if entry.layout == "NCHW" else (*size, entry.channels)
+        for chosen, patches in found.items():
+            sees = outputs.sight(chosen, shape) or Sight(size, (1, 1), (0, 0), whole=True)
+            for patch in patches:
+                if patch.picture == number:
+                    box = sees.box(*patch.place, size)
+                    pixels = cut(photo, box, sides(chosen))
+                    pieces[chosen, patch] = patch._replace(name=name, box=box, pixels=pixels)
+    return {
+        chosen: [pieces[chosen, patch] for patch in patches if (chosen, patch) in pieces]
+        for chosen, patches in found.items()
+    }
 
 
 def save_array(stream: Any, values: NDArray[Any]) -> None:
@@ -576,10 +592,11 @@ class Archive:
         self._zip = ZipFile(self._stream, "w")
         return self
 
-    def add(self, name: str, values: NDArray[Any]) -> None:
-        """Add an array under a name."""
-        with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
-            save_array(entry, values)
+    def add(self, names: Iterable[str], values: NDArray[Any]) -> None:
+        """Add an array under its names."""
+        for name in names:
+            with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                save_array(entry, values)
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:

@@ -13,12 +13,12 @@ from cnntool.api.pictures import load, opened, to_array
 from cnntool.api.rendering import ARRAY, TEXT, as_array, plan, style
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters import pipeline as pipelines
+from cnntool.filters.conv import executor as engine
 from cnntool.filters.conv.method import Method
 from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
 from cnntool.image.codecs.codec import joined
 from cnntool.image.files import open_writer
-from cnntool.shapes.windows import times
 from cnntool.system import usable_cpus
 from cnntool.views import scale
 
@@ -198,7 +198,7 @@ class Filtering(NamedTuple):
         alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
 
         def work(window: RowWindow) -> None:
-            pipeline.rows(window, maps[window.start : window.stop], _keep)
+            pipeline.rows(window, maps[window.start : window.stop], engine.keep)
             if alpha is not None:
                 alpha[window.start : window.stop] = pipeline.alpha(window)
 
@@ -279,10 +279,6 @@ class Filtering(NamedTuple):
         return [*lines, f"result  {written.format}: {_picture(written)}"]
 
 
-def _keep(maps: NDArray[Any], out: NDArray[Any]) -> None:
-    np.copyto(out, maps[:, : out.shape[1]])
-
-
 def _described(step: Step, pipeline: Pipeline) -> list[str]:
     """Describe one filter of a plan."""
     if step.plan is None:
@@ -291,29 +287,8 @@ def _described(step: Step, pipeline: Pipeline) -> list[str]:
         whole = step.reach is None or not pipeline.streams
         rows = "on whole maps" if whole else f"{pipeline.strip_rows} rows a strip"
         return [f"filter  {step.filter.name}: {how}, {rows}"]
-    plan = step.plan.describe()
-    rank = "separable" if plan["separable"] else f"rank {plan['rank']}"
-    if plan["rank"] is None:
-        rank = f"of {plan['input'][2]} channels each"
-    count = f"{plan['kernels']} kernels" if plan["kernels"] > 1 else "kernel"
-    given, made = times(plan["input"][:2]), times(plan["output"][:2])
-    pads = ",".join(map(str, plan["padding"]))
-    stride, dilation = (
-        str(rows) if rows == columns else f"{rows},{columns}"
-        for rows, columns in (plan["stride"], plan["dilation"])
-    )
-    return [
-        f"filter  {step.filter.name}: {count} {times(plan['kernel'])}, {rank}, {plan['combine']}",
-        (
-            f"        {plan['op']}, {plan['mode']}, stride {stride},"
-            f" dilation {dilation}: {given} -> {made}"
-        ),
-        f"        padding {pads} (top, bottom, left, right), {plan['border']}",
-        (
-            f"        method {plan['method']} in {plan['arithmetic']},"
-            f" {plan['multiplies']:g} multiplies a value, {plan['strip_rows']} rows a strip"
-        ),
-    ]
+    first, *others = step.plan.lines()
+    return [f"filter  {step.filter.name}: {first}", *(f"        {line}" for line in others)]
 
 
 def _picture(info: ImageInfo) -> str:
@@ -544,7 +519,6 @@ def convolve(
     >>> cnntool.convolve(np.array([[0, 100, 200]], np.uint8), [[-1, 0, 1]], mode="valid")
     array([[200.]], dtype=float32)
     """
-    from cnntool.filters.conv import executor as engine
     from cnntool.filters.kernels.kernel import ConvLayer
     from cnntool.filters.kernels.library import Operation
 

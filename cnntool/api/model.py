@@ -252,7 +252,7 @@ class Model(Network):
         InputError
             There is no picture.
         """
-        from cnntool.api.activations import cut_patch, find_strongest
+        from cnntool.api.activations import cut_patches, find_strongest
         from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare, seen
 
@@ -272,13 +272,8 @@ class Model(Network):
         patches = best[tensor].patches(range(len(best[tensor].values)))
         needed = sorted({patch.picture for patch in patches})
         again = self._read([files[number] for number in needed], partial(seen, entry=entry))
-        photos = dict(zip(needed, again, strict=True))
-        return Records(
-            cut_patch(outputs, chosen, patch, photos[patch.picture][1], side)._replace(
-                name=photos[patch.picture][0]
-            )
-            for patch in patches
-        )
+        photos = ((number, *read) for number, read in zip(needed, again, strict=True))
+        return Records(cut_patches(outputs, {chosen: patches}, photos, lambda _: side)[chosen])
 
     def _outputs(self, layers: Sequence[str], at: str, *, everything: bool = False) -> LayerOutputs:
         from cnntool.api.activations import LayerOutputs, choose_layers

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cnntool.cli import console, options
@@ -42,22 +41,10 @@ def inputs_and_result(command: F) -> F:
 
 def result(command: F) -> F:
     """Add all that is said of results, and of how the input is read."""
-
-    def call(
-        *,
-        reading: ReadingOptions,
-        saving: Saving,
-        inputs: tuple[Path, ...] = (),
-        recursive: bool = False,
-        **settings: Any,
-    ) -> int:
-        code: int = command(job=Job(reading, saving, inputs, recursive), **settings)
-        return code
-
-    made: Any = update_wrapper(call, command)
-    made = options.gathered("reading", options.ReadingOptions)(made)
-    made = options.gathered("saving", options.Saving)(made)
     for add in (
+        options.gathered("job", Job),
+        options.gathered("reading", options.ReadingOptions),
+        options.gathered("saving", options.Saving),
         options.talk,
         options.json_lines,
         options.limits,
@@ -65,8 +52,8 @@ def result(command: F) -> F:
         options.output,
         options.layout,
     ):
-        made = add(made)
-    return made  # type: ignore[no-any-return]  # a command it is
+        command = add(command)
+    return command
 
 
 def read(path: Path, reading: ReadingOptions) -> Picture:

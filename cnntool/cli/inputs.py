@@ -88,16 +88,12 @@ class Naming:
         self._label = label
         self._taken: dict[Path, Item] = {}
         separators = tuple(filter(None, (os.sep, os.altsep)))
-        self.folder = (
-            Path(output)
-            if output not in (None, STDIO)
-            and (several or output.endswith(separators) or is_folder(output))
-            else None
-        )
+        said = output is not None and (output.endswith(separators) or is_folder(output))
+        self.folder = Path(output) if output not in (None, STDIO) and (several or said) else None
         self._several = several
         if several and output == STDIO:
             raise _crowded()
-        if several and self.folder and not is_folder(self.folder) and self.folder.suffix:
+        if several and self.folder and not said and self.folder.suffix:
             raise UsageError(
                 f"several inputs need a folder to go to, not {output!r}",
                 hint=f"write '{output}{os.sep}' if this is one",

@@ -304,6 +304,8 @@ class LayerRow(NamedTuple):
         What a value sees of the picture, where that is known.
     output : str or None
         Where it was written.
+    values, shown, drawn
+        For later: numbers for an archive, what a terminal shows, a picture for the page.
     """
 
     wanted: ChosenLayer
@@ -311,15 +313,9 @@ class LayerRow(NamedTuple):
     dequantised: bool
     field: ReceptiveField | None
     output: str | None
-
-
-class Looked(NamedTuple):
-    """A layer that was looked at, and what was made of it for later."""
-
-    row: LayerRow
-    values: NDArray[Any] | None
-    shown: str | None
-    drawn: NDArray[Any] | None
+    values: NDArray[Any] | None = None
+    shown: str | None = None
+    drawn: NDArray[Any] | None = None
 
 
 def field_text(field: ReceptiveField | None) -> str:
@@ -363,16 +359,7 @@ def _record(row: LayerRow) -> dict[str, Any]:
         "ordinal": layer.ordinal if layer else None,
         "meaning": row.wanted.words or None,
         "dequantised": row.dequantised,
-        "shape": list(figures.shape),
-        "minimum": figures.minimum,
-        "maximum": figures.maximum,
-        "mean": figures.mean,
-        "deviation": figures.deviation,
-        "sparsity": figures.sparsity,
-        "dead": figures.dead,
-        "maps": figures.maps,
-        "nan": figures.nan,
-        "infinite": figures.infinite,
+        **figures._asdict(),
         "receptive_field": [float(n) for n in field.extent] if field and known else None,
         "stride": [float(n) for n in field.jump] if field and known and field.jump else None,
         "sees_all": field.whole if field else None,

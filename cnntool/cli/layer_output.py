@@ -16,7 +16,6 @@ from cnntool.cli.inputs import Loaded, Pictures
 from cnntool.cli.layer_files import (
     LayerFiles,
     LayerRow,
-    Looked,
     tell,
 )
 from cnntool.cli.network_options import facts_of, say_where
@@ -28,12 +27,19 @@ from cnntool.system import usable_cpus
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from cnntool.api.activations import ChosenLayer
     from cnntool.cli.drawing_options import Drawing
+    from cnntool.cli.inputs import Reading
+    from cnntool.cli.layer_files import Purpose
+    from cnntool.nets.network import Network
     from cnntool.views.terminal import Protocol
+
+    Tensors = Iterable[tuple[str, NDArray[Any]]]
+
 
 FEW = "top:16"
 """The maps that are drawn with characters, unless others are asked for: more are too small."""
@@ -117,19 +123,6 @@ class Screen:
         console.result(f"{row.wanted.title}  {shape_text(row.figures.shape)}")
         sys.stdout.write(text)
         sys.stdout.flush()
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from cnntool.api.activations import ChosenLayer
-    from cnntool.cli.inputs import Reading
-    from cnntool.cli.layer_files import Purpose
-    from cnntool.nets.network import Network
-
-    Tensors = Iterable[tuple[str, NDArray[Any]]]
 
 
 class _Mean(NamedTuple):
@@ -248,22 +241,21 @@ class Work:
         looked = self._written(loaded, track(found))
         if self.purpose.report is not None:
             write_report(self.outputs, self.purpose, loaded, looked, extras)
-        self._tell(loaded, [one.row for one in looked])
+        self._tell(loaded, looked)
 
-    def _written(self, loaded: Loaded, found: Iterable[Looked]) -> list[Looked]:
+    def _written(self, loaded: Loaded, found: Iterable[LayerRow]) -> list[LayerRow]:
         """Take the layers as they come; keep only what is needed later."""
         looked = []
         with self.files.archive(loaded.item) if self.files else nullcontext() as archive:
             for one in found:
                 if archive is not None and one.values is not None:
-                    for key in one.row.wanted.keys(self.chosen):
-                        archive.add(key, one.values)
+                    archive.add(one.wanted.keys(self.chosen), one.values)
                 if self._screen is not None and one.shown is not None:
-                    self._screen.show(one.row, one.shown)
+                    self._screen.show(one, one.shown)
                 looked.append(one._replace(values=None, shown=None))
         return looked
 
-    def _layer(self, loaded: Loaded, job: tuple[ChosenLayer, NDArray[Any]]) -> Looked:
+    def _layer(self, loaded: Loaded, job: tuple[ChosenLayer, NDArray[Any]]) -> LayerRow:
         """Make of one layer what was asked for; this runs on several threads."""
         from cnntool.views.contact_sheet import Caption
 
@@ -291,8 +283,8 @@ class Work:
             drawn = draw(values, Caption(), columns=page_columns(values.shape))
         if self.files is not None:
             output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
-        row = LayerRow(wanted, figures, dequantised, field, output)
-        return Looked(row, values if purpose.raw == "npz" else None, screen, drawn)
+        kept = values if purpose.raw == "npz" else None
+        return LayerRow(wanted, figures, dequantised, field, output, kept, screen, drawn)
 
     def _tell(self, loaded: Loaded, rows: list[LayerRow]) -> None:
         """Print the figures."""

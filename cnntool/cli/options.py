@@ -69,13 +69,13 @@ def gathered(
         Makes its value of the options' values, by their names: a record.
     *options : callable
         What adds them; the last one comes first in the help. Without any, others add them, and a
-        record's fields are their names.
+        record's fields are their names; one that nobody adds keeps its default.
     """
 
     def add(command: F) -> F:
         @wraps(command)
         def call(*arguments: Any, **values: Any) -> Any:
-            values[name] = make(**{key: values.pop(key) for key in keys})
+            values[name] = make(**{key: values.pop(key) for key in keys if key in values})
             return command(*arguments, **values)
 
         before = len(getattr(call, "__click_params__", ()))

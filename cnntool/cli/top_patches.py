@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.api.activations import cut_patch, find_strongest
+from cnntool.api.activations import cut_patches, find_strongest
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.layer_files import STDOUT
@@ -74,20 +74,17 @@ def top_patches(
     needed = sorted({patch.picture for patches in found.values() for patch in patches})
     again = Pictures([read[number] for number in needed], partial(seen, entry=entry), reading)
     numbers = {id(read[number]): number for number in needed}
-    cut: dict[tuple[ChosenLayer, int, int], Patch] = {}
+
+    def side(wanted: ChosenLayer) -> int:
+        return SMALL_SIDE if len({patch.map for patch in found[wanted]}) > MANY else SIDE
+
     with console.Progress("cutting patches") as progress:
-        for loaded in progress.track(again):
-            for wanted, patches in found.items():
-                side = SMALL_SIDE if len({patch.map for patch in patches}) > MANY else SIDE
-                for patch in patches:
-                    if patch.picture == numbers[id(loaded.item)]:
-                        piece = cut_patch(outputs, wanted, patch, loaded.made, side)
-                        cut[wanted, patch.map, patch.rank] = piece._replace(name=loaded.item.name)
-    layers = []
-    for wanted, patches in found.items():
-        keys = [(wanted, patch.map, patch.rank) for patch in patches]
-        shown = [cut[key] for key in keys if key in cut]
-        layers.append(_drawn(wanted, shown, len(read), files, purpose))
+        photos = (
+            (numbers[id(loaded.item)], loaded.item.name, loaded.made)
+            for loaded in progress.track(again)
+        )
+        cut = cut_patches(outputs, found, photos, side)
+    layers = [_drawn(wanted, shown, len(read), files, purpose) for wanted, shown in cut.items()]
     _tell(outputs, layers, len(read), as_json=purpose.as_json)
     return max(pictures.code, again.code)
 

@@ -68,8 +68,8 @@ class Tile(NamedTuple):
     ----------
     photo : ndarray of uint8, shape (H, W, 3)
         What people see.
-    map : ndarray of float32, shape (H, W)
-        NaN where the network did not see the photo.
+    map : ndarray of float32, shape (h, w)
+        It covers the photo, evenly; NaN where the network did not see that.
     method, label : str
         What made the map, and the class it is about.
     probability : float
@@ -161,7 +161,7 @@ def sheet(
     for row, head in zip(rows, heads, strict=True):
         for place, one in enumerate(row):
             if one is not None:
-                one.draw(page, draw, (MARGIN + place * (wide + GAP), top + head))
+                one.draw(page, draw, (MARGIN + place * (wide + GAP), top), top + head)
         top += head + size[0] + below + GAP
     if hatched:
         _legend(page, draw, top - GAP + 10)
@@ -189,7 +189,8 @@ def resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
     from PIL import Image
 
     method = _method(picture.shape[:2], size, Image.Resampling.LANCZOS)
-    return np.asarray(Image.fromarray(picture).resize(size[::-1], method))
+    image = Image.fromarray(picture)
+    return np.asarray(image.resize(size[::-1], method, reducing_gap=3.0))
 
 
 def averaged(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -242,13 +243,12 @@ class Cell(NamedTuple):
         """The pixels that the caption takes."""
         return sum(line_height(size) for _, size in self.lines) + 6
 
-    def draw(self, page: Image, draw: ImageDraw, corner: tuple[int, int]) -> None:
-        """Draw it; the picture's upper left corner is given, the caption ends above that."""
+    def draw(self, page: Image, draw: ImageDraw, corner: tuple[int, int], top: int) -> None:
+        """Draw it: the caption's upper left corner is given, and where the picture begins."""
         from PIL import Image
 
-        left, top = corner
+        left, line = corner
         height, across = self.picture.shape[:2]
-        line = top - self.head
         for text, size in self.lines:
             ink = CAPTION_INK if size == TITLE else GREY
             write(draw, (left, line), text, size, ink, anchor="la")

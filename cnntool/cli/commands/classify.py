@@ -152,7 +152,7 @@ def _write(
     for loaded, scores in found:
         best = top(scores, plan, count)
         if form in {"json", "jsonl"}:
-            text = json_text({**_read(loaded), **facts_of(network, plan), **_answer(scores, best)})
+            text = json_text(_record(loaded, facts_of(network, plan), scores, best))
             console.result(text if form == "jsonl" else ("[" if first else ",") + text)
         elif form == "table":
             console.result(_table(loaded.item.name, best, first=first))
@@ -166,14 +166,14 @@ def _write(
         console.result("[]" if first else "]")
 
 
-def _read(loaded: Loaded) -> dict[str, Any]:
+def _record(
+    loaded: Loaded, facts: dict[str, Any], scores: Scores, best: list[Prediction]
+) -> dict[str, Any]:
     info = loaded.info
-    read = {"format": info.format, "height": info.height, "width": info.width}
-    return {"input": loaded.item.name, "read": read}
-
-
-def _answer(scores: Scores, best: list[Prediction]) -> dict[str, Any]:
     return {
+        "input": loaded.item.name,
+        "read": {"format": info.format, "height": info.height, "width": info.width},
+        **facts,
         "predictions": [
             {
                 "rank": rank,

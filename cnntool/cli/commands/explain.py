@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -177,10 +176,10 @@ def _suffix(naming: Naming, raw: str | None, output: str | None, format_name: st
     if naming.named and not format_name:
         check_picture(naming.named)
         suffix = Path(naming.named).suffix
-    if format_of(f"map{suffix}").matrix:
-        raise OutputError(
-            f"a figure is a picture, no {suffix[1:]}", hint="--raw npy writes the numbers of a map"
-        )
+    row = format_of(f"figure{suffix}")
+    if row.matrix or "uint8" not in row.dtypes or (row.channels and 3 not in row.channels):
+        hint = "--raw npy writes the numbers of a map"
+        raise OutputError(f"{row.name.upper()} holds no figure in colours", hint=hint)
     return suffix
 
 
@@ -196,18 +195,18 @@ class _Work(NamedTuple):
     as_json: bool
 
     def one(self, loaded: Loaded) -> None:
-        from cnntool.cli.layer_files import STDOUT
+        from cnntool.api.activations import Archive
+        from cnntool.cli.layer_files import Sink
 
         start = time.perf_counter()
         network, name = self.explainer.model, loaded.item.name
-        found = self.explainer.explain(loaded.made)
-        say_where(network)
         target = self.naming.place(loaded.item, self.suffix, text=False, as_json=self.as_json)
-        output = str(target or STDOUT)
-        if self.suffix in {".npy", ".npz"}:
-            self._write_maps(found, target)
-        else:
-            self._draw(found, Path(name).name, target, output)
+        # What cannot be written is known before minutes of work.
+        sink = Sink(target, overwrite=self.overwrite)
+        with Archive(sink) if self.suffix == ".npz" else sink as file:
+            found = self.explainer.explain(loaded.made)
+            self._write(file, found, Path(name).name)
+        say_where(network)
         if target is None:
             for one in found:
                 console.note(f"{name}: {one.method} of {one.label}, {one.probability:.1%}")
@@ -217,42 +216,34 @@ class _Work(NamedTuple):
                 **facts_of(network, self.explainer.plan),
                 "explanations": [_record(one) for one in found],
                 "seed": self.seed,
-                "output": output,
+                "output": str(target),
                 "milliseconds": (time.perf_counter() - start) * 1e3,
             }
             emit_record(record)
         else:
-            _tell(name, found, output)
+            _tell(name, found, str(target))
 
-    def _write_maps(self, found: Explanations, target: Path | None) -> None:
-        import numpy as np
-
-        from cnntool.api.activations import Archive, save_array
-        from cnntool.cli.layer_files import Sink
-
-        sink = Sink(target, overwrite=self.overwrite)
+    def _write(self, file: Any, found: Explanations, title: str) -> None:
+        """Write the maps, or their figure, as the suffix says."""
         if self.suffix == ".npz":
-            with Archive(sink) as archive:
-                for one in found:
-                    archive.add(_key(one), one.map)
-        else:
+            for one in found:
+                file.add([_key(one)], one.map)
+        elif self.suffix == ".npy":
+            import numpy as np
+
+            from cnntool.api.activations import save_array
+
             maps = [one.map for one in found]
-            with sink:
-                save_array(sink, maps[0] if len(maps) == 1 else np.stack(maps))
+            save_array(file, maps[0] if len(maps) == 1 else np.stack(maps))
+        else:
+            from cnntool.image.files import format_of, write_image
+            from cnntool.image.source import ImageInfo
 
-    def _draw(self, found: Explanations, title: str, target: Path | None, name: str) -> None:
-        from cnntool.image.files import format_of, write_image
-        from cnntool.image.source import ImageInfo
-
-        pixels = found.figure(self.style, title=title, detail=self.explainer.model.name).pixels
-        write_image(
-            target or sys.stdout.buffer,
-            pixels,
-            ImageInfo(*pixels.shape),
-            name=name,
-            format=format_of(f"figure{self.suffix}").name,
-            overwrite=self.overwrite,
-        )
+            network = Path(self.explainer.model.name).name
+            pixels = found.figure(self.style, title=title, detail=network).pixels
+            height, width, channels = pixels.shape
+            name = format_of(f"figure{self.suffix}").name
+            write_image(file, pixels, ImageInfo(height, width, channels), name=title, format=name)
 
 
 def _key(one: Explanation) -> str:
@@ -263,7 +254,8 @@ def _key(one: Explanation) -> str:
 def _record(one: Explanation) -> dict[str, Any]:
     import numpy as np
 
-    seen = one.map[np.isfinite(one.map)]
+    values = one.map
+    seen = values[np.isfinite(values)]
     return {
         "key": _key(one),
         "method": one.method,
@@ -272,11 +264,11 @@ def _record(one: Explanation) -> dict[str, Any]:
         "probability": one.probability,
         "score": one.score,
         "layer": one.layer or None,
-        "shape": list(one.map.shape),
+        "shape": list(values.shape),
         "computed": list(one.attribution.shape),
         "minimum": float(seen.min()) if seen.size else None,
         "maximum": float(seen.max()) if seen.size else None,
-        "seen": seen.size / one.map.size,
+        "seen": seen.size / values.size,
         "facts": dict(one.facts),
         "insertion": _curve(one.insertion),
         "deletion": _curve(one.deletion),
@@ -295,17 +287,18 @@ def _tell(name: str, found: Explanations, output: str) -> None:
     digits = ".1%" if form == "table" else ".6g"
     columns = [
         Column("input", people=False),
-        Column("method"),
-        Column("class", gives="cut"),
+        Column("method", key=True),
+        Column("class", gives="cut", key=True),
         Column("index", people=False),
         Column("probability", right=True),
         Column("score", people=False),
         Column("layer", gives="cut"),
         Column("file", people=False),
     ]
-    scored = found[0].insertion is not None
-    for title in ("insertion", "deletion") if scored else ():
-        columns += [Column(word, right=True) for word in (title, "random", "centre")]
+    scored = ("insertion", "deletion") if found[0].insertion is not None else ()
+    for part, title in enumerate(scored, 1):
+        words = (title, "of random", "of centre")
+        columns += [Column(word, right=True, part=part) for word in words]
     rows = []
     for one in found:
         row = [name, one.method, one.label, str(one.index), format(one.probability, digits)]

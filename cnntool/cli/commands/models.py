@@ -135,16 +135,12 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
     from cnntool.nets.models.download import DownloadLimits, Listener
     from cnntool.nets.models.download import pull as fetch
 
+    limits = DownloadLimits(timeout)
+
     def one(entry: CatalogEntry) -> None:
         with console.Progress(entry.spec.name, megabytes=True) as bar:
-
-            class Shown(Listener):
-                note = staticmethod(console.note)
-                progress = staticmethod(bar.reach)
-
-            fetched = fetch(
-                entry, limits=DownloadLimits(timeout), listener=Shown(), offline=offline
-            )
+            hears = Listener(console.note, bar.reach)
+            fetched = fetch(entry, limits=limits, listener=hears, offline=offline)
         if as_json:
             fact = {"name": entry.spec.name, "file": str(entry.file), "fetched": fetched,
                     "size": entry.spec.size, "sha256": entry.spec.sha256}  # fmt: skip

@@ -116,8 +116,7 @@ def command(
             shown = wanted._replace(tensor=found.tensor)
             rows.append(LayerRow(shown, statistics(found.values), found.dequantised, None, output))
             if archive is not None:
-                for key in wanted.keys(chosen):
-                    archive.add(key, found.values)
+                archive.add(wanted.keys(chosen), found.values)
     tell(model, rows, {"model": model} if purpose.as_json else None)
 
 

@@ -16,10 +16,7 @@ from cnntool.filters.conv.fft import Fourier
 from cnntool.filters.conv.gemm import Gemm
 from cnntool.filters.conv.method import Method
 from cnntool.filters.conv.plan import (
-    Border,
     ConvPlan,
-    Mode,
-    Op,
     fill,
     inner_span,
     make_plan,
@@ -426,17 +423,7 @@ def _mend(again: Callable[[], None], results: NDArray[Any], total: NDArray[Any])
 _tiles = lru_cache(maxsize=16)(Tiles)
 
 
-def convolve(
-    image: ArrayLike,
-    filter: Filter | ConvLayer,  # noqa: A002
-    *,
-    mode: Mode | str = Mode.SAME,
-    border: Border | str = Border.ZERO,
-    op: Op | str = Op.CORRELATE,
-    stride: int | Pair = 1,
-    dilation: int | Pair = 1,
-    method: Method | str = Method.AUTO,
-) -> NDArray[Any]:
+def convolve(image: ArrayLike, filter: Filter | ConvLayer, **how: Any) -> NDArray[Any]:  # noqa: A002
     """Filter a whole array.
 
     Parameters
@@ -445,8 +432,9 @@ def convolve(
         Numbers; each channel is filtered on its own.
     filter : Filter or ConvLayer
         A layer makes maps of all channels together.
-    mode, border, op, stride, dilation, method
-        As in `cnntool.filters.conv.plan.make_plan`.
+    **how
+        ``mode``, ``border``, ``op``, ``stride``, ``dilation`` and ``method``, as in
+        `cnntool.filters.conv.plan.make_plan`.
 
     Returns
     -------
@@ -466,18 +454,7 @@ def convolve(
     elif array.dtype.name not in {"uint8", "uint16", "float32"}:
         array = array.astype(np.float64, copy=False)
     stack = array[:, :, None] if array.ndim == 2 else array
-    plan = make_plan(
-        array.shape[:2],
-        filter,
-        mode=mode,
-        border=border,
-        op=op,
-        stride=stride,
-        dilation=dilation,
-        dtype=array.dtype,
-        channels=stack.shape[2],
-        method=method,
-    )
+    plan = make_plan(array.shape[:2], filter, dtype=array.dtype, channels=stack.shape[2], **how)
     result = np.empty((*plan.out_shape, plan.maps), dtype=plan.dtype)
     for start in range(0, plan.out_shape[0], plan.strip_rows):
         stop = min(start + plan.strip_rows, plan.out_shape[0])
@@ -537,11 +514,11 @@ def convolve_rows(
                 if finish is None and last - first == bottom - top:
                     tile(place)
                 else:
-                    (finish or _copy)(tile.result()[first - top : last - top], place)
+                    (finish or keep)(tile.result()[first - top : last - top], place)
     return out
 
 
-def _copy(tile: NDArray[Any], place: NDArray[Any]) -> None:
+def keep(tile: NDArray[Any], place: NDArray[Any]) -> None:
     """Finish without changing anything."""
     np.copyto(place, tile[:, : place.shape[1]])
 

@@ -93,7 +93,7 @@ class Arithmetic(NamedTuple):
 
 def whole_parts(kernels: Sequence[Kernel]) -> tuple[tuple[PreparedKernel, ...], float] | None:
     """Return the kernels as whole numbers with one scale, or None where there is none."""
-    forms = [kernel.integer() for kernel in kernels]
+    forms = [kernel.integer for kernel in kernels]
     found = [form for form in forms if form is not None]
     if len(found) < len(forms) or len({scale for _, scale in found}) > 1:
         return None

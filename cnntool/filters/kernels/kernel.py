@@ -176,7 +176,7 @@ class Kernel:
     @cached_property
     def sum(self) -> float:
         """Sum of the weights: what a constant picture is multiplied by."""
-        form = self.integer()
+        form = self.integer
         if form is None:
             return float(self.weights.sum())
         taps, scale = form
@@ -193,9 +193,6 @@ class Kernel:
         return len(self.separate())
 
     @cached_property
-    def _integer(self) -> tuple[NDArray[np.int64], float] | None:
-        return integer_form(self.weights)
-
     def integer(self) -> tuple[NDArray[np.int64], float] | None:
         """Whole-number taps and the factor that makes the weights of them, if there are any.
 
@@ -204,7 +201,7 @@ class Kernel:
         (taps, scale) or None
             ``weights == taps * scale`` up to rounding: a 9x9 box is ones and 1/81.
         """
-        return self._integer
+        return integer_form(self.weights)
 
     def separate(self, tol: float = 1e-12) -> list[tuple[Weights, Weights]]:
         """Split the kernel into as few (column, row) pairs as give it back.

@@ -15,9 +15,17 @@ from cnntool.nets.layers.receptive_field import NodeWindow, read_window
 from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
     from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.dataflow import Dataflow
     from cnntool.nets.layers.layer_list import Layer
+    from cnntool.shapes.windows import Pads, Pair
+
+    Values = NDArray[np.float64]
+
 
 _WHOLE = frozenset({"ConvInteger", "MatMulInteger"})
 """Compute with whole numbers, which later nodes scale."""
@@ -159,15 +167,6 @@ def _fault(node: Node, flow: Dataflow) -> str:
         return "its channels come last"
     return ""
 
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from cnntool.shapes.windows import Pads, Pair
-
-    Values = NDArray[np.float64]
 
 ROUNDINGS = 8
 """Last digits by which sums in another order may differ, of the sum of the products' sizes."""

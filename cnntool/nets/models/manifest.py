@@ -370,16 +370,10 @@ def _accuracy(values: Any) -> Accuracy:
 
 def manifest_text(spec: ModelSpec) -> str:
     """Return a manifest as TOML, from which `read_manifest` gives the same record back."""
+    plain = ("name", "title", "file", "sha256", "size", "urls", "licence", "source")
     head = {
         "schema": SCHEMA,
-        "name": spec.name,
-        "title": spec.title,
-        "file": spec.file,
-        "sha256": spec.sha256,
-        "size": spec.size,
-        "urls": spec.urls,
-        "licence": spec.licence,
-        "source": spec.source,
+        **{key: getattr(spec, key) for key in plain},
         "date": spec.date and dt.date.fromisoformat(spec.date),
         "note": spec.note or None,
     }

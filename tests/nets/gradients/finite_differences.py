@@ -68,7 +68,7 @@ def check(
     opset : int
         Version of the network's operators.
     reference : bool
-        Whether onnx's reference can run the backward graph too; else onnxruntime alone does.
+        Whether onnx's reference can run both graphs; else onnxruntime alone does.
     runtime : bool
         Whether onnxruntime can run the network.
     smooth : bool
@@ -89,7 +89,7 @@ def check(
     def by_reference(model: ModelProto, feeds: Arrays) -> list[NDArray[Any]]:
         return ReferenceEvaluator(model, new_ops=[*REPAIRED, *new_ops]).run(None, dict(feeds))
 
-    model = _model(nodes, data, weights, opset)
+    model = write(nodes, data, weights, opset)
     score = nodes[-1].output[0]
     forward = ReferenceEvaluator(model, new_ops=[*REPAIRED, *new_ops])
     made = dict(zip(forward.output_names, forward.run(None, dict(data)), strict=True))
@@ -116,9 +116,10 @@ def check(
             assert abs(slope - sum(part.sum() for part in parts)) <= tolerance * size + 1e-9
     if runtime:
         single = [{k: _single(v) for k, v in arrays.items()} for arrays in (data, weights)]
-        model = _model(nodes, *single, opset)
+        model = write(nodes, *single, opset)
         again = dict(zip(forward.output_names, by_onnxruntime(model, single[0]), strict=True))
-        _alike(again[score], made[score])
+        if reference:
+            _alike(again[score], made[score])
         gradients = differentiate(model, {**single[0], **again}, by, _single(seed), by_onnxruntime)
         for name, gradient in gradients.items():
             assert gradient.dtype == np.float32
@@ -172,7 +173,7 @@ def by_onnxruntime(model: ModelProto, feeds: Arrays) -> list[NDArray[Any]]:
     return session.run(None, {k: v for k, v in feeds.items() if k in _names(session.get_inputs())})
 
 
-def _model(nodes: Sequence[NodeProto], data: Arrays, weights: Arrays, opset: int) -> ModelProto:
+def write(nodes: Sequence[NodeProto], data: Arrays, weights: Arrays, opset: int) -> ModelProto:
     """Write a model whose outputs are all that its nodes make, the score last."""
     made = [name for node in nodes for name in node.output if name]
     score = nodes[-1].output[0]

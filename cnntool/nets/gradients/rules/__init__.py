@@ -10,8 +10,10 @@ from cnntool.nets.gradients.rules import (
     normalization,
     pooling,
     products,
+    quantization,
     rearranging,
     reductions,
+    resizing,
 )
 
 __all__ = [
@@ -21,6 +23,8 @@ __all__ = [
     "normalization",
     "pooling",
     "products",
+    "quantization",
     "rearranging",
     "reductions",
+    "resizing",
 ]

@@ -44,14 +44,21 @@ def max_pool(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list
     return [b.reshaped(b.op("ScatterElements", nothing, *flat, reduction="add"), shape)]
 
 
-@rule("AveragePool")
+@rule("AveragePool", "GlobalAveragePool")
 def average_pool(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
     """Spread each gradient evenly over its window."""
     (gradient,) = gradients
-    if gradient is None:
-        return []
-    padding = node.attribute("count_include_pad", 0)
-    return [_spread(b, node, gradient, average=True, padding=bool(padding))]
+    return [spread_evenly(b, node, gradient)] if gradient else []
+
+
+def spread_evenly(b: Backward, node: Node, gradient: str) -> str:
+    """Write the gradient of an average by its data, global where there is no window."""
+    if node.attribute("kernel_shape"):
+        padding = node.attribute("count_include_pad", 0)
+        return _spread(b, node, gradient, average=True, padding=bool(padding))
+    shape = b.shape(node.inputs[0])
+    share = b.scaled(gradient, 1 / prod(shape[2:]))
+    return b.op("Expand", share, b.constant(list(shape)))
 
 
 @rule("LpPool")
@@ -72,17 +79,6 @@ def global_lp(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> lis
         return []
     p = float(node.attribute("p", 2))
     return [_weighed(b, node, _per_norm(b, node, gradient, p), p)]
-
-
-@rule("GlobalAveragePool")
-def global_average(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
-    """Spread the gradient evenly."""
-    (gradient,) = gradients
-    shape = b.shape(node.inputs[0])
-    if gradient is None:
-        return []
-    share = b.scaled(gradient, 1 / prod(shape[2:]))
-    return [b.op("Expand", share, b.constant(list(shape)))]
 
 
 @rule("GlobalMaxPool")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from cnntool.nets.gradients.backward import rule
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -51,28 +52,49 @@ def gemm(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str
 
 @rule("MatMul")
 def matmul(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
-    """Multiply by the other factor, turned; a vector is a matrix of one row or column."""
+    """Multiply by the other factor, turned."""
     (gradient,) = gradients
     if gradient is None:
         return []
     left, right = node.inputs
-    one, other = b.shape(left), b.shape(right)
+    return factors(b, gradient, (left, right), (partial(b.value, left), partial(b.value, right)))
+
+
+def factors(
+    b: Backward,
+    gradient: str,
+    tensors: tuple[str, str],
+    values: tuple[Callable[[], str], Callable[[], str]],
+) -> list[str | None]:
+    """Write the gradients of a product of matrices by both; a vector is one row or column.
+
+    Parameters
+    ----------
+    b : Backward
+        The graph that is written.
+    gradient : str
+        The gradient of the product.
+    tensors : tuple of str
+        The factors' names in the network.
+    values : tuple of function
+        What name them in the graph that is written.
+    """
+    one, other = (b.shape(tensor) for tensor in tensors)
     rows = (1, *one) if len(one) == 1 else one
     columns = (*other, 1) if len(other) == 1 else other
     stacked = np.broadcast_shapes(rows[:-2], columns[:-2])
     if len(one) == 1 or len(other) == 1:
         gradient = b.reshaped(gradient, (*stacked, rows[-2], columns[-1]))
     found: list[str | None] = [None, None]
-    if b.wants(left):
+    if b.wants(tensors[0]):
         if len(other) == 2:  # turned as it is used: a large weight is not copied
             flat = b.reshaped(gradient, (-1, other[1]))
-            found[0] = b.reshaped(b.op("Gemm", flat, b.value(right), transB=1), one)
+            found[0] = b.reshaped(b.op("Gemm", flat, values[1](), transB=1), one)
         else:
-            turned = _turned(b, b.value(right), other, columns)
-            product = b.op("MatMul", gradient, turned)
+            product = b.op("MatMul", gradient, _turned(b, values[1](), other, columns))
             found[0] = _given(b, product, (*stacked, *rows[-2:]), rows, one)
-    if b.wants(right):
-        product = b.op("MatMul", _turned(b, b.value(left), one, rows), gradient)
+    if b.wants(tensors[1]):
+        product = b.op("MatMul", _turned(b, values[0](), one, rows), gradient)
         found[1] = _given(b, product, (*stacked, *columns[-2:]), columns, other)
     return found
 
