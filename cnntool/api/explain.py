@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from cnntool.nets.attribution.targets import Grid, grid_of, last_maps, score_ten
 from cnntool.nets.inference.classify import Scores, check, name_of, stream
 from cnntool.nets.inference.classify import score as scores_of
 from cnntool.nets.inference.layer_outputs import dequantised
-from cnntool.nets.inference.preprocess import displayed, fitting, laid_back, prepare
+from cnntool.nets.inference.preprocess import Fitting, displayed, fitting, laid_back, prepare
 from cnntool.nets.layers.shapes import lengths
 from cnntool.nets.models.manifest import CLASSES
 from cnntool.nets.runtime.providers import word_of
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
     from cnntool.nets.attribution.insertion_deletion import Curve, InsertionDeletion
     from cnntool.nets.gradients.differentiate import Differentiator, Pass
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.inference.preprocess import Fitting
     from cnntool.nets.network import Network
 
     Progress = Callable[[str, int, int], None]
     Target = str | int
+
+_LARGEST = 2000
+"""Rows or columns of maps that are drawn: of large photos more would only be averaged away."""
 
 _TRIED = 8
 """Layers of a transformer that are tried, from the last one on."""
@@ -64,17 +67,18 @@ class Explanation(NamedTuple):
         Before softmax or sigmoid.
     layer : str
         The layer that was looked at; empty for methods that look at the picture itself.
-    map : ndarray of shape (H, W) of float32
-        Of the picture's size: how much each place speaks for the class, in the method's own units,
-        see `cnntool.nets.attribution.methods.METHODS`. NaN where the network saw nothing.
     attribution : ndarray of shape (h, w) of float32
-        The same as the method computes it: of the size of the layer, or of the network's input.
+        How much each place speaks for the class, in the method's own units, see
+        `cnntool.nets.attribution.methods.METHODS`; of the size of the layer, or of the network's
+        input. `map` lays it on the picture.
     facts : mapping of str to float
         What else is known of it: steps, samples or masks, and the error left.
     insertion, deletion : Curve or None
         How the probability rises and falls with the places that the map ranks highest.
     photo : ndarray of shape (H, W, 3) of uint8
         The picture as it is displayed.
+    fitting : Fitting
+        How the picture was brought to the network's size.
     """
 
     method: str
@@ -83,18 +87,24 @@ class Explanation(NamedTuple):
     probability: float
     score: float
     layer: str
-    map: NDArray[np.float32]
     attribution: NDArray[np.float32]
     facts: Mapping[str, float]
     insertion: Curve | None
     deletion: Curve | None
     photo: NDArray[np.uint8]
+    fitting: Fitting
+
+    @property
+    def map(self) -> NDArray[np.float32]:
+        """The attribution at the picture's size, (H, W); NaN where the network saw nothing."""
+        return laid_back(self.attribution, self.fitting, *self.photo.shape[:2])
 
 
 class Explanations(Records[Explanation]):
     """Explanations of one picture; in a notebook they show themselves as a figure."""
 
     __slots__ = ()
+    _repr_html_ = None  # type: ignore[assignment]  # else it would come before the figure
 
     def figure(self, style: str = "overlay", *, title: str = "photo", detail: str = "") -> Figure:
         """Draw all of them beside the photo.
@@ -109,10 +119,13 @@ class Explanations(Records[Explanation]):
         from cnntool.views.heat_map import STYLES, Tile, sheet
 
         style = one_of("style", style, STYLES)
+        height, width = self[0].photo.shape[:2] if self else (1, 1)
+        less = max(1.0, max(height, width) / _LARGEST)
+        size = ceil(height / less), ceil(width / less)
         tiles = [
             Tile(
                 photo=one.photo,
-                map=one.map,
+                map=laid_back(one.attribution, one.fitting, *size),
                 method=METHODS[one.method].title,
                 label=one.label,
                 probability=one.probability,
@@ -273,7 +286,6 @@ class Explainer:
         if not attribution.map.any():
             self.model.note(f"{self.model.name}: {method} finds nothing that speaks for {label}")
         insertion, deletion = curves.curves(attribution.map) if curves else (None, None)
-        height, width = picture.photo.shape[:2]
         scored = scores.probabilities if scores.logits is None else scores.logits
         return Explanation(
             method=method,
@@ -282,12 +294,12 @@ class Explainer:
             probability=float(scores.probabilities[place]),
             score=float(scored[place]),
             layer=self._place(picture).title if METHODS[method].needs == "layer" else "",
-            map=laid_back(attribution.map, picture.fitting, height, width),
             attribution=attribution.map,
             facts=attribution.facts,
             insertion=insertion,
             deletion=deletion,
             photo=picture.photo,
+            fitting=picture.fitting,
         )
 
     def _subject(self, picture: Ready, place: int, method: str) -> Subject:

@@ -68,8 +68,8 @@ class Tile(NamedTuple):
     ----------
     photo : ndarray of uint8, shape (H, W, 3)
         What people see.
-    map : ndarray of float32, shape (H, W)
-        NaN where the network did not see the photo.
+    map : ndarray of float32, shape (h, w)
+        It covers the photo, evenly; NaN where the network did not see that.
     method, label : str
         What made the map, and the class it is about.
     probability : float
@@ -189,7 +189,8 @@ def resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uin
     from PIL import Image
 
     method = _method(picture.shape[:2], size, Image.Resampling.LANCZOS)
-    return np.asarray(Image.fromarray(picture).resize(size[::-1], method))
+    image = Image.fromarray(picture)
+    return np.asarray(image.resize(size[::-1], method, reducing_gap=3.0))
 
 
 def averaged(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

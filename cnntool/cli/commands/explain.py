@@ -227,7 +227,7 @@ class _Work(NamedTuple):
         """Write the maps, or their figure, as the suffix says."""
         if self.suffix == ".npz":
             for one in found:
-                file.add(_key(one), one.map)
+                file.add([_key(one)], one.map)
         elif self.suffix == ".npy":
             import numpy as np
 
@@ -239,7 +239,8 @@ class _Work(NamedTuple):
             from cnntool.image.files import format_of, write_image
             from cnntool.image.source import ImageInfo
 
-            pixels = found.figure(self.style, title=title, detail=self.explainer.model.name).pixels
+            network = Path(self.explainer.model.name).name
+            pixels = found.figure(self.style, title=title, detail=network).pixels
             height, width, channels = pixels.shape
             name = format_of(f"figure{self.suffix}").name
             write_image(file, pixels, ImageInfo(height, width, channels), name=title, format=name)
@@ -253,7 +254,8 @@ def _key(one: Explanation) -> str:
 def _record(one: Explanation) -> dict[str, Any]:
     import numpy as np
 
-    seen = one.map[np.isfinite(one.map)]
+    values = one.map
+    seen = values[np.isfinite(values)]
     return {
         "key": _key(one),
         "method": one.method,
@@ -262,11 +264,11 @@ def _record(one: Explanation) -> dict[str, Any]:
         "probability": one.probability,
         "score": one.score,
         "layer": one.layer or None,
-        "shape": list(one.map.shape),
+        "shape": list(values.shape),
         "computed": list(one.attribution.shape),
         "minimum": float(seen.min()) if seen.size else None,
         "maximum": float(seen.max()) if seen.size else None,
-        "seen": seen.size / one.map.size,
+        "seen": seen.size / values.size,
         "facts": dict(one.facts),
         "insertion": _curve(one.insertion),
         "deletion": _curve(one.deletion),
