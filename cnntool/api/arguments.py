@@ -141,7 +141,7 @@ def check_size(shape: Pair, samples: int, max_pixels: int) -> None:
 
 
 class WindowOptions(NamedTuple):
-    """How a window slides, as `filter` and its kin are told; words of the plan once checked."""
+    """How a window slides, as `filter` and its kin are told."""
 
     mode: Any = "same"
     op: Any = "correlate"
@@ -159,9 +159,9 @@ class WindowOptions(NamedTuple):
         from cnntool.filters.conv.plan import Border, Mode, Op
 
         return WindowOptions(
-            Mode(one_of("mode", self.mode, Mode)),
-            Op(one_of("op", self.op, Op)),
-            Border(one_of("border", self.border, Border)),
+            one_of("mode", self.mode, Mode),
+            one_of("op", self.op, Op),
+            one_of("border", self.border, Border),
             pair("stride", self.stride),
             pair("dilation", self.dilation),
         )
@@ -170,15 +170,45 @@ class WindowOptions(NamedTuple):
 class FilterOptions(NamedTuple):
     """The arithmetic of `filter`, as it is told."""
 
-    mode: str = "same"
-    op: str = "correlate"
-    border: str | None = None
-    stride: int | Pair = 1
-    dilation: int | Pair = 1
-    channels: str | None = None
+    mode: Any = "same"
+    op: Any = "correlate"
+    border: Any = None
+    stride: Any = 1
+    dilation: Any = 1
+    channels: Any = None
     mix: Any = None
     bias: Any = None
     relu: bool = False
     linear: bool = False
     bank: bool = False
     method: str = "auto"
+
+    def checked(self) -> FilterOptions:
+        """Check every field but `mix` and `bias`, which are checked where they are read.
+
+        Raises
+        ------
+        UsageError
+        """
+        border = "zero" if self.border is None else self.border
+        how = WindowOptions(self.mode, self.op, border, self.stride, self.dilation).checked()
+        channels = self.channels
+        if channels is not None:
+            channels = one_of("channels", channels, ("each", "luma"))
+        return FilterOptions(
+            *how._replace(border=self.border),
+            channels,
+            self.mix,
+            self.bias,
+            flag("relu", self.relu),
+            flag("linear", self.linear),
+            flag("bank", self.bank),
+            one_of("method", self.method, methods()),
+        )
+
+
+def methods() -> list[str]:
+    """List the methods that may be asked for; kernels of layers are one matrix product."""
+    from cnntool.filters.conv.method import Method
+
+    return [method.value for method in Method if method is not Method.GEMM]

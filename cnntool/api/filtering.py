@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters import pipeline as pipelines
 from cnntool.filters.conv import executor as engine
 from cnntool.filters.conv.method import Method
+from cnntool.filters.conv.plan import Border, Mode, Op
 from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
 from cnntool.image.codecs.codec import joined
@@ -43,32 +44,28 @@ T = TypeVar("T")
 LIGHT = 64
 """Multiplications a value up to which decoding a picture takes longer than filtering it."""
 
-METHODS = [method.value for method in Method if method is not Method.GEMM]
-"""What may be asked for; kernels of layers are one matrix product."""
-
 
 def arithmetic(asked: FilterOptions) -> Options:
-    """Check the arithmetic of `filter`, and put it into the pipeline's own words.
+    """Put the arithmetic of `filter` into the pipeline's own words.
 
     Raises
     ------
     UsageError
-        What makes no sense by itself.
+        A mix or a bias that makes no sense.
     """
-    channels, border, mix, bias = asked.channels, asked.border, asked.mix, asked.bias
-    if channels is not None:
-        channels = arguments.one_of("channels", channels, ("each", "luma"))
-    around = "zero" if border is None else border
-    how = WindowOptions(asked.mode, asked.op, around, asked.stride, asked.dilation).checked()
     return pipelines.Options(
-        *how._replace(border=None if border is None else how.border),
-        method=Method(arguments.one_of("method", asked.method, METHODS)),
-        channels=cast("pipelines.Channels | None", channels),
-        mix=None if mix is None else _mix(mix),
-        linear=arguments.flag("linear", asked.linear),
-        bank=arguments.flag("bank", asked.bank),
-        bias=None if bias is None else _bias(bias),
-        relu=arguments.flag("relu", asked.relu),
+        mode=Mode(asked.mode),
+        op=Op(asked.op),
+        border=None if asked.border is None else Border(asked.border),
+        stride=asked.stride,
+        dilation=asked.dilation,
+        method=Method(asked.method),
+        channels=asked.channels,
+        mix=None if asked.mix is None else _mix(asked.mix),
+        linear=asked.linear,
+        bank=asked.bank,
+        bias=None if asked.bias is None else _bias(asked.bias),
+        relu=asked.relu,
     )
 
 
@@ -463,11 +460,10 @@ def filter(
     array([[19., 25.],
            [37., 43.]])
     """
-    options = arithmetic(
-        FilterOptions(
-            mode, op, border, stride, dilation, channels, mix, bias, relu, linear, bank, method
-        )
+    asked = FilterOptions(
+        mode, op, border, stride, dilation, channels, mix, bias, relu, linear, bank, method
     )
+    options = arithmetic(asked.checked())
     chosen = style(range, depth)
     lanes = usable_cpus() if threads is None else arguments.whole("threads", threads, 1, 1024)
     if not kernels:
@@ -523,7 +519,7 @@ def convolve(
     from cnntool.filters.kernels.library import Operation
 
     how = WindowOptions(mode, op, border, stride, dilation).checked()
-    method = arguments.one_of("method", method, METHODS)
+    method = arguments.one_of("method", method, arguments.methods())
     item = read_kernel(kernel, "kernel")
     if isinstance(item, Operation):
         raise UsageError(f"{item.name} is no convolution", hint="`filter` applies it")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.api import arguments
-from cnntool.api.arguments import FilterOptions, WindowOptions
+from cnntool.api.arguments import FilterOptions
 from cnntool.api.filtering import arithmetic
 from cnntool.api.kernels import laid_on, read_convolution
 from cnntool.api.pictures import Figure, check_drawable, load
@@ -260,9 +260,7 @@ class TracedValue(NamedTuple):
         return f"<pre>{escape(str(self))}</pre>"
 
 
-def tracer(
-    picture: Picture, item: Filter, how: WindowOptions, channels: str | None = None
-) -> Tracer:
+def tracer(picture: Picture, item: Filter, how: FilterOptions) -> Tracer:
     """Plan as `filter` does, and bring the input to the numbers that it computes with.
 
     Raises
@@ -270,7 +268,7 @@ def tracer(
     UsageError
         What `filter` refuses.
     """
-    chosen = arithmetic(FilterOptions(*how, channels))
+    chosen = arithmetic(how)
     pipeline = make_pipeline(picture.info, [item], chosen)
     plan = pipeline.branches[0][0].plan
     assert plan is not None  # noqa: S101 - a convolution has one
@@ -345,8 +343,8 @@ def trace(
     """
     item = read_convolution(kernel, "there is nothing to trace")
     place = arguments.pair("at", at, 0)
-    how = WindowOptions(mode, op, border, stride, dilation)
-    return tracer(load(image, layout=layout), item, how, channels).at(place)
+    how = FilterOptions(mode, op, border, stride, dilation, channels).checked()
+    return tracer(load(image, layout=layout), item, how).at(place)
 
 
 def blocks(one: Trace, channel: int = 0, *, kernel: str = "kernel", width: int = WIDE) -> list[str]:

@@ -115,7 +115,7 @@ def run(
         picture = _whole(opened)
         source, result = picture.info, work(picture)
         format_name = rendering.choose_format(source, saving.format_name, naming.named)
-        style = rendering.style(policy, saving.depth)
+        style = rendering.Style(policy, saving.depth)
         plan, samples, clipped = rendering.finish(
             source, result, format_name, style, name=picture.name
         )

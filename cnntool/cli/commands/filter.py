@@ -114,7 +114,7 @@ def command(
 
         filters = [read_kernel(kernel) for kernel in kernels]
         how = filtering.arithmetic(arithmetic)
-        style = rendering.style(policy, saving.depth)
+        style = rendering.Style(policy, saving.depth)
 
         def one(opened: Opened) -> None:
             start = time.perf_counter()

@@ -147,6 +147,7 @@ def command(
     drawing = _drawing(output, at, every=every)
     if as_json and output == "-":
         raise UsageError("--json and -o - both want stdout")
+    from cnntool.api.arguments import FilterOptions
     from cnntool.api.kernels import read_convolution
     from cnntool.api.tracing import tracer
 
@@ -154,7 +155,7 @@ def command(
     item = read_convolution(spec, "there is nothing to trace")
     picture = arrays.read(inputs[0], reading)
     try:
-        work = tracer(picture, item, window, channels)
+        work = tracer(picture, item, FilterOptions(*window, channels))
         if drawing:
             assert output is not None  # noqa: S101 - it is drawn there
             sliding.write_bytes(work.drawing(at, delay or 0.6), output, overwrite=overwrite)

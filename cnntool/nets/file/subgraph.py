@@ -207,8 +207,8 @@ def read_shapes(outputs: Sequence[TensorInfo]) -> dict[str, TensorInfo]:
     """
     shapes = {}
     for tensor, rank in zip(outputs[::2], outputs[1::2], strict=True):
-        known = tensor.shape or rank.shape == (0,)
-        shapes[tensor.name] = tensor if known else tensor._replace(shape=None)
+        scalar = () if rank.shape == (0,) else None
+        shapes[tensor.name] = tensor._replace(shape=tensor.shape or scalar)
     return shapes
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
+from small import save
 
 import cnntool
 from cnntool.errors import ModelError
@@ -53,3 +55,23 @@ def test_a_tensor_that_the_score_does_not_depend_on(ready):
     made, plan, _ = ready
     with pytest.raises(ModelError, match="do not depend on 'predictions/Softmax'"):
         made.open(plan.output.logits, ["predictions/Softmax"])
+
+
+def test_a_number_that_the_network_computes(tmp_path):
+    nodes = [
+        helper.make_node("Pow", ["two", "three"], ["eight"]),
+        helper.make_node("Mul", ["x", "eight"], ["y"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 2, 2)) for name in ("x", "y")
+    ]
+    weights = [("two", np.array(2, np.float32)), ("three", np.array(3, np.float32))]
+    file = save(tmp_path / "net.onnx", nodes, ends[:1], ends[1:], weights)
+    with cnntool.load_model(file) as net:
+        flow = net.read_layers().flow
+        feed = np.ones((1, 3, 2, 2), np.float32)
+        made = Differentiator(net.graph, flow, "x", feed.shape, net.settings, name=net.name)
+        way = made.open("y", ["x"])
+        way.forward(feed)
+        np.testing.assert_array_equal(way.backward(feed)[0], feed * 8)
+        made.close()
