@@ -311,9 +311,6 @@ class _Names:
         self._whole.setdefault(name, []).append(found)
         self._last.setdefault(name.rpartition("/")[2], []).append((f"/{name}", found))
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._whole)
-
     def whole(self, name: str) -> list[FoundScope]:
         return self._whole.get(name, [])
 

@@ -6,6 +6,7 @@ Importing this registers all of them, see `cnntool.nets.gradients.backward.rule`
 from cnntool.nets.gradients.rules import (
     activations,
     arithmetic,
+    attention,
     convolution,
     normalization,
     pooling,
@@ -19,6 +20,7 @@ from cnntool.nets.gradients.rules import (
 __all__ = [
     "activations",
     "arithmetic",
+    "attention",
     "convolution",
     "normalization",
     "pooling",
