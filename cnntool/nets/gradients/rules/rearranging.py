@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnntool.nets.gradients.backward import rule
+from cnntool.nets.layers.dataflow import operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,6 +134,34 @@ def top(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str 
         return []
     shape = b.shape(node.inputs[0])
     return [_traced(b, gradient, shape, "GatherElements", indices, axis=axis)]
+
+
+@rule("ScatterND", "ScatterElements")
+def scatter(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Take each gradient from where its number was put; what was there before has none."""
+    (gradient,) = gradients
+    if gradient is None:
+        return []
+    if node.attribute("reduction", "none") != "none":
+        raise b.error(f"no gradient is known of {node.op} that reduces (node {node.label})")
+    updates, places = node.inputs[2], b.stored(node.inputs[1])
+    axis = {} if node.op == "ScatterND" else {"axis": node.attribute("axis", 0)}
+    nothing = zeros(b, b.shape(updates))
+    return [
+        b.op(node.op, gradient, places, nothing, **axis),
+        None,
+        b.op(node.op.replace("Scatter", "Gather"), gradient, places, **axis),
+    ]
+
+
+@rule("Trilu")
+def triangle(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Keep the same triangle."""
+    (gradient,) = gradients
+    diagonal = operand(node, 1)
+    number = int(b.numbers(diagonal)) if diagonal else 0
+    upper = node.attribute("upper", 1)
+    return [b.op("Trilu", gradient, b.constant(number), upper=upper)] if gradient else []
 
 
 @rule("Pad")

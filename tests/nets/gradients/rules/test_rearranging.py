@@ -178,6 +178,34 @@ def test_gathering_parts(batch, indices):
     check([node], {"x": draw(2, 3, 4)}, {"i": np.array(indices)})
 
 
+def test_putting_elements():
+    data = {"x": draw(3, 3), "u": draw(2, 3, seed=1)}
+    weights = {"i": np.array([[0, 2, 1], [1, -3, 0]])}
+    node = helper.make_node("ScatterElements", ["x", "i", "u"], ["y"], axis=0)
+    check([node], data, weights)
+
+
+def test_putting_parts():
+    data = {"x": draw(3, 4, 2), "u": draw(2, 2, seed=1)}
+    weights = {"i": np.array([[0, 2], [1, 3]])}
+    check([helper.make_node("ScatterND", ["x", "i", "u"], ["y"])], data, weights)
+
+
+def test_adding_parts_is_refused():
+    data = {"x": draw(3), "u": draw(1, seed=1)}
+    node = helper.make_node("ScatterND", ["x", "i", "u"], ["y"], reduction="add")
+    with pytest.raises(ModelError, match="no gradient is known of ScatterND that reduces"):
+        check([node], data, {"i": np.array([[0]])})
+
+
+@pytest.mark.parametrize("upper", [0, 1])
+@pytest.mark.parametrize("diagonal", [None, -1, 1])
+def test_triangles(upper, diagonal):
+    weights = {} if diagonal is None else {"k": np.array(diagonal)}
+    node = helper.make_node("Trilu", ["x", *weights], ["y"], upper=upper)
+    check([node], {"x": draw(2, 3, 4)}, weights)
+
+
 @pytest.mark.parametrize("largest", [0, 1])
 def test_the_largest_numbers(largest):
     node = helper.make_node("TopK", ["x", "k"], ["y", "i"], axis=1, largest=largest)
