@@ -48,8 +48,7 @@ FIT: dict[str, Any] = {"preprocess": "imagenet", "resize": 144, "crop": 144}
 def draw(folder: Path, count: int) -> list[Path]:
     """Draw photos, whatever their class is."""
     found = sorted(path for path in folder.rglob("*.*") if path.parent.name != "other")
-    chosen = np.random.default_rng(0).permutation(len(found))[:count]
-    return [found[place] for place in sorted(chosen)]
+    return [found[place] for place in np.random.default_rng(0).permutation(len(found))[:count]]
 
 
 def table(head: Sequence[str], rows: dict[str, Sequence[str]]) -> None:

@@ -29,8 +29,8 @@ BLUR = 20
 """The blur's standard deviation is the shorter side by this number: 11 of 224 pixels."""
 
 PATCHES = 14
-"""Random patches along each axis. Single random pixels look like noise to a network, which harms it
-more than the loss of what they show: as a baseline they would win deletion."""
+"""Random patches along each axis: maps rank pieces of a picture, so they are compared with pieces
+rather than with single pixels, which are noise to a network."""
 
 DRAWS = 3
 """Random rankings that are averaged."""

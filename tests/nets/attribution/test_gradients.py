@@ -110,8 +110,9 @@ def test_integrated_gradients_of_equal_scores_are_measured_by_the_scores():
         subject(np.ones((3, 2, 2)), score=score, gradient=lambda x: 1 - 2 * x)
     )
     assert found.facts["difference"] == 0
-    assert found.facts["steps"] == 16
-    assert found.facts["error"] < 1e-9
+    assert found.facts["steps"] < 512
+    assert found.facts["error"] == pytest.approx(abs(found.map.sum()) / 0.05, rel=1e-3)
+    assert found.facts["error"] <= 0.01
 
 
 @pytest.mark.parametrize("method", ["saliency", "smoothgrad", "integrated-gradients"])

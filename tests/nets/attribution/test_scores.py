@@ -94,6 +94,11 @@ def test_rise_comes_to_the_known_mean():
     assert np.unravel_index(found.argmax(), found.shape) == pytest.approx((20, 30), abs=3)
 
 
+def test_rise_of_what_is_always_there_is_the_same_everywhere():
+    toy = subject(RNG.random((3, 20, 30)).astype(np.float32), probability=lambda x: 0.75)
+    np.testing.assert_allclose(load("rise")(toy).map, 0.75, rtol=1e-6)
+
+
 def ahead(count):
     """Ask for several pictures before answering, as batches and lanes do."""
 

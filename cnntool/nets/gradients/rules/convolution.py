@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cnntool.nets.gradients.backward import Backward
 
 _NARROW = 16
-"""A convolution that makes fewer maps than this from many is up to 15 times slower than a transposed
+"""A convolution that makes fewer maps than this of many is up to 15 times slower than a transposed
 one on onnxruntime's CPU; else the turned kernel is faster, 4 times where channels are apart."""
 
 
