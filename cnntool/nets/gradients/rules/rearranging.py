@@ -20,14 +20,32 @@ if TYPE_CHECKING:
     from cnntool.nets.gradients.backward import Backward
 
 
-@rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_AXES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+
+
+@rule(*_AXES)
 def reshape(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
     """Give back the axes."""
     (gradient,) = gradients
     return [b.reshaped(gradient, b.shape(node.inputs[0]))] if gradient else []
 
 
-@rule("Identity", "Dropout", "Cast")
+@rule("If")
+def conditional(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Give back the axes: exporters write it where they do not know whether there is one."""
+    gradient = gradients[0]
+    (body,) = node.bodies("then_branch" if b.numbers(node.inputs[0]).any() else "else_branch")
+    makers = {inner.outputs[0]: inner for inner in body.nodes}
+    tensor = next(iter(body.outputs))
+    while tensor in makers and makers[tensor].op in _AXES:
+        tensor = makers[tensor].inputs[0]
+    if gradient is None or len(gradients) > 1 or tensor not in node.captures:
+        raise b.error(f"no gradient is known of If that computes (node {node.label})")
+    found = b.reshaped(gradient, b.shape(tensor))
+    return [None, *(found if name == tensor else None for name in sorted(node.captures))]
+
+
+@rule("Dropout", "Cast", "CastLike")
 def identity(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:  # noqa: ARG001
     """Hand the gradient on: at inference nothing is dropped, and a rounding counts as none."""
     return [gradients[0]]

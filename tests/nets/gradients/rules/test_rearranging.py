@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from effort import examples
 from finite_differences import check, draw
@@ -31,6 +32,21 @@ shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 def test_other_axes(op, weights, attributes):
     node = helper.make_node(op, ["x", *weights], ["y"], **attributes)
     check([node], {"x": draw(2, 1, 3, 4)}, weights)
+
+
+def branch(op, *inputs):
+    made = helper.make_tensor_value_info(op, onnx.TensorProto.FLOAT, None)
+    return helper.make_graph([helper.make_node(op, inputs, [op])], op, [], [made])
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_branches_that_change_axes_alone(answer):
+    x, weights = {"x": draw(2, 1, 3)}, {"c": np.array(answer), "a": np.array([1])}
+    fork = {"then_branch": branch("Squeeze", "x", "a"), "else_branch": branch("Identity", "x")}
+    check([helper.make_node("If", ["c"], ["y"], **fork)], x, weights)
+    fork = dict.fromkeys(fork, branch("Sin", "x"))
+    with pytest.raises(ModelError, match="no gradient is known of If that computes"):
+        check([helper.make_node("If", ["c"], ["y"], **fork)], x, weights)
 
 
 @examples(40)
