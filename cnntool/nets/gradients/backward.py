@@ -203,6 +203,20 @@ class Backward:
         tensor = operand(node, position)
         return tuple(int(n) for n in self.numbers(tensor).ravel()) if tensor else None
 
+    def only_first(self, node: Node) -> None:
+        """Refuse a node whose kernel, scale or the like depends on the picture too.
+
+        Raises
+        ------
+        ModelError
+            A gradient by it would be wanted.
+        """
+        for tensor in node.inputs[1:]:
+            if self.wants(tensor):
+                raise self.error(
+                    f"no gradient is known of {node.op} by {tensor!r} (node {node.label})"
+                )
+
     def error(self, message: str) -> ModelError:
         """Make the error for a network that has no gradients."""
         return self.graph.wire.error(
