@@ -17,7 +17,7 @@ from cnntool.views.contact_sheet import MAX_PIXELS
 from cnntool.views.number_format import short
 from cnntool.views.scale import ScaleLimits, to_levels
 from cnntool.views.styles import blend
-from cnntool.views.text import CAPTION_INK, GREY, WHITE, line_height, wrapped, write
+from cnntool.views.text import CAPTION_INK, GREY, WHITE, line_height, width, wrapped, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,12 +176,12 @@ def _columns(tiles: Sequence[Tile]) -> int:
 
 def _tile_size(photo: NDArray[np.uint8], across: int) -> tuple[int, int]:
     """Return the rows and columns that each of so many pictures in a row gets."""
-    height, width = photo.shape[:2]
+    high, wide = photo.shape[:2]
     room = (WIDTH - 2 * MARGIN + GAP) / across - GAP
-    factor = min(SIDE / sqrt(height * width), room / width, TALLEST / height)
+    factor = min(SIDE / sqrt(high * wide), room / wide, TALLEST / high)
     if factor > 1:
         factor = max(1, int(factor))  # each pixel becomes a square
-    return max(THIN, round(height * factor)), max(THIN, round(width * factor))
+    return max(THIN, round(high * factor)), max(THIN, round(wide * factor))
 
 
 def resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -262,10 +262,11 @@ class Cell(NamedTuple):
         page.paste(bar, (left, top))
         draw.rectangle((left, top, left + across - 1, top + BAR - 1), outline=(170, 170, 176))
         top += BAR + 3
-        ends = np.linspace(left, left + across, len(self.numbers))
-        anchors = ("la", *["ma"] * (len(self.numbers) - 2), "ra")
-        for text, place, anchor in zip(self.numbers, ends, anchors, strict=True):
-            write(draw, (float(place), top), text, DETAIL, GREY, anchor=anchor)
+        first, *middle, last = self.numbers
+        write(draw, (left, top), first, DETAIL, GREY, anchor="la")
+        write(draw, (left + across, top), last, DETAIL, GREY, anchor="ra")
+        if 2 * max(width(first, DETAIL), width(last, DETAIL)) + 30 < across:
+            write(draw, (left + across / 2, top), "".join(middle), DETAIL, GREY, anchor="ma")
 
 
 def _caption(room: int, title: str, *details: str) -> list[tuple[str, int]]:
@@ -304,7 +305,7 @@ def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
         picture = colours[levels[0]]
     if unseen.any():
         picture[unseen] = hatching(photo if style == "overlay" else None, size)[unseen]
-    ends = short(low, 3) + " and less" * (more and tile.signed), short(most, 3) + " and more" * more
+    ends = "< " * (more and tile.signed) + short(low, 3), "> " * more + short(most, 3)
     numbers = (ends[0], "0", ends[1]) if tile.signed else ends
     chance = f"{tile.probability:.1%}" if tile.probability >= 0.001 else "<0.1%"
     about = _caption(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", *tile.notes)
