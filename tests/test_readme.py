@@ -75,7 +75,12 @@ def test_from_python(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("cat ")
-    assert {path.name for path in tmp_path.iterdir()} == {"samples", "edges.png", "maps.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "samples",
+        "edges.png",
+        "maps.png",
+        "why.png",
+    }
 
 
 def test_the_two_lines_are_there():

@@ -460,8 +460,11 @@ class Model(Network):
         Returns
         -------
         Explanations
-            A record for each class and method, see `cnntool.api.explain.Explanation`: ``map`` is
-            (H, W) of the picture's size, NaN where the network saw nothing.
+            A record for each class and method, class by class: ``method``, ``label``, ``index``,
+            ``probability``, ``score`` (before softmax or sigmoid), ``layer``, ``map`` (H, W) of the
+            picture's size, NaN where the network saw nothing, ``attribution`` (the same as
+            computed), ``facts`` (steps, samples, masks), ``insertion`` and ``deletion``.
+            ``figure(style="overlay")`` draws all of them; in a notebook they show themselves.
 
         Raises
         ------
@@ -472,9 +475,10 @@ class Model(Network):
         Examples
         --------
         >>> with cnntool.load_model() as net:
-        ...     found = net.explain("samples/cat.png")[0]
-        >>> found.label, found.layer, found.map.shape
+        ...     found = net.explain("samples/cat.png")
+        >>> found[0].label, found[0].layer, found[0].map.shape
         ('cat', 'block5_conv3', (300, 451))
+        >>> figure = found.figure("side-by-side")
         """
         from cnntool.api.explain import Explainer, Explanations
         from cnntool.nets.attribution.methods import METHODS

@@ -234,9 +234,10 @@ class Progress:
             self.reach(done, total)
             yield item
 
-    def reach(self, done: int, total: int = 0) -> None:
-        """Show how much is done; ``total`` is 0 where it is not known."""
+    def reach(self, done: int, total: int = 0, what: str = "") -> None:
+        """Show how much is done, and of what; ``total`` is 0 where it is not known."""
         self._done, self._total = done, total
+        self._what = printable(what) or self._what
         self._draw()
 
     @contextmanager

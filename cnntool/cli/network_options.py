@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from cnntool.cli import console, options, param_types
 from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
+from cnntool.nets.inference.presets import RECIPES, Overrides
 from cnntool.nets.models import BUILT_IN
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from cnntool.cli.options import F
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
 
@@ -129,7 +129,6 @@ def read_model(name: str, timeout: float | None = None) -> Network:
     ModelError
         There is no such network, or it cannot be read, or not in time.
     """
-    from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
 
@@ -208,9 +207,6 @@ def facts_of(model: Network, plan: InferredSpec) -> dict[str, Any]:
     }
 
 
-RECIPES = ("imagenet", "torch", "caffe", "tf", "unit", "raw")
-
-
 _PREPROCESSING = (
     click.option("--crop", type=param_types.CROP, help="Cut this size from the centre."),
     click.option(
@@ -229,7 +225,7 @@ _PREPROCESSING = (
     click.option("--mean", type=param_types.NUMBERS, help="Subtract this (for each channel)."),
     click.option(
         "--preprocess",
-        type=click.Choice(RECIPES),
+        type=click.Choice(list(RECIPES)),
         help="How colours become numbers: 0..1 less ImageNet's mean (imagenet, torch), BGR"
         " 0..255 less the mean (caffe), -1..1 (tf), 0..1 (unit), 0..255 (raw).",
     ),
@@ -264,8 +260,6 @@ def preprocessing(*more: Callable[[Any], Any]) -> Callable[[F], F]:
 def _overrides(
     *, channel_order: str | None, output_name: str | None = None, **values: Any
 ) -> Overrides:
-    from cnntool.nets.inference.presets import Overrides
-
     order = channel_order.upper() if channel_order else None
     return Overrides(channel_order=order, output=output_name, **values)
 

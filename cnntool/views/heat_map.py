@@ -17,7 +17,7 @@ from cnntool.views.contact_sheet import MAX_PIXELS
 from cnntool.views.number_format import short
 from cnntool.views.scale import ScaleLimits, to_levels
 from cnntool.views.styles import blend
-from cnntool.views.text import CAPTION_INK, GREY, WHITE, line_height, wrapped, write
+from cnntool.views.text import CAPTION_INK, GREY, WHITE, line_height, width, wrapped, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +49,8 @@ LEAST, THIN = 140, 8
 MARGIN, GAP, BAR = 20, 18, 10
 """Pixels around everything, between tiles, and of the height of a colour bar."""
 
-TITLE, DETAIL = 16, 12
+ROOMY = 280
+"""Pixels of a tile from which letters are larger: wide sheets are shown smaller."""
 
 COVER = 0.72
 """How much of the photo a map hides where it is largest."""
@@ -150,7 +151,8 @@ def sheet(
         rows[0][0] = cell
     hatched = any(cell.hatched for cell in drawn)
     heads = [max(cell.head for cell in row if cell) for row in rows]
-    below = BAR + 8 + line_height(DETAIL)
+    small = _letters(wide)[1]
+    below = BAR + 8 + line_height(small)
     total = (
         2 * MARGIN + len(rows[0]) * (wide + GAP) - GAP,
         2 * MARGIN + sum(heads) + len(rows) * (size[0] + below + GAP) - GAP + 26 * hatched,
@@ -164,8 +166,13 @@ def sheet(
                 one.draw(page, draw, (MARGIN + place * (wide + GAP), top), top + head)
         top += head + size[0] + below + GAP
     if hatched:
-        _legend(page, draw, top - GAP + 10)
+        _legend(page, draw, top - GAP + 10, small)
     return np.asarray(page)
+
+
+def _letters(wide: int) -> tuple[int, int]:
+    """Return the sizes of titles and of what is smaller, at a tile of so many pixels."""
+    return (20, 15) if wide >= ROOMY else (16, 12)
 
 
 def _columns(tiles: Sequence[Tile]) -> int:
@@ -176,12 +183,12 @@ def _columns(tiles: Sequence[Tile]) -> int:
 
 def _tile_size(photo: NDArray[np.uint8], across: int) -> tuple[int, int]:
     """Return the rows and columns that each of so many pictures in a row gets."""
-    height, width = photo.shape[:2]
+    high, wide = photo.shape[:2]
     room = (WIDTH - 2 * MARGIN + GAP) / across - GAP
-    factor = min(SIDE / sqrt(height * width), room / width, TALLEST / height)
+    factor = min(SIDE / sqrt(high * wide), room / wide, TALLEST / high)
     if factor > 1:
         factor = max(1, int(factor))  # each pixel becomes a square
-    return max(THIN, round(height * factor)), max(THIN, round(width * factor))
+    return max(THIN, round(high * factor)), max(THIN, round(wide * factor))
 
 
 def resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -248,30 +255,32 @@ class Cell(NamedTuple):
         from PIL import Image
 
         left, line = corner
-        height, across = self.picture.shape[:2]
+        across = max(self.picture.shape[1], LEAST)
+        title, small = _letters(across)
         for text, size in self.lines:
-            ink = CAPTION_INK if size == TITLE else GREY
+            ink = CAPTION_INK if size == title else GREY
             write(draw, (left, line), text, size, ink, anchor="la")
             line += line_height(size)
         page.paste(Image.fromarray(self.picture), (left, top))
         if self.colours is None:
             return
-        top += height + 6
-        across = max(across, LEAST)
+        top += len(self.picture) + 6
         bar = Image.fromarray(self.colours[None]).resize((across, BAR), Image.Resampling.NEAREST)
         page.paste(bar, (left, top))
         draw.rectangle((left, top, left + across - 1, top + BAR - 1), outline=(170, 170, 176))
         top += BAR + 3
-        ends = np.linspace(left, left + across, len(self.numbers))
-        anchors = ("la", *["ma"] * (len(self.numbers) - 2), "ra")
-        for text, place, anchor in zip(self.numbers, ends, anchors, strict=True):
-            write(draw, (float(place), top), text, DETAIL, GREY, anchor=anchor)
+        first, *middle, last = self.numbers
+        write(draw, (left, top), first, small, GREY, anchor="la")
+        write(draw, (left + across, top), last, small, GREY, anchor="ra")
+        if 2 * max(width(first, small), width(last, small)) + 30 < across:
+            write(draw, (left + across / 2, top), "".join(middle), small, GREY, anchor="ma")
 
 
 def _caption(room: int, title: str, *details: str) -> list[tuple[str, int]]:
     """Break what stands above a picture into lines."""
-    lines = [(line, TITLE) for line in wrapped(title, TITLE, room)]
-    return lines + [(line, DETAIL) for text in details for line in wrapped(text, DETAIL, room)]
+    large, small = _letters(room)
+    lines = [(line, large) for line in wrapped(title, large, room)]
+    return lines + [(line, small) for text in details for line in wrapped(text, small, room)]
 
 
 def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
@@ -304,7 +313,7 @@ def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
         picture = colours[levels[0]]
     if unseen.any():
         picture[unseen] = hatching(photo if style == "overlay" else None, size)[unseen]
-    ends = short(low, 3) + " and less" * (more and tile.signed), short(most, 3) + " and more" * more
+    ends = "< " * (more and tile.signed) + short(low, 3), "> " * more + short(most, 3)
     numbers = (ends[0], "0", ends[1]) if tile.signed else ends
     chance = f"{tile.probability:.1%}" if tile.probability >= 0.001 else "<0.1%"
     about = _caption(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", *tile.notes)
@@ -330,10 +339,10 @@ def hatching(photo: NDArray[np.uint8] | None, size: tuple[int, int]) -> NDArray[
     return ground.astype(np.uint8)
 
 
-def _legend(page: Image, draw: ImageDraw, top: int) -> None:
+def _legend(page: Image, draw: ImageDraw, top: int, size: int) -> None:
     """Say what the hatching means."""
     from PIL import Image
 
     page.paste(Image.fromarray(hatching(None, (14, 28))), (MARGIN, top))
     text = "not seen by the network"
-    write(draw, (MARGIN + 36, top + 7), text, DETAIL, GREY, anchor="lm")
+    write(draw, (MARGIN + 36, top + 7), text, size, GREY, anchor="lm")

@@ -143,7 +143,9 @@ def command(
                 layer,
                 seed=seed,
                 score=score,
-                progress=None if several else lambda _, done, total: progress.reach(done, total),
+                progress=None
+                if several
+                else lambda what, done, total: progress.reach(done, total, what),
             )
         begin(network, explainer.plan)
         pictures = Pictures(
@@ -292,7 +294,7 @@ def _tell(name: str, found: Explanations, output: str) -> None:
         Column("index", people=False),
         Column("probability", right=True),
         Column("score", people=False),
-        Column("layer", gives="cut"),
+        Column("layer", gives="cut", people=any(one.layer for one in found)),
         Column("file", people=False),
     ]
     scored = ("insertion", "deletion") if found[0].insertion is not None else ()

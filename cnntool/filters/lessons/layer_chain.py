@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.errors import UsageError
 from cnntool.shapes.receptive_field import Fields
@@ -23,25 +23,11 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 """(rows, columns, channels), or (units,) of a vector."""
 
-Kind = Literal[
-    "conv",
-    "deconv",
-    "pool",
-    "avgpool",
-    "globalpool",
-    "bn",
-    "activation",
-    "flatten",
-    "dense",
-    "concat",
-    "add",
-]
-
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "softmax", "dropout")
 """Layers that change neither shape nor cost, by name."""
 
 _WINDOW = "K or KHxKW, sN, pN, valid, same, full, dN"
-_TAKES: dict[Kind, str] = {
+_TAKES = {
     "conv": _WINDOW + ", fN, gN, dw, nobias, xN",
     "deconv": _WINDOW + ", fN, opN, gN, nobias, xN",
     "pool": _WINDOW + ", ceil, xN",
@@ -76,7 +62,8 @@ class Layer(NamedTuple):
     ----------
     text : str
         As written, without a repeat, and with the ``from:`` before it.
-    kind : Kind
+    kind : str
+        A key of ``_TAKES``.
     name : str
         As given, or the kind and a running number: ``conv3``.
     start : str
@@ -95,7 +82,7 @@ class Layer(NamedTuple):
     """
 
     text: str
-    kind: Kind
+    kind: str
     name: str
     start: str = ""
     kernel: Pair | None = None
@@ -170,7 +157,7 @@ def _input_shape(token: str) -> Shape:
     return (*sizes, 1) if len(sizes) == 2 else sizes
 
 
-def _number(kind: Kind, token: str, names: set[str]) -> str:
+def _number(kind: str, token: str, names: set[str]) -> str:
     """Return the next free name of a kind: conv1, conv2, ..."""
     stem = token if kind == "activation" else kind
     number = 1
@@ -220,12 +207,11 @@ def _layer(token: str) -> tuple[Layer, int]:
     return layer, count
 
 
-def _kind(word: str, token: str) -> Kind:
+def _kind(word: str, token: str) -> str:
     if word in ACTIVATIONS:
         return "activation"
-    for kind in _TAKES:
-        if word == kind and kind != "activation":
-            return kind
+    if word in _TAKES and word != "activation":
+        return word
     from difflib import get_close_matches
 
     known = [kind for kind in _TAKES if kind != "activation"] + list(ACTIVATIONS)
@@ -234,7 +220,7 @@ def _kind(word: str, token: str) -> Kind:
     raise UsageError(f"no layer is called {word!r}", source=token, hint=hint)
 
 
-def _change(kind: Kind, argument: str, token: str) -> dict[str, Any]:
+def _change(kind: str, argument: str, token: str) -> dict[str, Any]:
     """Return what an argument says of a layer; ``count`` is how often it stands there."""
     takes = _TAKES[kind].split(", ")
     if argument in takes and argument in _WORDS:

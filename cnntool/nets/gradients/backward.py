@@ -59,7 +59,7 @@ def rule(*operators: str, domain: str = "") -> Callable[[Rule], Rule]:
     It is given the graph that is written, the node, and the gradient of each of its outputs (None
     where nothing depends on one), and returns the gradients of its inputs, in their order: None
     for one that has none or is not wanted (see `Backward.wants`). It may return fewer than there
-    are inputs.
+    are inputs. Behind them stand what the bodies of the node use, by name.
     """
 
     def register(function: Rule) -> Rule:
@@ -168,6 +168,9 @@ class Backward:
         info = self._shapes.get(tensor) or self.graph.weights.get(tensor)
         return info is None or not info.dtype or info.dtype in _FLOATS
 
+    def _is_boolean(self, tensor: str) -> bool:
+        return tensor in self._shapes and self._shapes[tensor].dtype == "bool"
+
     def numbers(self, tensor: str) -> NDArray[Any]:
         """Return the numbers of a constant: shapes, axes, scales and the like.
 
@@ -199,6 +202,20 @@ class Backward:
             return tuple(stated) if isinstance(stated, tuple) else (stated,)
         tensor = operand(node, position)
         return tuple(int(n) for n in self.numbers(tensor).ravel()) if tensor else None
+
+    def only_first(self, node: Node) -> None:
+        """Refuse a node whose kernel, scale or the like depends on the picture too.
+
+        Raises
+        ------
+        ModelError
+            A gradient by it would be wanted.
+        """
+        for tensor in node.inputs[1:]:
+            if self.wants(tensor):
+                raise self.error(
+                    f"no gradient is known of {node.op} by {tensor!r} (node {node.label})"
+                )
 
     def error(self, message: str) -> ModelError:
         """Make the error for a network that has no gradients."""
@@ -349,7 +366,8 @@ class Backward:
             found = tuple(self._sum(gradients.get(tensor)) for tensor in node.outputs)
             if not any(found):
                 continue
-            for tensor, gradient in zip(node.inputs, self._apply(node, found), strict=False):
+            used = (*node.inputs, *sorted(node.captures))
+            for tensor, gradient in zip(used, self._apply(node, found), strict=False):
                 if gradient is not None and tensor in self._wanted:
                     gradients.setdefault(tensor, []).append(gradient)
         outputs = []
@@ -368,7 +386,8 @@ class Backward:
             if not self._wanted.isdisjoint(node.inputs) or not self._wanted.isdisjoint(
                 node.captures
             ):
-                self._wanted.update(t for t in node.outputs if t and t in self.flow.data)
+                made = self.flow.data.intersection(node.outputs)
+                self._wanted.update(tensor for tensor in made if not self._is_boolean(tensor))
         behind = {score}
         nodes = []
         for node in reversed(self.graph.nodes):

@@ -300,15 +300,15 @@ def log_softmax(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> l
     return [b.op("Sub", gradient, share)]
 
 
-@rule("Round", "Floor", "Ceil")
+@rule("Round")
 def rounding(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:  # noqa: ARG001
     """Hand the gradient straight through, as networks are trained whose numbers are rounded."""
     return [gradients[0]]
 
 
-@rule("Sign")
-def sign(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:  # noqa: ARG001
-    """Write nothing: a small step changes no sign."""
+@rule("Sign", "Floor", "Ceil")
+def steps(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:  # noqa: ARG001
+    """Write nothing: a small change makes none."""
     return []
 
 

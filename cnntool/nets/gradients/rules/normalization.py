@@ -25,6 +25,7 @@ def batch(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[st
     gradient = gradients[0]
     if gradient is None:
         return []
+    b.only_first(node)
     if node.attribute("training_mode", 0):
         raise b.error(f"no gradient is known of a batch normalization in training ({node.label})")
     scale, variance = node.inputs[1], node.inputs[4]
@@ -42,6 +43,7 @@ def instance(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list
     (gradient,) = gradients
     if gradient is None:
         return []
+    b.only_first(node)
     data, scale = node.inputs[:2]
     axes = range(2, len(b.shape(data)))
     factor = b.reshaped(b.value(scale), (-1, *(1 for _ in axes)))
@@ -54,6 +56,7 @@ def group(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[st
     (gradient,) = gradients
     if gradient is None:
         return []
+    b.only_first(node)
     data, scale = node.inputs[:2]
     shape, groups = b.shape(data), node.attribute("num_groups")
     apart = (shape[0], groups, shape[1] // groups, *shape[2:])
@@ -71,6 +74,7 @@ def layer(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[st
     gradient = gradients[0]
     if gradient is None:
         return []
+    b.only_first(node)
     data, scale = node.inputs[:2]
     rank = len(b.shape(data))
     axes = range(node.attribute("axis", -1) % rank, rank)

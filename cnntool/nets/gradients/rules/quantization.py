@@ -148,8 +148,9 @@ def conv_integer(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> 
     """Convolve what is left of zero points."""
     (gradient,) = gradients
     data, weight = node.inputs[:2]
-    if gradient is None or not b.wants(data):
+    if gradient is None:
         return []
+    b.only_first(node)
     kernel = Scaled(b, weight, "", operand(node, 3), axis=0).real()
     shapes = b.shape(data), b.shape(node.outputs[0]), b.shape(weight)
     return [spread(b, node, gradient, kernel, shapes)]
@@ -160,8 +161,9 @@ def conv(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str
     """Convolve real numbers."""
     (gradient,) = gradients
     data, weight = _scaled(b, node, 0), _scaled(b, node, 3, axis=0)
-    if gradient is None or not b.wants(data.tensor):
+    if gradient is None:
         return []
+    b.only_first(node)
     _refuse(b, node, "channels_last")
     shapes = b.shape(data.tensor), b.shape(node.outputs[0]), b.shape(weight.tensor)
     gradient = _result(b, node, 6).by_real(gradient)
@@ -204,6 +206,7 @@ def gemm(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str
     (gradient,) = gradients
     if gradient is None:
         return []
+    b.only_first(node)
     _refuse(b, node, "transA")
     turned = node.attribute("transB", 0)
     data, weight = _scaled(b, node, 0), _scaled(b, node, 3, axis=0 if turned else 1)

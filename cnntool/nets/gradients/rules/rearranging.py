@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnntool.nets.gradients.backward import rule
+from cnntool.nets.layers.dataflow import operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,14 +20,32 @@ if TYPE_CHECKING:
     from cnntool.nets.gradients.backward import Backward
 
 
-@rule("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+_AXES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze")
+
+
+@rule(*_AXES)
 def reshape(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
     """Give back the axes."""
     (gradient,) = gradients
     return [b.reshaped(gradient, b.shape(node.inputs[0]))] if gradient else []
 
 
-@rule("Identity", "Dropout", "Cast")
+@rule("If")
+def conditional(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Give back the axes: exporters write it where they do not know whether there is one."""
+    gradient = gradients[0]
+    (body,) = node.bodies("then_branch" if b.numbers(node.inputs[0]).any() else "else_branch")
+    makers = {inner.outputs[0]: inner for inner in body.nodes}
+    tensor = next(iter(body.outputs))
+    while tensor in makers and makers[tensor].op in _AXES:
+        tensor = makers[tensor].inputs[0]
+    if gradient is None or len(gradients) > 1 or tensor not in node.captures:
+        raise b.error(f"no gradient is known of If that computes (node {node.label})")
+    found = b.reshaped(gradient, b.shape(tensor))
+    return [None, *(found if name == tensor else None for name in sorted(node.captures))]
+
+
+@rule("Dropout", "Cast", "CastLike")
 def identity(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:  # noqa: ARG001
     """Hand the gradient on: at inference nothing is dropped, and a rounding counts as none."""
     return [gradients[0]]
@@ -133,6 +152,34 @@ def top(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str 
         return []
     shape = b.shape(node.inputs[0])
     return [_traced(b, gradient, shape, "GatherElements", indices, axis=axis)]
+
+
+@rule("ScatterND", "ScatterElements")
+def scatter(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Take each gradient from where its number was put; what was there before has none."""
+    (gradient,) = gradients
+    if gradient is None:
+        return []
+    if node.attribute("reduction", "none") != "none":
+        raise b.error(f"no gradient is known of {node.op} that reduces (node {node.label})")
+    updates, places = node.inputs[2], b.stored(node.inputs[1])
+    axis = {} if node.op == "ScatterND" else {"axis": node.attribute("axis", 0)}
+    nothing = zeros(b, b.shape(updates))
+    return [
+        b.op(node.op, gradient, places, nothing, **axis),
+        None,
+        b.op(node.op.replace("Scatter", "Gather"), gradient, places, **axis),
+    ]
+
+
+@rule("Trilu")
+def triangle(b: Backward, node: Node, gradients: tuple[str | None, ...]) -> list[str | None]:
+    """Keep the same triangle."""
+    (gradient,) = gradients
+    diagonal = operand(node, 1)
+    number = int(b.numbers(diagonal)) if diagonal else 0
+    upper = node.attribute("upper", 1)
+    return [b.op("Trilu", gradient, b.constant(number), upper=upper)] if gradient else []
 
 
 @rule("Pad")

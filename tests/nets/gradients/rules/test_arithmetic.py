@@ -110,3 +110,15 @@ def test_a_condition_has_no_gradient():
         helper.make_node("Where", ["c", "x", "low"], ["y"]),
     ]
     check(nodes, {"x": draw(3, 4)}, {"zero": np.array(0.0), "slope": np.array(0.1)})
+
+
+def test_a_mask_counts_as_a_constant():
+    nodes = [
+        helper.make_node("Greater", ["x", "zero"], ["c"]),
+        helper.make_node("Less", ["x", "one"], ["d"]),
+        helper.make_node("And", ["c", "d"], ["e"]),
+        helper.make_node("Cast", ["e"], ["m"], to=1),
+        helper.make_node("CastLike", ["m", "x"], ["n"]),
+        helper.make_node("Mul", ["x", "n"], ["y"]),
+    ]
+    check(nodes, {"x": draw(3, 4)}, {"zero": np.array(0.0), "one": np.array(1.0)})

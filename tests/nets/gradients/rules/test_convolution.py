@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from effort import examples
 from finite_differences import check, draw
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper
+
+from cnntool.errors import ModelError
 
 
 @st.composite
@@ -54,3 +57,10 @@ def test_transposed_convolutions(data):
         {"x": draw(batch, group * taken, *sides)},
         {"w": draw(group * taken, made, *kernel, seed=1), "b": draw(group * made)},
     )
+
+
+@pytest.mark.parametrize("op", ["Conv", "ConvTranspose"])
+def test_a_kernel_that_depends_on_the_picture_is_refused(op):
+    node = helper.make_node(op, ["x", "w"], ["y"])
+    with pytest.raises(ModelError, match="by 'w'"):
+        check([node], {"x": draw(1, 2, 4, 4), "w": draw(2, 2, 3, 3)})

@@ -137,6 +137,24 @@ def test_arithmetic(op):
     alike(node, (2, 3), weights, real, several=("x", "v"))
 
 
+def test_a_result_at_an_end_of_its_range_has_no_gradient():
+    names = ["xq", "xs", "xz", "vq", "vs", "vz", "ys", "yz"]
+    weights = {"vq": np.zeros(4, UINT8)} | quantised("x") | quantised("v", zero=0)
+    weights |= quantised("y", zero=0, scale=0.01)
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "xs", "xz"], ["xq"]),
+        helper.make_node("QLinearAdd", names, ["yq"], domain=MICROSOFT),
+        helper.make_node("DequantizeLinear", ["yq", "ys", "yz"], ["y"]),
+    ]
+    data = {"x": np.array([-0.2, 0.5, 1.5, 9.0], np.float32)}
+    model = write(nodes, data, weights, 18)
+    made = by_onnxruntime(model, data)
+    tensors = dict(zip([i.name for i in model.graph.output], made, strict=True)) | data
+    seed = np.ones(4, np.float32)
+    found = differentiate(model, tensors, ("x",), seed, by_onnxruntime)["x"]
+    np.testing.assert_allclose(found, [0, 1, 1, 0], atol=1e-6)
+
+
 def test_averages():
     names = ["xq", "xs", "xz", "ys", "yz"]
     weights = quantised("x") | quantised("y", zero=10, scale=0.05)

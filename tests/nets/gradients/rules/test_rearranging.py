@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
 from effort import examples
 from finite_differences import check, draw
@@ -31,6 +32,21 @@ shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 def test_other_axes(op, weights, attributes):
     node = helper.make_node(op, ["x", *weights], ["y"], **attributes)
     check([node], {"x": draw(2, 1, 3, 4)}, weights)
+
+
+def branch(op, *inputs):
+    made = helper.make_tensor_value_info(op, onnx.TensorProto.FLOAT, None)
+    return helper.make_graph([helper.make_node(op, inputs, [op])], op, [], [made])
+
+
+@pytest.mark.parametrize("answer", [True, False])
+def test_branches_that_change_axes_alone(answer):
+    x, weights = {"x": draw(2, 1, 3)}, {"c": np.array(answer), "a": np.array([1])}
+    fork = {"then_branch": branch("Squeeze", "x", "a"), "else_branch": branch("Identity", "x")}
+    check([helper.make_node("If", ["c"], ["y"], **fork)], x, weights)
+    fork = dict.fromkeys(fork, branch("Sin", "x"))
+    with pytest.raises(ModelError, match="no gradient is known of If that computes"):
+        check([helper.make_node("If", ["c"], ["y"], **fork)], x, weights)
 
 
 @examples(40)
@@ -176,6 +192,34 @@ def test_gathering_elements(axis):
 def test_gathering_parts(batch, indices):
     node = helper.make_node("GatherND", ["x", "i"], ["y"], batch_dims=batch)
     check([node], {"x": draw(2, 3, 4)}, {"i": np.array(indices)})
+
+
+def test_putting_elements():
+    data = {"x": draw(3, 3), "u": draw(2, 3, seed=1)}
+    weights = {"i": np.array([[0, 2, 1], [1, -3, 0]])}
+    node = helper.make_node("ScatterElements", ["x", "i", "u"], ["y"], axis=0)
+    check([node], data, weights)
+
+
+def test_putting_parts():
+    data = {"x": draw(3, 4, 2), "u": draw(2, 2, seed=1)}
+    weights = {"i": np.array([[0, 2], [1, 3]])}
+    check([helper.make_node("ScatterND", ["x", "i", "u"], ["y"])], data, weights)
+
+
+def test_adding_parts_is_refused():
+    data = {"x": draw(3), "u": draw(1, seed=1)}
+    node = helper.make_node("ScatterND", ["x", "i", "u"], ["y"], reduction="add")
+    with pytest.raises(ModelError, match="no gradient is known of ScatterND that reduces"):
+        check([node], data, {"i": np.array([[0]])})
+
+
+@pytest.mark.parametrize("upper", [0, 1])
+@pytest.mark.parametrize("diagonal", [None, -1, 1])
+def test_triangles(upper, diagonal):
+    weights = {} if diagonal is None else {"k": np.array(diagonal)}
+    node = helper.make_node("Trilu", ["x", *weights], ["y"], upper=upper)
+    check([node], {"x": draw(2, 3, 4)}, weights)
 
 
 @pytest.mark.parametrize("largest", [0, 1])
