@@ -49,7 +49,8 @@ LEAST, THIN = 140, 8
 MARGIN, GAP, BAR = 20, 18, 10
 """Pixels around everything, between tiles, and of the height of a colour bar."""
 
-TITLE, DETAIL = 16, 12
+ROOMY = 280
+"""Pixels of a tile from which letters are larger: wide sheets are shown smaller."""
 
 COVER = 0.72
 """How much of the photo a map hides where it is largest."""
@@ -150,7 +151,8 @@ def sheet(
         rows[0][0] = cell
     hatched = any(cell.hatched for cell in drawn)
     heads = [max(cell.head for cell in row if cell) for row in rows]
-    below = BAR + 8 + line_height(DETAIL)
+    small = _letters(wide)[1]
+    below = BAR + 8 + line_height(small)
     total = (
         2 * MARGIN + len(rows[0]) * (wide + GAP) - GAP,
         2 * MARGIN + sum(heads) + len(rows) * (size[0] + below + GAP) - GAP + 26 * hatched,
@@ -164,8 +166,13 @@ def sheet(
                 one.draw(page, draw, (MARGIN + place * (wide + GAP), top), top + head)
         top += head + size[0] + below + GAP
     if hatched:
-        _legend(page, draw, top - GAP + 10)
+        _legend(page, draw, top - GAP + 10, small)
     return np.asarray(page)
+
+
+def _letters(wide: int) -> tuple[int, int]:
+    """Return the sizes of titles and of what is smaller, at a tile of so many pixels."""
+    return (20, 15) if wide >= ROOMY else (16, 12)
 
 
 def _columns(tiles: Sequence[Tile]) -> int:
@@ -248,31 +255,32 @@ class Cell(NamedTuple):
         from PIL import Image
 
         left, line = corner
-        height, across = self.picture.shape[:2]
+        across = max(self.picture.shape[1], LEAST)
+        title, small = _letters(across)
         for text, size in self.lines:
-            ink = CAPTION_INK if size == TITLE else GREY
+            ink = CAPTION_INK if size == title else GREY
             write(draw, (left, line), text, size, ink, anchor="la")
             line += line_height(size)
         page.paste(Image.fromarray(self.picture), (left, top))
         if self.colours is None:
             return
-        top += height + 6
-        across = max(across, LEAST)
+        top += len(self.picture) + 6
         bar = Image.fromarray(self.colours[None]).resize((across, BAR), Image.Resampling.NEAREST)
         page.paste(bar, (left, top))
         draw.rectangle((left, top, left + across - 1, top + BAR - 1), outline=(170, 170, 176))
         top += BAR + 3
         first, *middle, last = self.numbers
-        write(draw, (left, top), first, DETAIL, GREY, anchor="la")
-        write(draw, (left + across, top), last, DETAIL, GREY, anchor="ra")
-        if 2 * max(width(first, DETAIL), width(last, DETAIL)) + 30 < across:
-            write(draw, (left + across / 2, top), "".join(middle), DETAIL, GREY, anchor="ma")
+        write(draw, (left, top), first, small, GREY, anchor="la")
+        write(draw, (left + across, top), last, small, GREY, anchor="ra")
+        if 2 * max(width(first, small), width(last, small)) + 30 < across:
+            write(draw, (left + across / 2, top), "".join(middle), small, GREY, anchor="ma")
 
 
 def _caption(room: int, title: str, *details: str) -> list[tuple[str, int]]:
     """Break what stands above a picture into lines."""
-    lines = [(line, TITLE) for line in wrapped(title, TITLE, room)]
-    return lines + [(line, DETAIL) for text in details for line in wrapped(text, DETAIL, room)]
+    large, small = _letters(room)
+    lines = [(line, large) for line in wrapped(title, large, room)]
+    return lines + [(line, small) for text in details for line in wrapped(text, small, room)]
 
 
 def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
@@ -331,10 +339,10 @@ def hatching(photo: NDArray[np.uint8] | None, size: tuple[int, int]) -> NDArray[
     return ground.astype(np.uint8)
 
 
-def _legend(page: Image, draw: ImageDraw, top: int) -> None:
+def _legend(page: Image, draw: ImageDraw, top: int, size: int) -> None:
     """Say what the hatching means."""
     from PIL import Image
 
     page.paste(Image.fromarray(hatching(None, (14, 28))), (MARGIN, top))
     text = "not seen by the network"
-    write(draw, (MARGIN + 36, top + 7), text, DETAIL, GREY, anchor="lm")
+    write(draw, (MARGIN + 36, top + 7), text, size, GREY, anchor="lm")
