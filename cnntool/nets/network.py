@@ -287,10 +287,9 @@ class Network:
             The model is closed.
         """
         from cnntool.nets.gradients.differentiate import Differentiator
-        from cnntool.nets.inference.layer_outputs import exactly
 
-        # The numbers of floats hardly depend on what is fused; where rounding counts, nothing is.
-        settings = self.settings._replace(lanes=1, optimise=exactly(self.graph) == "basic")
+        # As optimised as for classifying: what is explained is that answer, its roundings too.
+        settings = self.settings._replace(lanes=1)
         flow, entry = self.read_layers().flow, self.plan().input.name
 
         def opened(child: Child | None) -> Differentiator:
