@@ -106,7 +106,7 @@ class _Writing(NamedTuple):
 
     def one(self, loaded: Loaded) -> None:
         from cnntool.api.rendering import choose_format
-        from cnntool.image.files import FORMATS, write_image
+        from cnntool.image.files import write_image
         from cnntool.image.source import ImageInfo
 
         start = time.perf_counter()
@@ -116,10 +116,7 @@ class _Writing(NamedTuple):
         info = ImageInfo(height, width, channels)
         source = info._replace(format=loaded.info.format)
         name = choose_format(source, self.format_name, self.naming.named)
-        row = FORMATS[name]
-        target = self.naming.place(
-            loaded.item, row.suffixes[0], text=not row.binary, as_json=self.as_json
-        )
+        target = self.naming.of_format(loaded.item, name, as_json=self.as_json)
         write_image(
             target or sys.stdout.buffer,
             painting.pixels,
