@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections import deque
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -369,29 +368,21 @@ class Ahead:
     ----------
     items : iterable of Item
         What to open.
-    reading : Reading
+    reading : ReadingOptions
         How.
     """
 
     def __init__(self, items: Iterable[Item], reading: ReadingOptions) -> None:
         self._count = length_hint(items)
-        self._items = iter(items)
-        self._reading = reading
-        self._open: deque[Opened] = deque()
-        self._fill()
-
-    def _fill(self) -> None:
-        item = next(self._items, None)
-        if item is not None:
-            self._open.append(Opened(item, self._reading))
+        self._opening = (Opened(item, reading) for item in items)
+        self._next = next(self._opening, None)
 
     def __length_hint__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Opened]:
-        while self._open:
-            self._fill()
-            opened = self._open.popleft()
+        while (opened := self._next) is not None:
+            self._next = next(self._opening, None)
             yield opened
             opened.close()
 
@@ -430,5 +421,5 @@ class Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._open:
-            self._open.popleft().close()
+        if self._next is not None:
+            self._next.close()

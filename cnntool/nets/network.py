@@ -48,7 +48,7 @@ class Network:
         A name, or an ONNX file.
     overrides : Overrides
         What is said of it beside its manifest and its graph.
-    settings : Settings
+    settings : SessionSettings
         Where and how to run it.
     ahead : bool
         Whether to start the process at once, while the file is being read.
@@ -59,11 +59,11 @@ class Network:
     ----------
     name : str
         As given.
-    found : Found
+    found : FoundModel
         The file, and the manifest if there is one.
     graph : Graph
         What is in the file.
-    settings : Settings
+    settings : SessionSettings
         Where and how it runs.
     notes : list of str
         What was found worth knowing so far: what names of layers mean, what is not known.

@@ -94,7 +94,7 @@ def formula(graph: Graph, flow: Dataflow, layer: Layer) -> Formula:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     layer : Layer
         One of its layers, whose weights `cnntool.nets.inference.weights.learned` can read.
