@@ -253,7 +253,7 @@ class Network:
         many : bool
             Whether there may be many pictures: each then gets a core, where a single one gets all.
         optimise : bool or "basic"
-            See `cnntool.nets.runtime.session.Settings`.
+            See `cnntool.nets.runtime.providers.SessionSettings`.
 
         Raises
         ------
