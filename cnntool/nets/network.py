@@ -253,7 +253,7 @@ class Network:
         many : bool
             Whether there may be many pictures: each then gets a core, where a single one gets all.
         optimise : bool or "basic"
-            See `cnntool.nets.runtime.session.Settings`.
+            See `cnntool.nets.runtime.providers.SessionSettings`.
 
         Raises
         ------
@@ -287,10 +287,9 @@ class Network:
             The model is closed.
         """
         from cnntool.nets.gradients.differentiate import Differentiator
-        from cnntool.nets.inference.layer_outputs import exactly
 
-        # The numbers of floats hardly depend on what is fused; where rounding counts, nothing is.
-        settings = self.settings._replace(lanes=1, optimise=exactly(self.graph) == "basic")
+        # As optimised as for classifying: what is explained is that answer, its roundings too.
+        settings = self.settings._replace(lanes=1)
         flow, entry = self.read_layers().flow, self.plan().input.name
 
         def opened(child: Child | None) -> Differentiator:

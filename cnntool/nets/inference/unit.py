@@ -241,7 +241,7 @@ def unit(
     formula : Formula
         Of the layer.
     weights : ndarray of shape (O, I, kH, kW) or (O, I)
-        Of the layer, see `cnntool.nets.inference.weights.Learned`.
+        Of the layer, see `cnntool.nets.inference.weights.LayerWeights`.
     arrays : mapping of str to ndarray
         The tensors that `formula` names, as the network gives them.
     at : sequence of int
