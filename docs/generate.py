@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands' help and docs/api.md from the docstrings.
+"""Write docs/cli.md from the help, docs/api.md from docstrings, the methods of docs/explain.md.
 
 python docs/generate.py [--check]    # with --check, only compare
 """
@@ -15,6 +15,7 @@ import click
 
 import cnntool
 from cnntool.cli.main import cli
+from cnntool.nets.attribution.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,6 +101,19 @@ def _entries(text: str) -> Iterator[str]:
             yield f"  {line.strip()}"
 
 
+def methods() -> Iterator[str]:
+    """Yield what each method of `cnntool explain` is, shows, and where it misleads."""
+    asks = {
+        "layer": "the gradient by a layer",
+        "input": "the gradient by each pixel",
+        "scores": "probabilities of changed photos, no gradient",
+    }
+    for name, method in METHODS.items():
+        yield f"### {method.title}: `--method {name}`\n\n{method.paper}.\n\n"
+        yield f"- **Shows:** {method.shows}\n- **Misleads:** {method.misleads}\n"
+        yield f"- **Asks for:** {asks[method.needs]}.\n\n"
+
+
 def main() -> None:
     """Write the pages, or fail if they are not current."""
     context = cli.make_context(
@@ -109,6 +123,10 @@ def main() -> None:
         "cli.md": COMMANDS + "".join(commands(cli, context)),
         "api.md": LIBRARY + "".join(library()),
     }
+    page = (DOCS / "explain.md").read_text(encoding="utf-8")
+    head, mark, rest = page.partition("<!-- the methods, written by python docs/generate.py -->\n")
+    end = rest[rest.index("<!-- end -->") :]
+    pages["explain.md"] = f"{head}{mark}\n{''.join(methods())}{end}"
     for name, page in pages.items():
         target = DOCS / name
         if "--check" not in sys.argv:

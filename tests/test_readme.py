@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -19,7 +21,7 @@ COMMANDS = [
     if line and not line.startswith("#") and "pip install" not in line
 ]
 
-NETWORKS = re.compile(r"cnntool (activations|classify|evaluate|run|trace .*--layer)")
+NETWORKS = re.compile(r"cnntool (activations|classify|evaluate|explain|run|trace .*--layer)")
 """What starts a process more; all of these are run with ``--full``."""
 
 
@@ -54,6 +56,17 @@ def test_command(command, tmp_path):
     assert written or done.stdout
 
 
+@pytest.mark.full
+def test_the_figure_of_heat_maps_is_what_its_recipe_makes(here, tmp_path):
+    shutil.copytree(ROOT / "samples", tmp_path / "samples")
+    (line,) = (line for line in COMMANDS if line.endswith("-o why.png"))
+    here(*line.split()[1:])
+    with Image.open(tmp_path / "why.png") as made, Image.open(ROOT / "docs/explain.png") as shown:
+        assert made.size == shown.size
+        difference = np.abs(np.asarray(made).astype(int) - np.asarray(shown))
+    assert difference.mean() < 1  # another FreeType draws other letters
+
+
 def test_from_python(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     shutil.copytree(ROOT / "samples", tmp_path / "samples")
@@ -62,7 +75,12 @@ def test_from_python(tmp_path):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("cat ")
-    assert {path.name for path in tmp_path.iterdir()} == {"samples", "edges.png", "maps.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "samples",
+        "edges.png",
+        "maps.png",
+        "why.png",
+    }
 
 
 def test_the_two_lines_are_there():

@@ -1,11 +1,17 @@
 """Start-up is a promise: what is loaded when."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
 OURS = {"cnntool", "click"}
+NETWORKS = [
+    ["classify"],
+    ["activations", "--all", "--stats-only"],
+    ["explain", "--raw", "npy", "-o", os.devnull, "--overwrite"],
+]
 HEAVY = {"numpy", "PIL", "scipy", "skimage", "tifffile", "rich", "onnxruntime", "isal"}
 
 
@@ -65,7 +71,7 @@ def test_a_convolution_loads_no_scipy(tmp_path, samples):
     assert (tmp_path / "o.png").exists()
 
 
-@pytest.mark.parametrize("command", [["classify"], ["activations", "--all", "--stats-only"]])
+@pytest.mark.parametrize("command", NETWORKS)
 def test_the_process_of_a_network_starts_before_numpy_is_imported(command, samples):
     """Both import what they need side by side then."""
     arguments = [*command, "-q", str(samples / "cat.png")]
@@ -95,7 +101,7 @@ def test_scipy_signal_is_never_imported():
         assert "scipy.signal" not in path.read_text(), path
 
 
-@pytest.mark.parametrize("command", [["classify"], ["activations", "--all", "--stats-only"]])
+@pytest.mark.parametrize("command", NETWORKS)
 def test_a_network_loads_no_convolution(command, samples):
     arguments = [*command, "-q", str(samples / "cat.png")]
     code = f"""

@@ -9,8 +9,7 @@ from cnntool.errors import InputError, ModelError, UsageError
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -32,8 +31,6 @@ _LONGEST = 40
 _LONGEST_FILE, _LONGEST_KEY = 80, 1000
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _CLIMBS = re.compile(r"(^|[/\\])\.\.([/\\]|$)")
-_PLAIN = re.compile(r"[\w.:/@%+=,#;][\w.:/@%+=,#;-]*", re.ASCII)
-"""What a shell and xargs take as one word, and no command as an option."""
 
 
 class ChosenLayer(NamedTuple):
@@ -158,6 +155,52 @@ def _chosen(
     return ChosenLayer(number, title, tensor, layer, words, names_of(meant) or (title,))
 
 
+def choose_weights(network: Network, queries: Sequence[str]) -> list[ChosenLayer]:
+    """Find the layers whose weights were asked for; of patterns only those that have some.
+
+    Parameters
+    ----------
+    network : Network
+        Is told what the names mean.
+    queries : sequence of str
+        Names and patterns; without any, the first convolution is meant.
+
+    Returns
+    -------
+    list of ChosenLayer
+        In the order of the network, each once.
+
+    Raises
+    ------
+    ModelError
+        A name that means nothing, several things or no layer; or there is no convolution.
+    """
+    from cnntool.nets.inference.weights import has_weights
+    from cnntool.nets.layers.lookup import describe
+
+    layers = network.read_layers()
+    if not queries and all(row.kind != "conv" for row in layers.rows):
+        hint = f"`layer` names one of 'cnntool layers {network.name}'"
+        raise ModelError("it has no convolution", source=network.name, hint=hint)
+    found: dict[int, Layer] = {}
+    names: dict[int, list[Resolved]] = {}
+    for query in queries or ("conv:1",):
+        meant = layers.resolve(query, at="pre")
+        rows = [network.layer_of(one) for one in meant]
+        usable = [row for row in rows if has_weights(network.graph, row)] or rows[:1]
+        found.update({row.number: row for row in usable})
+        for one, row in zip(meant, rows, strict=True):
+            names.setdefault(row.number, []).extend([one] if queries else [])
+        said = meant[0].text if len(meant) == 1 else f"{query} -> {len(usable)} layers"
+        network.note(said if queries else f"no `layer`: the first convolution, {said}")
+    chosen = []
+    for number, row in enumerate((found[place] for place in sorted(found)), 1):
+        title, words = title_of(row.post, row), describe(row, row.pre)
+        asked = names_of(names[row.number]) or (title,)
+        chosen.append(ChosenLayer(number, title, row.pre, row, words, asked))
+    return chosen
+
+
 def names_of(meant: Iterable[Resolved]) -> tuple[str, ...]:
     """List the names among queries, without the patterns."""
     return tuple(dict.fromkeys(one.query for one in meant if one.is_name))
@@ -169,17 +212,8 @@ def title_of(tensor: str, layer: Layer | None) -> str:
 
     if layer is None or tensor not in {layer.pre, layer.post}:
         return plain(tensor)
-    name = short_name(layer)
-    if len(name) > _LONGEST:
-        name = f"{layer.kind}:{layer.ordinal}"
+    name = layer.short_name if len(layer.short_name) <= _LONGEST else layer.counted
     return name if tensor == layer.post else f"{name}-pre"
-
-
-def short_name(layer: Layer) -> str:
-    """Return the name to ask for a layer by: that of its place, of its tensor, or ``conv:9``."""
-    if layer.alias or layer.after or layer.hidden or not _PLAIN.fullmatch(layer.post):
-        return layer.alias or f"{layer.kind}:{layer.ordinal}"
-    return layer.post
 
 
 def safe(title: str) -> str:
@@ -201,7 +235,7 @@ class LayerOutput(NamedTuple):
         What the values are like.
     dequantised : bool
         Whether they were whole numbers that stand for others.
-    field : Field or None
+    field : ReceptiveField or None
         What a value sees of the picture, where that is known.
     """
 
@@ -487,33 +521,49 @@ def find_strongest(outputs: LayerOutputs, pictures: Iterable[NDArray[Any]]) -> d
     return best
 
 
-def cut_patch(
-    outputs: LayerOutputs, chosen: ChosenLayer, patch: Patch, photo: NDArray[Any], side: int
-) -> Patch:
-    """Cut a patch of a layer out of its picture, by the receptive field.
+def cut_patches(
+    outputs: LayerOutputs,
+    found: Mapping[ChosenLayer, Sequence[Patch]],
+    photos: Iterable[tuple[int, str, NDArray[Any]]],
+    sides: Callable[[ChosenLayer], int],
+) -> dict[ChosenLayer, list[Patch]]:
+    """Cut patches of layers out of their pictures, by the receptive field.
 
     Parameters
     ----------
     outputs : LayerOutputs
-        Knows what the layer sees.
-    chosen : ChosenLayer
-        The layer.
-    patch : Patch
-        Where it is strong.
-    photo : ndarray of uint8, shape (H, W, 3)
-        The picture as the network sees it.
-    side : int
-        Pixels of the piece.
+        Knows what the layers see.
+    found : mapping of ChosenLayer to patches
+        Where each is strong.
+    photos : iterable of (int, str, ndarray of uint8, shape (H, W, 3))
+        The numbers of pictures, their names, and what the network sees of them.
+    sides : callable
+        Gives the pixels of the pieces for a layer.
+
+    Returns
+    -------
+    dict of ChosenLayer to list of Patch
+        Those of pictures that were given, in the order of ``found``.
     """
     from cnntool.nets.layers.receptive_field import Sight
     from cnntool.views.top_patches import cut
 
     entry = outputs.plan.input
-    sides = photo.shape[:2]
-    shape = (entry.channels, *sides) if entry.layout == "NCHW" else (*sides, entry.channels)
-    sees = outputs.sight(chosen, shape) or Sight(sides, (1, 1), (0, 0), whole=True)
-    box = sees.box(*patch.place, sides)
-    return patch._replace(box=box, pixels=cut(photo, box, side))
+    pieces: dict[tuple[ChosenLayer, Patch], Patch] = {}
+    for number, name, photo in photos:
+        size = photo.shape[:2]
+        shape = (entry.channels, *size) if entry.layout == "NCHW" else (*size, entry.channels)
+        for chosen, patches in found.items():
+            sees = outputs.sight(chosen, shape) or Sight(size, (1, 1), (0, 0), whole=True)
+            for patch in patches:
+                if patch.picture == number:
+                    box = sees.box(*patch.place, size)
+                    pixels = cut(photo, box, sides(chosen))
+                    pieces[chosen, patch] = patch._replace(name=name, box=box, pixels=pixels)
+    return {
+        chosen: [pieces[chosen, patch] for patch in patches if (chosen, patch) in pieces]
+        for chosen, patches in found.items()
+    }
 
 
 def save_array(stream: Any, values: NDArray[Any]) -> None:
@@ -542,20 +592,16 @@ class Archive:
         self._zip = ZipFile(self._stream, "w")
         return self
 
-    def add(self, name: str, values: NDArray[Any]) -> None:
-        """Add an array under a name."""
-        with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
-            save_array(entry, values)
+    def add(self, names: Iterable[str], values: NDArray[Any]) -> None:
+        """Add an array under its names."""
+        for name in names:
+            with self._zip.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                save_array(entry, values)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         if kind is None:
             with self._stream:
                 self._zip.close()
         else:
-            self._stream.__exit__(kind, value, traceback)
+            self._stream.__exit__(kind, *rest)
             self._zip.close()  # into nothing: else it would complain when it is collected

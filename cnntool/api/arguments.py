@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.image.source import oversize
@@ -140,19 +140,75 @@ def check_size(shape: Pair, samples: int, max_pixels: int) -> None:
         raise UsageError(f"a result of {reason}", hint="`max_pixels` raises the limit")
 
 
-def sliding(mode: Any, op: Any, border: Any, stride: Any, dilation: Any) -> dict[str, Any]:
-    """Check how a window slides; return it by the names of its parameters.
+class WindowOptions(NamedTuple):
+    """How a window slides, as `filter` and its kin are told."""
 
-    Raises
-    ------
-    UsageError
-    """
-    from cnntool.filters.conv.plan import Border, Mode, Op
+    mode: Any = "same"
+    op: Any = "correlate"
+    border: Any = "zero"
+    stride: Any = 1
+    dilation: Any = 1
 
-    return {
-        "mode": Mode(one_of("mode", mode, Mode)),
-        "op": Op(one_of("op", op, Op)),
-        "border": Border(one_of("border", border, Border)),
-        "stride": pair("stride", stride),
-        "dilation": pair("dilation", dilation),
-    }
+    def checked(self) -> WindowOptions:
+        """Check every field.
+
+        Raises
+        ------
+        UsageError
+        """
+        from cnntool.filters.conv.plan import Border, Mode, Op
+
+        return WindowOptions(
+            one_of("mode", self.mode, Mode),
+            one_of("op", self.op, Op),
+            one_of("border", self.border, Border),
+            pair("stride", self.stride),
+            pair("dilation", self.dilation),
+        )
+
+
+class FilterOptions(NamedTuple):
+    """The arithmetic of `filter`, as it is told."""
+
+    mode: Any = "same"
+    op: Any = "correlate"
+    border: Any = None
+    stride: Any = 1
+    dilation: Any = 1
+    channels: Any = None
+    mix: Any = None
+    bias: Any = None
+    relu: bool = False
+    linear: bool = False
+    bank: bool = False
+    method: str = "auto"
+
+    def checked(self) -> FilterOptions:
+        """Check every field but `mix` and `bias`, which are checked where they are read.
+
+        Raises
+        ------
+        UsageError
+        """
+        border = "zero" if self.border is None else self.border
+        how = WindowOptions(self.mode, self.op, border, self.stride, self.dilation).checked()
+        channels = self.channels
+        if channels is not None:
+            channels = one_of("channels", channels, ("each", "luma"))
+        return FilterOptions(
+            *how._replace(border=self.border),
+            channels,
+            self.mix,
+            self.bias,
+            flag("relu", self.relu),
+            flag("linear", self.linear),
+            flag("bank", self.bank),
+            one_of("method", self.method, methods()),
+        )
+
+
+def methods() -> list[str]:
+    """List the methods that may be asked for; kernels of layers are one matrix product."""
+    from cnntool.filters.conv.method import Method
+
+    return [method.value for method in Method if method is not Method.GEMM]

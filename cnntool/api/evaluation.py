@@ -1,12 +1,14 @@
-"""Evaluation: accuracy on pictures whose classes are known, and the confusion matrix."""
+"""Evaluation: accuracy on pictures whose classes are known: top-1, top-5, per class, confusion."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.api.sources import Item, expand, is_folder
+import numpy as np
+
 from cnntool.errors import InputError, ModelError, UsageError, system_errors_as
+from cnntool.image.files import Item, expand, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -14,8 +16,162 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.nets.inference.classify import Scores
-    from cnntool.nets.inference.evaluate import Rest, Share
     from cnntool.nets.inference.infer_spec import InferredSpec
+
+
+class Share(NamedTuple):
+    """How many of some pictures were right.
+
+    Parameters
+    ----------
+    pictures : int
+        How many were looked at.
+    top1, top5 : int
+        Of how many the true class came first, or among the first five.
+    """
+
+    pictures: int
+    top1: int
+    top5: int
+
+    @property
+    def accuracy1(self) -> float:
+        """Top-1 accuracy, 0..1; NaN of no pictures. The top-1 error is one minus this."""
+        return self.top1 / self.pictures if self.pictures else float("nan")
+
+    @property
+    def accuracy5(self) -> float:
+        """Top-5 accuracy, 0..1; NaN of no pictures. The top-5 error is one minus this."""
+        return self.top5 / self.pictures if self.pictures else float("nan")
+
+    def record(self) -> dict[str, Any]:
+        """Return the figures, ready for JSON."""
+        top1, top5 = self.accuracy1, self.accuracy5
+        errors = {"top1_error": 1 - top1, "top5_error": 1 - top5}
+        return {"pictures": self.pictures, "top1": top1, "top5": top5, **errors}
+
+
+class Rest(NamedTuple):
+    """How well a network knows what it does not know: shares, 0..1; NaN of no pictures.
+
+    Parameters
+    ----------
+    found : float
+        Pictures of no class that were answered so.
+    mistaken : float
+        Pictures of the other classes that were answered so, too.
+    area : float
+        Under the ROC curve: how often a picture of no class is given a higher probability of being
+        one than a picture of a class; 0.5 is chance.
+    """
+
+    found: float
+    mistaken: float
+    area: float
+
+
+class Tally:
+    """Counts right and wrong answers.
+
+    Parameters
+    ----------
+    classes : int
+        How many classes the network tells apart.
+    rest : int or None
+        The class that stands for none of the others, if there is one.
+
+    Attributes
+    ----------
+    confusion : ndarray of shape (classes, classes) of int64
+        How many pictures of a class (row) were taken for a class (column).
+    """
+
+    def __init__(self, classes: int, rest: int | None = None) -> None:
+        self._rest = rest
+        self._of_rest: list[float] = []
+        self._of_known: list[float] = []
+        self.confusion: NDArray[np.int64] = np.zeros((classes, classes), np.int64)
+        self._top5: NDArray[np.int64] = np.zeros(classes, np.int64)
+
+    def add(self, truth: int, scores: NDArray[np.floating]) -> bool:
+        """Count one picture.
+
+        Parameters
+        ----------
+        truth : int
+            The index of its class.
+        scores : ndarray of shape (classes,)
+            Probabilities or logits; of equal ones the lower index comes first.
+
+        Returns
+        -------
+        bool
+            Whether it was right.
+        """
+        best = int(np.argmax(scores))
+        own = scores[truth]
+        rank = int((scores > own).sum() + (scores[:truth] == own).sum())
+        self.confusion[truth, best] += 1
+        self._top5[truth] += rank < 5
+        if self._rest is not None:
+            kind = self._of_rest if truth == self._rest else self._of_known
+            kind.append(float(scores[self._rest]))
+        return best == truth
+
+    @property
+    def total(self) -> Share:
+        """All pictures."""
+        right = int(self.confusion.trace())
+        return Share(int(self.confusion.sum()), right, int(self._top5.sum()))
+
+    def of(self, label: int) -> Share:
+        """Return the share of one class."""
+        row = self.confusion[label]
+        return Share(int(row.sum()), int(row[label]), int(self._top5[label]))
+
+    @property
+    def mean(self) -> tuple[float, float]:
+        """Top-1 and top-5 accuracy as the mean over the classes, without that of the rest."""
+        shares = [self.of(label) for label in self.present if label != self._rest]
+        shares = [share for share in shares if share.pictures]
+        if not shares:
+            return float("nan"), float("nan")
+        return (
+            sum(share.accuracy1 for share in shares) / len(shares),
+            sum(share.accuracy5 for share in shares) / len(shares),
+        )
+
+    @property
+    def rest(self) -> Rest | None:
+        """What became of the rest, if there is a class of it."""
+        if self._rest is None:
+            return None
+        answered = self.confusion[:, self._rest]
+        known = np.arange(len(self.confusion)) != self._rest
+        pictures = int(self.confusion[known].sum())
+        wrong = int(answered[known].sum())
+        return Rest(
+            self.of(self._rest).accuracy1,
+            wrong / pictures if pictures else float("nan"),
+            _roc_area(self._of_rest, self._of_known),
+        )
+
+    @property
+    def present(self) -> list[int]:
+        """Return the classes that pictures were of, or were taken for, in order."""
+        seen = self.confusion.sum(0) + self.confusion.sum(1)
+        return [int(index) for index in np.flatnonzero(seen)]
+
+
+def _roc_area(positive: list[float], negative: list[float]) -> float:
+    """Return how often one of the first is above one of the second; ties count half."""
+    if not positive or not negative:
+        return float("nan")
+    ordered = np.sort(negative)
+    lower = np.searchsorted(ordered, positive, "left")
+    not_higher = np.searchsorted(ordered, positive, "right")
+    return float((lower + not_higher).mean() / 2 / len(ordered))
+
 
 HEADINGS = {"path", "file", "filename", "image", "picture", "photo", "name"}
 """First cells by which the heading of a table is told from its first picture."""
@@ -50,6 +206,15 @@ class Evaluation(NamedTuple):
     confusion: NDArray[Any]
     labels: tuple[str, ...]
 
+    def record(self) -> dict[str, Any]:
+        """Return all figures but the confusion matrix, ready for JSON."""
+        return {
+            **self.total.record(),
+            "class_mean": dict(zip(("top1", "top5"), self.class_mean, strict=True)),
+            "rest": self.rest and self.rest._asdict(),
+            "classes": [{"label": label, **share.record()} for label, share in self.classes],
+        }
+
 
 def evaluate(
     plan: InferredSpec,
@@ -80,8 +245,8 @@ def evaluate(
     ModelError
         A class that the network does not have.
     """
+    from cnntool.api.evaluation import Tally
     from cnntool.nets.inference.classify import name_of
-    from cnntool.nets.inference.evaluate import Tally
 
     tally = None
     background = plan.output.background
@@ -136,13 +301,20 @@ def read_truths(photos: Path, plan: InferredSpec) -> dict[Item, int]:
     truths: dict[Item, int] = {}
     for item, text, source in named:
         if text not in classes:
-            classes[text] = _class(text, plan, source)
+            classes[text] = class_index(text, plan, source)
         if truths.setdefault(item, classes[text]) != classes[text]:
             raise UsageError(f"{item.name} is named twice, with different classes", source=source)
     return truths
 
 
-def _class(text: str, plan: InferredSpec, source: str) -> int:
+def class_index(text: str, plan: InferredSpec, source: str) -> int:
+    """Return the class that a text means: its label, its index or its WordNet id.
+
+    Raises
+    ------
+    ModelError
+        None, with the nearest names; or several.
+    """
     if plan.labels is None:
         if text.isdecimal() and len(text) < 9:
             return int(text)

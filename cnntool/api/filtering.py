@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 
 from cnntool.api import arguments
+from cnntool.api.arguments import FilterOptions, WindowOptions
 from cnntool.api.kernels import read_kernel
 from cnntool.api.pictures import load, opened, to_array
 from cnntool.api.rendering import ARRAY, TEXT, as_array, plan, style
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters import pipeline as pipelines
+from cnntool.filters.conv import executor as engine
 from cnntool.filters.conv.method import Method
+from cnntool.filters.conv.plan import Border, Mode, Op
 from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
+from cnntool.image.codecs.codec import joined
 from cnntool.image.files import open_writer
 from cnntool.system import usable_cpus
 from cnntool.views import scale
@@ -31,54 +35,42 @@ if TYPE_CHECKING:
     from cnntool.filters.kernels.kernel import ConvLayer, Filter, Sign
     from cnntool.filters.kernels.library import Operation
     from cnntool.filters.pipeline import Options, Pipeline, RowWindow, Step
+    from cnntool.image.codecs.codec import Reader
     from cnntool.image.source import ImageInfo
     from cnntool.shapes.windows import Pair
 
 T = TypeVar("T")
 
-METHODS = [method.value for method in Method if method is not Method.GEMM]
-"""What may be asked for; kernels of layers are one matrix product."""
+LIGHT = 64
+"""Multiplications a value up to which decoding a picture takes longer than filtering it."""
 
 
-def arithmetic(
-    *,
-    bank: bool = False,
-    mode: str = "same",
-    op: str = "correlate",
-    border: str | None = None,
-    stride: int | Pair = 1,
-    dilation: int | Pair = 1,
-    channels: str | None = None,
-    mix: Any = None,
-    bias: Any = None,
-    relu: bool = False,
-    linear: bool = False,
-    method: str = "auto",
-) -> Options:
-    """Check the arithmetic of `filter`, and put it into the pipeline's own words.
+def arithmetic(asked: FilterOptions) -> Options:
+    """Put the arithmetic of `filter` into the pipeline's own words.
 
     Raises
     ------
     UsageError
-        What makes no sense by itself.
+        A mix or a bias that makes no sense.
     """
-    if channels is not None:
-        channels = arguments.one_of("channels", channels, ("each", "luma"))
-    how = arguments.sliding(mode, op, "zero" if border is None else border, stride, dilation)
     return pipelines.Options(
-        **{**how, "border": None if border is None else how["border"]},
-        method=Method(arguments.one_of("method", method, METHODS)),
-        channels=cast("pipelines.Channels | None", channels),
-        mix=None if mix is None else _mix(mix),
-        linear=arguments.flag("linear", linear),
-        bank=arguments.flag("bank", bank),
-        bias=None if bias is None else _bias(bias),
-        relu=arguments.flag("relu", relu),
+        mode=Mode(asked.mode),
+        op=Op(asked.op),
+        border=None if asked.border is None else Border(asked.border),
+        stride=asked.stride,
+        dilation=asked.dilation,
+        method=Method(asked.method),
+        channels=asked.channels,
+        mix=None if asked.mix is None else _mix(asked.mix),
+        linear=asked.linear,
+        bank=asked.bank,
+        bias=None if asked.bias is None else _bias(asked.bias),
+        relu=asked.relu,
     )
 
 
 def _bias(bias: Any) -> NDArray[np.float64]:
-    from cnntool.filters.parse import parse_vector
+    from cnntool.api.kernels import parse_vector
 
     if isinstance(bias, str):
         try:
@@ -92,8 +84,8 @@ def _bias(bias: Any) -> NDArray[np.float64]:
 
 
 def _mix(mix: Any) -> NDArray[np.float64]:
+    from cnntool.api.kernels import parse_matrix
     from cnntool.filters.kernels.kernel import Kernel
-    from cnntool.filters.parse import parse_matrix
 
     array = None if isinstance(mix, str) else arguments.numbers("mix", mix)
     try:
@@ -102,40 +94,228 @@ def _mix(mix: Any) -> NDArray[np.float64]:
         raise UsageError(error.message, source="`mix`", hint=error.hint) from None
 
 
-def plan_filter(
-    info: ImageInfo,
-    kernels: Sequence[Filter | ConvLayer | Operation],
-    options: Options,
-) -> Pipeline:
-    """Plan kernels over a picture, before any pixel is read.
+class Filtering(NamedTuple):
+    """Kernels planned over a picture, and what their result will be; no pixel has been read.
 
-    Raises
-    ------
-    UsageError
-        See `cnntool.filters.pipeline.make_pipeline`.
+    Attributes
+    ----------
+    pipeline : Pipeline
+        What is computed, of which input.
+    rendering : Rendering
+        What is written.
     """
-    source = pipelines.PipelineInput(
-        info.height,
-        info.width,
-        info.channels,
-        np.dtype(info.dtype),
-        alpha=info.alpha,
-        peak=info.peak,
-        raw=info.matrix,
-    )
-    return make_pipeline(source, kernels, options)
+
+    pipeline: Pipeline
+    rendering: Rendering
+
+    def strips(
+        self,
+        rows: pipelines.Rows,
+        encode: Callable[[NDArray[Any]], T],
+        *,
+        threads: int,
+        outside: list[int] | None = None,
+    ) -> Iterator[T]:
+        """Compute the result in strips of rows.
+
+        Parameters
+        ----------
+        rows : callable or iterable of ndarray (n, W, C)
+            Of the input, see `cnntool.filters.pipeline.run`.
+        encode : callable
+            Given a strip (h, W, samples) of the result, on the thread that computed it; what it
+            returns is yielded, in order.
+        threads : int
+            How many strips are computed at once.
+        outside : list of int, optional
+            Gets counts of the values that are clipped.
+        """
+        pipeline, rendering = self
+        info = rendering.info
+        if pipeline.stacked or "minmax" in rendering.ranges:
+            pixels = self._whole(rows, outside, threads)
+            for row in range(0, info.height, info.strip_rows):
+                yield encode(pixels[row : row + info.strip_rows])
+            return
+        # The filters can compute on the result's own scale, 0 to 255, which saves a pass.
+        early = rendering.ranges == ("clip",) and not (rendering.linear or rendering.exact)
+        gain = info.peak if early and pipeline.streams else 1.0
+
+        def work(window: RowWindow) -> T:
+            pixels = np.empty((window.stop - window.start, info.width, info.samples), info.dtype)
+            pipeline.rows(
+                window,
+                pixels[:, :, : info.channels],
+                lambda maps, out: rendering.convert(maps, out, outside, white=gain),
+                gain=gain,
+            )
+            self._set_alpha(pixels, pipeline.alpha(window))
+            return encode(pixels)
+
+        yield from pipelines.run(pipeline, rows, work, threads=threads)
+
+    def write(
+        self, reader: Reader, target: Path | BinaryIO, *, threads: int, count: bool, **how: Any
+    ) -> float | None:
+        """Compute the result and write it.
+
+        Parameters
+        ----------
+        reader : Reader
+            Of the input.
+        target : Path or binary stream
+        threads : int
+            How many strips are computed at once.
+        count : bool
+            Whether to count the clipped values.
+        **how
+            See `cnntool.image.files.open_writer`.
+
+        Returns
+        -------
+        float or None
+            The share of values that were clipped, if counted and if the result can clip.
+        """
+        outside: list[int] | None = [] if count and self.rendering.clips else None
+        # Where computing is the smaller part of the work, one thread is left to the decoder.
+        light = reader.window is None and self.pipeline.multiplies <= LIGHT
+        threads = max(1, threads - light)
+        with open_writer(target, self.rendering.info, **how) as writer:
+            for encoded in self.strips(
+                reader.rows(), writer.encode, threads=threads, outside=outside
+            ):
+                writer.append(encoded)
+                del encoded  # or it would lie about while the next one is made
+        return None if outside is None else sum(outside) / np.prod(self.pipeline.out_shape).item()
+
+    def _whole(self, rows: pipelines.Rows, outside: list[int] | None, threads: int) -> NDArray[Any]:
+        """Compute all maps first: for a stack of maps, and for ranges that depend on the data."""
+        pipeline, info = self.pipeline, self.rendering.info
+        maps = np.empty(pipeline.out_shape, pipeline.dtype)
+        alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
+
+        def work(window: RowWindow) -> None:
+            pipeline.rows(window, maps[window.start : window.stop], engine.keep)
+            if alpha is not None:
+                alpha[window.start : window.stop] = pipeline.alpha(window)
+
+        for _ in pipelines.run(pipeline, rows, work, threads=threads):
+            pass
+        if pipeline.stacked:
+            return self._stack(maps, outside)
+        pixels = np.empty(info.shape, info.dtype)
+        limits = scale.extremes(maps)
+        self.rendering.convert(maps, pixels[:, :, : info.channels], outside, limits=limits)
+        self._set_alpha(pixels, alpha)
+        return pixels
+
+    def _stack(self, maps: NDArray[Any], outside: list[int] | None) -> NDArray[Any]:
+        """Bring each map into its range and lay the tiles out, or stack them as an array."""
+        rendering = self.rendering
+        stack = np.empty(maps.shape, rendering.info.dtype)
+        tiles, first = [], 0
+        for count, range_ in zip(_tiles(self.pipeline), rendering.ranges, strict=True):
+            part = np.s_[:, :, first : first + count]
+            limits = scale.extremes(maps[part])
+            rendering.convert(maps[part], stack[part], outside, range=range_, limits=limits)
+            tiles.append(stack[part])
+            first += count
+        if rendering.info.format == ARRAY:
+            return stack
+        from cnntool.views.contact_sheet import tile
+
+        return tile(tiles, fill=rendering.info.peak)
+
+    def _set_alpha(self, pixels: NDArray[Any], alpha: NDArray[Any] | None) -> None:
+        """Put alpha, brought to the result's depth, behind the colours."""
+        if alpha is None or not self.rendering.info.alpha:
+            return
+        if alpha.dtype != pixels.dtype:
+            unit = alpha.astype(np.float32) / np.float32(self.pipeline.source.peak)
+            exact = self.rendering.exact
+            alpha = unit if exact else convert.quantize(unit, self.rendering.info.dtype)
+        pixels[:, :, -1] = alpha
+
+    def record(self, kernels: Sequence[str]) -> dict[str, Any]:
+        """Say what is done in stable keys, ready for JSON; the kernels are as they were given."""
+        pipeline, options = self.pipeline, self.pipeline.options
+        return {
+            "read": pipeline.source.record(),
+            "kernels": list(kernels),
+            "bank": options.bank,
+            "mode": options.mode.value,
+            "op": options.op.value,
+            "border": options.border.value if options.border else None,
+            "stride": list(options.stride),
+            "dilation": list(options.dilation),
+            "methods": [
+                step.plan.method.value if step.plan else None
+                for branch in pipeline.branches
+                for step in branch
+            ],
+            "channels": "luma" if pipeline.luma else "each",
+            "linear": options.linear,
+            "bias": None if options.bias is None else options.bias.tolist(),
+            "relu": options.relu,
+            "range": list(self.rendering.ranges),
+        }
+
+    def lines(self, name: str) -> list[str]:
+        """Describe the plan: a line for the input, some for each kernel and the result."""
+        pipeline, options, written = self.pipeline, self.pipeline.options, self.rendering.info
+        lines = [f"input   {name}: {_picture(pipeline.source)}"]
+        if pipeline.luma:
+            lines.append("colour  reduced to luma")
+        for branch in pipeline.branches:
+            for step in branch:
+                lines += _described(step, pipeline)
+        after = ["bias"] * (options.bias is not None) + ["ReLU"] * options.relu
+        if after:
+            lines.append(f"then    {', '.join(after)}")
+        lines.append(f"range   {', '.join(dict.fromkeys(self.rendering.ranges))}")
+        return [*lines, f"result  {written.format}: {_picture(written)}"]
+
+
+def _described(step: Step, pipeline: Pipeline) -> list[str]:
+    """Describe one filter of a plan."""
+    if step.plan is None:
+        joins = getattr(step.filter, "joins", False)
+        how = "a kernel for each colour, added up" if joins else "non-linear"
+        whole = step.reach is None or not pipeline.streams
+        rows = "on whole maps" if whole else f"{pipeline.strip_rows} rows a strip"
+        return [f"filter  {step.filter.name}: {how}, {rows}"]
+    first, *others = step.plan.lines()
+    return [f"filter  {step.filter.name}: {first}", *(f"        {line}" for line in others)]
+
+
+def _picture(info: ImageInfo) -> str:
+    alpha = " and alpha" if info.alpha else ""
+    channels = "1 channel" if info.channels == 1 else f"{info.channels} channels"
+    return f"{info.height} rows x {info.width} columns, {channels}{alpha}, {info.dtype}"
 
 
 def plan_filtering(
-    pipeline: Pipeline, source: ImageInfo, format_name: str, style: Style
-) -> Rendering:
-    """Decide what a pipeline's result will be, before any pixel is read.
+    source: ImageInfo,
+    kernels: Sequence[Filter | ConvLayer | Operation],
+    options: Options,
+    style: Style,
+    *,
+    format_name: str | None = None,
+    max_pixels: int = arguments.MOST_PIXELS,
+) -> Filtering:
+    """Plan kernels over a picture, and decide what the result will be, before any pixel is read.
+
+    Without a format, the result is an array.
 
     Raises
     ------
     UsageError
-        What `plan` refuses, and a stack of maps for a table.
+        What `cnntool.filters.pipeline.make_pipeline` and `plan` refuse, a stack of maps for a
+        table, or one that is too large.
     """
+    pipeline = make_pipeline(source, kernels, options)
+    if format_name is None:
+        format_name = ARRAY if pipeline.stacked else as_array(source, style)
     height, width, channels = pipeline.out_shape
     alpha = source.alpha and not pipeline.stacked
     flat = channels == 1 and not alpha
@@ -147,24 +327,26 @@ def plan_filtering(
         style,
         alpha=alpha,
         layout="hw" if flat else source.layout if source.matrix else "hwc",
-        linear=pipeline.options.linear,
+        linear=options.linear,
     )
-    if not pipeline.stacked:
-        return rendering
-    if format_name in TEXT:
+    info = rendering.info
+    if pipeline.stacked:
+        arguments.check_size((height, width), channels, max_pixels)
+    if pipeline.stacked and format_name in TEXT:
         raise UsageError("a stack of maps is no table", hint="`output=FILE.npy` holds it")
-    if format_name == ARRAY:
-        return rendering._replace(info=rendering.info._replace(layout="chw"))
-    from cnntool.views.contact_sheet import TILE_GAP, grid_shape
+    if pipeline.stacked and format_name == ARRAY:
+        info = info._replace(layout="chw")
+    elif pipeline.stacked:
+        from cnntool.views.contact_sheet import TILE_GAP, grid_shape
 
-    tiles = tile_channels(pipeline)
-    rows, columns = grid_shape(len(tiles))
-    sheet = rendering.info._replace(
-        height=rows * (height + TILE_GAP) - TILE_GAP,
-        width=columns * (width + TILE_GAP) - TILE_GAP,
-        channels=max(tiles),
-    )
-    return rendering._replace(info=sheet)
+        tiles = _tiles(pipeline)
+        rows, columns = grid_shape(len(tiles))
+        info = info._replace(
+            height=rows * (height + TILE_GAP) - TILE_GAP,
+            width=columns * (width + TILE_GAP) - TILE_GAP,
+            channels=max(tiles),
+        )
+    return Filtering(pipeline, rendering._replace(info=info))
 
 
 def _signs(pipeline: Pipeline) -> list[Sign]:
@@ -173,183 +355,23 @@ def _signs(pipeline: Pipeline) -> list[Sign]:
     signs: list[Sign] = []
     for branch, sign in zip(pipeline.branches, pipeline.signs, strict=True):
         if mix is None or pipelines.joined(branch):
-            signs += [sign] * len(_tiles(pipeline, branch))
+            signs += [sign] * len(_tiles_of(pipeline, branch))
         else:
             zero = np.abs(mix.sum(axis=1)) <= 1e-9 * np.abs(mix).sum(axis=1)
             signs += ["signed" if nought and sign == "smooth" else sign for nought in zero]
     return signs
 
 
-def tile_channels(pipeline: Pipeline) -> list[int]:
+def _tiles(pipeline: Pipeline) -> list[int]:
     """Return how many channels each tile of a stack of maps has."""
-    return [count for branch in pipeline.branches for count in _tiles(pipeline, branch)]
+    return [count for branch in pipeline.branches for count in _tiles_of(pipeline, branch)]
 
 
-def _tiles(pipeline: Pipeline, branch: Sequence[Step]) -> list[int]:
+def _tiles_of(pipeline: Pipeline, branch: Sequence[Step]) -> list[int]:
     """Return the same for one branch: maps are tiles of their own, colours are one."""
     channels = branch[-1].channels
     apart = pipeline.options.mix is not None or pipelines.joined(branch)
     return [1] * channels if apart else [channels]
-
-
-def render(
-    pipeline: Pipeline,
-    rendering: Rendering,
-    source: pipelines.Rows,
-    encode: Callable[[NDArray[Any]], T],
-    *,
-    threads: int,
-    outside: list[int] | None = None,
-) -> Iterator[T]:
-    """Compute a pipeline's result in strips of rows.
-
-    Parameters
-    ----------
-    pipeline : Pipeline
-        What is computed.
-    rendering : Rendering
-        See `plan_filtering`.
-    source : callable or iterable of ndarray (n, W, C)
-        Rows of the input, see `cnntool.filters.pipeline.run`.
-    encode : callable
-        Given a strip (h, W, samples) of the result, on the thread that computed it; what it
-        returns is yielded, in order.
-    threads : int
-        How many strips are computed at once.
-    outside : list of int, optional
-        Gets counts of the values that are clipped.
-    """
-    info = rendering.info
-    if pipeline.stacked or "minmax" in rendering.ranges:
-        pixels = _whole(pipeline, rendering, source, outside, threads)
-        for row in range(0, info.height, info.strip_rows):
-            yield encode(pixels[row : row + info.strip_rows])
-        return
-    # The filters can compute on the result's own scale, 0 to 255, which saves a pass.
-    early = rendering.ranges == ("clip",) and not (rendering.linear or rendering.exact)
-    gain = info.peak if early and pipeline.streams else 1.0
-
-    def work(window: RowWindow) -> T:
-        pixels = np.empty((window.stop - window.start, info.width, info.samples), info.dtype)
-        pipeline.rows(
-            window,
-            pixels[:, :, : info.channels],
-            lambda maps, out: rendering.convert(maps, out, outside, white=gain),
-            gain=gain,
-        )
-        _set_alpha(pipeline, rendering, pixels, pipeline.alpha(window))
-        return encode(pixels)
-
-    yield from pipelines.run(pipeline, source, work, threads=threads)
-
-
-def write(
-    pipeline: Pipeline,
-    rendering: Rendering,
-    source: pipelines.Rows,
-    target: Path | BinaryIO,
-    *,
-    name: str,
-    threads: int,
-    count: bool,
-    compression: int | None = None,
-    quality: int = 95,
-    overwrite: bool = False,
-) -> float | None:
-    """Compute a pipeline's result and write it.
-
-    Parameters
-    ----------
-    pipeline, rendering, source, threads
-        See `render`.
-    target, name, compression, quality, overwrite
-        See `cnntool.image.files.open_writer`.
-    count : bool
-        Whether to count the clipped values.
-
-    Returns
-    -------
-    float or None
-        The share of values that were clipped, if counted and if the result can clip.
-    """
-    outside: list[int] | None = [] if count and rendering.clips else None
-    with open_writer(
-        target,
-        rendering.info,
-        name=name,
-        compression=compression,
-        quality=quality,
-        overwrite=overwrite,
-    ) as writer:
-        for encoded in render(
-            pipeline, rendering, source, writer.encode, threads=threads, outside=outside
-        ):
-            writer.append(encoded)
-            del encoded  # or it would lie about while the next one is made
-    return None if outside is None else sum(outside) / np.prod(pipeline.out_shape).item()
-
-
-def _whole(
-    pipeline: Pipeline,
-    rendering: Rendering,
-    source: pipelines.Rows,
-    outside: list[int] | None,
-    threads: int,
-) -> NDArray[Any]:
-    """Compute all maps first: for a stack of maps, and for ranges that depend on the data."""
-    info = rendering.info
-    maps = np.empty(pipeline.out_shape, pipeline.dtype)
-    alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
-
-    def work(window: RowWindow) -> None:
-        pipeline.rows(window, maps[window.start : window.stop], _keep)
-        if alpha is not None:
-            alpha[window.start : window.stop] = pipeline.alpha(window)
-
-    for _ in pipelines.run(pipeline, source, work, threads=threads):
-        pass
-    if pipeline.stacked:
-        return _stack(pipeline, rendering, maps, outside)
-    pixels = np.empty(info.shape, info.dtype)
-    limits = scale.extremes(maps)
-    rendering.convert(maps, pixels[:, :, : info.channels], outside, limits=limits)
-    _set_alpha(pipeline, rendering, pixels, alpha)
-    return pixels
-
-
-def _keep(maps: NDArray[Any], out: NDArray[Any]) -> None:
-    np.copyto(out, maps[:, : out.shape[1]])
-
-
-def _stack(
-    pipeline: Pipeline, rendering: Rendering, maps: NDArray[Any], outside: list[int] | None
-) -> NDArray[Any]:
-    """Bring each map into its range and lay the tiles out, or stack them as an array."""
-    stack = np.empty(maps.shape, rendering.info.dtype)
-    tiles, first = [], 0
-    for count, range_ in zip(tile_channels(pipeline), rendering.ranges, strict=True):
-        part = np.s_[:, :, first : first + count]
-        limits = scale.extremes(maps[part])
-        rendering.convert(maps[part], stack[part], outside, range=range_, limits=limits)
-        tiles.append(stack[part])
-        first += count
-    if rendering.info.format == ARRAY:
-        return stack
-    from cnntool.views.contact_sheet import tile
-
-    return tile(tiles, fill=rendering.info.peak)
-
-
-def _set_alpha(
-    pipeline: Pipeline, rendering: Rendering, pixels: NDArray[Any], alpha: NDArray[Any] | None
-) -> None:
-    """Put alpha, brought to the result's depth, behind the colours."""
-    if alpha is None or not rendering.info.alpha:
-        return
-    if alpha.dtype != pixels.dtype:
-        unit = alpha.astype(np.float32) / np.float32(pipeline.source.peak)
-        alpha = unit if rendering.exact else convert.quantize(unit, rendering.info.dtype)
-    pixels[:, :, -1] = alpha
 
 
 def filter(
@@ -438,28 +460,21 @@ def filter(
     array([[19., 25.],
            [37., 43.]])
     """
-    options = arithmetic(
-        bank=bank, mode=mode, op=op, border=border, stride=stride, dilation=dilation,
-        channels=channels, mix=mix, bias=bias, relu=relu, linear=linear, method=method,
-    )  # fmt: skip
+    asked = FilterOptions(
+        mode, op, border, stride, dilation, channels, mix, bias, relu, linear, bank, method
+    )
+    options = arithmetic(asked.checked())
     chosen = style(range, depth)
     lanes = usable_cpus() if threads is None else arguments.whole("threads", threads, 1, 1024)
     if not kernels:
         raise ArgumentTypeError("at least one kernel is expected", source="`kernels`")
     filters = [read_kernel(kernel) for kernel in kernels]
     with opened(image, layout) as (info, rows):
-        pipeline = plan_filter(info, filters, options)
-        name = ARRAY if pipeline.stacked else as_array(info, chosen)
-        rendering = plan_filtering(pipeline, info, name, chosen)
-        arguments.check_size(
-            rendering.info.shape[:2], rendering.info.samples, arguments.MOST_PIXELS
-        )
-        result = np.empty(rendering.info.shape, rendering.info.dtype)
-        row = 0
-        for strip in render(pipeline, rendering, rows, lambda strip: strip, threads=lanes):
-            result[row : row + len(strip)] = strip
-            row += len(strip)
-    return to_array(rendering.info, result)
+        found = plan_filtering(info, filters, options, chosen)
+        written = found.rendering.info
+        arguments.check_size(written.shape[:2], written.samples, arguments.MOST_PIXELS)
+        strips = found.strips(rows, lambda strip: strip, threads=lanes)
+        return to_array(written, joined(strips, written))
 
 
 def convolve(
@@ -500,16 +515,15 @@ def convolve(
     >>> cnntool.convolve(np.array([[0, 100, 200]], np.uint8), [[-1, 0, 1]], mode="valid")
     array([[200.]], dtype=float32)
     """
-    from cnntool.filters.conv import executor as engine
     from cnntool.filters.kernels.kernel import ConvLayer
     from cnntool.filters.kernels.library import Operation
 
-    how = arguments.sliding(mode, op, border, stride, dilation)
-    method = arguments.one_of("method", method, METHODS)
+    how = WindowOptions(mode, op, border, stride, dilation).checked()
+    method = arguments.one_of("method", method, arguments.methods())
     item = read_kernel(kernel, "kernel")
     if isinstance(item, Operation):
         raise UsageError(f"{item.name} is no convolution", hint="`filter` applies it")
     picture = load(image, layout=layout)
-    result = engine.convolve(picture.values, item, **how, method=method)
+    result = engine.convolve(picture.values, item, **how._asdict(), method=method)
     layer = isinstance(item, ConvLayer)
     return to_array(picture.info._replace(layout="chw") if layer else picture.info, result)

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from cnntool.api.records import Records
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from cnntool.nets.file.graph import TensorInfo
-    from cnntool.nets.inference.summary import Summary
     from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.network import Network
 
@@ -62,18 +61,12 @@ class LayerInfo(NamedTuple):
 
 
 class LayerSummary(NamedTuple):
-    """What a layer has and costs. None stands for what is not known.
+    """What a layer is, has and costs. None stands for what it has not, or what is not known.
 
     Attributes
     ----------
-    number : int
-        Its place among all layers, from 1.
-    layer : str
-        Its name by its place, or ``conv:9``.
-    op : str
-        Its operator.
-    shape : tuple or None
-        Of its output with the batch first.
+    number, alias, type, ordinal, op, node, pre, post, after, dequantised, scopes, dtype, shape
+        As those of `LayerInfo`.
     parameters : int or None
         Weights, biases, scales and statistics.
     multiply_adds : int or None
@@ -89,8 +82,17 @@ class LayerSummary(NamedTuple):
     """
 
     number: int
-    layer: str
+    alias: str | None
+    type: str
+    ordinal: int
     op: str
+    node: str
+    pre: str
+    post: str
+    after: str | None
+    dequantised: bool
+    scopes: tuple[str, ...]
+    dtype: str | None
     shape: tuple[int | None, ...] | None
     parameters: int | None
     multiply_adds: int | None
@@ -105,6 +107,8 @@ class ModelSummary(NamedTuple):
 
     Attributes
     ----------
+    inputs : tuple of TensorInfo
+        What goes in: ``name``, ``dtype`` and ``shape``.
     layers : Records of LayerSummary
         One by one.
     parameters : int or None
@@ -115,6 +119,7 @@ class ModelSummary(NamedTuple):
         Sums over the layers.
     """
 
+    inputs: tuple[TensorInfo, ...]
     layers: Records[LayerSummary]
     parameters: int | None
     statistics: int
@@ -125,9 +130,8 @@ class ModelSummary(NamedTuple):
         return self.layers._repr_html_()
 
 
-def layer_info(layer: Layer, shapes: Mapping[str, TensorInfo]) -> LayerInfo:
-    """Describe a layer, with the shape of its output where that is known."""
-    info = shapes.get(layer.pre)
+def layer_info(layer: Layer, info: TensorInfo | None) -> LayerInfo:
+    """Describe a layer, with the type and the shape of its output where these are known."""
     return LayerInfo(
         number=layer.number,
         alias=layer.alias or None,
@@ -152,34 +156,10 @@ def lengths(info: TensorInfo | None) -> tuple[int | None, ...] | None:
     return tuple(length if isinstance(length, int) else None for length in info.shape)
 
 
-def summarise(model: Network, size: Sequence[int] = ()) -> Summary:
+def summarise(model: Network, size: Sequence[int] = ()) -> ModelSummary:
     """Describe every layer for one size of input: `cnntool.nets.inference.summary.summarise`."""
     from cnntool.nets.inference.summary import summarise as of_graph
 
-    return of_graph(model.graph, model.read_layers(), model.shapes(size))
-
-
-def model_summary(summary: Summary) -> ModelSummary:
-    """Return a summary as records."""
-    layers = [
-        LayerSummary(
-            number=line.layer.number,
-            layer=line.layer.alias or f"{line.layer.kind}:{line.layer.ordinal}",
-            op=line.layer.op,
-            shape=lengths(line.info),
-            parameters=line.parameters,
-            multiply_adds=line.multiply_adds,
-            receptive_field=line.receptive_field,
-            sees_all=line.whole,
-            stride=line.stride,
-            memory=line.memory,
-        )
-        for line in summary.lines
-    ]
-    return ModelSummary(
-        Records(layers),
-        summary.parameters,
-        summary.statistics,
-        summary.multiply_adds,
-        summary.memory,
-    )
+    found = of_graph(model.graph, model.read_layers(), model.shapes(size))
+    layers = [LayerSummary(*layer_info(line.layer, line.info), *line[2:]) for line in found.lines]
+    return ModelSummary(found.inputs, Records(layers), *found[2:])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 from cnntool.api import arguments
 from cnntool.api.records import Records
 from cnntool.errors import InputError, ModelError, UsageError
-from cnntool.nets.models.folders import BUILT_IN
+from cnntool.nets.models import BUILT_IN
 from cnntool.nets.network import Network
 from cnntool.system import usable_cpus
 
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
     from cnntool.api.activations import LayerOutputs, Patch
     from cnntool.api.evaluation import Evaluation
+    from cnntool.api.explain import Explanations
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
-    from cnntool.api.sources import Item
     from cnntool.api.unit_trace import UnitTrace
+    from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -127,7 +128,7 @@ class Model(Network):
         from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.classify import top as best_of
         from cnntool.nets.inference.preprocess import prepare
-        from cnntool.nets.models.spec import CLASSES
+        from cnntool.nets.models.manifest import CLASSES
 
         count = arguments.whole("top", top)
         batch = arguments.whole("batch", batch, most=4096)
@@ -208,7 +209,7 @@ class Model(Network):
         InputError
             There is no picture, or maps have different sizes.
         """
-        from cnntool.api.sources import files_of
+        from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare
 
         outputs = self._outputs(layers, at, everything=everything)
@@ -251,8 +252,8 @@ class Model(Network):
         InputError
             There is no picture.
         """
-        from cnntool.api.activations import cut_patch, find_strongest
-        from cnntool.api.sources import files_of
+        from cnntool.api.activations import cut_patches, find_strongest
+        from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare, seen
 
         outputs = self._outputs([layer], at)
@@ -271,13 +272,8 @@ class Model(Network):
         patches = best[tensor].patches(range(len(best[tensor].values)))
         needed = sorted({patch.picture for patch in patches})
         again = self._read([files[number] for number in needed], partial(seen, entry=entry))
-        photos = dict(zip(needed, again, strict=True))
-        return Records(
-            cut_patch(outputs, chosen, patch, photos[patch.picture][1], side)._replace(
-                name=photos[patch.picture][0]
-            )
-            for patch in patches
-        )
+        photos = ((number, *read) for number, read in zip(needed, again, strict=True))
+        return Records(cut_patches(outputs, {chosen: patches}, photos, lambda _: side)[chosen])
 
     def _outputs(self, layers: Sequence[str], at: str, *, everything: bool = False) -> LayerOutputs:
         from cnntool.api.activations import LayerOutputs, choose_layers
@@ -308,7 +304,7 @@ class Model(Network):
         from cnntool.api.layers import layer_info
 
         shapes = self.shapes()
-        return Records(layer_info(row, shapes) for row in self.read_layers().rows)
+        return Records(layer_info(row, shapes.get(row.pre)) for row in self.read_layers().rows)
 
     def summary(self, size: Sequence[int] = ()) -> ModelSummary:
         """Describe it layer by layer: shapes, parameters, multiply-adds, receptive fields.
@@ -334,9 +330,9 @@ class Model(Network):
         ...     net.summary().layers[0].receptive_field
         (3, 3)
         """
-        from cnntool.api.layers import model_summary, summarise
+        from cnntool.api.layers import summarise
 
-        return model_summary(summarise(self, [arguments.whole("size", n) for n in size]))
+        return summarise(self, [arguments.whole("size", n) for n in size])
 
     def weights(self, layer: str) -> NDArray[Any]:
         """Return what a layer has learned.
@@ -385,7 +381,7 @@ class Model(Network):
             The network makes no picture, or fails.
         """
         from cnntool.nets.inference.image_output import fit_for_picture
-        from cnntool.nets.models.spec import PICTURES
+        from cnntool.nets.models.manifest import PICTURES
 
         native = arguments.flag("native", native)
         plan = self.plan(PICTURES)
@@ -428,6 +424,79 @@ class Model(Network):
         tracer = UnitTracer(self, _text("layer", layer))
         return tracer.find(self._tensor(image, self.plan()), place)
 
+    def explain(
+        self,
+        image: ImageLike,
+        *,
+        method: str | Sequence[str] = "gradcam",
+        target: str | int | Sequence[str | int] | None = None,
+        layer: str | None = None,
+        seed: int = 0,
+        score: bool = False,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Explanations:
+        """Show what in a picture speaks for a class.
+
+        Parameters
+        ----------
+        image : picture
+            See `cnntool.read_image`.
+        method : str or list of str
+            ``"gradcam"``, ``"layercam"``, ``"saliency"``, ``"smoothgrad"``,
+            ``"integrated-gradients"``, ``"occlusion"``, ``"rise"``.
+        target : str, int, or list of them, optional
+            Classes: a label, an index or a WordNet id, or ``"rank:2"`` for the second prediction;
+            by default the first prediction.
+        layer : str, optional
+            The layer that gradcam and layercam look at; by default the last activation whose maps
+            have more than one place.
+        seed : int
+            Of what methods draw at random; the same seed gives the same numbers.
+        score : bool
+            Whether to measure insertion and deletion, too.
+        progress : callable, optional
+            Is told of slow methods what is done: the method, how many pictures, and of how many.
+
+        Returns
+        -------
+        Explanations
+            A record for each class and method, class by class: ``method``, ``label``, ``index``,
+            ``probability``, ``score`` (before softmax or sigmoid), ``layer``, ``map`` (H, W) of the
+            picture's size, NaN where the network saw nothing, ``attribution`` (the same as
+            computed), ``facts`` (steps, samples, masks), ``insertion`` and ``deletion``.
+            ``figure(style="overlay")`` draws all of them; in a notebook they show themselves.
+
+        Raises
+        ------
+        ModelError
+            The network is no classifier, an operator has no gradient, or there is no such class or
+            layer.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     found = net.explain("samples/cat.png")
+        >>> found[0].label, found[0].layer, found[0].map.shape
+        ('cat', 'block5_conv3', (300, 451))
+        >>> figure = found.figure("side-by-side")
+        """
+        from cnntool.api.explain import Explainer, Explanations
+        from cnntool.nets.attribution.methods import METHODS
+
+        methods = method if isinstance(method, (list, tuple)) else [method]
+        targets: Any = [] if target is None else target
+        explainer = Explainer(
+            self,
+            [arguments.one_of("method", name, METHODS) for name in methods],
+            targets if isinstance(targets, (list, tuple)) else [targets],
+            None if layer is None else _text("layer", layer),
+            seed=arguments.whole("seed", seed, least=0),
+            score=arguments.flag("score", score),
+            progress=progress,
+        )
+        ((_, ready),) = self._read([image], explainer.prepare)
+        return Explanations(explainer.explain(ready))
+
     def evaluate(self, photos: str | Path, *, batch: int = 1) -> Evaluation:
         """Measure how often it is right.
 
@@ -454,7 +523,7 @@ class Model(Network):
         from cnntool.api.evaluation import evaluate, read_truths
         from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.preprocess import prepare
-        from cnntool.nets.models.spec import CLASSES
+        from cnntool.nets.models.manifest import CLASSES
 
         batch = arguments.whole("batch", batch, most=4096)
         plan = self.plan(CLASSES)

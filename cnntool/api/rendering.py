@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -27,7 +27,7 @@ LOSSLESS, TEXT, ARRAY = "png", ("csv", "txt"), "npy"
 class Style(NamedTuple):
     """What was asked of a result's numbers; "auto" or None where the tool decides."""
 
-    range: scale.Range | Literal["auto"] = "auto"
+    range: str = "auto"
     depth: str | None = None
 
 
@@ -88,7 +88,8 @@ class Rendering(NamedTuple):
             The value of white; other than 1 only where nothing but clipping is to be done.
         """
         range = range or self.ranges[0]
-        numbers = scale.to_unit(numbers, range, limits)
+        if range not in {"clip", "raw"}:  # which leave the numbers where they are
+            numbers = scale.to_unit(numbers, range, limits)
         inside = numbers[:, : out.shape[1]]
         if outside is not None:
             outside.append(convert.count_clipped(inside, self.info.dtype, white=white))
@@ -112,7 +113,7 @@ def style(range: str = "auto", depth: str | int | None = None) -> Style:
     if depth is not None:
         known = DEPTHS
         depth = str(depth) if str(depth) in known else arguments.one_of("depth", depth, known)
-    return Style(word, depth)  # type: ignore[arg-type]  # it is one of them
+    return Style(word, depth)
 
 
 def choose_format(info: ImageInfo, wanted: str | None, output: str | None) -> str:
@@ -204,15 +205,11 @@ def plan(
         icc=source.icc if channels == source.channels else None,
         layout=layout,
     )
-    return Rendering(
-        info,
-        tuple(
-            style.range if style.range != "auto" else "raw" if exact else scale.AUTOMATIC[sign]
-            for sign in signs
-        ),
-        linear,
-        notes,
-    )
+    ranges = [
+        style.range if style.range != "auto" else "raw" if exact else scale.AUTOMATIC[sign]
+        for sign in signs
+    ]
+    return Rendering(info, cast("tuple[scale.Range, ...]", tuple(ranges)), linear, notes)
 
 
 def _dtype(source: ImageInfo, format_name: str, depth: str | None) -> tuple[str, tuple[str, ...]]:

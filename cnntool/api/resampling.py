@@ -5,7 +5,7 @@ Nothing heavy is imported before it is used: a picture may be decoded meanwhile.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, overload
 
 from cnntool.api import arguments
 from cnntool.errors import UsageError
@@ -34,17 +34,20 @@ LONGEST = 2**20
 LARGEST_SCALE = 1_000_000_000
 
 
+class Pooling(NamedTuple):
+    """How `pool` works, see there."""
+
+    max: Pair | str | None = None
+    avg: Pair | str | None = None
+    stride: Pair | None = None
+    padding: Padding = "valid"
+    dilation: Pair = (1, 1)
+    ceil: bool = False
+    count_padding: bool = False
+
+
 def pooling(
-    *,
-    max: Pair | str | None = None,
-    avg: Pair | str | None = None,
-    stride: Pair | None = None,
-    padding: Padding = "valid",
-    dilation: Pair = (1, 1),
-    ceil: bool = False,
-    count_padding: bool = False,
-    switches: bool = False,
-    max_pixels: int = arguments.MOST_PIXELS,
+    how: Pooling, *, switches: bool = False, max_pixels: int = arguments.MOST_PIXELS
 ) -> Work:
     """Return what `pool` does to a picture.
 
@@ -53,11 +56,11 @@ def pooling(
     UsageError
         A combination that makes no sense.
     """
-    if (max is None) == (avg is None):
+    if (how.max is None) == (how.avg is None):
         raise UsageError("give either `max` or `avg`", hint="'`max=2`' is the usual pool")
-    if count_padding and avg is None:
+    if how.count_padding and how.avg is None:
         raise UsageError("`count_padding` is of `avg`: padding is never the largest")
-    if switches and max is None:
+    if switches and how.max is None:
         raise UsageError("`switches` is of `max`: an average stood nowhere")
 
     def work(picture: Picture) -> Result:
@@ -66,13 +69,14 @@ def pooling(
         from cnntool.shapes.windows import Window
 
         height, width, samples = picture.values.shape
-        side: Any = avg if max is None else max
+        side: Any = how.avg if how.max is None else how.max
         kernel: Any = (height, width) if side == "all" else side
-        window = Window(kernel, stride or kernel, dilation, ceil=ceil).padded(padding)
+        window = Window(kernel, how.stride or kernel, how.dilation, ceil=how.ceil)
+        window = window.padded(how.padding)
         arguments.check_size(window.out_shape((height, width)), samples, max_pixels)
         places = None
-        if max is None:
-            values = pools.average_pool(picture.values, window, count_padding=count_padding)
+        if how.max is None:
+            values = pools.average_pool(picture.values, window, count_padding=how.count_padding)
         elif switches:
             values, places = pools.max_pool_switches(picture.values, window)
         else:
@@ -143,16 +147,16 @@ def pool(  # type: ignore[misc]  # the overloads need not list what does not mat
     array([[ 5.,  7.],
            [13., 15.]])
     """
-    work = pooling(
-        max=_side("max", max),
-        avg=_side("avg", avg),
-        stride=None if stride is None else arguments.pair("stride", stride),
-        padding=_padding(padding),
-        dilation=arguments.pair("dilation", dilation),
-        ceil=arguments.flag("ceil", ceil),
-        count_padding=arguments.flag("count_padding", count_padding),
-        switches=arguments.flag("switches", switches),
+    how = Pooling(
+        _side("max", max),
+        _side("avg", avg),
+        None if stride is None else arguments.pair("stride", stride),
+        _padding(padding),
+        arguments.pair("dilation", dilation),
+        arguments.flag("ceil", ceil),
+        arguments.flag("count_padding", count_padding),
     )
+    work = pooling(how, switches=arguments.flag("switches", switches))
     values, places = _applied(image, work, layout)
     return values if places is None else (values, places)
 
@@ -284,15 +288,18 @@ def unpool(
     return _applied(image, unpooling(places, size), layout)[0]
 
 
+class Transposing(NamedTuple):
+    """How `deconv` works, see there."""
+
+    stride: Pair = (1, 1)
+    padding: Padding = "valid"
+    output_padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    op: str = "correlate"
+
+
 def transposing(
-    kernel: Filter | Operation,
-    *,
-    stride: Pair = (1, 1),
-    padding: Padding = "valid",
-    output_padding: Pair = (0, 0),
-    dilation: Pair = (1, 1),
-    op: str = "correlate",
-    max_pixels: int = arguments.MOST_PIXELS,
+    kernel: Filter | Operation, how: Transposing, *, max_pixels: int = arguments.MOST_PIXELS
 ) -> tuple[Work, Window]:
     """Return what `deconv` does to a picture, and the window of what is transposed.
 
@@ -305,17 +312,19 @@ def transposing(
     from cnntool.shapes.windows import NO_PADS, Window
 
     weights = linear_kernel(kernel)
-    window = Window(weights.shape, stride, dilation).padded(padding)
+    window = Window(weights.shape, how.stride, how.dilation).padded(how.padding)
     whole = window._replace(pads=NO_PADS)  # what the padding cuts off is computed, too
 
     def work(picture: Picture) -> Result:
         from cnntool.api.rendering import Result
 
         height, width, samples = picture.info.shape
-        shape = whole.transposed_shape((height, width), output_padding)
+        shape = whole.transposed_shape((height, width), how.output_padding)
         arguments.check_size(shape, samples, max_pixels)
         colours = picture.values[:, :, : picture.info.channels]
-        values = transpose_convolve(colours, weights, window, output_padding=output_padding, op=op)
+        values = transpose_convolve(
+            colours, weights, window, output_padding=how.output_padding, op=how.op
+        )
         return Result(values, sign="signed" if weights.is_zero_sum else "smooth")
 
     return work, window
@@ -376,25 +385,27 @@ def deconv(
     from cnntool.api.kernels import read_filter
     from cnntool.filters.conv.plan import Op
 
-    work, _ = transposing(
-        read_filter(kernel, "kernel"),
-        stride=arguments.pair("stride", stride),
-        padding=_padding(padding),
-        output_padding=arguments.pair("output_padding", output_padding, 0),
-        dilation=arguments.pair("dilation", dilation),
-        op=arguments.one_of("op", op, Op),
+    item = read_filter(kernel, "kernel")
+    how = Transposing(
+        arguments.pair("stride", stride),
+        _padding(padding),
+        arguments.pair("output_padding", output_padding, 0),
+        arguments.pair("dilation", dilation),
+        arguments.one_of("op", op, Op),
     )
-    return _applied(image, work, layout, range, depth)[0]
+    return _applied(image, transposing(item, how)[0], layout, range, depth)[0]
 
 
-def resizing(
-    *,
-    size: Pair | None = None,
-    scale: tuple[float, float] | None = None,
-    method: str = "bilinear",
-    antialias: bool = True,
-    max_pixels: int = arguments.MOST_PIXELS,
-) -> Work:
+class Resizing(NamedTuple):
+    """How `resize` works, see there."""
+
+    size: Pair | None = None
+    scale: tuple[float, float] | None = None
+    method: str = "bilinear"
+    antialias: bool = True
+
+
+def resizing(how: Resizing, *, max_pixels: int = arguments.MOST_PIXELS) -> Work:
     """Return what `resize` does to a picture.
 
     Raises
@@ -402,7 +413,7 @@ def resizing(
     UsageError
         Neither a size nor a scale, or both.
     """
-    if (size is None) == (scale is None):
+    if (how.size is None) == (how.scale is None):
         raise UsageError("give either `size` or `scale`", hint="'`scale=1/2`' halves a picture")
 
     def work(picture: Picture) -> Result:
@@ -412,14 +423,15 @@ def resizing(
         from cnntool.filters import resize as sizes
 
         values, info = picture.values, picture.info
-        shape = size or sizes.scaled_shape(info.shape[:2], scale or (1, 1))
+        shape = how.size or sizes.scaled_shape(info.shape[:2], how.scale or (1, 1))
         arguments.check_size(shape, info.samples, max_pixels)
-        blends = info.alpha and method != "nearest"
+        blends = info.alpha and how.method != "nearest"
         if blends:  # hidden colours must not shine through
             dtype = np.float64 if values.dtype == np.float64 else np.float32
             values = values.astype(dtype)
             values[:, :, :-1] *= values[:, :, -1:] / info.peak
-        values = sizes.resize(values, shape, method=cast("Method", method), antialias=antialias)
+        method = cast("Method", how.method)
+        values = sizes.resize(values, shape, method=method, antialias=how.antialias)
         if blends:  # where alpha is 0 they are black
             alpha = values[:, :, -1:] / info.peak
             np.divide(values[:, :, :-1], alpha, out=values[:, :, :-1], where=alpha > 0)
@@ -472,13 +484,13 @@ def resize(
     >>> cnntool.resize(np.array([[0.0, 1.0]]), size=(1, 4)).tolist()
     [[0.0, 0.25, 0.75, 1.0]]
     """
-    work = resizing(
-        size=None if size is None else arguments.pair("size", size),
-        scale=None if scale is None else _factors(scale),
-        method=arguments.one_of("method", method, ("nearest", "bilinear", "bicubic")),
-        antialias=arguments.flag("antialias", antialias),
+    how = Resizing(
+        None if size is None else arguments.pair("size", size),
+        None if scale is None else _factors(scale),
+        arguments.one_of("method", method, ("nearest", "bilinear", "bicubic")),
+        arguments.flag("antialias", antialias),
     )
-    return _applied(image, work, layout)[0]
+    return _applied(image, resizing(how), layout)[0]
 
 
 def _factors(scale: Any) -> tuple[float, float]:

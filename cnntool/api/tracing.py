@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.api import arguments
-from cnntool.api.filtering import arithmetic, plan_filter
+from cnntool.api.arguments import FilterOptions
+from cnntool.api.filtering import arithmetic
 from cnntool.api.kernels import laid_on, read_convolution
 from cnntool.api.pictures import Figure, check_drawable, load
 from cnntool.errors import UsageError
 from cnntool.filters.lessons.trace import combine
 from cnntool.filters.lessons.trace import trace as take_apart
+from cnntool.filters.pipeline import make_pipeline
 from cnntool.filters.sliding import Sliding, of_plan
 from cnntool.image.convert import luma
 from cnntool.views import number_format
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -99,6 +101,26 @@ class Tracer(NamedTuple):
                 for plane in self.maps
             ),
         )
+
+    def steps(self, places: Sequence[Pair], width: int = WIDE) -> Iterator[str]:
+        """Describe one value after the other, each with the results so far if they are few."""
+        rows, columns = self.sliding.out_shape
+        small = len(self.maps) == 1 and max(rows, columns) <= number_format.SHOWN
+        values = {}
+        for number, place in enumerate(places, 1):
+            found = self.at(place)
+            lines = [f"step {number} of {len(places)}", "", *found.lines(width)]
+            if small:
+                values[place] = number_format.short(found.values[0])
+                so_far = [[values.get((r, c), ".") for c in range(columns)] for r in range(rows)]
+                lines += ["", "result so far", *number_format.aligned(so_far)]
+            yield "\n".join(lines)
+
+    def drawing(self, at: Pair | None, seconds: float) -> bytes:
+        """Return the animation of all values as a GIF, or the frame of one as a PNG."""
+        from cnntool.views.sliding_window import gif
+
+        return gif(self.scene(alone=False), seconds) if at is None else self.at(at).figure().png()
 
     def scene(self, *, alone: bool) -> WindowScene:
         """Return what is drawn: of one value, or of all.
@@ -238,17 +260,7 @@ class TracedValue(NamedTuple):
         return f"<pre>{escape(str(self))}</pre>"
 
 
-def tracer(
-    picture: Picture,
-    item: Filter,
-    *,
-    mode: str = "same",
-    op: str = "correlate",
-    border: str = "zero",
-    stride: int | Pair = 1,
-    dilation: int | Pair = 1,
-    channels: str | None = None,
-) -> Tracer:
+def tracer(picture: Picture, item: Filter, how: FilterOptions) -> Tracer:
     """Plan as `filter` does, and bring the input to the numbers that it computes with.
 
     Raises
@@ -256,10 +268,8 @@ def tracer(
     UsageError
         What `filter` refuses.
     """
-    chosen = arithmetic(
-        mode=mode, op=op, border=border, stride=stride, dilation=dilation, channels=channels
-    )
-    pipeline = plan_filter(picture.info, [item], chosen)
+    chosen = arithmetic(how)
+    pipeline = make_pipeline(picture.info, [item], chosen)
     plan = pipeline.branches[0][0].plan
     assert plan is not None  # noqa: S101 - a convolution has one
     if pipeline.luma:
@@ -273,15 +283,15 @@ def tracer(
         for name, pair in (("stride", slide.stride), ("dilation", slide.dilation))
         if pair != (1, 1)
     ]
-    flipped = op == "convolve"
-    how = "convolution, kernel flipped" if flipped else "correlation"
+    flipped = chosen.op == "convolve"
+    kind = "convolution, kernel flipped" if flipped else "correlation"
     around = [f"{slide.border.value} border"] if any(slide.pads) else []
     return Tracer(
         maps,
         item,
-        tuple(laid_on(kernel, op) for kernel in item.kernels),
+        tuple(laid_on(kernel, chosen.op) for kernel in item.kernels),
         slide,
-        ", ".join([how, mode, *around, *steps]),
+        ", ".join([kind, chosen.mode, *around, *steps]),
         flipped,
     )
 
@@ -333,11 +343,8 @@ def trace(
     """
     item = read_convolution(kernel, "there is nothing to trace")
     place = arguments.pair("at", at, 0)
-    found = tracer(
-        load(image, layout=layout), item, mode=mode, op=op, border=border, stride=stride,
-        dilation=dilation, channels=channels,
-    )  # fmt: skip
-    return found.at(place)
+    how = FilterOptions(mode, op, border, stride, dilation, channels).checked()
+    return tracer(load(image, layout=layout), item, how).at(place)
 
 
 def blocks(one: Trace, channel: int = 0, *, kernel: str = "kernel", width: int = WIDE) -> list[str]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from math import isnan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +24,7 @@ TF32 = 2.0**-9
 COLOURS = {"R": "red", "G": "green", "B": "blue", "L": "grey", "Y": "grey"}
 
 
-class UnitTrace:
+class UnitTrace(NamedTuple):
     """A unit taken apart, by hand and by the network.
 
     Parameters
@@ -50,36 +49,23 @@ class UnitTrace:
         That of the device, where it is coarser than that of the numbers.
     """
 
-    def __init__(
-        self,
-        title: str,
-        meaning: str,
-        formula: Formula,
-        unit: Unit,
-        one: Trace,
-        *,
-        names: Sequence[str],
-        box: Box | None,
-        picture: Pair,
-        precision: float = 0.0,
-    ) -> None:
-        self.title = title
-        self.meaning = meaning
-        self.formula = formula
-        self.unit = unit
-        self.one = one
-        self.names = names
-        self.box = box
-        self.picture = picture
-        self._precision = precision
+    title: str
+    meaning: str
+    formula: Formula
+    unit: Unit
+    one: Trace
+    names: Sequence[str]
+    box: Box | None
+    picture: Pair
+    precision: float = 0.0
 
-    @cached_property
+    @property
     def sums(self) -> NDArray[Any]:
         """The sum of the products for each map that goes in."""
         sums: NDArray[Any] = self.one.products.sum(axis=(1, 2))
         return sums
 
-    @cached_property
+    @property
     def strongest(self) -> list[int]:
         """The maps' places in the window, those that count most first."""
         import numpy as np
@@ -104,7 +90,7 @@ class UnitTrace:
         same = self.unit.network == self.expected  # or both infinite
         return 0.0 if same else self.unit.network - self.expected
 
-    @cached_property
+    @property
     def agrees(self) -> bool:
         """Whether the difference is one of rounding."""
         import numpy as np
@@ -112,7 +98,7 @@ class UnitTrace:
         if isnan(self.unit.network) or isnan(self.one.total):
             return isnan(self.unit.network) and isnan(self.one.total)
         size = float(np.abs(self.one.products).sum()) + abs(self.unit.bias)
-        allowed = self.unit.step * 0.51 + max(self._precision, self.unit.precision) * size
+        allowed = self.unit.step * 0.51 + max(self.precision, self.unit.precision) * size
         return abs(self.difference) <= allowed
 
     def name(self, place: int) -> str:
@@ -253,9 +239,9 @@ class UnitTracer:
             self._formula,
             found,
             take_apart(found),
-            names=self._names(found),
-            box=self._box(feed.shape, found, picture),
-            picture=picture,
+            self._names(found),
+            self._box(feed.shape, found, picture),
+            picture,
             precision=0.0 if session.placement.granted == "cpu" else TF32,
         )
 

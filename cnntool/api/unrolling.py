@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.api import arguments
-from cnntool.api.kernels import laid_on, only_kernel, read_kernel
+from cnntool.api.arguments import WindowOptions
+from cnntool.api.kernels import laid_on, only_kernel, read_kernel, read_layer
 from cnntool.api.pictures import Figure, check_drawable, load
 from cnntool.errors import ArgumentTypeError, UsageError
 from cnntool.filters.conv.plan import make_plan
-from cnntool.filters.kernels.kernel import LARGEST_SIDE, ConvLayer, Filter, Kernel, read_layer
+from cnntool.filters.kernels.kernel import LARGEST_SIDE, ConvLayer, Filter, Kernel
 from cnntool.filters.lessons.im2col import check_size, toeplitz
 from cnntool.filters.lessons.im2col import im2col as unroll
 from cnntool.filters.sliding import Sliding, of_plan
@@ -158,11 +159,7 @@ def batch(pictures: Iterable[Picture]) -> tuple[list[str], NDArray[np.float64]]:
 def unrolled(
     images: NDArray[np.float64],
     weights: Sequence[NDArray[np.float64]],
-    *,
-    mode: str = "same",
-    border: str = "zero",
-    stride: int | Pair = 1,
-    dilation: int | Pair = 1,
+    how: WindowOptions,
 ) -> Unrolled:
     """Unroll a batch (N, C, H, W), and lay kernels as `read_weights` gives them out as rows.
 
@@ -172,12 +169,7 @@ def unrolled(
         A kernel that does not fit, or for another number of channels; too large a matrix.
     """
     item = Filter((Kernel(np.ones(weights[0].shape[-2:])),))  # its size alone counts
-    slide = of_plan(
-        make_plan(
-            images.shape[2:], item, dtype=np.float64, mode=mode, border=border, stride=stride,
-            dilation=dilation,
-        )
-    )  # fmt: skip
+    slide = of_plan(make_plan(images.shape[2:], item, dtype=np.float64, **how._asdict()))
     columns = unroll(images, slide)
     rows = [_rows(each, images.shape[1]) for each in weights]
     return Unrolled(images.shape, slide, columns, np.concatenate(rows))
@@ -244,13 +236,13 @@ def im2col(
     array([[19., 25., 37., 43.]])
     """
     size = None if kernel_size is None else arguments.pair("kernel_size", kernel_size)
-    how = arguments.sliding(mode, op, border, stride, dilation)
-    weights = read_weights(kernels, size, how.pop("op"))
+    how = WindowOptions(mode, op, border, stride, dilation).checked()
+    weights = read_weights(kernels, size, how.op)
     several: Any = images if isinstance(images, (list, tuple)) else [images]
     if not several:
         raise ArgumentTypeError("at least one image is expected", source="`images`")
     _, stacked = batch(load(image, parameter="images", layout=layout) for image in several)
-    return unrolled(stacked, weights, **how)
+    return unrolled(stacked, weights, how)
 
 
 class ConvolutionMatrix(NamedTuple):
@@ -359,23 +351,22 @@ def convolution_matrix(
            [0., 1., 2.]])
     """
     size = arguments.pair("input_size", input_size)
-    how = arguments.sliding(mode, op, border, stride, dilation)
-    return matrix_of(kernel, size, **how, transpose=arguments.flag("transpose", transpose))
+    how = WindowOptions(mode, op, border, stride, dilation).checked()
+    return matrix_of(kernel, size, how, transpose=arguments.flag("transpose", transpose))
 
 
 def matrix_of(
     kernel: KernelLike,
     size: Pair,
+    how: WindowOptions,
     *,
-    op: str,
     transpose: bool,
     drawable: bool = False,
-    **how: Any,
 ) -> ConvolutionMatrix:
     """Make the matrix of `convolution_matrix`; if it is to be drawable, only if it can be."""
     one = only_kernel(kernel, "there is nothing to write as a matrix")
-    weights = laid_on(one, op)
-    slide = of_plan(make_plan(size, Filter((one,)), dtype=np.float64, **how))
+    weights = laid_on(one, how.op)
+    slide = of_plan(make_plan(size, Filter((one,)), dtype=np.float64, **how._asdict()))
     if drawable:
         from cnntool.views.matrix import check_size as check_drawn
 

@@ -5,15 +5,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cnntool.api.sources import expand, is_folder
-from cnntool.cli import console, options, report
+from cnntool.cli import console, options
 from cnntool.cli.inputs import Ahead, Naming, inputs_or_stdin, is_several
 from cnntool.errors import InputError, UsageError
+from cnntool.image.files import expand, is_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,22 +41,10 @@ def inputs_and_result(command: F) -> F:
 
 def result(command: F) -> F:
     """Add all that is said of results, and of how the input is read."""
-
-    def call(
-        *,
-        reading: ReadingOptions,
-        saving: Saving,
-        inputs: tuple[Path, ...] = (),
-        recursive: bool = False,
-        **settings: Any,
-    ) -> int:
-        code: int = command(job=Job(reading, saving, inputs, recursive), **settings)
-        return code
-
-    made: Any = update_wrapper(call, command)
-    made = options.gathered("reading", options.ReadingOptions)(made)
-    made = options.gathered("saving", options.Saving)(made)
     for add in (
+        options.gathered("job", Job),
+        options.gathered("reading", options.ReadingOptions),
+        options.gathered("saving", options.Saving),
         options.talk,
         options.json_lines,
         options.limits,
@@ -66,8 +52,8 @@ def result(command: F) -> F:
         options.output,
         options.layout,
     ):
-        made = add(made)
-    return made  # type: ignore[no-any-return]  # a command it is
+        command = add(command)
+    return command
 
 
 def read(path: Path, reading: ReadingOptions) -> Picture:
@@ -123,42 +109,31 @@ def run(
 
     def one(opened: Opened) -> None:
         from cnntool.api import rendering
-        from cnntool.image.files import FORMATS, write_image
+        from cnntool.image.files import write_image
 
         start = time.perf_counter()
         picture = _whole(opened)
         source, result = picture.info, work(picture)
         format_name = rendering.choose_format(source, saving.format_name, naming.named)
-        style = rendering.style(policy, saving.depth)
+        style = rendering.Style(policy, saving.depth)
         plan, samples, clipped = rendering.finish(
             source, result, format_name, style, name=picture.name
         )
         for note in plan.notes:
             console.note(note)
-        row = FORMATS[format_name]
-        target = naming.place(
-            opened.item, row.suffixes[0], text=not row.binary, as_json=saving.as_json
-        )
-        write_image(
-            target or sys.stdout.buffer,
-            samples,
-            plan.info,
-            name=str(target or "<stdout>"),
-            compression=saving.compression,
-            quality=saving.quality,
-            overwrite=saving.overwrite,
-        )
+        target = naming.of_format(opened.item, format_name, as_json=saving.as_json)
+        write_image(pixels=samples, info=plan.info, **saving.writing(target))
         record = {
             "input": picture.name,
-            "read": report.facts(source),
+            "read": source.record(),
             "output": str(target),
-            "written": report.facts(plan.info),
+            "written": plan.info.record(),
             "range": plan.ranges[0],
             "clipped": clipped,
             **facts,
             "milliseconds": (time.perf_counter() - start) * 1e3,
         }
-        report.say(record, target if naming.chosen else None, as_json=saving.as_json)
+        naming.tell(record, target, as_json=saving.as_json)
 
     items = expand(paths, recursive=job.recursive, results=naming.folder)
     with Ahead(items, job.reading) as readers:

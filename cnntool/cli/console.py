@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO, cast
 
 import click
 
+from cnntool.errors import UsageError
 from cnntool.system import on_stop
 
 if TYPE_CHECKING:
@@ -128,6 +129,20 @@ def result(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
+def check_no_terminal() -> None:
+    """Refuse to print what is no text where people read.
+
+    Raises
+    ------
+    UsageError
+        Stdout is a terminal.
+    """
+    if sys.stdout.isatty():
+        raise UsageError(
+            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
+        )
+
+
 class _Aside:
     """A stream on a terminal, before which the progress line makes way for what is written."""
 
@@ -219,9 +234,10 @@ class Progress:
             self.reach(done, total)
             yield item
 
-    def reach(self, done: int, total: int = 0) -> None:
-        """Show how much is done; ``total`` is 0 where it is not known."""
+    def reach(self, done: int, total: int = 0, what: str = "") -> None:
+        """Show how much is done, and of what; ``total`` is 0 where it is not known."""
         self._done, self._total = done, total
+        self._what = printable(what) or self._what
         self._draw()
 
     @contextmanager

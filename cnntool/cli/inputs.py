@@ -5,28 +5,22 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections import deque
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from cnntool.api.sources import STDIO, is_folder
 from cnntool.cli import console, options
+from cnntool.cli.output import emit_record
 from cnntool.errors import CnntoolError, OutputError, UsageError
-from cnntool.image.files import open_reader
+from cnntool.image.files import FORMATS, STDIO, is_folder, open_reader
 from cnntool.system import collect_garbage, usable_cpus
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from cnntool.api.sources import Item
-    from cnntool.cli.options import ReadingOptions
-    from cnntool.image.codecs.codec import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from cnntool.api.sources import Item
+    from cnntool.cli.options import ReadingOptions
+    from cnntool.image.codecs.codec import Reader
+    from cnntool.image.files import Item
     from cnntool.image.source import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
@@ -50,15 +44,9 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
 
 def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
     """Return the inputs; stdin if there are none and something is piped in; else the sample."""
-    if inputs:
-        if Path(STDIO) in inputs and sys.stdin.isatty():
-            raise UsageError("no input", hint="name files or folders, or pipe a picture in")
-        if list(inputs).count(Path(STDIO)) > 1:
-            raise UsageError("stdin can be read only once")
-        return list(inputs)
-    if _is_piped():
-        return [Path(STDIO)]
-    from cnntool.nets.models.folders import shipped_sample
+    if inputs or _is_piped():
+        return inputs_or_stdin(inputs)
+    from cnntool.nets.models.manifest import shipped_sample
 
     sample = shipped_sample()
     console.note(f"no picture was given: looking at the sample {sample.name}")
@@ -99,16 +87,12 @@ class Naming:
         self._label = label
         self._taken: dict[Path, Item] = {}
         separators = tuple(filter(None, (os.sep, os.altsep)))
-        self.folder = (
-            Path(output)
-            if output not in (None, STDIO)
-            and (several or output.endswith(separators) or is_folder(output))
-            else None
-        )
+        said = output is not None and (output.endswith(separators) or is_folder(output))
+        self.folder = Path(output) if output not in (None, STDIO) and (several or said) else None
         self._several = several
         if several and output == STDIO:
             raise _crowded()
-        if several and self.folder and not is_folder(self.folder) and self.folder.suffix:
+        if several and self.folder and not said and self.folder.suffix:
             raise UsageError(
                 f"several inputs need a folder to go to, not {output!r}",
                 hint=f"write '{output}{os.sep}' if this is one",
@@ -167,13 +151,25 @@ class Naming:
             Numbers that would upset a terminal, or stdout wanted twice.
         """
         target = self.target(item, suffix, text=text)
-        if target is None and not text and sys.stdout.isatty():
-            raise UsageError(
-                "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-            )
+        if target is None and not text:
+            console.check_no_terminal()
         if target is None and as_json:
             raise UsageError("--json and the result both want stdout", hint="give --output FILE")
         return target
+
+    def of_format(self, item: Item, format_name: str, *, as_json: bool) -> Path | None:
+        """Return the file for a result in a format; see `place`."""
+        row = FORMATS[format_name]
+        return self.place(item, row.suffixes[0], text=not row.binary, as_json=as_json)
+
+    def tell(self, record: dict[str, Any], target: Path | None, *, as_json: bool) -> None:
+        """Say what was done: a record, or the file whose name the tool chose."""
+        if record["clipped"]:
+            console.detail(f"{record['input']}: {record['clipped']:.2%} of the values were clipped")
+        if as_json:
+            emit_record(record)
+        elif target is not None and self.chosen:
+            console.result(str(target))
 
     @property
     def named(self) -> str | None:
@@ -372,29 +368,21 @@ class Ahead:
     ----------
     items : iterable of Item
         What to open.
-    reading : Reading
+    reading : ReadingOptions
         How.
     """
 
     def __init__(self, items: Iterable[Item], reading: ReadingOptions) -> None:
         self._count = length_hint(items)
-        self._items = iter(items)
-        self._reading = reading
-        self._open: deque[Opened] = deque()
-        self._fill()
-
-    def _fill(self) -> None:
-        item = next(self._items, None)
-        if item is not None:
-            self._open.append(Opened(item, self._reading))
+        self._opening = (Opened(item, reading) for item in items)
+        self._next = next(self._opening, None)
 
     def __length_hint__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Opened]:
-        while self._open:
-            self._fill()
-            opened = self._open.popleft()
+        while (opened := self._next) is not None:
+            self._next = next(self._opening, None)
             yield opened
             opened.close()
 
@@ -433,5 +421,5 @@ class Ahead:
         return self
 
     def __exit__(self, *_: object) -> None:
-        while self._open:
-            self._open.popleft().close()
+        if self._next is not None:
+            self._next.close()

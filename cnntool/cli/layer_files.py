@@ -1,32 +1,38 @@
-"""Files of layers: where their pictures and arrays go, and writing them."""
+"""Files and figures of layers: where pictures and arrays go, and tables, lines and records."""
 
 from __future__ import annotations
 
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.api.activations import Archive, safe, save_array
-from cnntool.api.sources import STDIO, is_folder
+from cnntool.cli import console
 from cnntool.cli.inputs import Naming, make_folder
-from cnntool.cli.layer_table import STDOUT
+from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import OutputError, UsageError
-from cnntool.image.files import FORMATS, format_of
+from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
+from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Sequence
 
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
-    from cnntool.api.sources import Item
     from cnntool.cli.drawing_options import Drawing
     from cnntool.image.atomic import Output
+    from cnntool.image.files import Item
+    from cnntool.nets.inference.layer_outputs import Statistics
+    from cnntool.nets.layers.receptive_field import ReceptiveField
+
 
 RAW = (".npz", ".npy")
+
+STDOUT = "<stdout>"
+"""What a result is called that goes there."""
 
 
 def raw_format(raw: str | None, output: str | None) -> str | None:
@@ -47,7 +53,7 @@ def raw_format(raw: str | None, output: str | None) -> str | None:
     return suffix[1:]
 
 
-def _check_picture(output: str) -> None:
+def check_picture(output: str) -> None:
     """Refuse a suffix that stands for no format, before a network has run for it."""
     try:
         format_of(output)
@@ -67,52 +73,49 @@ def _is_file(output: str) -> bool:
 
 
 class Purpose(NamedTuple):
-    """What is to become of the layers.
+    """What is to become of layers: the options of these names.
 
     Attributes
     ----------
     drawing : Drawing
         How they are drawn.
-    output, overwrite
-        The options of these names.
     raw : str or None
         ``npz`` or ``npy`` for numbers, None for pictures.
-    writes : bool
-        Whether files are written at all.
+    stats_only : bool
+        Whether nothing is made of them.
     show : bool
         Whether they are drawn in the terminal.
     report : Path or None
         The page to write.
-    average, patches : bool
+    average, top_patches : bool
         Whether all inputs together are looked at: their mean, or what excites maps most.
-    as_json : bool
     """
 
     drawing: Drawing
     output: str | None
     overwrite: bool
     raw: str | None
-    writes: bool
-    show: bool
-    report: Path | None
-    average: bool
-    patches: bool
+    stats_only: bool
     as_json: bool
-
-
-class Destination(NamedTuple):
-    """A file, or stdout if that is None."""
-
-    path: Path | None
+    show: bool = False
+    report: Path | None = None
+    average: bool = False
+    top_patches: bool = False
 
     @property
-    def name(self) -> str:
-        """What errors and tables call it."""
-        return STDOUT if self.path is None else str(self.path)
+    def writes(self) -> bool:
+        """Whether files are written."""
+        asked = self.output or self.raw or not (self.show or self.report)
+        return bool(asked) and not self.stats_only
+
+    @property
+    def draws(self) -> bool:
+        """Whether files of pictures are written."""
+        return self.writes and self.raw is None
 
 
 class LayerFiles:
-    """Decides where every result goes.
+    """Decides where every result goes, and writes it.
 
     One layer's result is named as other commands name theirs. Those of several layers lie in a
     folder, ``NN-LAYER.png``, which is what --output names; where there are several inputs, a
@@ -120,37 +123,31 @@ class LayerFiles:
 
     Parameters
     ----------
-    output : str or None
-        What the user gave for --output.
+    purpose : Purpose
+        What the user wants.
     wanted : sequence of ChosenLayer
         The layers.
-    suffix : str
-        Of the files.
-    several : bool
-        Whether there may be more than one input.
     label : str
         Goes into the name of a folder that the tool chooses.
-    as_json : bool
-        Whether records go to stdout.
+    several : bool
+        Whether there may be more than one input.
     """
 
     def __init__(
         self,
-        output: str | None,
+        purpose: Purpose,
         wanted: Sequence[ChosenLayer],
-        suffix: str,
-        *,
-        several: bool,
         label: str,
-        as_json: bool,
+        *,
+        several: bool = False,
     ) -> None:
-        self._output = output
+        self._purpose = purpose
+        self._output = output = purpose.output
         self._several = several
         self._label = label
-        self._json = as_json
-        self._width = max(2, len(str(len(wanted))))
+        self._wanted = wanted
+        self.suffix = suffix = f".{purpose.raw or 'png'}"
         self._taken: dict[Path, Item] = {}
-        self.suffix = suffix
         self._naming: Naming | None = None
         if len(wanted) == 1 or suffix == ".npz":
             one = safe(wanted[0].title) if len(wanted) == 1 else label
@@ -158,7 +155,7 @@ class LayerFiles:
             if named := self._naming.named:
                 self.suffix = Path(named).suffix.lower()
                 if self.suffix not in RAW:
-                    _check_picture(named)
+                    check_picture(named)
         elif output == STDIO:
             raise UsageError(
                 f"{len(wanted)} layers cannot share stdout",
@@ -177,24 +174,64 @@ class LayerFiles:
             return self._naming.folder
         return Path(self._output) if self._output else None
 
-    def place(self, item: Item, wanted: ChosenLayer) -> Destination:
-        """Return where the result of a layer goes.
+    def write(
+        self,
+        item: Item,
+        wanted: ChosenLayer,
+        values: NDArray[Any],
+        draw: Callable[[], NDArray[Any]],
+    ) -> str:
+        """Write the numbers of a layer, or the picture that is drawn of them; an archive is apart.
+
+        Returns
+        -------
+        str
+            What errors and tables call the file.
 
         Raises
         ------
         UsageError
             Numbers that would upset a terminal, or stdout wanted twice.
         OutputError
-            A name that another input's result has, or a folder that cannot be made.
+            A name that another input's result has, or a file or folder that cannot be made.
         """
-        if self._naming is not None:
-            return Destination(
-                self._naming.place(item, self.suffix, text=False, as_json=self._json)
+        from cnntool.image.files import write_image
+        from cnntool.image.source import ImageInfo
+
+        path = self._place(item, wanted)
+        name, overwrite = str(path or STDOUT), self._purpose.overwrite
+        if self.suffix == ".npy":
+            with Sink(path, overwrite=overwrite) as sink:
+                save_array(sink, values)
+        elif self.suffix != ".npz":
+            pixels = draw()
+            height, width, channels = pixels.shape
+            write_image(
+                path or sys.stdout.buffer,
+                pixels,
+                ImageInfo(height, width, channels),
+                name=name,
+                format=format_of(f"layer{self.suffix}").name,
+                overwrite=overwrite,
             )
-        number = str(wanted.number).zfill(self._width)
+        return name
+
+    def archive(self, item: Item) -> AbstractContextManager[Archive | None]:
+        """Open the archive for the layers of one input; a context of None where there is none."""
+        if self.suffix != ".npz":
+            return nullcontext()
+        place = self._place(item, self._wanted[0])
+        return Archive(Sink(place, overwrite=self._purpose.overwrite))
+
+    def _place(self, item: Item, wanted: ChosenLayer) -> Path | None:
+        """Return where the result of a layer goes; None for stdout."""
+        if self._naming is not None:
+            as_json = self._purpose.as_json
+            return self._naming.place(item, self.suffix, text=False, as_json=as_json)
+        number = str(wanted.number).zfill(max(2, len(str(len(self._wanted)))))
         folder = self._folder_of(item)
         make_folder(folder)
-        return Destination(folder / f"{number}-{safe(wanted.title)}{self.suffix}")
+        return folder / f"{number}-{safe(wanted.title)}{self.suffix}"
 
     def _folder_of(self, item: Item) -> Path:
         if self._output is None:
@@ -215,38 +252,14 @@ class LayerFiles:
         return folder
 
 
-def write_picture(
-    place: Destination, pixels: NDArray[Any], suffix: str, *, overwrite: bool
-) -> None:
-    """Write a drawn layer in the format that the suffix stands for."""
-    from cnntool.image.files import write_image
-    from cnntool.image.source import ImageInfo
-
-    height, width, channels = pixels.shape
-    write_image(
-        place.path or sys.stdout.buffer,
-        pixels,
-        ImageInfo(height, width, channels),
-        name=place.name,
-        format=format_of(f"layer{suffix}").name,
-        overwrite=overwrite,
-    )
-
-
-def write_array(place: Destination, values: NDArray[Any], *, overwrite: bool) -> None:
-    """Write numbers as ``.npy``."""
-    with Sink(place, overwrite=overwrite) as sink:
-        save_array(sink, values)
-
-
 class Sink:
     """A file that appears when it is complete, as something that other libraries write to."""
 
-    def __init__(self, place: Destination, *, overwrite: bool) -> None:
+    def __init__(self, path: Path | None, *, overwrite: bool) -> None:
         from cnntool.image.atomic import Output
 
-        target = place.path or sys.stdout.buffer
-        self._output: Output = Output(target, name=place.name, overwrite=overwrite)
+        target = path or sys.stdout.buffer
+        self._output: Output = Output(target, name=str(path or STDOUT), overwrite=overwrite)
         self._position = 0
         self._given_up = False
 
@@ -268,12 +281,7 @@ class Sink:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
             self._output.commit()
         else:
@@ -281,10 +289,136 @@ class Sink:
             self._output.discard()
 
 
-def archive_for(
-    files: LayerFiles | None, item: Item, wanted: Sequence[ChosenLayer], *, overwrite: bool
-) -> Any:
-    """Open the archive for the layers of one input; a context of None where there is none."""
-    if files is None or files.suffix != ".npz":
-        return nullcontext()
-    return Archive(Sink(files.place(item, wanted[0]), overwrite=overwrite))
+class LayerRow(NamedTuple):
+    """A layer that was looked at.
+
+    Attributes
+    ----------
+    wanted : ChosenLayer
+        Which one.
+    figures : Statistics
+        What its values are like.
+    dequantised : bool
+        Whether they were whole numbers that stand for others.
+    field : ReceptiveField or None
+        What a value sees of the picture, where that is known.
+    output : str or None
+        Where it was written.
+    values, shown, drawn
+        For later: numbers for an archive, what a terminal shows, a picture for the page.
+    """
+
+    wanted: ChosenLayer
+    figures: Statistics
+    dequantised: bool
+    field: ReceptiveField | None
+    output: str | None
+    values: NDArray[Any] | None = None
+    shown: str | None = None
+    drawn: NDArray[Any] | None = None
+
+
+def field_text(field: ReceptiveField | None) -> str:
+    """Write a receptive field: ``76 x 76``, or that it is the whole picture; empty if unknown."""
+    if field is None:
+        return ""
+    if field.whole:
+        return "whole picture"
+    return " x ".join(f"{float(extent):g}" for extent in field.extent)
+
+
+def _line(name: str, row: LayerRow) -> list[str]:
+    """Write a row for programs."""
+    wanted, figures = row.wanted, row.figures
+    floats = (figures.minimum, figures.maximum, figures.mean, figures.deviation, figures.sparsity)
+    counts = (figures.dead, figures.nan, figures.infinite)
+    return [
+        name,
+        wanted.title,
+        wanted.tensor,
+        shape_text(figures.shape, "x", ""),
+        *(f"{value:.7g}" for value in floats),
+        *map(str, counts),
+        row.output or "",
+    ]
+
+
+def records(rows: Iterable[LayerRow]) -> list[dict[str, Any]]:
+    """Make a record for every name that layers were asked for by."""
+    return [{"layer": name, **_record(row)} for row in rows for name in row.wanted.names]
+
+
+def _record(row: LayerRow) -> dict[str, Any]:
+    """Make a record of a row, ready for JSON."""
+    figures, field, layer = row.figures, row.field, row.wanted.layer
+    known = field is not None and not field.whole
+    return {
+        "tensor": row.wanted.tensor,
+        "number": layer.number if layer else None,
+        "type": row.wanted.kind or None,
+        "ordinal": layer.ordinal if layer else None,
+        "meaning": row.wanted.words or None,
+        "dequantised": row.dequantised,
+        **figures._asdict(),
+        "receptive_field": [float(n) for n in field.extent] if field and known else None,
+        "stride": [float(n) for n in field.jump] if field and known and field.jump else None,
+        "sees_all": field.whole if field else None,
+        "output": row.output,
+    }
+
+
+def tell(name: str, rows: Sequence[LayerRow], facts: dict[str, Any] | None) -> None:
+    """Print the figures, unless stdout holds the result itself.
+
+    Parameters
+    ----------
+    name : str
+        What was looked at.
+    rows : sequence of LayerRow
+        Its layers.
+    facts : dict or None
+        What a record says besides; None where no record is wanted: then people get a table, and
+        programs lines.
+    """
+    if any(row.output == STDOUT for row in rows):
+        return
+    form = form_of(as_json=facts is not None)
+    if form == "jsonl":
+        emit_record({**(facts or {}), "layers": records(rows)})
+    elif form == "table":
+        _table(name, rows)
+        _say_where(rows)
+    else:
+        emit((), [_line(name, row) for row in rows], form)
+
+
+def _say_where(rows: Sequence[LayerRow]) -> None:
+    """Say on a terminal where the results are."""
+    outputs = list(dict.fromkeys(row.output for row in rows if row.output))
+    if len(outputs) == 1:
+        console.result(f"written to {outputs[0]}")
+    elif outputs:
+        console.result(f"{len(outputs)} files in {Path(outputs[0]).parent}")
+
+
+def _table(name: str, rows: Sequence[LayerRow]) -> None:
+    """Print rows for people."""
+    odd = any(row.figures.nan or row.figures.infinite for row in rows)
+    numbers = ["shape", "min", "max", "mean", "deviation", "zeros", "dead"]
+    numbers += ["NaN", "infinite"] if odd else []
+    cells = []
+    for row in rows:
+        figures = row.figures
+        floats = (figures.minimum, figures.maximum, figures.mean, figures.deviation)
+        dead = f"{figures.dead}/{figures.maps}" if figures.dead else "-"
+        line = [
+            row.wanted.title,
+            shape_text(figures.shape, "x", ""),
+            *(f"{value:.3g}" for value in floats),
+            f"{figures.sparsity:.0%}",
+            dead if len(figures.shape) > 1 else "",
+        ]
+        cells.append([*line, *([str(figures.nan), str(figures.infinite)] if odd else [])])
+    console.result(name)
+    columns = [Column(one, right=True, spare=one == "deviation") for one in numbers]
+    emit([Column("layer"), *columns], cells, "table", look="tight")

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from functools import partial
 from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.activations import LayerOutputs
-from cnntool.api.sources import Item
 from cnntool.cli import console
 from cnntool.cli.inputs import Loaded, Pictures
-from cnntool.cli.layer_files import LayerFiles, archive_for, write_array, write_picture
-from cnntool.cli.layer_table import LayerRow, Looked, tell
+from cnntool.cli.layer_files import (
+    LayerFiles,
+    LayerRow,
+    tell,
+)
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.page import page_columns, write_report
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
+from cnntool.image.files import Item
 from cnntool.system import usable_cpus
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from cnntool.api.activations import ChosenLayer
     from cnntool.cli.drawing_options import Drawing
+    from cnntool.cli.inputs import Reading
+    from cnntool.cli.layer_files import Purpose
+    from cnntool.nets.network import Network
     from cnntool.views.terminal import Protocol
+
+    Tensors = Iterable[tuple[str, NDArray[Any]]]
+
 
 FEW = "top:16"
 """The maps that are drawn with characters, unless others are asked for: more are too small."""
@@ -114,19 +125,6 @@ class Screen:
         sys.stdout.flush()
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from numpy.typing import NDArray
-
-    from cnntool.api.activations import ChosenLayer
-    from cnntool.cli.inputs import Reading
-    from cnntool.cli.layer_files import Purpose
-    from cnntool.nets.network import Network
-
-    Tensors = Iterable[tuple[str, NDArray[Any]]]
-
-
 class _Mean(NamedTuple):
     """Stands where a picture stands that was fed: of all of them, the shape of the first."""
 
@@ -164,15 +162,10 @@ class Work:
         plan = network.plan()
         self._extras = plan.taps if purpose.report and plan.classifies else ()
         self.outputs = LayerOutputs(network, chosen, self._extras)
-        together = purpose.average or purpose.patches
-        self.files = LayerFiles(
-            purpose.output,
-            chosen,
-            f".{purpose.raw or 'png'}",
-            several=several and not together,
-            label="activations",
-            as_json=purpose.as_json,
-        ) if purpose.writes else None  # fmt: skip
+        several = several and not (purpose.average or purpose.top_patches)
+        self.files = (
+            LayerFiles(purpose, chosen, "activations", several=several) if purpose.writes else None
+        )
 
     @property
     def folder(self) -> Path | None:
@@ -195,7 +188,7 @@ class Work:
         from cnntool.nets.inference.preprocess import prepared
 
         purpose, entry = self.purpose, self.outputs.plan.input
-        if purpose.patches:
+        if purpose.top_patches:
             return top_patches(self.outputs, self.files, purpose, items, reading)
         photo = purpose.drawing.needs_photo or purpose.report is not None
         pictures = Pictures(items, partial(prepared, entry=entry, photo=photo), reading)
@@ -248,32 +241,28 @@ class Work:
         looked = self._written(loaded, track(found))
         if self.purpose.report is not None:
             write_report(self.outputs, self.purpose, loaded, looked, extras)
-        self._tell(loaded, [one.row for one in looked])
+        self._tell(loaded, looked)
 
-    def _written(self, loaded: Loaded, found: Iterable[Looked]) -> list[Looked]:
+    def _written(self, loaded: Loaded, found: Iterable[LayerRow]) -> list[LayerRow]:
         """Take the layers as they come; keep only what is needed later."""
         looked = []
-        with archive_for(
-            self.files, loaded.item, self.chosen, overwrite=self.purpose.overwrite
-        ) as archive:
+        with self.files.archive(loaded.item) if self.files else nullcontext() as archive:
             for one in found:
                 if archive is not None and one.values is not None:
-                    for key in one.row.wanted.keys(self.chosen):
-                        archive.add(key, one.values)
+                    archive.add(one.wanted.keys(self.chosen), one.values)
                 if self._screen is not None and one.shown is not None:
-                    self._screen.show(one.row, one.shown)
+                    self._screen.show(one, one.shown)
                 looked.append(one._replace(values=None, shown=None))
         return looked
 
-    def _layer(self, loaded: Loaded, job: tuple[ChosenLayer, NDArray[Any]]) -> Looked:
+    def _layer(self, loaded: Loaded, job: tuple[ChosenLayer, NDArray[Any]]) -> LayerRow:
         """Make of one layer what was asked for; this runs on several threads."""
         from cnntool.views.contact_sheet import Caption
 
         wanted, raw = job
         _, values, figures, dequantised, field = self.outputs.output(wanted, raw, loaded.made.shape)
         purpose = self.purpose
-        drawn_files = purpose.writes and purpose.raw is None
-        if not values.size and (drawn_files or purpose.show or purpose.report):
+        if not values.size and (purpose.draws or purpose.show or purpose.report):
             raise ModelError(
                 f"{wanted.title!r} has no values to draw: {shape_text(figures.shape)}",
                 source=self.network.name,
@@ -293,15 +282,9 @@ class Work:
         if purpose.report is not None:
             drawn = draw(values, Caption(), columns=page_columns(values.shape))
         if self.files is not None:
-            place = self.files.place(loaded.item, wanted)
-            output = place.name
-            if self.files.suffix == ".npy":
-                write_array(place, values, overwrite=purpose.overwrite)
-            elif self.files.suffix != ".npz":
-                picture = draw(values, caption)
-                write_picture(place, picture, self.files.suffix, overwrite=purpose.overwrite)
-        row = LayerRow(wanted, figures, dequantised, field, output)
-        return Looked(row, values if purpose.raw == "npz" else None, screen, drawn)
+            output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
+        kept = values if purpose.raw == "npz" else None
+        return LayerRow(wanted, figures, dequantised, field, output, kept, screen, drawn)
 
     def _tell(self, loaded: Loaded, rows: list[LayerRow]) -> None:
         """Print the figures."""

@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "Measure how often a network is right.",
     "run": "Make pictures of pictures, by a network.",
     "activations": "Show what every layer of a network makes of a picture.",
+    "explain": "Show what in a picture speaks for a class, as heat maps.",
     "weights": "Show what layers of a network have learned.",
     "layers": "List the layers of a network by the names that can be asked for.",
     "summary": "Describe a network layer by layer.",
@@ -97,7 +98,7 @@ class Verbs(click.Group):
 
             near = get_close_matches(args[0], COMMANDS, n=3)
             if not near:
-                from cnntool.filters.parse import is_word
+                from cnntool.api.kernels import is_word
 
                 near = [f"cnntool filter -k {args[0]}"] * is_word(args[0])
             raise click.UsageError(

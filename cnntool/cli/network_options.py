@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cnntool.cli import config, console, options, param_types
+from cnntool.cli import console, options, param_types
 from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
-from cnntool.nets.models.folders import BUILT_IN
-from cnntool.nets.runtime.providers import AUTO, PROVIDERS, TIMEOUT, SessionSettings
-from cnntool.system import keeps_memory
+from cnntool.nets.inference.presets import RECIPES, Overrides
+from cnntool.nets.models import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cnntool.cli.options import F
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
+    from cnntool.nets.runtime.providers import SessionSettings
 
 
 _NAMED = "cnntool.model"
@@ -67,7 +66,7 @@ def _settle(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     """Take what --model names, which the argument must not contradict."""
     named = ctx.meta[_NAMED]
     if named is None:
-        return config.fill(ctx, param, value)
+        return options.default(ctx, param, value)
     if ctx.get_parameter_source("model") is ParameterSource.COMMANDLINE and value != named:
         raise UsageError(f"MODEL {value!r} and --model {named!r} disagree", hint="name one network")
     return named
@@ -130,7 +129,6 @@ def read_model(name: str, timeout: float | None = None) -> Network:
     ModelError
         There is no such network, or it cannot be read, or not in time.
     """
-    from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
 
@@ -209,9 +207,6 @@ def facts_of(model: Network, plan: InferredSpec) -> dict[str, Any]:
     }
 
 
-RECIPES = ("imagenet", "torch", "caffe", "tf", "unit", "raw")
-
-
 _PREPROCESSING = (
     click.option("--crop", type=param_types.CROP, help="Cut this size from the centre."),
     click.option(
@@ -230,7 +225,7 @@ _PREPROCESSING = (
     click.option("--mean", type=param_types.NUMBERS, help="Subtract this (for each channel)."),
     click.option(
         "--preprocess",
-        type=click.Choice(RECIPES),
+        type=click.Choice(list(RECIPES)),
         help="How colours become numbers: 0..1 less ImageNet's mean (imagenet, torch), BGR"
         " 0..255 less the mean (caffe), -1..1 (tf), 0..1 (unit), 0..255 (raw).",
     ),
@@ -265,57 +260,60 @@ def preprocessing(*more: Callable[[Any], Any]) -> Callable[[F], F]:
 def _overrides(
     *, channel_order: str | None, output_name: str | None = None, **values: Any
 ) -> Overrides:
-    from cnntool.nets.inference.presets import Overrides
-
     order = channel_order.upper() if channel_order else None
     return Overrides(channel_order=order, output=output_name, **values)
 
 
-DEVICES = ", ".join(
-    [AUTO, *(f"{word}[:N]" if row.numbered else word for word, row in PROVIDERS.items())]
-)
-"""What --device takes."""
+def timeout_option(command: F) -> F:
+    """Add --timeout."""
+    from cnntool.nets.runtime.providers import TIMEOUT
 
-
-timeout_option = options.setting(
-    "--timeout",
-    type=param_types.SECONDS,
-    metavar="SECONDS",
-    default=TIMEOUT,
-    show_default=True,
-    help="Time that a network may take to open, and then for each picture.",
-)
-_OPTIONS = (
-    options.setting(
-        "--max-memory",
-        type=param_types.MEMORY,
-        help="Memory that the network may take, such as 4G, where the system sees to that (Linux)."
-        "  [default: what is available]",
-    ),
-    timeout_option,
-    options.setting(
-        "--threads",
-        type=click.IntRange(min=1, max=1024),
-        help="Threads to compute on.  [default: usable CPUs]",
-    ),
-    options.setting(
-        "--device",
-        type=param_types.DEVICE,
-        default=AUTO,
+    return options.setting(
+        "--timeout",
+        type=param_types.SECONDS,
+        metavar="SECONDS",
+        default=TIMEOUT,
         show_default=True,
-        help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
-    ),
-)
+        help="Time that a network may take to open, and then for each picture.",
+    )(command)
+
+
+def running(command: F) -> F:
+    """Add --device, --threads, --timeout and --max-memory; together: ``settings``."""
+    from cnntool.nets.runtime.providers import AUTO, DEVICES
+
+    return gathered(
+        "settings",
+        _settings,
+        options.setting(
+            "--max-memory",
+            type=param_types.MEMORY,
+            help="Memory that the network may take, such as 4G, where the system sees to that"
+            " (Linux).  [default: what is available]",
+        ),
+        timeout_option,
+        options.setting(
+            "--threads",
+            type=click.IntRange(min=1, max=1024),
+            help="Threads to compute on.  [default: usable CPUs]",
+        ),
+        options.setting(
+            "--device",
+            type=param_types.DEVICE,
+            default=AUTO,
+            show_default=True,
+            help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
+        ),
+    )(command)
 
 
 def _settings(*, max_memory: int | None, **values: Any) -> SessionSettings:
+    from cnntool.nets.runtime.providers import SessionSettings
+    from cnntool.system import keeps_memory
+
     settings = SessionSettings(**values)
     if max_memory is None:
         return settings
     if not keeps_memory():
         console.note("--max-memory has no effect: this system does not limit a process's memory")
     return settings._replace(max_memory=max_memory)
-
-
-running = gathered("settings", _settings, *_OPTIONS)
-"""Adds --device, --threads, --timeout and --max-memory; together: ``settings``."""

@@ -1,17 +1,26 @@
-"""The options that mean the same in every command, each written once."""
+"""The options that mean the same in every command, each written once; and the user's defaults.
+
+Defaults stand in ``$XDG_CONFIG_HOME/cnntool/config.toml``. They come after options and environment
+variables, and before the tool's own. ``CNNTOOL_CONFIG`` names another file.
+"""
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
+from click.core import ParameterSource
 
-from cnntool.cli import config, param_types
+from cnntool.cli import param_types
 from cnntool.cli.console import TALK
+from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -36,6 +45,16 @@ class Saving(NamedTuple):
     overwrite: bool
     as_json: bool
 
+    def writing(self, target: Path | None) -> dict[str, Any]:
+        """Return what `cnntool.image.files.open_writer` takes to write there, or on stdout."""
+        return {
+            "target": target or sys.stdout.buffer,
+            "name": str(target or "<stdout>"),
+            "compression": self.compression,
+            "quality": self.quality,
+            "overwrite": self.overwrite,
+        }
+
 
 def gathered(
     name: str, make: Callable[..., Any], *options: Callable[[Any], Any]
@@ -50,13 +69,13 @@ def gathered(
         Makes its value of the options' values, by their names: a record.
     *options : callable
         What adds them; the last one comes first in the help. Without any, others add them, and a
-        record's fields are their names.
+        record's fields are their names; one that nobody adds keeps its default.
     """
 
     def add(command: F) -> F:
         @wraps(command)
         def call(*arguments: Any, **values: Any) -> Any:
-            values[name] = make(**{key: values.pop(key) for key in keys})
+            values[name] = make(**{key: values.pop(key) for key in keys if key in values})
             return command(*arguments, **values)
 
         before = len(getattr(call, "__click_params__", ()))
@@ -67,6 +86,137 @@ def gathered(
         return call  # type: ignore[return-value]
 
     return add
+
+
+CONFIG = "CNNTOOL_CONFIG"
+
+
+def config_file() -> Path:
+    """Return where the file is, or would be; the same on every system."""
+    named = os.environ.get(CONFIG)
+    if named:
+        return Path(named)
+    folder = os.environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(folder):  # noqa: PTH117 - XDG's rule: such a path counts as none
+        folder = os.path.expanduser("~/.config")  # noqa: PTH111 - Path's fails without a home
+    return Path(folder, "cnntool", "config.toml")
+
+
+def defaults() -> dict[str, Any]:
+    """Return the user's defaults, as far as the file states any.
+
+    The keys are ``model``, ``device``, ``threads``, ``timeout`` (seconds), ``max_memory`` (bytes,
+    or a text such as ``2G``), ``offline`` and ``overwrite``. A path of a model counts from the
+    folder of the file.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, is no TOML, has an unknown key or a value of the wrong type; or
+        ``CNNTOOL_CONFIG`` names a file that does not exist.
+    """
+    path = config_file()
+    if not os.path.exists(path):  # noqa: PTH110 - Path's fails where a folder is closed to us
+        if os.environ.get(CONFIG):
+            raise UsageError("no such file", source=str(path), hint=f"{CONFIG} names it")
+        return {}
+    from cnntool.nets.models.strict_toml import fields, flag, line, number, read_toml, whole
+
+    rules = {
+        "model": line,
+        "device": line,
+        "threads": whole(high=1024),
+        "timeout": number(low=0.0),
+        "max_memory": lambda value: (line if isinstance(value, str) else whole())(value),
+        "offline": flag,
+        "overwrite": flag,
+    }
+    found: dict[str, Any] = read_toml(
+        path, lambda values: fields(values, {}, rules), error=UsageError
+    )
+    if "model" in found:
+        from cnntool.nets.models.catalog import is_path
+
+        if is_path(found["model"]):
+            found["model"] = str(path.parent / Path(found["model"]).expanduser())
+    return found
+
+
+def default(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Fill in the user's default for an option; to be the option's ``callback``.
+
+    The key is the option's name, with ``_`` for ``-``. The file is read only if neither the command
+    line nor the environment says anything.
+    """
+    name = param.name or ""
+    if ctx.resilient_parsing or ctx.get_parameter_source(name) is not ParameterSource.DEFAULT:
+        return value
+    found = defaults().get(name)
+    if found is None:
+        return value
+    try:
+        return param.type_cast_value(ctx, found)
+    except click.BadParameter as error:
+        raise UsageError(f"{name}: {error.message}", source=str(config_file())) from None
+
+
+class Forms(click.Command):
+    """A command with forms; its help lists the options of each under a heading.
+
+    Parameters
+    ----------
+    forms : mapping of str to sequence of str
+        The names of the parameters that belong to one form only, by the form's heading: the
+        option that chooses it, ``--kernel``.
+    """
+
+    def __init__(
+        self, *arguments: Any, forms: Mapping[str, Sequence[str]], **settings: Any
+    ) -> None:
+        super().__init__(*arguments, **settings)
+        self._form_of = {name: form for form, names in forms.items() for name in names}
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options, those of all forms last."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for form in (*dict.fromkeys(self._form_of.values()), ""):
+            for parameter in self.get_params(ctx):
+                row = (
+                    parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
+                )
+                if row and self._form_of.get(parameter.name or "", "") == form:
+                    sections.setdefault(form and f"Options with {form}", []).append(row)
+        for heading, rows in sections.items():
+            with formatter.section(heading or "Options"):
+                formatter.write_dl(rows)
+
+    def form(self, ctx: click.Context) -> str:
+        """Return the form that the command line asks for, by what belongs to it alone.
+
+        Returns
+        -------
+        str
+            The form's heading; empty if nothing on the command line tells.
+
+        Raises
+        ------
+        UsageError
+            Options of two forms. What the environment says does not count.
+        """
+        first = None
+        for parameter in self.params:
+            form = self._form_of.get(parameter.name or "")
+            source = ctx.get_parameter_source(parameter.name or "")
+            if form is None or source is not ParameterSource.COMMANDLINE:
+                continue
+            flag = max(parameter.opts, key=len)
+            if first is None:
+                first = form, flag
+            elif first[0] != form:
+                uses = ((first[1], first[0]), (flag, form))
+                told = [f"{option} goes with {its}" for option, its in uses if option != its]
+                raise UsageError(f"{first[1]} and {flag} exclude each other", hint=", ".join(told))
+        return first[0] if first else ""
 
 
 def _talk(name: str) -> Callable[[click.Context, click.Parameter, bool], None]:
@@ -106,7 +256,7 @@ def setting(*flags: str, **attributes: Any) -> Callable[[F], F]:
         *flags,
         envvar=f"CNNTOOL_{name.upper()}",
         show_envvar=True,
-        callback=config.fill,
+        callback=default,
         **attributes,
     )
 

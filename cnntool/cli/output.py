@@ -16,6 +16,8 @@ Form = Literal["table", "tsv", "csv", "jsonl"]
 BREAK = "\0"
 """Parts the lines of a cell."""
 
+_BREAKS = str.maketrans("\t\n\r", "   ")
+
 _LEAST = {"cut": 12, "wrap": 8}
 """Characters that a column is left which gives way."""
 
@@ -90,16 +92,15 @@ def emit(
     totals : int
         How many of the last rows stand below a line of their own in a table.
     """
-    if form == "jsonl":
-        for row in rows:
-            result(json_text(row))
+    if form == "table":
+        _print_table(columns, rows, look, totals)
     elif form == "csv":
         result(csv_text([[column.name for column in columns], *rows]))
-    elif form == "tsv":
-        for row in rows:
-            result("\t".join(map(flat, row)))
-    else:
-        _print_table(columns, rows, look, totals)
+    elif rows:
+        lines = (
+            ("\t".join(map(flat, row)) for row in rows) if form == "tsv" else map(json_text, rows)
+        )
+        result("\n".join(lines))
 
 
 def emit_record(record: Any) -> None:
@@ -116,7 +117,7 @@ def width() -> int:
 
 def flat(cell: str) -> str:
     """Keep a text from breaking the lines and columns of a pipe."""
-    return "".join(" " if c in "\t\n\r" else c for c in cell)
+    return cell.translate(_BREAKS)
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntool.cli.console import as_options, printable
-from cnntool.cli.layer_files import Destination, Sink
-from cnntool.cli.layer_table import field_text
+from cnntool.cli.layer_files import Sink, field_text
 from cnntool.errors import ModelError
 from cnntool.version import __version__
 from cnntool.views.number_format import shape_text
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.activations import LayerOutputs
     from cnntool.cli.inputs import Loaded
-    from cnntool.cli.layer_files import Purpose
-    from cnntool.cli.layer_table import LayerRow, Looked
+    from cnntool.cli.layer_files import LayerRow, Purpose
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.views.html_report import Bar, Card, PagePicture, Sees
 
@@ -38,7 +36,7 @@ def write_report(
     outputs: LayerOutputs,
     purpose: Purpose,
     loaded: Loaded,
-    looked: Sequence[Looked],
+    looked: Sequence[LayerRow],
     answer: Mapping[str, NDArray[Any]],
 ) -> None:
     """Write the page about one picture.
@@ -51,7 +49,7 @@ def write_report(
         Knows the file.
     loaded : Loaded
         The picture.
-    looked : sequence of Looked
+    looked : sequence of LayerRow
         Its layers, with what was drawn of them.
     answer : mapping of str to ndarray
         The tensors of the network's answer, empty where it gives no class scores.
@@ -73,8 +71,7 @@ def write_report(
         cards=tuple(_card(outputs, loaded, one) for one in looked),
         maker=f"Made by cnntool {__version__}.",
     )
-    place = Destination(purpose.report)
-    with Sink(place, overwrite=purpose.overwrite) as sink:
+    with Sink(purpose.report, overwrite=purpose.overwrite) as sink:
         sink.write(html(page))
 
 
@@ -111,10 +108,9 @@ def _classes(plan: InferredSpec, answer: Mapping[str, NDArray[Any]]) -> list[Bar
     ]
 
 
-def _card(outputs: LayerOutputs, loaded: Loaded, looked: Looked) -> Card:
+def _card(outputs: LayerOutputs, loaded: Loaded, row: LayerRow) -> Card:
     from cnntool.views.html_report import Card
 
-    row = looked.row
     figures = row.figures
     words = row.wanted.words
     return Card(
@@ -126,7 +122,7 @@ def _card(outputs: LayerOutputs, loaded: Loaded, looked: Looked) -> Card:
         facts=tuple(_figures(row)),
         sparsity=None if isnan(figures.sparsity) else figures.sparsity,
         sees=_sees(outputs, loaded, row),
-        picture=_encoded(looked.drawn),
+        picture=_encoded(row.drawn),
     )
 
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from cnntool.api.arguments import WindowOptions
 from cnntool.cli import options, param_types
+from cnntool.cli.console import check_no_terminal
 from cnntool.cli.output import emit_record
 from cnntool.errors import OutputError, UsageError
 
@@ -19,26 +21,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.pictures import Figure
-    from cnntool.shapes.windows import Pair
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 MATRIX_FORMATS = ("csv", "txt", "npy")
 
 
-class Sliding(NamedTuple):
-    """How a window slides."""
-
-    mode: str
-    op: str
-    border: str
-    stride: Pair
-    dilation: Pair
-
-
 window = options.gathered(
     "window",
-    Sliding,
+    WindowOptions,
     options.dilation,
     options.stride,
     click.option(
@@ -96,9 +87,37 @@ class MatrixResult(NamedTuple):
                 drawn = draw().png()
                 stack.enter_context(writing(drawn, self.picture, overwrite=self.overwrite))
             if self.output is not None or not (self.picture or self.as_json):
-                write_matrix(matrix, self.output, self.format_name, overwrite=self.overwrite)
+                self._write_numbers(matrix)
         if self.as_json:
             emit_record({**facts(), "picture": self.picture, "output": self.output})
+
+    def _write_numbers(self, matrix: NDArray[Any]) -> None:
+        from cnntool.image.files import format_of, write_image
+        from cnntool.image.source import ImageInfo
+
+        target = None if self.output == "-" else self.output
+        format_name = self.format_name
+        if format_name is None:
+            format_name = "csv" if target is None else format_of(target).name
+        if format_name not in MATRIX_FORMATS:
+            raise OutputError(
+                "a matrix is written as .csv, .txt or .npy",
+                source=str(target),
+                hint="--picture draws it",
+            )
+        if target is None and format_name == "npy":
+            check_no_terminal()
+        rows, columns = matrix.shape
+        info = ImageInfo(
+            rows, columns, dtype="float64", format=format_name, matrix=True, layout="hw"
+        )
+        write_image(
+            sys.stdout.buffer if target is None else target,
+            matrix[:, :, None],
+            info,
+            name="<stdout>" if target is None else target,
+            overwrite=self.overwrite,
+        )
 
 
 def matrix_output(command: F) -> F:
@@ -115,55 +134,6 @@ def matrix_output(command: F) -> F:
         metavar="FILE|-",
         help="Where the matrix goes (.csv, .txt or .npy); '-' is stdout.",
     )(options.overwrite(command))
-
-
-def write_matrix(
-    matrix: NDArray[Any], output: str | None, format_name: str | None, *, overwrite: bool
-) -> None:
-    """Write a matrix to a file or to stdout.
-
-    Parameters
-    ----------
-    matrix : ndarray (rows, columns) of float64
-    output : str or None
-        A file; None and ``-`` are stdout.
-    format_name : str or None
-        One of `MATRIX_FORMATS`; by default what the suffix says, csv on stdout.
-    overwrite : bool
-        Whether an existing file may be replaced.
-
-    Raises
-    ------
-    UsageError
-        Binary numbers for a terminal.
-    OutputError
-        A suffix that stands for no format of numbers, and what cannot be written.
-    """
-    from cnntool.image.files import format_of, write_image
-    from cnntool.image.source import ImageInfo
-
-    stdout = output in (None, "-")
-    if format_name is None:
-        format_name = "csv" if stdout else format_of(str(output)).name
-    if format_name not in MATRIX_FORMATS:
-        raise OutputError(
-            "a matrix is written as .csv, .txt or .npy",
-            source=str(output),
-            hint="--picture draws it",
-        )
-    if stdout and format_name == "npy" and sys.stdout.isatty():
-        raise UsageError(
-            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-        )
-    rows, columns = matrix.shape
-    info = ImageInfo(rows, columns, dtype="float64", format=format_name, matrix=True, layout="hw")
-    write_image(
-        sys.stdout.buffer if stdout else str(output),
-        matrix[:, :, None],
-        info,
-        name="<stdout>" if stdout else str(output),
-        overwrite=overwrite,
-    )
 
 
 def check_png(name: str, what: str) -> None:
@@ -204,10 +174,8 @@ def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
     """
     from cnntool.image.atomic import Output
 
-    if output == "-" and sys.stdout.isatty():
-        raise UsageError(
-            "the result is no text for a terminal", hint="give --output FILE, or pipe it on"
-        )
+    if output == "-":
+        check_no_terminal()
     target = sys.stdout.buffer if output == "-" else output
     place = Output(target, name="<stdout>" if output == "-" else output, overwrite=overwrite)
     try:

@@ -6,15 +6,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.api.activations import cut_patch, find_strongest
-from cnntool.api.sources import Item
+from cnntool.api.activations import cut_patches, find_strongest
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
-from cnntool.cli.layer_files import write_picture
-from cnntool.cli.layer_table import STDOUT
+from cnntool.cli.layer_files import STDOUT
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.errors import InputError
+from cnntool.image.files import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,20 +74,17 @@ def top_patches(
     needed = sorted({patch.picture for patches in found.values() for patch in patches})
     again = Pictures([read[number] for number in needed], partial(seen, entry=entry), reading)
     numbers = {id(read[number]): number for number in needed}
-    cut: dict[tuple[ChosenLayer, int, int], Patch] = {}
+
+    def side(wanted: ChosenLayer) -> int:
+        return SMALL_SIDE if len({patch.map for patch in found[wanted]}) > MANY else SIDE
+
     with console.Progress("cutting patches") as progress:
-        for loaded in progress.track(again):
-            for wanted, patches in found.items():
-                side = SMALL_SIDE if len({patch.map for patch in patches}) > MANY else SIDE
-                for patch in patches:
-                    if patch.picture == numbers[id(loaded.item)]:
-                        piece = cut_patch(outputs, wanted, patch, loaded.made, side)
-                        cut[wanted, patch.map, patch.rank] = piece._replace(name=loaded.item.name)
-    layers = []
-    for wanted, patches in found.items():
-        keys = [(wanted, patch.map, patch.rank) for patch in patches]
-        shown = [cut[key] for key in keys if key in cut]
-        layers.append(_drawn(wanted, shown, len(read), files, purpose))
+        photos = (
+            (numbers[id(loaded.item)], loaded.item.name, loaded.made)
+            for loaded in progress.track(again)
+        )
+        cut = cut_patches(outputs, found, photos, side)
+    layers = [_drawn(wanted, shown, len(read), files, purpose) for wanted, shown in cut.items()]
     _tell(outputs, layers, len(read), as_json=purpose.as_json)
     return max(pictures.code, again.code)
 
@@ -126,9 +122,7 @@ def _drawn(
         caption=Caption(wanted.title, f"what excites each map most in {count} pictures"),
     )
     item = Item(Path("patches"), f"{count} pictures", Path("patches"))
-    place = files.place(item, wanted)
-    write_picture(place, sheet, files.suffix, overwrite=purpose.overwrite)
-    return _Drawn(wanted, patches, place.name)
+    return _Drawn(wanted, patches, files.write(item, wanted, sheet, lambda: sheet))
 
 
 def _tell(outputs: LayerOutputs, layers: list[_Drawn], count: int, *, as_json: bool) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntool.api import tracing
-from cnntool.api.sources import expand, is_folder
 from cnntool.cli import console, sliding
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample
 from cnntool.cli.network_options import begin, facts_of, hold_time, opened, say_where
 from cnntool.cli.output import emit_record
 from cnntool.cli.sliding import text_width
 from cnntool.errors import InputError, UsageError
+from cnntool.image.files import expand, is_folder
 from cnntool.views.number_format import short
 
 if TYPE_CHECKING:

@@ -23,17 +23,19 @@ from cnntool.image import convert
 from cnntool.threads import apart, ordered_map
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from cnntool.filters.conv.executor import Finish
+    from cnntool.image.source import ImageInfo
 
     Given = tuple[NDArray[Any], int, float]
     """Rows, the number of the first, and the scale that is still to be applied."""
+
+    Rows = Callable[[int, int], NDArray[Any]] | Iterable[NDArray[Any]]
+
+R = TypeVar("R")
 
 Channels = Literal["each", "luma"]
 
@@ -57,22 +59,6 @@ class Options(NamedTuple):
     bank: bool = False
     bias: NDArray[np.float64] | None = None
     relu: bool = False
-
-
-class PipelineInput(NamedTuple):
-    """What a pipeline must know of its input: shape, dtype, and what its numbers mean.
-
-    ``peak`` is the value of white (255, 65535, 1); arithmetic is on the scale 0..1. ``raw``
-    marks plain numbers, which are neither scaled nor reduced to luma.
-    """
-
-    height: int
-    width: int
-    channels: int
-    dtype: np.dtype[Any]
-    alpha: bool = False
-    peak: float = 1.0
-    raw: bool = False
 
 
 class RowWindow(NamedTuple):
@@ -133,7 +119,7 @@ class Pipeline(NamedTuple):
 
     Attributes
     ----------
-    source : Source
+    source : ImageInfo
         The input.
     options : Options
         The arithmetic.
@@ -143,7 +129,7 @@ class Pipeline(NamedTuple):
         What is applied; the branches' maps are stacked along the channels.
     """
 
-    source: PipelineInput
+    source: ImageInfo
     options: Options
     luma: bool
     branches: tuple[tuple[Step, ...], ...]
@@ -181,7 +167,7 @@ class Pipeline(NamedTuple):
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the arithmetic: float64 for float64 input, else float32."""
-        return np.dtype(np.float64 if self.source.dtype == np.float64 else np.float32)
+        return np.dtype("float64" if self.source.dtype == "float64" else "float32")
 
     @property
     def strip_rows(self) -> int:
@@ -206,7 +192,7 @@ class Pipeline(NamedTuple):
 
         Parameters
         ----------
-        window : Window
+        window : RowWindow
             The input that ``needs`` names.
         out : ndarray (stop - start, W_out, maps), of any dtype
             Where the result goes.
@@ -245,7 +231,7 @@ class Pipeline(NamedTuple):
     def _prepare(self, pixels: NDArray[Any]) -> tuple[NDArray[Any], float]:
         """Drop alpha, undo the transfer curve, reduce or mix colours; return the scale left."""
         image = pixels[:, :, : self.source.channels]
-        scale = 1.0 if self.source.raw else 1.0 / self.source.peak
+        scale = 1.0 if self.source.matrix else 1.0 / self.source.peak
         if self.options.linear:
             image, scale = convert.to_linear(image), 1.0
         if self.luma:
@@ -351,13 +337,13 @@ def _sign(branch: Sequence[Step]) -> Sign:
 
 
 def make_pipeline(
-    source: PipelineInput, filters: Sequence[Filter | ConvLayer | Operation], options: Options
+    source: ImageInfo, filters: Sequence[Filter | ConvLayer | Operation], options: Options
 ) -> Pipeline:
     """Plan filters over an input without touching its pixels.
 
     Parameters
     ----------
-    source : Source
+    source : ImageInfo
         The input's shape and meaning.
     filters : sequence of Filter, ConvLayer or Operation
         Applied in order, or side by side for a bank.
@@ -382,14 +368,14 @@ def make_pipeline(
             "`bias` and `relu` are of one kernel, or of a bank, not of a chain",
             hint="a pipe applies one layer after the other",
         )
-    colour = source.channels == 3 and not source.raw
+    colour = source.channels == 3 and not source.matrix
     if options.mix is not None and options.mix.shape[1] != source.channels:
         raise UsageError(
             f"`mix` has {options.mix.shape[1]} columns, channels of the input: {source.channels}"
         )
-    if options.channels == "luma" and (source.raw or options.mix is not None):
+    if options.channels == "luma" and (source.matrix or options.mix is not None):
         raise UsageError("`channels=luma` is for colour pictures, and not beside `mix`")
-    if options.linear and source.raw:
+    if options.linear and source.matrix:
         raise UsageError("`linear` is for pictures, plain numbers have no transfer curve")
     luma = colour and options.mix is None and _wants_luma(filters, options)
     channels = 1 if luma else source.channels if options.mix is None else len(options.mix)
@@ -435,7 +421,7 @@ def _refuse_senseless(operation: Operation, options: Options) -> None:
 
 
 def _plan_chain(
-    source: PipelineInput,
+    source: ImageInfo,
     chain: Sequence[Filter | ConvLayer | Operation],
     options: Options,
     channels: int,
@@ -443,9 +429,9 @@ def _plan_chain(
     luma: bool,
 ) -> tuple[Step, ...]:
     height, width = source.height, source.width
-    arithmetic = np.dtype(np.float64 if source.dtype == np.float64 else np.float32)
+    arithmetic = np.dtype("float64" if source.dtype == "float64" else "float32")
     plain = not luma and not options.linear and options.mix is None
-    dtype = source.dtype if plain else arithmetic
+    dtype = np.dtype(source.dtype) if plain else arithmetic
     steps: list[Step] = []
     for item in chain:
         plan = reach = None
@@ -472,15 +458,6 @@ def _plan_chain(
         dtype = arithmetic
     return tuple(steps)
 
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-    from numpy.typing import NDArray
-
-    Rows = Callable[[int, int], NDArray[Any]] | Iterable[NDArray[Any]]
-
-R = TypeVar("R")
 
 _VALUES_AT_ONCE = 1 << 26
 """Numbers in the windows of all threads together: very wide rows are worked on one by one."""
@@ -531,11 +508,10 @@ def _windows(
     keep = np.minimum.accumulate([lo for lo, _ in needs][::-1])[::-1].tolist()
     picture, source = pipeline.source, iter(strips)
     later = [*keep[1:], picture.height]
-    samples = picture.channels + picture.alpha
     held: deque[tuple[int, NDArray[Any]]] = deque()
     end = 0
     for (start, stop), (lo, hi), oldest in zip(spans, needs, later, strict=True):
-        pixels = np.empty((hi - lo, picture.width, samples), picture.dtype)
+        pixels = np.empty((hi - lo, picture.width, picture.samples), picture.dtype)
         # A strip is let go as soon as it has been copied, unless it is needed again.
         waiting, held = held, deque()
         while waiting or end < hi:

@@ -1,35 +1,23 @@
-"""Opening pictures and matrices by their format: one row of a table for each format."""
+"""Files of pictures and matrices: formats, a row of a table for each, and what folders hold."""
 
 from __future__ import annotations
 
 import os
 import re
+import stat
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
-from cnntool.errors import CnntoolError, OutputError, UsageError
+from cnntool.errors import CnntoolError, InputError, OutputError, UsageError
 from cnntool.image.atomic import Output
-from cnntool.image.codecs.codec import Encoded, Reader, Writer, WriterSettings
+from cnntool.image.codecs.codec import Reader, Writer, WriterSettings
 from cnntool.image.source import ImageInfo, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
-
-
-class OpenReader(Protocol):
-    """How a format begins to read."""
-
-    def __call__(self, source: Source, /) -> Reader:
-        """Return a reader, or raise `InputError`."""
-
-
-class OpenWriter(Protocol):
-    """How a format begins to write."""
-
-    def __call__(self, output: Output, info: ImageInfo, settings: WriterSettings, /) -> Writer:
-        """Return a writer, or raise `OutputError`."""
 
 
 class Format(NamedTuple):
@@ -43,6 +31,10 @@ class Format(NamedTuple):
         With the dot, in lower case; the first one is used for new names.
     magic : bytes
         Regular expression that the first bytes match; empty for text, which has none.
+    reader, writer : str
+        Module and function in `cnntool.image.codecs`, imported when they are needed: given a
+        `Source`, an opened `Reader`; given an `Output`, an `ImageInfo` and `WriterSettings`, a
+        `Writer`.
     dtypes : tuple of str
         Sample types that can be written.
     channels : tuple of int, optional
@@ -55,119 +47,34 @@ class Format(NamedTuple):
         Whether it would upset a terminal.
     matrix : bool
         Raw numbers, as opposed to a picture on the scale 0..peak.
-    reader, writer : callable
-        Import and return the functions that open a source and begin an output.
     """
 
     name: str
     suffixes: tuple[str, ...]
     magic: bytes
-    dtypes: tuple[str, ...]
-    channels: tuple[int, ...] | None
-    alpha: bool
-    reader: Callable[[], OpenReader]
-    writer: Callable[[], OpenWriter]
+    reader: str
+    writer: str
+    dtypes: tuple[str, ...] = ("uint8",)
+    channels: tuple[int, ...] | None = (1, 3)
+    alpha: bool = False
     lossless: bool = True
     binary: bool = True
     matrix: bool = False
 
+    def open_reader(self, source: Source) -> Reader:
+        """Return a reader, or raise `InputError`."""
+        reader: Reader = _codec(self.reader)(source)
+        return reader
 
-def _png_reader() -> OpenReader:
-    from cnntool.image.codecs.png.read import open_reader
-
-    return open_reader
-
-
-def _png_writer() -> OpenWriter:
-    from cnntool.image.codecs.png.write import PngWriter
-
-    return PngWriter
+    def open_writer(self, output: Output, info: ImageInfo, settings: WriterSettings) -> Writer:
+        """Return a writer, or raise `OutputError`."""
+        writer: Writer = _codec(self.writer)(output, info, settings)
+        return writer
 
 
-def _tiff_reader() -> OpenReader:
-    from cnntool.image.codecs.tiff.read import open_reader
-
-    return open_reader
-
-
-def _tiff_writer() -> OpenWriter:
-    from cnntool.image.codecs.tiff.write import open_writer
-
-    return open_writer
-
-
-def _pnm_reader() -> OpenReader:
-    from cnntool.image.codecs.pnm import open_reader
-
-    return open_reader
-
-
-def _pnm_writer() -> OpenWriter:
-    from cnntool.image.codecs.pnm import PnmWriter
-
-    return PnmWriter
-
-
-def _pfm_reader() -> OpenReader:
-    from cnntool.image.codecs.pfm import open_reader
-
-    return open_reader
-
-
-def _pfm_writer() -> OpenWriter:
-    from cnntool.image.codecs.pfm import PfmWriter
-
-    return PfmWriter
-
-
-def _npy_reader() -> OpenReader:
-    from cnntool.image.codecs.npy import open_reader
-
-    return open_reader
-
-
-def _npy_writer() -> OpenWriter:
-    from cnntool.image.codecs.npy import NpyWriter
-
-    return NpyWriter
-
-
-def _text_reader() -> OpenReader:
-    from cnntool.image.codecs.text import open_reader
-
-    return open_reader
-
-
-def _text_writer() -> OpenWriter:
-    from cnntool.image.codecs.text import TextWriter
-
-    return TextWriter
-
-
-def _jpeg_reader() -> OpenReader:
-    from cnntool.image.codecs.jpeg import open_reader
-
-    return open_reader
-
-
-def _pillow_reader(name: str) -> Callable[[], OpenReader]:
-    def load() -> OpenReader:
-        from functools import partial
-
-        from cnntool.image.codecs.pillow import open_reader
-
-        return partial(open_reader, kind=name)
-
-    return load
-
-
-def _pillow_writer() -> OpenWriter:
-    from cnntool.image.codecs.pillow import PillowWriter
-
-    return PillowWriter
-
-
-_NUMBERS = ("float64", "float32", "uint16", "uint8")
+def _codec(name: str) -> Any:
+    module, _, function = name.rpartition(".")
+    return getattr(import_module(f"cnntool.image.codecs.{module}"), function)
 
 
 def _registry(*rows: Format) -> dict[str, Format]:
@@ -179,140 +86,40 @@ def _registry(*rows: Format) -> dict[str, Format]:
     return formats
 
 
+_NUMBERS = ("float64", "float32", "uint16", "uint8")
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
+_PNM = (".pnm", ".pgm", ".ppm", ".pbm")
+_BY_PILLOW = "pillow.PillowWriter"
+_TABLE = ("text.open_reader", "text.TextWriter", _NUMBERS, (1,))
+
 FORMATS = _registry(
     Format(
-        name="png",
-        suffixes=(".png",),
-        magic=rb"\x89PNG\r\n\x1a\n",
-        dtypes=("uint8", "uint16"),
-        channels=(1, 3),
-        alpha=True,
-        reader=_png_reader,
-        writer=_png_writer,
+        "png", (".png",), rb"\x89PNG\r\n\x1a\n", "png.read.open_reader", "png.write.PngWriter",
+        dtypes=("uint8", "uint16"), alpha=True,
+    ),
+    Format("jpeg", _JPEG, rb"\xff\xd8\xff", "jpeg.open_reader", _BY_PILLOW, lossless=False),
+    Format(
+        "tiff", (".tif", ".tiff"), rb"II[*+]\0|MM\0[*+]", "tiff.read.open_reader",
+        "tiff.write.open_writer", dtypes=_NUMBERS[::-1], alpha=True,
+    ),
+    Format("webp", (".webp",), rb"RIFF....WEBP", "pillow.open_webp", _BY_PILLOW, alpha=True),
+    Format("gif", (".gif",), rb"GIF8[79]a", "pillow.open_gif", _BY_PILLOW, channels=(1,)),
+    Format("bmp", (".bmp", ".dib"), rb"BM", "pillow.open_bmp", _BY_PILLOW),
+    Format(
+        "pnm", _PNM, rb"P[1-6][\s#]", "pnm.open_reader", "pnm.PnmWriter", dtypes=("uint8", "uint16")
     ),
     Format(
-        name="jpeg",
-        suffixes=(".jpg", ".jpeg", ".jpe", ".jfif"),
-        magic=rb"\xff\xd8\xff",
-        dtypes=("uint8",),
-        channels=(1, 3),
-        alpha=False,
-        lossless=False,
-        reader=_jpeg_reader,
-        writer=_pillow_writer,
+        "pfm", (".pfm",), rb"P[Ff]\s", "pfm.open_reader", "pfm.PfmWriter", dtypes=("float32",)
     ),
     Format(
-        name="tiff",
-        suffixes=(".tif", ".tiff"),
-        magic=rb"II[*+]\0|MM\0[*+]",
-        dtypes=("uint8", "uint16", "float32", "float64"),
-        channels=(1, 3),
-        alpha=True,
-        reader=_tiff_reader,
-        writer=_tiff_writer,
+        "npy", (".npy",), rb"\x93NUMPY", "npy.open_reader", "npy.NpyWriter", dtypes=_NUMBERS,
+        channels=None, alpha=True, matrix=True,
     ),
-    Format(
-        name="webp",
-        suffixes=(".webp",),
-        magic=rb"RIFF....WEBP",
-        dtypes=("uint8",),
-        channels=(1, 3),
-        alpha=True,
-        reader=_pillow_reader("webp"),
-        writer=_pillow_writer,
-    ),
-    Format(
-        name="gif",
-        suffixes=(".gif",),
-        magic=rb"GIF8[79]a",
-        dtypes=("uint8",),
-        channels=(1,),
-        alpha=False,
-        reader=_pillow_reader("gif"),
-        writer=_pillow_writer,
-    ),
-    Format(
-        name="bmp",
-        suffixes=(".bmp", ".dib"),
-        magic=rb"BM",
-        dtypes=("uint8",),
-        channels=(1, 3),
-        alpha=False,
-        reader=_pillow_reader("bmp"),
-        writer=_pillow_writer,
-    ),
-    Format(
-        name="pnm",
-        suffixes=(".pnm", ".pgm", ".ppm", ".pbm"),
-        magic=rb"P[1-6][\s#]",
-        dtypes=("uint8", "uint16"),
-        channels=(1, 3),
-        alpha=False,
-        reader=_pnm_reader,
-        writer=_pnm_writer,
-    ),
-    Format(
-        name="pfm",
-        suffixes=(".pfm",),
-        magic=rb"P[Ff]\s",
-        dtypes=("float32",),
-        channels=(1, 3),
-        alpha=False,
-        reader=_pfm_reader,
-        writer=_pfm_writer,
-    ),
-    Format(
-        name="npy",
-        suffixes=(".npy",),
-        magic=rb"\x93NUMPY",
-        dtypes=_NUMBERS,
-        channels=None,
-        alpha=True,
-        matrix=True,
-        reader=_npy_reader,
-        writer=_npy_writer,
-    ),
-    Format(
-        name="csv",
-        suffixes=(".csv",),
-        magic=b"",
-        dtypes=_NUMBERS,
-        channels=(1,),
-        alpha=False,
-        binary=False,
-        matrix=True,
-        reader=_text_reader,
-        writer=_text_writer,
-    ),
-    Format(
-        name="txt",
-        suffixes=(".txt", ".tsv", ".dat"),
-        magic=b"",
-        dtypes=_NUMBERS,
-        channels=(1,),
-        alpha=False,
-        binary=False,
-        matrix=True,
-        reader=_text_reader,
-        writer=_text_writer,
-    ),
-)
+    Format("csv", (".csv",), b"", *_TABLE, binary=False, matrix=True),
+    Format("txt", (".txt", ".tsv", ".dat"), b"", *_TABLE, binary=False, matrix=True),
+)  # fmt: skip
 """Every format, by name."""
 
-
-__all__ = [
-    "FORMATS",
-    "Encoded",
-    "Format",
-    "ImageInfo",
-    "Reader",
-    "Writer",
-    "format_of",
-    "open_reader",
-    "open_writer",
-    "read_image",
-    "write_image",
-]
 
 _STRANGERS = (
     (rb"\s*(<!doctype html|<html|<head|<script)", "this is a web page, not a picture"),
@@ -386,7 +193,7 @@ def open_reader(
         layout=layout,
     )
     try:
-        reader = _row(opened).reader()(opened)
+        reader = _row(opened).open_reader(opened)
     except BaseException:
         opened.close()
         raise
@@ -484,7 +291,7 @@ def open_writer(
     _check_fits(row, info, name)
     output = Output(target, name=name, overwrite=overwrite)
     try:
-        return row.writer()(output, info, WriterSettings(compression, quality))
+        return row.open_writer(output, info, WriterSettings(compression, quality))
     except BaseException:
         output.discard()
         raise
@@ -506,23 +313,16 @@ def _check_fits(row: Format, info: ImageInfo, name: str) -> None:
 
 
 def read_image(
-    source: Path | str | bytes | BinaryIO,
-    *,
-    name: str,
-    max_pixels: int = 100_000_000,
-    allow_nan: bool = False,
-    strict: bool = False,
+    source: Path | str | bytes | BinaryIO, *, name: str, **limits: Any
 ) -> tuple[NDArray[Any], ImageInfo]:
-    """Read a whole picture or matrix. See `open_reader`.
+    """Read a whole picture or matrix; ``limits`` are those of `open_reader`.
 
     Returns
     -------
     pixels : ndarray of shape (height, width, samples)
     info : ImageInfo
     """
-    with open_reader(
-        source, name=name, max_pixels=max_pixels, allow_nan=allow_nan, strict=strict
-    ) as reader:
+    with open_reader(source, name=name, **limits) as reader:
         return reader.read(), reader.info
 
 
@@ -532,21 +332,117 @@ def write_image(
     info: ImageInfo,
     *,
     name: str,
-    format: str | None = None,  # noqa: A002
-    compression: int | None = None,
-    quality: int = 95,
-    overwrite: bool = False,
+    **how: Any,
 ) -> None:
-    """Write a whole picture or matrix of shape (height, width, samples). See `open_writer`."""
-    with open_writer(
-        target,
-        info,
-        name=name,
-        format=format,
-        compression=compression,
-        quality=quality,
-        overwrite=overwrite,
-    ) as writer:
-        rows = info.strip_rows
-        for top in range(0, info.height, rows):
-            writer.write(pixels[top : top + rows])
+    """Write a whole picture or matrix of shape (height, width, samples); see `open_writer`."""
+    with open_writer(target, info, name=name, **how) as writer:
+        for top in range(0, info.height, info.strip_rows):
+            writer.write(pixels[top : top + info.strip_rows])
+
+
+STDIO = "-"
+
+
+class Item(NamedTuple):
+    """One input: its path (None for stdin), its name for messages, its place under a folder.
+
+    An input that could not even be listed carries the ``error`` to report in its place.
+    """
+
+    path: Path | None
+    name: str
+    relative: Path
+    error: InputError | None = None
+
+
+def is_folder(path: Path | str) -> bool:
+    """Return whether a path is a folder; of one that cannot be looked at, no."""
+    return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where it may not look
+
+
+def expand(
+    inputs: Sequence[Path],
+    *,
+    recursive: bool,
+    results: Path | None = None,
+    matrices: bool = True,
+) -> Iterable[Item]:
+    """Return the files that the inputs stand for; folders give theirs in sorted order.
+
+    Of a folder, the files with a known suffix are taken, hidden ones not; with ``recursive`` those
+    of its folders too, but not ``results``, where the command writes; matrices only if wanted.
+    Links to folders are not followed. A folder with no picture in it, or one that cannot be read,
+    gives an item with an error; so does what is no file in it, such as a pipe, for which one might
+    wait forever. How many there are is known, unless a tree of folders is walked through.
+    """
+    found = _each(inputs, recursive=recursive, results=results, matrices=matrices)
+    return found if recursive else list(found)
+
+
+def _each(
+    inputs: Sequence[Path], *, recursive: bool, results: Path | None, matrices: bool
+) -> Iterator[Item]:
+    for path in inputs:
+        if str(path) == STDIO:
+            yield Item(None, "<stdin>", Path("stdin"))
+        elif not is_folder(path):
+            yield Item(path, str(path), Path(path.name))
+        else:
+            yield from _walk(path, recursive=recursive, results=results, matrices=matrices)
+
+
+def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool) -> Iterator[Item]:
+    rows = [row for row in FORMATS.values() if matrices or not row.matrix]
+    suffixes = {suffix for row in rows for suffix in row.suffixes}
+    skipped = results.resolve() if results else None
+    unreadable: list[OSError] = []
+    found = deeper = False
+    for root, folders, files in os.walk(folder, onerror=unreadable.append):
+        deeper |= bool(folders)
+        folders[:] = sorted(
+            name
+            for name in folders
+            if recursive and not name.startswith(".") and Path(root, name).resolve() != skipped
+        )
+        for name in sorted(files):
+            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
+                found = True
+                path = Path(root, name)
+                if _is_special(path):
+                    yield _bad(path, "no regular file")
+                else:
+                    yield Item(path, str(path), path.relative_to(folder))
+    for error in unreadable:
+        yield _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
+    if not found and not unreadable:
+        hint = "`recursive` looks into its folders too" if deeper and not recursive else ""
+        what = "pictures or matrices" if matrices else "pictures"
+        yield _bad(folder, f"no {what} in this folder", hint)
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        return not stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # the reader will say what is wrong
+        return False
+
+
+def _bad(folder: Path, reason: str, hint: str = "") -> Item:
+    error = InputError(reason, source=str(folder), hint=hint)
+    return Item(None, str(folder), Path(folder.name), error)
+
+
+def files_of(folder: str | os.PathLike[str]) -> list[Path]:
+    """List the pictures that a folder holds, or the one file.
+
+    Raises
+    ------
+    InputError
+        There are none, or the folder cannot be read.
+    """
+    found = []
+    for item in expand([Path(folder)], recursive=False, matrices=False):
+        if item.error is not None:
+            raise item.error
+        found.append(item.path or Path(item.name))
+    return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from weakref import finalize
 
 from cnntool.errors import DeviceError, ModelError, UsageError
-from cnntool.nets.runtime.session import Session, start
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.nets.file.graph import Graph, TensorInfo
+    from cnntool.nets.gradients.differentiate import Differentiator
     from cnntool.nets.inference.classify import Scores, T
     from cnntool.nets.inference.image_output import Fitted, Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from cnntool.nets.inference.weights import LayerWeights
     from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.layers.lookup import Layers, Resolved
-    from cnntool.nets.runtime.process import Child
     from cnntool.nets.runtime.providers import Placement, SessionSettings
+    from cnntool.nets.runtime.session import Child, Session
 
+
+S = TypeVar("S", "Session", "Differentiator")
 
 MOST_LANES = 4
 """Pictures that are in a network at once: each takes memory for all maps of its largest layers."""
@@ -46,7 +48,7 @@ class Network:
         A name, or an ONNX file.
     overrides : Overrides
         What is said of it beside its manifest and its graph.
-    settings : Settings
+    settings : SessionSettings
         Where and how to run it.
     ahead : bool
         Whether to start the process at once, while the file is being read.
@@ -57,11 +59,11 @@ class Network:
     ----------
     name : str
         As given.
-    found : Found
+    found : FoundModel
         The file, and the manifest if there is one.
     graph : Graph
         What is in the file.
-    settings : Settings
+    settings : SessionSettings
         Where and how it runs.
     notes : list of str
         What was found worth knowing so far: what names of layers mean, what is not known.
@@ -251,7 +253,7 @@ class Network:
         many : bool
             Whether there may be many pictures: each then gets a core, where a single one gets all.
         optimise : bool or "basic"
-            See `cnntool.nets.runtime.session.Settings`.
+            See `cnntool.nets.runtime.providers.SessionSettings`.
 
         Raises
         ------
@@ -260,7 +262,42 @@ class Network:
         """
         lanes = min(self.settings.threads or usable_cpus(), MOST_LANES) if many else 1
         settings = self.settings._replace(lanes=lanes, optimise=optimise)
-        return self._pool.session(self.graph, tensors, settings)
+
+        def opened(child: Child | None) -> Session:
+            from cnntool.nets.file.subgraph import skeleton
+            from cnntool.nets.runtime.session import Session
+
+            return Session(skeleton(self.graph, tensors), settings, name=self.name, child=child)
+
+        return self._pool.get((tuple(tensors), settings), opened)
+
+    def differentiator(self, shape: tuple[int, ...]) -> Differentiator:
+        """Open what computes gradients for one size of input, or find it open.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Of what goes in, with its batch.
+
+        Raises
+        ------
+        ModelError
+            It cannot be given an input of this shape.
+        UsageError
+            The model is closed.
+        """
+        from cnntool.nets.gradients.differentiate import Differentiator
+
+        # As optimised as for classifying: what is explained is that answer, its roundings too.
+        settings = self.settings._replace(lanes=1)
+        flow, entry = self.read_layers().flow, self.plan().input.name
+
+        def opened(child: Child | None) -> Differentiator:
+            return Differentiator(
+                self.graph, flow, entry, shape, settings, name=self.name, child=child
+            )
+
+        return self._pool.get((shape, settings), opened)
 
     @property
     def placement(self) -> Placement:
@@ -272,7 +309,9 @@ class Network:
             It cannot be opened.
         """
         with self.lock:
-            return (self._pool.last or self.session(self.plan().taps)).placement
+            last = self._pool.last or self.session(self.plan().taps)
+            placement: Placement = last.placement
+            return placement
 
     @property
     def chatter(self) -> str:
@@ -365,45 +404,52 @@ class SessionPool:
     ----------
     lock : RLock
         To be held from asking for a session until its results were collected.
-    last : Session or None
+    last : Session, Differentiator or None
         The one that was asked for last.
     """
 
     def __init__(self, name: str, *, ahead: bool) -> None:
         self.lock = RLock()
-        self.last: Session | None = None
+        self.last: Any = None
         self._name = name
         self._owner = os.getpid()
         self._closed = False
-        self._sessions: dict[object, Session] = {}
-        self._spare: Child | None = start() if ahead else None
+        self._sessions: dict[object, Any] = {}
+        self._spare: Child | None = None
+        if ahead:
+            from cnntool.nets.runtime.session import start
 
-    def session(self, graph: Graph, tensors: Sequence[str], settings: SessionSettings) -> Session:
-        """Open the part of the network that makes some tensors, or find it open.
+            self._spare = start()
+
+    def get(self, key: object, opened: Callable[[Child | None], S]) -> S:
+        """Open a part of the network, or find it open.
 
         It is opened in its process while the caller goes on.
+
+        Parameters
+        ----------
+        key : object
+            What it is known by.
+        opened : callable
+            Opens it, in a process that serves no other if it is given one.
 
         Raises
         ------
         UsageError
             The pool is closed.
         """
-        key = tuple(tensors), settings
         with self.lock:
             if self._closed:
                 raise UsageError("the model is closed", source=self._name)
-            session = self._sessions.pop(key, None)
+            session: S | None = self._sessions.pop(key, None)
             if session is not None and not session.idle:  # it broke, or an exception left it busy
                 session.close()
                 session = None
             if session is None:
-                from cnntool.nets.file.subgraph import skeleton
-
-                part = skeleton(graph, tensors)
                 while len(self._sessions) >= MOST:
                     self._sessions.pop(next(iter(self._sessions))).close()
-                session = Session(part, settings, name=self._name, child=self._spare)
-                self._spare = None
+                spare, self._spare = self._spare, None
+                session = opened(spare)
             self._sessions[key] = self.last = session
             return session
 

@@ -20,6 +20,7 @@ from cnntool.views.text import (
     Colour,
     dashed_box,
     fitting_size,
+    grown,
     mixed,
     ramp,
     width_of,
@@ -180,9 +181,9 @@ class WindowFrame:
             for size, step in zip(scene.weights.shape, scene.dilation, strict=True)
         ]
         box = self.input.box(first[0], first[1], extent[0], extent[1])
-        draw.rectangle(_grown(box), outline=KERNEL.title, width=3)
+        draw.rectangle(grown(box), outline=KERNEL.title, width=3)
         self._result_cell(draw, at, strong=True)
-        draw.rectangle(_grown(self.result.box(*at)), outline=RESULT.title, width=3)
+        draw.rectangle(grown(self.result.box(*at)), outline=RESULT.title, width=3)
         self._foot(draw, at, terms)
         return picture
 
@@ -275,10 +276,6 @@ def _factor(value: float) -> str:
     return f"({text})" if value < 0 else text
 
 
-def _grown(box: Box, by: int = 1) -> Box:
-    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
-
-
 def _unit(values: Values) -> Values:
     """Move the smallest value to 0, the largest to 1."""
     low, high = values.min(), values.max()
@@ -332,7 +329,7 @@ def frames(scene: WindowScene) -> Iterator[Image]:
 
     Parameters
     ----------
-    scene : Scene
+    scene : WindowScene
 
     Yields
     ------
@@ -360,7 +357,7 @@ def gif(scene: WindowScene, seconds: float) -> bytes:
 
     Parameters
     ----------
-    scene : Scene
+    scene : WindowScene
     seconds : float
         That each frame stays; GIF counts in hundredths.
 

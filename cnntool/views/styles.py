@@ -12,11 +12,21 @@ from cnntool.image.convert import luma
 from cnntool.views.colormaps import MARK, MARK_COLOUR, TOP, palette
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
+
+    from cnntool.views.scale import Scale
+
+    Paint = Callable[["NDArray[np.uint8]", "Backdrop"], NDArray[np.uint8]]
 
 
 def blend(
-    levels: NDArray[np.uint8], photo: NDArray[np.uint8], *, signed: bool = False
+    levels: NDArray[np.uint8],
+    photo: NDArray[np.uint8],
+    *,
+    signed: bool = False,
+    cover: float = 0.9,
 ) -> NDArray[np.uint8]:
     """Lay maps over a photo.
 
@@ -31,6 +41,8 @@ def blend(
         Maps are stretched to its size, smoothly; marks keep their edges.
     signed : bool
         Level 127 means zero: the photo shows there, and both signs cover it.
+    cover : float
+        How much of the photo the brightest level hides.
 
     Returns
     -------
@@ -40,7 +52,7 @@ def blend(
 
     size = photo.shape[1], photo.shape[0]
     ground = _ground(photo)
-    keep, add = _weights(signed=signed)
+    keep, add = _weights(cover, signed=signed)
     result = np.empty((len(levels), *photo.shape), np.uint8)
     for target, level in zip(result, levels, strict=True):
         missing = level == MARK
@@ -62,27 +74,17 @@ def _ground(photo: NDArray[np.uint8]) -> NDArray[np.uint16]:
     return ((0.25 * photo + 0.75 * grey) * 0.8).astype(np.uint16)
 
 
-def _weights(*, signed: bool) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
+def _weights(cover: float, *, signed: bool) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Return, by level, the 256ths of the photo that stay, and 256 times the colour that comes."""
     value = np.arange(256) / TOP
     if signed:
         value = np.abs(2 * value - 1)
-    alpha = 0.9 * np.clip(value, 0, 1) ** 0.8
+    alpha = cover * np.clip(value, 0, 1) ** 0.8
     colours = palette("diverging" if signed else "magma")
     return (
         np.rint(256 * (1 - alpha)).astype(np.uint16),
         np.rint(256 * alpha[:, None] * colours).astype(np.uint16),
     )
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from cnntool.views.scale import Scale
-
-    Paint = Callable[["NDArray[np.uint8]", "Backdrop"], NDArray[np.uint8]]
 
 
 class Backdrop(NamedTuple):
@@ -115,7 +117,7 @@ class Style(NamedTuple):
     on_photo : bool
         Whether the scene needs a photo.
     paint : callable
-        From levels (n, h, w) and a Scene to tiles, uint8 (n, h', w', 1 or 3).
+        From levels (n, h, w) and a Backdrop to tiles, uint8 (n, h', w', 1 or 3).
     """
 
     name: str

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
     from PIL.ImageDraw import ImageDraw
-    from PIL.ImageFont import FreeTypeFont
 
 CAPTION_INK = (38, 38, 42)
 """Of titles."""
@@ -38,7 +37,8 @@ def plain(text: str) -> str:
 
 
 @cache
-def _font(size: int) -> Any:
+def font(size: int) -> Any:
+    """Return the font that Pillow carries (Aileron, public domain) at a size in pixels."""
     from PIL import ImageFont
 
     try:
@@ -50,13 +50,13 @@ def _font(size: int) -> Any:
 @cache
 def line_height(size: int) -> int:
     """Return the pixels from one line to the next."""
-    return int(_font(size).getbbox("Ag")[3]) + size // 4
+    return int(font(size).getbbox("Ag")[3]) + size // 4
 
 
 @lru_cache(maxsize=256)
 def width(text: str, size: int) -> int:
     """Return the width of a line of text, in pixels."""
-    return int(np.ceil(_font(size).getlength(plain(text))))
+    return int(np.ceil(font(size).getlength(plain(text))))
 
 
 def fitted(text: str, size: int, room: int) -> str:
@@ -71,6 +71,23 @@ def fitted(text: str, size: int, room: int) -> str:
             return short
         keep -= 1
     return ""
+
+
+def wrapped(text: str, size: int, room: int) -> list[str]:
+    """Break text into lines of at most ``room`` pixels: at spaces, and inside of longer words."""
+    lines = [""]
+    for word in plain(text).split():
+        joined = f"{lines[-1]} {word}".lstrip()
+        if width(joined, size) <= room:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for letter in word:
+            if lines[-1] and width(lines[-1] + letter, size) > room:
+                lines.append("")
+            lines[-1] += letter
+    return lines
 
 
 @lru_cache(maxsize=256)
@@ -92,7 +109,7 @@ def mask(text: str, size: int) -> NDArray[np.uint8]:
     from PIL import Image, ImageDraw
 
     sheet = Image.new("L", (max(1, width(text, size)), line_height(size)))
-    ImageDraw.Draw(sheet).text((0, 0), plain(text), font=_font(size), fill=255)
+    ImageDraw.Draw(sheet).text((0, 0), plain(text), font=font(size), fill=255)
     return np.asarray(sheet)
 
 
@@ -160,18 +177,9 @@ SMALLEST_TEXT = 9
 """Pixels below which a number is not drawn: nobody could read it."""
 
 
-@cache
-def font(size: int) -> FreeTypeFont:
-    """Return the font that Pillow carries (Aileron, public domain) at a size in pixels."""
-    from PIL import ImageFont
-
-    found: Any = ImageFont.load_default(size)
-    return found  # type: ignore[no-any-return]
-
-
 def width_of(text: str, size: int) -> float:
     """Return how many pixels a text is wide."""
-    return font(size).getlength(text)
+    return float(font(size).getlength(text))
 
 
 def fitting_size(texts: Iterable[str], width: float, largest: int) -> int:
@@ -196,6 +204,11 @@ def write(
 ) -> None:  # fmt: skip
     """Write a text; `anchor` is Pillow's: ``mm`` centres it on the place, ``ls`` begins there."""
     draw.text(place, text, font=font(size), fill=ink, anchor=anchor)
+
+
+def grown(box: Box, by: float = 1) -> Box:
+    """Return a box that is larger by some pixels on every side."""
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
 
 
 def dashed_box(draw: ImageDraw, box: Box, colour: Colour, dash: int = 4) -> None:

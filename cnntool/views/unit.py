@@ -16,11 +16,11 @@ from cnntool.views.text import (
     INK,
     RULE,
     WHITE,
-    Box,
     Colour,
     dashed_box,
     fitted,
     fitting_size,
+    grown,
     mixed,
     write,
 )
@@ -333,7 +333,7 @@ def _draw_sight(picture: Image, draw: ImageDraw, scene: UnitScene) -> None:
             for edge, limit in zip(scene.box, (rows, columns) * 2, strict=True)
         )
         frame = (MARGIN + left - 2, TOP + top - 2, MARGIN + right + 1, TOP + bottom + 1)
-        draw.rectangle(_grown(frame, 2), outline=WHITE, width=2)
+        draw.rectangle(grown(frame, 2), outline=WHITE, width=2)
         draw.rectangle(frame, outline=KERNEL.title, width=3)
         beside = _draw_piece(picture, draw, scene, below)
     for line in scene.sees:
@@ -388,7 +388,3 @@ def _draw_foot(draw: ImageDraw, scene: UnitScene) -> None:
 def _draw_arrow(draw: ImageDraw, left: float, right: float, line: float) -> None:
     draw.line((left, line, right - 6, line), FAINT, 2)
     draw.polygon(((right, line), (right - 9, line - 6), (right - 9, line + 6)), FAINT)
-
-
-def _grown(box: Box, by: float) -> Box:
-    return box[0] - by, box[1] - by, box[2] + by, box[3] + by

@@ -8,7 +8,7 @@ from typing import Any
 
 from networks import VGG_DEPTHS, Row
 
-from cnntool.nets.models.spec import Accuracy, InputSpec, ModelSpec, OutputSpec
+from cnntool.nets.models.manifest import Accuracy, InputSpec, ModelSpec, OutputSpec
 
 IMAGENET, VOC = "imagenet-1k.tsv", "pascal-voc.tsv"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cnntool.cli import config
+from cnntool.cli import options
 from cnntool.cli.network_options import model_option
 from cnntool.errors import UsageError
 
@@ -35,7 +35,7 @@ def write(tmp_path, monkeypatch):
 
 def test_all_keys(write):
     write(EVERYTHING)
-    assert config.read() == {
+    assert options.defaults() == {
         "model": "vgg16",
         "device": "cuda:1",
         "threads": 3,
@@ -49,33 +49,33 @@ def test_all_keys(write):
 @pytest.mark.parametrize("text", ["# nothing\n", "\ufeff# nothing\n"])
 def test_an_empty_file(write, text):
     write(text)
-    assert config.read() == {}
+    assert options.defaults() == {}
 
 
 def test_no_file(write, monkeypatch, tmp_path):
-    assert config.read() == {}
+    assert options.defaults() == {}
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "absent"))
-    assert config.read() == {}
+    assert options.defaults() == {}
 
 
 def test_where_it_is(write, monkeypatch, tmp_path):
-    assert config.place() == tmp_path / "cnntool" / "config.toml"
+    assert options.config_file() == tmp_path / "cnntool" / "config.toml"
     monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("USERPROFILE", str(tmp_path / "home"))
-    assert config.place() == tmp_path / "home" / ".config" / "cnntool" / "config.toml"
+    assert options.config_file() == tmp_path / "home" / ".config" / "cnntool" / "config.toml"
     monkeypatch.setenv("CNNTOOL_CONFIG", "other.toml")
-    assert str(config.place()) == "other.toml"
+    assert str(options.config_file()) == "other.toml"
 
 
 def test_the_environment_names_another_file(write, monkeypatch, tmp_path):
     write("threads = 3\n")
     (tmp_path / "other.toml").write_text("threads = 4\n")
     monkeypatch.setenv("CNNTOOL_CONFIG", str(tmp_path / "other.toml"))
-    assert config.read() == {"threads": 4}
+    assert options.defaults() == {"threads": 4}
     monkeypatch.setenv("CNNTOOL_CONFIG", str(tmp_path / "absent.toml"))
     with pytest.raises(UsageError, match="no such file") as caught:
-        config.read()
+        options.defaults()
     assert caught.value.hint == "CNNTOOL_CONFIG names it"
 
 
@@ -101,7 +101,7 @@ def test_the_environment_names_another_file(write, monkeypatch, tmp_path):
 def test_what_is_wrong_is_said_with_the_file_and_the_key(write, tmp_path, text, reason):
     write(text)
     with pytest.raises(UsageError) as caught:
-        config.read()
+        options.defaults()
     assert caught.value.source == str(tmp_path / "cnntool" / "config.toml")
     assert caught.value.message.startswith(reason)
     assert "\n" not in str(caught.value)
@@ -110,7 +110,7 @@ def test_what_is_wrong_is_said_with_the_file_and_the_key(write, tmp_path, text, 
 def test_a_folder_is_no_file(write, monkeypatch, tmp_path):
     monkeypatch.setenv("CNNTOOL_CONFIG", str(tmp_path))
     with pytest.raises(UsageError, match="is a directory"):
-        config.read()
+        options.defaults()
 
 
 @pytest.mark.parametrize(
@@ -126,16 +126,16 @@ def test_a_folder_is_no_file(write, monkeypatch, tmp_path):
 def test_a_path_counts_from_the_folder_of_the_file(write, monkeypatch, tmp_path, stated, meant):
     monkeypatch.setenv("HOME", str(tmp_path))
     write(f'model = "{stated}"\n')
-    assert config.read()["model"] == meant.format(tmp_path)
+    assert options.defaults()["model"] == meant.format(tmp_path)
 
 
 @click.command()
 @model_option
 @click.option(
-    "--threads", type=click.IntRange(1, 8), envvar="CNNTOOL_THREADS", callback=config.fill
+    "--threads", type=click.IntRange(1, 8), envvar="CNNTOOL_THREADS", callback=options.default
 )
-@click.option("--offline", is_flag=True, envvar="X_OFFLINE", callback=config.fill)
-@click.option("--max-memory", type=click.Choice(["1G", "2G"]), callback=config.fill)
+@click.option("--offline", is_flag=True, envvar="X_OFFLINE", callback=options.default)
+@click.option("--max-memory", type=click.Choice(["1G", "2G"]), callback=options.default)
 def command(**settings):
     return settings
 
@@ -184,9 +184,8 @@ def test_the_help_names_the_variable_and_the_default(capsys):
 def test_without_a_file_nothing_is_imported(write):
     import subprocess
 
-    code = (
-        "import sys; from cnntool.cli import config; assert config.read() == {};print(*sys.modules)"
-    )
+    code = "import sys; from cnntool.cli import options; assert options.defaults() == {};"
+    code += "print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not {"tomllib", "platformdirs", "numpy", "cnntool.nets.models.strict_toml"} & loaded

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cnntool.api.kernels import ENTRIES
 from cnntool.cli.main import run
-from cnntool.filters.parse import entries
 
 GOLDEN = Path(__file__).parent.parent / "golden"
-NAMES = [entry.name for entry in entries()]
+NAMES = list(ENTRIES)
 
 
 @pytest.mark.parametrize("name", NAMES)

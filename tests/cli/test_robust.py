@@ -335,6 +335,7 @@ RESULTS = {
     "evaluate": ["truth.csv"],
     "run": ["-m", "net.onnx", "picture.png", "-o", "-"],
     "activations": ["-l", "conv:1", "picture.png", "-o", "-"],
+    "explain": ["picture.png", "-o", "-"],
     "weights": ["vgg16-mini", "-l", "conv:1", "-o", "-"],
     "layers": [],
     "summary": [],
@@ -437,7 +438,9 @@ def test_notes_are_said_unless_quiet(cnntool, tmp_path):
     assert quiet.err == ""
 
 
-@pytest.mark.parametrize("place", ["cnntool.filters.parse.parse", "cnntool.api.filtering.write"])
+@pytest.mark.parametrize(
+    "place", ["cnntool.api.kernels.parse", "cnntool.api.filtering.Filtering.write"]
+)
 def test_too_little_memory_is_one_line(here, picture, monkeypatch, place):
     def greedy(*_, **__):
         raise MemoryError
@@ -450,9 +453,9 @@ def test_too_little_memory_is_one_line(here, picture, monkeypatch, place):
 
 
 def test_a_picture_too_large_for_memory_among_others(here, picture, monkeypatch):
-    from cnntool.api import filtering
+    from cnntool.api.filtering import Filtering
 
-    real, calls = filtering.write, []
+    real, calls = Filtering.write, []
 
     def greedy_once(*arguments, **options):
         calls.append(1)
@@ -460,7 +463,7 @@ def test_a_picture_too_large_for_memory_among_others(here, picture, monkeypatch)
             raise MemoryError
         return real(*arguments, **options)
 
-    monkeypatch.setattr(filtering, "write", greedy_once)
+    monkeypatch.setattr(Filtering, "write", greedy_once)
     (picture.parent / "other.png").write_bytes(picture.read_bytes())
     done = here("filter", "-k", "box", "picture.png", "other.png", code=1)
     assert done.err == "cnntool: error: picture.png: not enough memory\n"

@@ -67,6 +67,11 @@ WRAPPED = {
 }
 """As Lightning, DataParallel and others wrap a network: the words before it, and the network."""
 
+EXPORTERS = {
+    "torchscript": {"dynamo": False},
+    "dynamo": {"dynamo": True, "external_data": False, "verbose": False},
+}
+
 SIDES = {
     "alexnet": 224,
     "inception_v3": 139,
@@ -90,16 +95,16 @@ def tiny() -> list[str]:
     return [f"tiny.{name}" for name in NETWORKS]
 
 
-def build(name: str) -> tuple[nn.Module, torch.Tensor]:
-    """Make a network with random weights, and a picture for it."""
+def build(name: str, side: int = 0) -> tuple[nn.Module, torch.Tensor]:
+    """Make a network with random weights, and a picture for it, of a side if that matters."""
     origin, _, rest = name.partition(".")
     torch.manual_seed(sum(map(ord, name)))
     if origin == "wrapped":
-        model, picture = build(WRAPPED[rest])
+        model, picture = build(WRAPPED[rest], side)
         for part in reversed(rest.split(".")[:-1]):
             model = Wrapper(part, model)
         return model.eval(), picture
-    side = SIDE if origin == "tiny" else SIDES.get(rest, 64)
+    side = side or (SIDE if origin == "tiny" else SIDES.get(rest, 64))
     if origin == "tiny":
         model = NETWORKS[rest]()
     elif origin == "timm":
@@ -185,11 +190,13 @@ def exports(
     model: nn.Module, picture: torch.Tensor, folder: Path, name: str
 ) -> Iterator[tuple[Path, bool]]:
     """Write a network with either exporter; yield the files, and that layouts stay as they are."""
-    for exporter, options in (
-        ("torchscript", {"dynamo": False}),
-        ("dynamo", {"dynamo": True, "external_data": False, "verbose": False}),
-    ):
+    for exporter in EXPORTERS:
         path = folder / f"{name}.{exporter}.onnx"
-        with contextlib.redirect_stdout(None):  # a failed export prints its whole graph
-            torch.onnx.export(model, (picture,), path, **options)
+        export(model, picture, path, exporter)
         yield path, False
+
+
+def export(model: nn.Module, picture: torch.Tensor, path: Path, exporter: str) -> None:
+    """Write a network with one of the exporters."""
+    with contextlib.redirect_stdout(None):  # a failed export prints its whole graph
+        torch.onnx.export(model, (picture,), path, **EXPORTERS[exporter])

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnntool.api.kernels import parse
 from cnntool.filters import pipeline
 from cnntool.filters import pipeline as strips
 from cnntool.filters.conv.plan import Border, Mode
 from cnntool.filters.nonlinear import colour_filter
-from cnntool.filters.parse import parse
-from cnntool.filters.pipeline import Options, PipelineInput, make_pipeline
+from cnntool.filters.pipeline import Options, make_pipeline
+from cnntool.image.source import ImageInfo
 
 
 def whole(image, kernels, options, threads=1, rows=None):
     height, width, channels = image.shape
-    peak = {"u": 255.0}.get(image.dtype.kind, 1.0)
-    source = PipelineInput(height, width, channels, image.dtype, peak=peak)
+    source = ImageInfo(height, width, channels, image.dtype.name)
     planned = make_pipeline(
         source, [parse(k) if isinstance(k, str) else k for k in kernels], options
     )
@@ -66,7 +66,7 @@ def test_what_looks_only_around_itself_is_computed_in_strips(monkeypatch, operat
     image = image.astype(np.uint8)
     expected = operation.apply(image if operation.joins else image[:, :, 0], border.value) / 255
     monkeypatch.setattr(pipeline, "STRIP_VALUES", 37 * 20)
-    source = PipelineInput(*image.shape, image.dtype, peak=255.0)
+    source = ImageInfo(*image.shape)
     planned = make_pipeline(source, [operation], Options(border=border))
     least = 301 if border is Border.WRAP else max(20, 8 * operation.reach)
     assert least <= planned.strip_rows < least + 100, "what strips share is computed twice"
@@ -76,16 +76,14 @@ def test_what_looks_only_around_itself_is_computed_in_strips(monkeypatch, operat
 
 
 def test_a_whole_map_is_filtered_beside_the_main_thread_which_answers_signals():
-    planned = make_pipeline(PipelineInput(9, 9, 1, np.dtype(np.uint8)), [parse("otsu")], Options())
+    planned = make_pipeline(ImageInfo(9, 9), [parse("otsu")], Options())
     picture = np.zeros((9, 9, 1), np.uint8)
     seen = strips.run(planned, lambda lo, hi: picture, lambda _: threading.get_ident(), threads=1)
     assert threading.get_ident() not in list(seen)
 
 
 def test_strips_are_let_go_once_they_have_been_copied():
-    planned = make_pipeline(
-        PipelineInput(3000, 2000, 1, np.dtype(np.uint8)), [parse("box:9")], Options()
-    )
+    planned = make_pipeline(ImageInfo(3000, 2000), [parse("box:9")], Options())
     alive = []
 
     def source():
@@ -134,7 +132,7 @@ def test_equal_windows_of_bytes_give_equal_bits():
 def test_a_border_may_send_a_later_strip_back(border):
     image = np.random.default_rng(5).integers(0, 256, (1200, 1200, 1), np.uint8)
     options = Options(mode=Mode.FULL, border=border, dilation=(1000, 1))
-    source = PipelineInput(1200, 1200, 1, image.dtype)
+    source = ImageInfo(1200, 1200)
     planned = make_pipeline(source, [parse("1;1")], options)
     starts = range(0, planned.out_shape[0], planned.strip_rows)
     firsts = [planned.needs(n, min(n + planned.strip_rows, 2200))[0] for n in starts]

@@ -4,10 +4,10 @@ from effort import share
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnntool.api.kernels import parse
 from cnntool.errors import UsageError
 from cnntool.filters.conv.executor import convolve
 from cnntool.filters.kernels.kernel import Filter, Kernel
-from cnntool.filters.parse import parse
 from cnntool.filters.transpose import linear_kernel, transpose_convolve
 from cnntool.shapes.windows import Window
 

@@ -30,7 +30,7 @@ import recipe  # noqa: E402
 import train  # noqa: E402
 from PIL import Image  # noqa: E402
 
-from cnntool.nets.inference.evaluate import Tally  # noqa: E402
+from cnntool.api.evaluation import Tally  # noqa: E402
 from cnntool.nets.models.labels import REST  # noqa: E402
 from cnntool.nets.models.manifest import read_manifest  # noqa: E402
 

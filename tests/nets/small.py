@@ -88,6 +88,37 @@ def colours(
     )
 
 
+def halves(path, *, head="Softmax", dtype="float32", layout="NCHW", batch="N", last="Flatten"):
+    """Write a classifier: how much more red than blue there is on the mean, and the opposite."""
+    kernel = np.array([[1, 0, -1], [-1, 0, 1]], np.float32).reshape(2, 3, 1, 1)
+    shape = [batch, 3, 8, 8] if layout == "NCHW" else [batch, 8, 8, 3]
+    nodes, source = [], "input"
+    if dtype != "float32":
+        nodes.append(helper.make_node("Cast", [source], ["floats"], to=TensorProto.FLOAT))
+        source = "floats"
+    if layout == "NHWC":
+        nodes.append(helper.make_node("Transpose", [source], ["planar"], perm=[0, 3, 1, 2]))
+        source = "planar"
+    classes = 1 if head == "one" else 2
+    nodes += [
+        helper.make_node("Conv", [source, "kernel"], ["conv"], kernel_shape=[1, 1]),
+        helper.make_node("Relu", ["conv"], ["maps"]),
+        helper.make_node("GlobalAveragePool", ["maps"], ["pooled"]),
+        helper.make_node(last, ["pooled"], ["scores"]),
+    ]
+    answer = "scores"
+    if head in {"Softmax", "Sigmoid"}:
+        nodes.append(helper.make_node(head, [answer], ["answer"]))
+        answer = "answer"
+    return save(
+        path,
+        nodes,
+        [helper.make_tensor_value_info("input", TYPES[dtype], shape)],
+        [helper.make_tensor_value_info(answer, TensorProto.FLOAT, [batch, classes])],
+        [("kernel", kernel[:classes])],
+    )
+
+
 def picture_net(
     path, *, factor=1.0, dtype="float32", layout="NCHW", side=(8, 8), metadata=None, last=()
 ):

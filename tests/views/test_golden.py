@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntool.views import vectors
+from cnntool.views import heat_map, vectors
 from cnntool.views.feature_maps import sheet
 from cnntool.views.kernels import kernel_sheet
 from cnntool.views.styles import STYLES
@@ -44,6 +44,15 @@ def kernels(inputs):
 FIELDS = [
     [cut(PHOTO, (top, left, top + 6, left + 6), 12) for left in (-2, 4, 12)] for top in (-2, 3)
 ]
+HEAT = np.where(COLUMNS < -0.6, np.nan, 4 * MAPS[0]).repeat(3, 0).repeat(3, 1)
+
+
+def heat(style, *, signed):
+    photo = PHOTO.repeat(3, 0).repeat(3, 1)
+    tile = heat_map.Tile(photo, HEAT.astype(np.float32), "", "", 1, signed)
+    return heat_map.paint(tile, photo, style).picture
+
+
 PICTURES = {
     "finite-gray": lambda: sheet(MAPS[:4], upscale=2, numbered=False, gap=2),
     "scale-percentile": lambda: sheet(MAPS[:5], scale="percentile", upscale=1, numbered=False),
@@ -55,6 +64,9 @@ PICTURES = {
     "strip": lambda: vectors.strip(np.array([0, 0.2, np.nan]), style="magma"),
     "patches": lambda: patch_sheet(FIELDS, [10**9] * 2, columns=1),  # numbers without room
 }
+for style in ("heat", "overlay"):
+    PICTURES[f"heat-map-{style}"] = partial(heat, style, signed=False)
+    PICTURES[f"heat-map-{style}-signed"] = partial(heat, style, signed=True)
 for style in STYLES:
     PICTURES[f"style-{style}"] = partial(
         sheet, MAPS, style=style, photo=PHOTO, upscale=1, numbered=False

@@ -84,7 +84,7 @@ def test_a_pillow_without_freetype_still_writes(monkeypatch):
         return bitmap
 
     monkeypatch.setattr(ImageFont, "load_default", load)
-    caches = (caption._font, caption.line_height, caption.width, caption.mask, caption._digits)
+    caches = (caption.font, caption.line_height, caption.width, caption.mask, caption._digits)
     for cache in caches:
         cache.cache_clear()
     try:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.api.sources import STDIO, expand
 from cnntool.cli import options, param_types
 from cnntool.cli.drawing_options import drawing
 from cnntool.cli.inputs import Reading, inputs_or_sample, is_several, reading
@@ -21,11 +20,11 @@ from cnntool.cli.network_options import (
     running,
 )
 from cnntool.errors import UsageError
+from cnntool.image.files import STDIO, expand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnntool.cli.drawing_options import Drawing
     from cnntool.cli.layer_files import Purpose
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.runtime.providers import SessionSettings
@@ -103,9 +102,11 @@ def command(
     tensor, its shape, minimum, maximum, mean, deviation, share of zeros, dead maps, how many values
     are NaN and infinite, and the file.
     """
+    from cnntool.cli.layer_files import Purpose
+
     paths = inputs_or_sample(inputs)
     several = is_several(paths)
-    wanted = _check(paths, several=several, **purpose)
+    wanted = _check(Purpose(**purpose), paths, several=several)
     from cnntool.api.activations import choose_layers
     from cnntool.cli.layer_output import Work
 
@@ -119,55 +120,30 @@ def command(
         return work.run(items, reading)
 
 
-def _check(
-    paths: Sequence[Path],
-    *,
-    several: bool,
-    drawing: Drawing,
-    output: str | None,
-    overwrite: bool,
-    raw: str | None,
-    stats_only: bool,
-    show: bool,
-    report: Path | None,
-    average: bool,
-    top_patches: bool,
-    as_json: bool,
-) -> Purpose:
-    """Refuse what cannot be had together, and collect the rest."""
-    from cnntool.cli.layer_files import Purpose, raw_format
+def _check(purpose: Purpose, paths: Sequence[Path], *, several: bool) -> Purpose:
+    """Refuse what cannot be had together, and settle whether numbers are wanted."""
+    from cnntool.cli.layer_files import raw_format
 
-    raw = raw_format(raw, output)
-    for flag, given in (("--average", average), ("--top-patches", top_patches)):
-        if given and not several:
-            raise UsageError(f"{flag} wants several pictures", hint="give a folder")
-    if top_patches and Path(STDIO) in paths:
+    purpose = purpose._replace(raw=raw_format(purpose.raw, purpose.output))
+    given = purpose._asdict()
+    for name in ("average", "top_patches"):
+        if given[name] and not several:
+            raise UsageError(f"`{name}` wants several pictures", hint="give a folder")
+    if purpose.top_patches and Path(STDIO) in paths:
         raise UsageError("--top-patches reads pictures twice, and stdin can be read only once")
-    for first, second, both in (
-        ("--raw", "--stats-only", raw and stats_only),
-        ("--raw", "--top-patches", raw and top_patches),
-        ("--report", "--stats-only", report and stats_only),
-        ("--show", "--top-patches", show and top_patches),
-        ("--average", "--top-patches", average and top_patches),
+    for first, second in (
+        ("raw", "stats_only"),
+        ("raw", "top_patches"),
+        ("report", "stats_only"),
+        ("show", "top_patches"),
+        ("average", "top_patches"),
     ):
-        if both:
-            raise UsageError(f"{first} and {second} exclude each other")
-    if stats_only and output:
+        if given[first] and given[second]:
+            raise UsageError(f"`{first}` and `{second}` exclude each other")
+    if purpose.stats_only and purpose.output:
         raise UsageError("--stats-only writes nothing, and --output was given")
-    if report and several:
+    if purpose.report and several:
         raise UsageError("a report is about one picture")
-    if drawing.needs_photo and average:
+    if purpose.drawing.needs_photo and purpose.average:
         raise UsageError("an average has no photo to lie on", source="--style overlay")
-    quiet = stats_only or show or report
-    return Purpose(
-        drawing=drawing,
-        output=output,
-        overwrite=overwrite,
-        raw=raw,
-        writes=not stats_only and bool(output or raw or not quiet),
-        show=show,
-        report=report,
-        average=average,
-        patches=top_patches,
-        as_json=as_json,
-    )
+    return purpose

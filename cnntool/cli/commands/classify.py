@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.api.sources import expand
 from cnntool.cli import console, options
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
@@ -24,7 +23,8 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
 from cnntool.errors import ModelError, UsageError
-from cnntool.nets.models.folders import BUILT_IN
+from cnntool.image.files import expand
+from cnntool.nets.models import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +86,7 @@ def command(
         raise UsageError(f"--json and --format {format_name} contradict each other")
     paths = inputs_or_stdin(inputs)
     form = format_name or form_of(as_json=as_json)
-    from cnntool.nets.models.spec import CLASSES
+    from cnntool.nets.models.manifest import CLASSES
 
     with opened(model, overrides, settings, CLASSES) as (network, plan):
         begin(network, plan)
@@ -152,7 +152,7 @@ def _write(
     for loaded, scores in found:
         best = top(scores, plan, count)
         if form in {"json", "jsonl"}:
-            text = json_text({**_read(loaded), **facts_of(network, plan), **_answer(scores, best)})
+            text = json_text(_record(loaded, facts_of(network, plan), scores, best))
             console.result(text if form == "jsonl" else ("[" if first else ",") + text)
         elif form == "table":
             console.result(_table(loaded.item.name, best, first=first))
@@ -166,14 +166,14 @@ def _write(
         console.result("[]" if first else "]")
 
 
-def _read(loaded: Loaded) -> dict[str, Any]:
+def _record(
+    loaded: Loaded, facts: dict[str, Any], scores: Scores, best: list[Prediction]
+) -> dict[str, Any]:
     info = loaded.info
-    read = {"format": info.format, "height": info.height, "width": info.width}
-    return {"input": loaded.item.name, "read": read}
-
-
-def _answer(scores: Scores, best: list[Prediction]) -> dict[str, Any]:
     return {
+        "input": loaded.item.name,
+        "read": {"format": info.format, "height": info.height, "width": info.width},
+        **facts,
         "predictions": [
             {
                 "rank": rank,

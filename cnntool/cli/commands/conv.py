@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -95,11 +95,7 @@ def command(*, spec: tuple[str, ...], compare_dense: bool, as_csv: bool, as_json
     form = form_of(as_json=as_json, as_csv=as_csv)
     columns = COLUMNS + (DENSE if compare_dense else ())
     if form == "jsonl":
-        records = [_record(row, compare_dense=compare_dense) for row in chain.rows]
-        total: dict[str, Any] = {"layer": "total", "kind": "total", **_cost(chain.total)}
-        if compare_dense:
-            total["dense"] = _cost(chain.dense_total)
-        emit(columns, [*records, total], form)
+        emit(columns, chain.records(compare_dense=compare_dense), form)
         return
     narrow = form == "table" and width() < WIDE
     lines = [
@@ -109,46 +105,6 @@ def command(*, spec: tuple[str, ...], compare_dense: bool, as_csv: bool, as_json
     if narrow:
         columns = tuple(one._replace(people=one.people and one.gives == "") for one in columns)
     emit(columns, lines, form, look="narrow" if narrow else "loose")
-
-
-def _record(row: ChainRow, *, compare_dense: bool) -> dict[str, Any]:
-    """Describe a layer in stable keys, ready for JSON."""
-    window, fields = row.window, row.fields
-    record: dict[str, Any] = {
-        "layer": row.name,
-        "kind": row.kind,
-        "written": row.text,
-        "inputs": [list(shape) for shape in row.shapes],
-        "output": list(row.shape),
-        "kernel": list(window.kernel) if window else None,
-        "stride": list(window.stride) if window else None,
-        "padding": list(window.pads) if window else None,
-        "dilation": list(window.dilation) if window else None,
-        **_cost(row.cost),
-        "formula": row.cost.formula or None,
-        "receptive_field": list(fields.size) if fields else None,
-        "jump": (
-            [_plain(fields.rows.jump), _plain(fields.columns.jump)]
-            if fields and row.spatial
-            else None
-        ),
-    }
-    if compare_dense:
-        record["dense"] = _cost(row.dense) if row.dense else None
-    return record
-
-
-def _cost(cost: Cost) -> dict[str, int]:
-    return {
-        "parameters": cost.parameters,
-        "weights": cost.weights,
-        "biases": cost.biases,
-        "multiply_adds": cost.multiply_adds,
-    }
-
-
-def _plain(number: Fraction) -> int | float:
-    return int(number) if number.denominator == 1 else float(number)
 
 
 def _cells(row: ChainRow, form: Form, *, narrow: bool, compare_dense: bool) -> list[str]:

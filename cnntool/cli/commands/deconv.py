@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from cnntool.api.resampling import transposing
+from cnntool.api.resampling import Transposing, transposing
 from cnntool.cli import arrays, options, param_types
-
-if TYPE_CHECKING:
-    from cnntool.shapes.windows import Padding, Pair
 
 
 @click.command("deconv")
@@ -46,14 +41,11 @@ if TYPE_CHECKING:
 )
 @options.policy
 @arrays.inputs_and_result
+@options.gathered("how", Transposing)
 def command(
     *,
     kernel: str,
-    stride: Pair,
-    padding: Padding,
-    output_padding: Pair,
-    dilation: Pair,
-    op: str,
+    how: Transposing,
     policy: str,
     job: arrays.Job,
 ) -> int:
@@ -72,21 +64,14 @@ def command(
     """  # noqa: D301  click reads the escape
     from cnntool.api.kernels import read_filter
 
-    work, window = transposing(
-        read_filter(kernel),
-        stride=stride,
-        padding=padding,
-        output_padding=output_padding,
-        dilation=dilation,
-        op=op,
-        max_pixels=job.reading.max_pixels,
-    )
+    limit = job.reading.max_pixels
+    work, window = transposing(read_filter(kernel), how, max_pixels=limit)
     facts = {
         "kernel": kernel,
-        "op": op,
-        "stride": list(stride),
+        "op": how.op,
+        "stride": list(how.stride),
         "padding": list(window.pads),
-        "output_padding": list(output_padding),
-        "dilation": list(dilation),
+        "output_padding": list(how.output_padding),
+        "dilation": list(how.dilation),
     }
     return arrays.run(work, job, label="deconv", doing="transposing", facts=facts, policy=policy)

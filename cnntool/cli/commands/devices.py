@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import console, options, param_types
-from cnntool.cli.network_options import DEVICES, timeout_option
+from cnntool.cli.network_options import timeout_option
 from cnntool.cli.output import Column, emit, form_of
+from cnntool.nets.runtime.providers import DEVICES
 
 if TYPE_CHECKING:
     from cnntool.nets.runtime.probe_devices import DeviceProbe

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import click
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from cnntool.api.evaluation import Evaluation
     from cnntool.cli.output import Form
-    from cnntool.nets.inference.evaluate import Share
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.runtime.providers import SessionSettings
 
@@ -81,13 +81,18 @@ def command(
     """
     from cnntool.api.evaluation import evaluate, read_truths
     from cnntool.cli.commands.classify import answers
+    from cnntool.image.atomic import Output
     from cnntool.nets.inference.preprocess import prepare
-    from cnntool.nets.models.spec import CLASSES
+    from cnntool.nets.models.manifest import CLASSES
 
-    with (
-        _Confusion(confusion, overwrite=overwrite) as matrix,
-        opened(model, overrides, settings, CLASSES) as (network, plan),
-    ):
+    suffix = confusion.suffix.lower() if confusion else ""
+    if confusion and suffix not in {".csv", ".png"}:
+        raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
+    with ExitStack() as stack:
+        if confusion:  # begun before the long work
+            matrix = Output(confusion, name=str(confusion), overwrite=overwrite)
+            stack.callback(matrix.discard)
+        network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
         begin(network, plan)
         truths = read_truths(photos, plan)
         pictures = Pictures(truths, partial(prepare, spec=plan.input), reading)
@@ -108,25 +113,16 @@ def command(
             raise InputError("no picture could be read", source=str(photos))
         form = form_of(as_json=as_json)
         if form == "jsonl":
-            emit_record(_record(found, facts_of(network, plan)))
+            emit_record(facts_of(network, plan) | found.record())
         else:
             _print(found, form)
-        matrix.write(found)
+        if confusion:
+            matrix.write(_confusion(found, suffix))
+            matrix.commit()
         top1 = found.total.accuracy1
         if min_top1 is not None and top1 < min_top1:
             raise FigureError(f"top-1 accuracy is {top1:.2%}, and {min_top1:.2%} was demanded")
         return pictures.code
-
-
-def _record(found: Evaluation, facts: dict[str, Any]) -> dict[str, Any]:
-    mean1, mean5 = found.class_mean
-    return {
-        **facts,
-        **_facts(found.total),
-        "class_mean": {"top1": mean1, "top5": mean5},
-        "rest": found.rest and found.rest._asdict(),
-        "classes": [{"label": label, **_facts(share)} for label, share in found.classes],
-    }
 
 
 def _print(evaluation: Evaluation, form: Form) -> None:
@@ -157,49 +153,13 @@ def _print(evaluation: Evaluation, form: Form) -> None:
         )
 
 
-def _facts(share: Share) -> dict[str, Any]:
-    return {
-        "pictures": share.pictures,
-        "top1": share.accuracy1,
-        "top5": share.accuracy5,
-        "top1_error": 1 - share.accuracy1,
-        "top5_error": 1 - share.accuracy5,
-    }
+def _confusion(found: Evaluation, suffix: str) -> bytes:
+    """Make the file of the confusion matrix: a table, or a picture."""
+    from cnntool.views.confusion_matrix import draw
 
-
-class _Confusion:
-    """The file of the confusion matrix, if one is wanted; begun before the long work.
-
-    A context manager: leaving it without `write` leaves nothing behind.
-    """
-
-    def __init__(self, path: Path | None, *, overwrite: bool) -> None:
-        from cnntool.image.atomic import Output
-
-        self._suffix = path.suffix.lower() if path else ""
-        if path and self._suffix not in {".csv", ".png"}:
-            raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
-        self._output = Output(path, name=str(path), overwrite=overwrite) if path else None
-
-    def write(self, found: Evaluation) -> None:
-        """Write and complete it."""
-        if self._output is None:
-            return
-        labels = list(found.labels)
-        if self._suffix == ".csv":
-            counts = zip(labels, found.confusion.tolist(), strict=True)
-            rows = [["true \\ answered", *labels], *([label, *row] for label, row in counts)]
-            data = f"{csv_text(rows)}\n".encode(errors="backslashreplace")
-        else:
-            from cnntool.views.confusion_matrix import draw
-
-            data = draw(found.confusion, labels)
-        self._output.write(data)
-        self._output.commit()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._output is not None:
-            self._output.discard()
+    labels = list(found.labels)
+    if suffix == ".png":
+        return draw(found.confusion, labels)
+    counts = zip(labels, found.confusion.tolist(), strict=True)
+    rows = [["true \\ answered", *labels], *([label, *row] for label, row in counts)]
+    return f"{csv_text(rows)}\n".encode(errors="backslashreplace")

@@ -2,43 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
-from cnntool.api.sources import expand
-from cnntool.cli import console, options, param_types, report
+from cnntool.api.arguments import FilterOptions
+from cnntool.cli import console, options, param_types
 from cnntool.cli.inputs import Ahead, Naming, inputs_or_stdin, is_several
 from cnntool.errors import UsageError
+from cnntool.image.files import expand
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnntool.api.rendering import Style
     from cnntool.cli.inputs import Opened
-    from cnntool.filters.kernels.kernel import ConvLayer, Filter
-    from cnntool.filters.kernels.library import Operation
-    from cnntool.filters.pipeline import Options
-
-
-class Arithmetic(NamedTuple):
-    """What `cnntool.api.filtering.arithmetic` takes."""
-
-    bank: bool
-    mode: str
-    op: str
-    border: str | None
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    channels: str | None
-    mix: str | None
-    bias: str | None
-    relu: bool
-    linear: bool
-    method: str
 
 
 @click.command("filter")
@@ -98,7 +77,7 @@ class Arithmetic(NamedTuple):
 @options.json_lines
 @options.threads
 @options.talk
-@options.gathered("arithmetic", Arithmetic)
+@options.gathered("arithmetic", FilterOptions)
 @options.gathered("reading", options.ReadingOptions)
 @options.gathered("saving", options.Saving)
 def command(
@@ -106,7 +85,7 @@ def command(
     inputs: tuple[Path, ...],
     recursive: bool,
     kernels: tuple[str, ...],
-    arithmetic: Arithmetic,
+    arithmetic: FilterOptions,
     policy: str,
     reading: options.ReadingOptions,
     saving: options.Saving,
@@ -133,103 +112,63 @@ def command(
         from cnntool.api import filtering, rendering
         from cnntool.api.kernels import read_kernel
 
-        work = Work(
-            kernels,
-            tuple(map(read_kernel, kernels)),
-            filtering.arithmetic(**arithmetic._asdict()),
-            rendering.style(policy, saving.depth),
-            naming,
-            reading.max_pixels,
-            saving,
-            explain,
-            threads or usable_cpus(),
-        )
-        return readers.each(work.one, "filtering")
+        filters = [read_kernel(kernel) for kernel in kernels]
+        how = filtering.arithmetic(arithmetic)
+        style = rendering.Style(policy, saving.depth)
+
+        def one(opened: Opened) -> None:
+            start = time.perf_counter()
+            item = opened.item
+            with opened.reader() as reader:
+                name = rendering.choose_format(reader.info, saving.format_name, naming.named)
+                work = filtering.plan_filtering(
+                    reader.info,
+                    filters,
+                    how,
+                    style,
+                    format_name=name,
+                    max_pixels=reading.max_pixels,
+                )
+                for note in work.rendering.notes:
+                    console.note(note)
+                if explain:
+                    console.result("\n".join(work.lines(item.name)))
+                    console.notes(item.name, opened.notes)
+                    return
+                target = naming.of_format(item, name, as_json=saving.as_json)
+                clipped = work.write(
+                    reader,
+                    threads=threads or usable_cpus(),
+                    count=saving.as_json or console.TALK.verbose,
+                    **saving.writing(target),
+                )
+                console.notes(item.name, reader.info.notes)  # damage is known by now
+            record = {
+                "input": item.name,
+                **work.record(kernels),
+                "clipped": clipped,
+                "output": str(target),
+                "written": work.rendering.info.record(),
+                "milliseconds": (time.perf_counter() - start) * 1e3,
+            }
+            naming.tell(record, target, as_json=saving.as_json)
+
+        return readers.each(one, "filtering")
 
 
 def _name(spec: str) -> str:
     """Return what a kernel is called in the name of a result."""
     if spec.rstrip().endswith("]"):
-        from cnntool.api.learned_kernel import short_name
+        from cnntool.api.kernels import learned_name
 
-        return short_name(spec.strip())
+        return learned_name(spec)
     name = spec.partition(":")[0].strip().lower()
     return name if name.replace("-", "").isalpha() else "custom"
 
 
 def _missing(inputs: tuple[Path, ...]) -> str:
     """Say how a kernel is named: perhaps it stands among the inputs."""
-    from cnntool.filters.parse import is_word
+    from cnntool.api.kernels import is_word
 
     names = [str(path) for path in inputs if is_word(str(path).partition(":")[0])]
     return f"-k {names[0]}" if names else "-k sobel; 'cnntool kernels' lists the names"
-
-
-LIGHT = 64
-"""Multiplications a value up to which decoding a picture takes longer than filtering it."""
-
-
-class Work(NamedTuple):
-    """One command line, ready to be applied to any number of inputs."""
-
-    kernels: tuple[str, ...]
-    filters: tuple[Filter | ConvLayer | Operation, ...]
-    arithmetic: Options
-    style: Style
-    naming: Naming
-    max_pixels: int
-    saving: options.Saving
-    explain: bool
-    threads: int
-
-    def one(self, opened: Opened) -> None:
-        """Apply the kernels to one input, write the result and say so."""
-        from cnntool.api import arguments, filtering, rendering
-        from cnntool.image.files import FORMATS
-
-        start = time.perf_counter()
-        item, saving = opened.item, self.saving
-        with opened.reader() as reader:
-            info = reader.info
-            name = rendering.choose_format(info, saving.format_name, self.naming.named)
-            pipeline = filtering.plan_filter(info, self.filters, self.arithmetic)
-            plan = filtering.plan_filtering(pipeline, info, name, self.style)
-            for note in plan.notes:
-                console.note(note)
-            if pipeline.stacked:
-                height, width, maps = pipeline.out_shape
-                arguments.check_size((height, width), maps, self.max_pixels)
-            if self.explain:
-                console.result("\n".join(report.explain(item.name, info, pipeline, plan)))
-                console.notes(item.name, opened.notes)
-                return
-            row = FORMATS[name]
-            target = self.naming.place(
-                item, row.suffixes[0], text=not row.binary, as_json=saving.as_json
-            )
-            # Where computing is the smaller part of the work, one thread is left to the decoder.
-            light = reader.window is None and pipeline.multiplies <= LIGHT
-            clipped = filtering.write(
-                pipeline,
-                plan,
-                reader.rows(),
-                target or sys.stdout.buffer,
-                name=str(target or "<stdout>"),
-                threads=max(1, self.threads - light),
-                count=saving.as_json or console.TALK.verbose,
-                compression=saving.compression,
-                quality=saving.quality,
-                overwrite=saving.overwrite,
-            )
-            console.notes(item.name, reader.info.notes)  # damage is known by now
-        record = report.record(
-            item.name,
-            info,
-            pipeline,
-            plan,
-            kernels=self.kernels,
-            target=str(target),
-            clipped=clipped,
-            milliseconds=(time.perf_counter() - start) * 1e3,
-        )
-        report.say(record, target if self.naming.chosen else None, as_json=saving.as_json)

@@ -13,6 +13,8 @@ from cnntool.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cnntool.api.arguments import WindowOptions
+
 
 @click.command("im2col")
 @options.sources
@@ -52,7 +54,7 @@ def command(
     specs: tuple[str, ...],
     kernel_size: tuple[int, int] | None,
     part: str,
-    window: sliding.Sliding,
+    window: WindowOptions,
     reading: options.ReadingOptions,
     result: sliding.MatrixResult,
 ) -> None:
@@ -68,10 +70,9 @@ def command(
     if part != "columns" and kernel_size is not None:
         raise UsageError(f"--part {part} needs --kernel")
     result.check()
-    how = window._asdict()
-    weights = read_weights(specs, kernel_size, how.pop("op"))
+    weights = read_weights(specs, kernel_size, window.op)
     names, images = batch(arrays.read(path, reading) for path in inputs_or_stdin(inputs))
-    found = unrolled(images, weights, **how)
+    found = unrolled(images, weights, window)
     chosen = getattr(found, part)
 
     def facts() -> dict[str, Any]:

@@ -34,7 +34,7 @@ class _Kernels(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the subcommand; a kernel's name tells which one was meant."""
         if args[0] not in self.commands:
-            from cnntool.filters.parse import is_word
+            from cnntool.api.kernels import is_word
 
             if is_word(args[0].partition(":")[0]):
                 raise click.UsageError(f"did you mean 'cnntool kernels show {args[0]}'?", ctx)

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnntool.api.activations import short_name
-from cnntool.api.layers import layer_info
 from cnntool.cli import console, options
 from cnntool.cli.network_options import model_argument, read_model, timeout_option
 from cnntool.cli.output import Column, emit, emit_record, form_of
@@ -18,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnntool.nets.file.graph import TensorInfo
-    from cnntool.nets.layers.lookup import Layer, Resolved
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Resolved
 
 
 COLUMNS = (
@@ -84,14 +83,16 @@ def command(
     rows = _chosen(network.read_layers().rows, kinds)
     form = form_of(as_json=as_json)
     if form == "tsv":
-        emit((), [[short_name(row)] for row in rows], form)
+        emit((), [[row.short_name] for row in rows], form)
         return
     shapes = network.shapes()
     if form == "jsonl":
-        emit((), [layer_info(row, shapes)._asdict() for row in rows], form)
+        from cnntool.api.layers import layer_info
+
+        emit((), [layer_info(row, shapes.get(row.pre))._asdict() for row in rows], form)
         return
     cells = [
-        (str(row.number), row.alias, f"{row.kind}:{row.ordinal}", row.op, row.at(at),
+        (str(row.number), row.alias, row.counted, row.op, row.at(at),
          shape_of(shapes.get(row.pre)))
         for row in rows
     ]  # fmt: skip
@@ -99,7 +100,7 @@ def command(
 
 
 def _chosen(rows: Sequence[Layer], kinds: Sequence[str]) -> list[Layer]:
-    from cnntool.nets.layers.operators import KIND_OF, KINDS
+    from cnntool.nets.layers.dataflow import KIND_OF, KINDS
 
     wanted = {kind.lower() for kind in kinds}
     for kind in wanted:

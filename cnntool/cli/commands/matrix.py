@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import options, param_types, sliding
+
+if TYPE_CHECKING:
+    from cnntool.api.arguments import WindowOptions
 
 
 @click.command("matrix")
@@ -35,7 +38,7 @@ def command(
     *,
     spec: str,
     input_size: tuple[int, int],
-    window: sliding.Sliding,
+    window: WindowOptions,
     transpose: bool,
     result: sliding.MatrixResult,
 ) -> None:
@@ -48,7 +51,7 @@ def command(
 
     result.check()
     drawable = result.picture is not None
-    found = matrix_of(spec, input_size, **window._asdict(), transpose=transpose, drawable=drawable)
+    found = matrix_of(spec, input_size, window, transpose=transpose, drawable=drawable)
 
     def facts() -> dict[str, Any]:
         return {

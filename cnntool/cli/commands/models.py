@@ -57,7 +57,7 @@ def list_(*, as_json: bool = False) -> int:
     Lines in a pipe hold the name, bytes, classes, top-1 in percent, 'built-in', 'here', 'added',
     'damaged' or 'absent', and the title.
     """
-    from cnntool.cli.model_card import summary
+    from cnntool.api.catalog import summary
     from cnntool.nets.models import catalog
 
     rows: list[dict[str, Any]] = []
@@ -91,22 +91,20 @@ def info(name: str, *, as_json: bool) -> None:
     Of a FILE, the manifest of the same stem beside it is shown. Without one, what the file says:
     its inputs, outputs, producer and version of operators, and what would be assumed of it.
     """
+    from cnntool.api.catalog import file_facts, record
     from cnntool.cli import model_card
     from cnntool.nets.models import catalog
 
-    if catalog.is_path(name):
-        found = catalog.find(name)
-        if found.spec is None:
-            card = model_card.Card(found.file)
-            console.result(json_text(card.record()) if as_json else "\n".join(card.lines()))
-            return
+    if not catalog.is_path(name):
+        entry = catalog.entry(name)
+    elif (found := catalog.find(name)).spec is not None:
         entry = catalog.CatalogEntry(found.spec, found.file, shipped=False, bundled=False)
     else:
-        entry = catalog.entry(name)
-    if as_json:
-        console.result(json_text(model_card.record(entry)))
-    else:
-        console.result("\n".join(model_card.lines(entry)))
+        facts = model_card.as_said(file_facts(found.file))
+        lines = model_card.file_lines(facts)
+        console.result(json_text(facts.record()) if as_json else "\n".join(lines))
+        return
+    console.result(json_text(record(entry)) if as_json else "\n".join(model_card.lines(entry)))
 
 
 @command.command("pull")
@@ -137,16 +135,12 @@ def pull(names: tuple[str, ...], *, timeout: float, offline: bool, as_json: bool
     from cnntool.nets.models.download import DownloadLimits, Listener
     from cnntool.nets.models.download import pull as fetch
 
+    limits = DownloadLimits(timeout)
+
     def one(entry: CatalogEntry) -> None:
         with console.Progress(entry.spec.name, megabytes=True) as bar:
-
-            class Shown(Listener):
-                note = staticmethod(console.note)
-                progress = staticmethod(bar.reach)
-
-            fetched = fetch(
-                entry, limits=DownloadLimits(timeout), listener=Shown(), offline=offline
-            )
+            hears = Listener(console.note, bar.reach)
+            fetched = fetch(entry, limits=limits, listener=hears, offline=offline)
         if as_json:
             fact = {"name": entry.spec.name, "file": str(entry.file), "fetched": fetched,
                     "size": entry.spec.size, "sha256": entry.spec.sha256}  # fmt: skip
@@ -171,12 +165,14 @@ def add(file: Path, *, name: str | None, link: bool, overrides: Overrides) -> No
     """
     if name == "":
         raise UsageError("an empty name", source="--name")
-    from cnntool.cli.model_card import as_said
-    from cnntool.nets.inference.import_model import describe
+    from cnntool.api.catalog import describe
+    from cnntool.cli.model_card import draft_as_said
     from cnntool.nets.models import catalog, store
 
     beside = catalog.find_file(file).spec
-    draft = as_said(describe(file, name=name, beside=beside, overrides=overrides, alone=not link))
+    draft = draft_as_said(
+        describe(file, name=name, beside=beside, overrides=overrides, alone=not link)
+    )
     entry = store.add(file, draft.spec, link=link)
     if draft.assumed:
         console.note(f"{entry.spec.name}: assumed {', '.join(draft.assumed)}")

@@ -7,25 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.api.resampling import pooling
+from cnntool.api.resampling import Pooling, pooling
 from cnntool.cli import arrays, options, param_types, switches
 
 if TYPE_CHECKING:
     from cnntool.api.pictures import Picture
     from cnntool.api.rendering import Result
-    from cnntool.shapes.windows import Padding, Pair
 
 
 @click.command("pool")
 @click.option(
     "--max",
-    "largest",
     type=param_types.SIDE,
     help="Take the largest value of each window.",
 )
 @click.option(
     "--avg",
-    "average",
     type=param_types.SIDE,
     help="Take the average of each window.",
 )
@@ -54,15 +51,10 @@ if TYPE_CHECKING:
     " unpool' puts it back.",
 )
 @arrays.inputs_and_result
+@options.gathered("how", Pooling)
 def command(
     *,
-    largest: Pair | str | None,
-    average: Pair | str | None,
-    stride: Pair | None,
-    padding: Padding,
-    dilation: Pair,
-    ceil: bool,
-    count_padding: bool,
+    how: Pooling,
     switches_file: str | None,
     job: arrays.Job,
 ) -> int:
@@ -76,26 +68,17 @@ def command(
     cnntool pool --max 2 samples/matrix.csv
     cnntool filter --bank -k sobel-x -k sobel-y cat.png --format npy -o - | cnntool pool --max 2
     """  # noqa: D301  click reads the escape
-    work = pooling(
-        max=largest,
-        avg=average,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil=ceil,
-        count_padding=count_padding,
-        switches=switches_file is not None,
-        max_pixels=job.reading.max_pixels,
-    )
-    side = average if largest is None else largest
+    limit = job.reading.max_pixels
+    work = pooling(how, switches=switches_file is not None, max_pixels=limit)
+    side = how.avg if how.max is None else how.max
     facts = {
-        "pool": "max" if average is None else "avg",
+        "pool": "max" if how.avg is None else "avg",
         "window": side if side == "all" else list(side or ()),
-        "stride": None if stride is None else list(stride),
-        "padding": padding if isinstance(padding, str) else list(padding),
-        "dilation": list(dilation),
-        "ceil": ceil,
-        "count_padding": count_padding,
+        "stride": None if how.stride is None else list(how.stride),
+        "padding": how.padding if isinstance(how.padding, str) else list(how.padding),
+        "dilation": list(how.dilation),
+        "ceil": how.ceil,
+        "count_padding": how.count_padding,
         "switches": switches_file,
     }
     run = partial(arrays.run, job=job, label="pool", doing="pooling", facts=facts)

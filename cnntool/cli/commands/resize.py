@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
-from cnntool.api.resampling import resizing
-from cnntool.cli import arrays, param_types
-
-if TYPE_CHECKING:
-    from cnntool.shapes.windows import Pair
+from cnntool.api.resampling import Resizing, resizing
+from cnntool.cli import arrays, options, param_types
 
 
 @click.command("resize")
@@ -31,12 +26,10 @@ if TYPE_CHECKING:
     " do not.",
 )
 @arrays.inputs_and_result
+@options.gathered("how", Resizing)
 def command(
     *,
-    size: Pair | None,
-    scale: tuple[float, float] | None,
-    method: str,
-    antialias: bool,
+    how: Resizing,
     job: arrays.Job,
 ) -> int:
     """Bring pictures, matrices and stacks of maps to another size.
@@ -54,12 +47,6 @@ def command(
     cnntool resize --size 224 samples/cat.png
     echo '1,2;3,4' | cnntool resize --scale 2 --method nearest
     """  # noqa: D301  click reads the escape
-    work = resizing(
-        size=size,
-        scale=scale,
-        method=method,
-        antialias=antialias,
-        max_pixels=job.reading.max_pixels,
-    )
-    facts = {"method": method, "antialias": antialias}
+    work = resizing(how, max_pixels=job.reading.max_pixels)
+    facts = {"method": how.method, "antialias": how.antialias}
     return arrays.run(work, job, label="resize", doing="resizing", facts=facts)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cnntool.api.sources import expand
 from cnntool.cli import console, options
 from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
@@ -26,6 +25,7 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import emit_record
 from cnntool.errors import CnntoolError, ModelError
+from cnntool.image.files import expand
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,7 +72,7 @@ def command(
     paths = inputs_or_stdin(inputs)
     naming = Naming(output, "run", several=is_several(paths))
     from cnntool.nets.inference.image_output import fit_for_picture
-    from cnntool.nets.models.spec import PICTURES
+    from cnntool.nets.models.manifest import PICTURES
 
     with opened(model, overrides, settings, PICTURES) as (network, plan):
         begin(network, plan)
@@ -106,7 +106,7 @@ class _Writing(NamedTuple):
 
     def one(self, loaded: Loaded) -> None:
         from cnntool.api.rendering import choose_format
-        from cnntool.image.files import FORMATS, write_image
+        from cnntool.image.files import write_image
         from cnntool.image.source import ImageInfo
 
         start = time.perf_counter()
@@ -116,10 +116,7 @@ class _Writing(NamedTuple):
         info = ImageInfo(height, width, channels)
         source = info._replace(format=loaded.info.format)
         name = choose_format(source, self.format_name, self.naming.named)
-        row = FORMATS[name]
-        target = self.naming.place(
-            loaded.item, row.suffixes[0], text=not row.binary, as_json=self.as_json
-        )
+        target = self.naming.of_format(loaded.item, name, as_json=self.as_json)
         write_image(
             target or sys.stdout.buffer,
             painting.pixels,

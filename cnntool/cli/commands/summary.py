@@ -6,19 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.api.layers import layer_info, lengths, summarise
+from cnntool.api.layers import lengths, summarise
 from cnntool.cli import console, options, param_types
-from cnntool.cli.commands.layers import shape_of
 from cnntool.cli.network_options import model_argument, read_model, timeout_option
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
+from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnntool.api.layers import LayerSummary, ModelSummary
     from cnntool.cli.output import Form
-    from cnntool.nets.inference.summary import Line, Summary
-    from cnntool.nets.network import Network
 
 
 def _number(value: float | None) -> str:
@@ -32,21 +31,21 @@ def _by(values: Sequence[float] | None) -> str:
     return "x".join(map(str, values)) if len(set(values)) > 1 else str(values[0])
 
 
-def _field(line: Line) -> str:
-    return "all" if line.whole else _by(line.receptive_field)
+def _shape(shape: Sequence[object] | None) -> str:
+    return shape_text(shape, "x", "scalar")
 
 
-COLUMNS: dict[str, Callable[[Line], str]] = {
-    "number": lambda line: str(line.layer.number),
-    "layer": lambda line: line.layer.alias or f"{line.layer.kind}:{line.layer.ordinal}",
-    "tensor": lambda line: line.layer.pre,
-    "type": lambda line: line.layer.op,
-    "shape": lambda line: shape_of(line.info),
-    "parameters": lambda line: _number(line.parameters),
-    "multiply-adds": lambda line: _number(line.multiply_adds),
-    "receptive-field": _field,
-    "stride": lambda line: _by(line.stride),
-    "memory": lambda line: _number(line.memory),
+COLUMNS: dict[str, Callable[[LayerSummary], str]] = {
+    "number": lambda row: str(row.number),
+    "layer": lambda row: row.alias or f"{row.type}:{row.ordinal}",
+    "tensor": lambda row: row.pre,
+    "type": lambda row: row.op,
+    "shape": lambda row: _shape(row.shape),
+    "parameters": lambda row: _number(row.parameters),
+    "multiply-adds": lambda row: _number(row.multiply_adds),
+    "receptive-field": lambda row: "all" if row.sees_all else _by(row.receptive_field),
+    "stride": lambda row: _by(row.stride),
+    "memory": lambda row: _number(row.memory),
 }
 """What can be told of a layer, by the names of the columns."""
 
@@ -112,10 +111,11 @@ def command(
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
     form = form_of(as_json=as_json, as_csv=as_csv)
     if form == "jsonl":
-        emit_record(_record(network, summary))
+        model_of = {"model": network.found.name, "file": str(network.found.file)}
+        emit_record(model_of | _record(summary))
         return
     told = columns or tuple(COLUMNS)
-    rows = [[_cell(name, line, form) for name in told] for line in summary.lines]
+    rows = [[_cell(name, row, form) for name in told] for row in summary.layers]
     if form == "tsv":
         rows.append(_total(summary, told))
     emit([_column(name, chosen=bool(columns)) for name in told], rows, form, look="tight")
@@ -133,16 +133,16 @@ def _column(name: str, *, chosen: bool) -> Column:
     )
 
 
-def _cell(column: str, line: Line, form: Form) -> str:
+def _cell(column: str, row: LayerSummary, form: Form) -> str:
     """Write what is to be told; people get commas between thousands."""
-    cell = COLUMNS[column](line)
+    cell = COLUMNS[column](row)
     if form == "csv":
         return "" if cell == "-" else cell
     counts = column in {"parameters", "multiply-adds", "memory"} and cell.isdecimal()
     return f"{int(cell):,}" if counts and form == "table" else cell
 
 
-def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
+def _total(summary: ModelSummary, columns: Sequence[str]) -> list[str]:
     sums = {
         "layer": "total",
         "parameters": _number(summary.parameters),
@@ -152,7 +152,7 @@ def _total(summary: Summary, columns: Sequence[str]) -> list[str]:
     return [sums.get(name, "") for name in columns]
 
 
-def _totals(summary: Summary) -> list[str]:
+def _totals(summary: ModelSummary) -> list[str]:
     def count(number: int | None) -> str:
         return "-" if number is None else f"{number:,}"
 
@@ -164,40 +164,20 @@ def _totals(summary: Summary) -> list[str]:
         if summary.statistics
         else ""
     )
-    inputs = ", ".join(f"{info.name} {shape_of(info)} {info.dtype}" for info in summary.inputs)
+    inputs = ", ".join(f"{info.name} {_shape(info.shape)} {info.dtype}" for info in summary.inputs)
     return [
         f"input          {inputs}",
-        f"layers         {len(summary.lines)}",
+        f"layers         {len(summary.layers)}",
         f"parameters     {count(summary.parameters)}{statistics}",
         f"multiply-adds  {count(summary.multiply_adds)}",
         f"memory         {count(summary.memory)} bytes for all outputs",
     ]
 
 
-def _record(network: Network, summary: Summary) -> dict[str, Any]:
-    return {
-        "model": network.found.name,
-        "file": str(network.found.file),
-        "inputs": [
-            {"name": info.name, "dtype": info.dtype or None, "shape": lengths(info) or (None,)}
-            for info in summary.inputs
-        ],
-        "layers": [
-            {
-                **layer_info(
-                    line.layer, {line.layer.pre: line.info} if line.info else {}
-                )._asdict(),
-                "parameters": line.parameters,
-                "multiply_adds": line.multiply_adds,
-                "receptive_field": line.receptive_field,
-                "sees_all": line.whole,
-                "stride": line.stride,
-                "memory": line.memory,
-            }
-            for line in summary.lines
-        ],
-        "parameters": summary.parameters,
-        "statistics": summary.statistics,
-        "multiply_adds": summary.multiply_adds,
-        "memory": summary.memory,
-    }
+def _record(summary: ModelSummary) -> dict[str, Any]:
+    inputs = [
+        {"name": info.name, "dtype": info.dtype or None, "shape": lengths(info) or (None,)}
+        for info in summary.inputs
+    ]
+    layers = [row._asdict() for row in summary.layers]
+    return summary._asdict() | {"inputs": inputs, "layers": layers}

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from click.core import ParameterSource
 
 from cnntool.cli import arrays, options, pager, param_types, sliding
 from cnntool.cli import unit_output as units
@@ -15,74 +14,13 @@ from cnntool.cli.inputs import Reading, inputs_or_stdin
 from cnntool.cli.network_options import model_option, preprocessing, running
 from cnntool.cli.output import emit_record
 from cnntool.errors import UsageError
-from cnntool.views import number_format
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
-
+    from cnntool.api.arguments import WindowOptions
     from cnntool.api.tracing import Tracer
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.runtime.providers import SessionSettings
     from cnntool.shapes.windows import Pair
-
-
-class Forms(click.Command):
-    """A command with forms; its help lists the options of each under a heading.
-
-    Parameters
-    ----------
-    forms : mapping of str to sequence of str
-        The names of the parameters that belong to one form only, by the form's heading: the
-        option that chooses it, ``--kernel``.
-    """
-
-    def __init__(
-        self, *arguments: Any, forms: Mapping[str, Sequence[str]], **settings: Any
-    ) -> None:
-        super().__init__(*arguments, **settings)
-        self._form_of = {name: form for form, names in forms.items() for name in names}
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the options, those of all forms last."""
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for form in (*dict.fromkeys(self._form_of.values()), ""):
-            for parameter in self.get_params(ctx):
-                row = (
-                    parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
-                )
-                if row and self._form_of.get(parameter.name or "", "") == form:
-                    sections.setdefault(form and f"Options with {form}", []).append(row)
-        for heading, rows in sections.items():
-            with formatter.section(heading or "Options"):
-                formatter.write_dl(rows)
-
-    def form(self, ctx: click.Context) -> str:
-        """Return the form that the command line asks for, by what belongs to it alone.
-
-        Returns
-        -------
-        str
-            The form's heading; empty if nothing on the command line tells.
-
-        Raises
-        ------
-        UsageError
-            Options of two forms. What the environment says does not count.
-        """
-        first = None
-        for parameter in self.params:
-            form = self._form_of.get(parameter.name or "")
-            source = ctx.get_parameter_source(parameter.name or "")
-            if form is None or source is not ParameterSource.COMMANDLINE:
-                continue
-            flag = max(parameter.opts, key=len)
-            if first is None:
-                first = form, flag
-            elif first[0] != form:
-                uses = ((first[1], first[0]), (flag, form))
-                told = [f"{option} goes with {its}" for option, its in uses if option != its]
-                raise UsageError(f"{first[1]} and {flag} exclude each other", hint=", ".join(told))
-        return first[0] if first else ""
 
 
 FORMS = {
@@ -98,7 +36,7 @@ FORMS = {
 """What belongs to a trace of a classic kernel, and to one of a network's unit."""
 
 
-@click.command("trace", cls=Forms, forms=FORMS)
+@click.command("trace", cls=options.Forms, forms=FORMS)
 @click.argument("path", metavar="[INPUT]", required=False, type=param_types.FILE_OR_STDIN)
 @click.option(
     "-k",
@@ -162,7 +100,7 @@ def command(
     spec: str | None,
     at: Pair | None,
     every: bool,
-    window: sliding.Sliding,
+    window: WindowOptions,
     channels: str | None,
     delay: float | None,
     model: str,
@@ -186,7 +124,7 @@ def command(
     into the layer, and compared with the network's own; the exit code is 1 if they differ by more
     than rounding. Of many channels those are listed that count most.
     """
-    assert isinstance(ctx.command, Forms)  # noqa: S101 - see above
+    assert isinstance(ctx.command, options.Forms)  # noqa: S101 - see above
     form = ctx.command.form(ctx)
     if form == "--model":
         return units.run(
@@ -209,6 +147,7 @@ def command(
     drawing = _drawing(output, at, every=every)
     if as_json and output == "-":
         raise UsageError("--json and -o - both want stdout")
+    from cnntool.api.arguments import FilterOptions
     from cnntool.api.kernels import read_convolution
     from cnntool.api.tracing import tracer
 
@@ -216,10 +155,10 @@ def command(
     item = read_convolution(spec, "there is nothing to trace")
     picture = arrays.read(inputs[0], reading)
     try:
-        work = tracer(picture, item, **window._asdict(), channels=channels)
+        work = tracer(picture, item, FilterOptions(*window, channels))
         if drawing:
             assert output is not None  # noqa: S101 - it is drawn there
-            sliding.write_bytes(_draw(work, at, delay), output, overwrite=overwrite)
+            sliding.write_bytes(work.drawing(at, delay or 0.6), output, overwrite=overwrite)
         if as_json:
             about = {"input": picture.name, "kernel": spec}
             for place in work.places() if at is None else [at]:
@@ -253,33 +192,9 @@ def _drawing(output: str | None, at: Pair | None, *, every: bool) -> bool:
 
 def _print(work: Tracer, at: Pair | None, delay: float | None) -> None:
     places = work.places() if at is None else [at]
-    if not (len(places) > 1 and pager.interactive()):
-        for number, place in enumerate(places):
-            lines = work.at(place).lines(sliding.text_width())
-            result("\n".join([*[""] * bool(number), *lines]))
+    if len(places) > 1 and pager.interactive():
+        pager.show(work.steps(places, sliding.text_width()), delay)
         return
-    pager.show(_steps(work, places), delay)
-
-
-def _steps(work: Tracer, places: list[Pair]) -> Iterator[str]:
-    """Yield a text for each place, with the results so far."""
-    rows, columns = work.sliding.out_shape
-    small = len(work.maps) == 1 and max(rows, columns) <= number_format.SHOWN
-    values = {}
-    for number, place in enumerate(places, 1):
-        found = work.at(place)
-        lines = [f"step {number} of {len(places)}", "", *found.lines(sliding.text_width())]
-        if small:
-            values[place] = number_format.short(found.values[0])
-            so_far = [[values.get((r, c), ".") for c in range(columns)] for r in range(rows)]
-            lines += ["", "result so far", *number_format.aligned(so_far)]
-        yield "\n".join(lines)
-
-
-def _draw(work: Tracer, at: Pair | None, delay: float | None) -> bytes:
-    """Return the animation, or the frame of one place as a PNG file."""
-    if at is not None:
-        return work.at(at).figure().png()
-    from cnntool.views.sliding_window import gif
-
-    return gif(work.scene(alone=False), delay or 0.6)
+    for number, place in enumerate(places):
+        lines = work.at(place).lines(sliding.text_width())
+        result("\n".join([*[""] * bool(number), *lines]))

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.api.activations import ChosenLayer, names_of, title_of
+from cnntool.api.activations import choose_weights
 from cnntool.cli import console, options
-from cnntool.cli.drawing_options import STYLES, Drawing, drawing
+from cnntool.cli.drawing_options import STYLES, drawing
 from cnntool.cli.network_options import model_argument, read_model
 from cnntool.errors import ModelError, UsageError
+from cnntool.image.files import Item
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from cnntool.api.sources import Item
-    from cnntool.cli.layer_files import LayerFiles
-    from cnntool.cli.layer_table import LayerRow
+    from cnntool.api.activations import ChosenLayer
+    from cnntool.cli.drawing_options import Drawing
     from cnntool.nets.inference.weights import LayerWeights
-    from cnntool.nets.layers.lookup import Layer, Resolved
-    from cnntool.nets.network import Network
 
 
 SHEET = 1000
@@ -67,13 +67,8 @@ def command(
     model: str,
     queries: tuple[str, ...],
     channel_order: str | None,
-    drawing: Drawing,
     slices: int,
-    raw: str | None,
-    stats_only: bool,
-    output: str | None,
-    overwrite: bool,
-    as_json: bool,
+    **purpose_options: Any,
 ) -> None:
     """Show what layers of a network have learned.
 
@@ -87,165 +82,89 @@ def command(
     deviation, share of zeros, kernels that are zero everywhere, how many weights are NaN and
     infinite, and the file.
     """
-    from cnntool.cli.layer_files import LayerFiles, raw_format
-    from cnntool.cli.layer_table import tell
+    from cnntool.cli.layer_files import LayerFiles, LayerRow, Purpose, raw_format, tell
+    from cnntool.nets.inference.layer_outputs import statistics
 
-    if stats_only and (output or raw):
+    purpose = Purpose(**purpose_options)
+    if purpose.stats_only and (purpose.output or purpose.raw):
         raise UsageError("--stats-only writes nothing")
-    raw = raw_format(raw, output)
+    purpose = purpose._replace(raw=raw_format(purpose.raw, purpose.output))
     network = read_model(model)
-    chosen = _choose(network, queries)
-    files = None
-    if not stats_only:
-        files = LayerFiles(
-            output,
-            chosen,
-            f".{raw or 'png'}",
-            several=False,
-            label="weights",
-            as_json=as_json,
+    chosen = choose_weights(network, queries)
+    files = LayerFiles(purpose, chosen, "weights") if purpose.writes else None
+    first, assumed = network.colour_order(channel_order.upper() if channel_order else None)
+    item = Item(Path(model), model, Path(f"{Path(model).name.removesuffix('.onnx')}.onnx"))
+    rows = []
+    with files.archive(item) if files else nullcontext() as archive:
+        for wanted in chosen:
+            assert wanted.layer is not None  # noqa: S101 - all of them are layers
+            found = network.learned(wanted.layer)
+            if found.colours and assumed:
+                colour, other = ("blue", "rgb") if first == "BGR" else ("red", "bgr")
+                console.note(
+                    f"{model}: {colour} is taken to come first; --channel-order {other} swaps"
+                )
+            if found.dequantised:
+                console.note(
+                    f"{wanted.title}: its weights are stored in 8 bits and shown dequantised"
+                )
+            draw = partial(
+                _picture, wanted, found, purpose.drawing,
+                slices=slices, swap=first == "BGR", source=model,
+            )  # fmt: skip
+            output = files.write(item, wanted, found.values, draw) if files else None
+            shown = wanted._replace(tensor=found.tensor)
+            rows.append(LayerRow(shown, statistics(found.values), found.dequantised, None, output))
+            if archive is not None:
+                archive.add(wanted.keys(chosen), found.values)
+    tell(model, rows, {"model": model} if purpose.as_json else None)
+
+
+def _picture(
+    wanted: ChosenLayer,
+    found: LayerWeights,
+    drawing: Drawing,
+    *,
+    slices: int,
+    swap: bool,
+    source: str,
+) -> NDArray[Any]:
+    """Draw the kernels of a layer, or a matrix as one map."""
+    from cnntool.views.contact_sheet import Caption
+    from cnntool.views.feature_maps import choose
+    from cnntool.views.kernels import kernel_sheet
+
+    values = found.values
+    if not values.size:
+        raise ModelError(
+            f"{wanted.title!r} has no weights to draw: {shape_text(values.shape)}",
+            source=source,
+            hint="--stats-only and --raw take it",
         )
-    order = network.colour_order(channel_order.upper() if channel_order else None)
-    work = _Weights(network, files, order, drawing=drawing, slices=slices, overwrite=overwrite)
-    tell(model, work.rows(chosen), {"model": model} if as_json else None)
-
-
-def _choose(network: Network, queries: tuple[str, ...]) -> list[ChosenLayer]:
-    """Find the layers, in the order of the network; of patterns only those with weights."""
-    from cnntool.nets.inference.weights import has_weights
-    from cnntool.nets.layers.lookup import describe
-
-    if not queries and all(row.kind != "conv" for row in network.read_layers().rows):
-        hint = f"--layer names one of 'cnntool layers {network.name}'"
-        raise ModelError("it has no convolution", source=network.name, hint=hint)
-    found: dict[int, Layer] = {}
-    names: dict[int, list[Resolved]] = {}
-    for query in queries or ("conv:1",):
-        meant = network.read_layers().resolve(query, at="pre")
-        rows = [network.layer_of(one) for one in meant]
-        usable = [row for row in rows if has_weights(network.graph, row)] or rows[:1]
-        found.update({row.number: row for row in usable})
-        for one, row in zip(meant, rows, strict=True):
-            names.setdefault(row.number, []).extend([one] if queries else [])
-        said = meant[0].text if len(meant) == 1 else f"{query} -> {len(usable)} layers"
-        console.note(said if queries else f"no --layer: the first convolution, {said}")
-    rows = [found[number] for number in sorted(found)]
-    chosen = []
-    for number, row in enumerate(rows, 1):
-        title, words = title_of(row.post, row), describe(row, row.pre)
-        asked = names_of(names[row.number]) or (title,)
-        chosen.append(ChosenLayer(number, title, row.pre, row, words, asked))
-    return chosen
-
-
-class _Weights:
-    """One command line: layers whose weights are drawn, written and described."""
-
-    def __init__(
-        self,
-        network: Network,
-        files: LayerFiles | None,
-        order: tuple[str, bool],
-        *,
-        drawing: Drawing,
-        slices: int,
-        overwrite: bool,
-    ) -> None:
-        self._network = network
-        self._files = files
-        self._drawing = drawing
-        self._slices = slices
-        first, self._assumed = order
-        self._blue_first = first == "BGR"
-        self._overwrite = overwrite
-
-    def rows(self, chosen: list[ChosenLayer]) -> list[LayerRow]:
-        """Look at every layer."""
-        from cnntool.api.sources import Item
-        from cnntool.cli.layer_files import archive_for
-
-        name = Path(self._network.name)
-        stem = name.name.removesuffix(".onnx")
-        item = Item(name, self._network.name, Path(f"{stem}.onnx"))
-        rows = []
-        with archive_for(self._files, item, chosen, overwrite=self._overwrite) as archive:
-            for wanted in chosen:
-                assert wanted.layer is not None  # noqa: S101 - `_choose` sees to that
-                found = self._network.learned(wanted.layer)
-                rows.append(self._row(item, wanted, found))
-                if archive is not None:
-                    for key in wanted.keys(chosen):
-                        archive.add(key, found.values)
-        return rows
-
-    def _row(self, item: Item, wanted: ChosenLayer, found: LayerWeights) -> LayerRow:
-        """Draw, write and describe one layer."""
-        from cnntool.cli.layer_files import write_array, write_picture
-        from cnntool.cli.layer_table import LayerRow
-        from cnntool.nets.inference.layer_outputs import statistics
-
-        output = None
-        if found.colours and self._assumed:
-            first, other = ("blue", "rgb") if self._blue_first else ("red", "bgr")
-            console.note(
-                f"{self._network.name}: {first} is taken to come first;"
-                f" --channel-order {other} swaps"
-            )
-        if found.dequantised:
-            console.note(f"{wanted.title}: its weights are stored in 8 bits and shown dequantised")
-        if self._files is not None:
-            place, suffix = self._files.place(item, wanted), self._files.suffix
-            output = place.name
-            if suffix == ".npy":
-                write_array(place, found.values, overwrite=self._overwrite)
-            elif suffix != ".npz":
-                picture = self._picture(wanted, found)
-                write_picture(place, picture, suffix, overwrite=self._overwrite)
-        return LayerRow(
-            wanted._replace(tensor=found.tensor),
-            statistics(found.values),
-            found.dequantised,
-            None,
-            output,
+    facts = [shape_text(values.shape), Path(source).name]
+    caption = Caption(wanted.title, ", ".join(facts))
+    if not found.is_kernels:
+        grown = min(SHEET // max(values.shape), 32)
+        whole = drawing._replace(
+            maps="",
+            sort=None,
+            style=drawing.style or "diverging",
+            upscale=drawing.upscale or (grown if grown > 1 else None),
+            numbered=False,
         )
-
-    def _picture(self, wanted: ChosenLayer, found: LayerWeights) -> NDArray[Any]:
-        """Draw the kernels of a layer, or a matrix as one map."""
-        from cnntool.views.contact_sheet import Caption
-        from cnntool.views.feature_maps import choose
-        from cnntool.views.kernels import kernel_sheet
-
-        values, drawing = found.values, self._drawing
-        if not values.size:
-            raise ModelError(
-                f"{wanted.title!r} has no weights to draw: {shape_text(values.shape)}",
-                source=self._network.name,
-                hint="--stats-only and --raw take it",
-            )
-        facts = [shape_text(values.shape), Path(self._network.name).name]
-        caption = Caption(wanted.title, ", ".join(facts))
-        if not found.is_kernels:
-            grown = min(SHEET // max(values.shape), 32)
-            whole = drawing._replace(
-                maps="",
-                sort=None,
-                style=drawing.style or "diverging",
-                upscale=drawing.upscale or (grown if grown > 1 else None),
-                numbered=False,
-            )
-            return whole.picture(values[None], caption)
-        if found.colours:
-            values = values[..., ::-1, :, :] if self._blue_first else values
-        flat = values.reshape(len(values), -1, values.shape[3])
-        chosen = choose(flat, drawing.maps, drawing.sort) if drawing.maps or drawing.sort else None
-        return kernel_sheet(
-            values,
-            chosen=chosen,
-            style=drawing.style,
-            scale=drawing.scale or "signed",
-            slices=self._slices,
-            columns=drawing.columns,
-            upscale=drawing.upscale,
-            gap=drawing.gap,
-            caption=caption,
-        )
+        return whole.picture(values[None], caption)
+    if found.colours and swap:
+        values = values[..., ::-1, :, :]
+    flat = values.reshape(len(values), -1, values.shape[3])
+    chosen = choose(flat, drawing.maps, drawing.sort) if drawing.maps or drawing.sort else None
+    return kernel_sheet(
+        values,
+        chosen=chosen,
+        style=drawing.style,
+        scale=drawing.scale or "signed",
+        slices=slices,
+        columns=drawing.columns,
+        upscale=drawing.upscale,
+        gap=drawing.gap,
+        caption=caption,
+    )

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import as_strided
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-    from cnntool.filters.conv.recording import Last, Recording
+    from cnntool.filters.conv.direct import Last, Recording
 
 # Up to this many multiply-adds OpenBLAS takes a small product without packing its operands.
 SMALL = 950_000

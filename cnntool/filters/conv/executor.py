@@ -11,37 +11,38 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.filters.conv.banded import Banded, BandedSeparable
-from cnntool.filters.conv.direct import group, make_line, record_groups, record_line
+from cnntool.filters.conv.direct import Recording, group, make_line, record_groups, record_line
 from cnntool.filters.conv.fft import Fourier
 from cnntool.filters.conv.gemm import Gemm
 from cnntool.filters.conv.method import Method
 from cnntool.filters.conv.plan import (
-    Border,
     ConvPlan,
-    Mode,
-    Op,
     fill,
     inner_span,
     make_plan,
     make_span,
     source_index,
 )
-from cnntool.filters.conv.recording import Recording
 from cnntool.filters.kernels.kernel import Filter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
+    from cnntool.filters.conv.direct import Last
     from cnntool.filters.conv.method import PreparedKernel
-    from cnntool.filters.conv.plan import ConvPlan
-    from cnntool.filters.conv.recording import Last
+    from cnntool.filters.conv.plan import Span
+    from cnntool.filters.kernels.kernel import ConvLayer
     from cnntool.shapes.windows import Pair
 
     Shape = tuple[int, int, int]
     Steps = Callable[[Recording, NDArray[Any], NDArray[Any], int], None]
     Recorder = Callable[[Recording, NDArray[Any], Shape], NDArray[Any] | Last]
+    Total = NDArray[Any] | Last
+    """Where a result will be, at least as large as wanted, or what writes it."""
+
+    Finish = Callable[[NDArray[Any], NDArray[Any]], None]
 
 
 def make_recorder(plan: ConvPlan, method: Method, scale: float) -> Recorder:
@@ -201,19 +202,7 @@ def _banded_separable(plan: ConvPlan, part: PreparedKernel, scale: float) -> lis
     ]
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from numpy.typing import NDArray
-
-    from cnntool.filters.conv.plan import ConvPlan
-    from cnntool.filters.conv.recording import Last
-    from cnntool.shapes.windows import Pair
-
-    Total = NDArray[Any] | Last
-    """Where a result will be, at least as large as wanted, or what writes it."""
-
-_MOST_TAPES = 32
+_MOST_RECORDINGS = 32
 
 
 class Tiles:
@@ -247,7 +236,7 @@ class Tiles:
             known = self._local.known = {}
         found = known.get((rows, columns))
         if found is None:
-            if len(known) >= _MOST_TAPES:
+            if len(known) >= _MOST_RECORDINGS:
                 known.clear()
             found = known[rows, columns] = self._make(rows, columns)
         return found
@@ -431,32 +420,10 @@ def _mend(again: Callable[[], None], results: NDArray[Any], total: NDArray[Any])
         total[...] = found
 
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from numpy.typing import ArrayLike, NDArray
-
-    from cnntool.filters.conv.plan import Span
-    from cnntool.filters.kernels.kernel import ConvLayer
-    from cnntool.shapes.windows import Pair
-
-    Finish = Callable[[NDArray[Any], NDArray[Any]], None]
-
-
 _tiles = lru_cache(maxsize=16)(Tiles)
 
 
-def convolve(
-    image: ArrayLike,
-    filter: Filter | ConvLayer,  # noqa: A002
-    *,
-    mode: Mode | str = Mode.SAME,
-    border: Border | str = Border.ZERO,
-    op: Op | str = Op.CORRELATE,
-    stride: int | Pair = 1,
-    dilation: int | Pair = 1,
-    method: Method | str = Method.AUTO,
-) -> NDArray[Any]:
+def convolve(image: ArrayLike, filter: Filter | ConvLayer, **how: Any) -> NDArray[Any]:  # noqa: A002
     """Filter a whole array.
 
     Parameters
@@ -465,8 +432,9 @@ def convolve(
         Numbers; each channel is filtered on its own.
     filter : Filter or ConvLayer
         A layer makes maps of all channels together.
-    mode, border, op, stride, dilation, method
-        As in `cnntool.filters.conv.plan.make_plan`.
+    **how
+        ``mode``, ``border``, ``op``, ``stride``, ``dilation`` and ``method``, as in
+        `cnntool.filters.conv.plan.make_plan`.
 
     Returns
     -------
@@ -486,18 +454,7 @@ def convolve(
     elif array.dtype.name not in {"uint8", "uint16", "float32"}:
         array = array.astype(np.float64, copy=False)
     stack = array[:, :, None] if array.ndim == 2 else array
-    plan = make_plan(
-        array.shape[:2],
-        filter,
-        mode=mode,
-        border=border,
-        op=op,
-        stride=stride,
-        dilation=dilation,
-        dtype=array.dtype,
-        channels=stack.shape[2],
-        method=method,
-    )
+    plan = make_plan(array.shape[:2], filter, dtype=array.dtype, channels=stack.shape[2], **how)
     result = np.empty((*plan.out_shape, plan.maps), dtype=plan.dtype)
     for start in range(0, plan.out_shape[0], plan.strip_rows):
         stop = min(start + plan.strip_rows, plan.out_shape[0])
@@ -557,11 +514,11 @@ def convolve_rows(
                 if finish is None and last - first == bottom - top:
                     tile(place)
                 else:
-                    (finish or _copy)(tile.result()[first - top : last - top], place)
+                    (finish or keep)(tile.result()[first - top : last - top], place)
     return out
 
 
-def _copy(tile: NDArray[Any], place: NDArray[Any]) -> None:
+def keep(tile: NDArray[Any], place: NDArray[Any]) -> None:
     """Finish without changing anything."""
     np.copyto(place, tile[:, : place.shape[1]])
 

@@ -11,19 +11,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import DTypeLike, NDArray
 
-    from cnntool.filters.conv.recording import Recording
+    from cnntool.filters.conv.direct import Recording
 
 # With a factor in both directions numpy stays in single precision; a factor of 1 is a whole
 # number to it, which it multiplies in double precision, at half the speed.
 EVENLY: Literal["ortho"] = "ortho"
-
-# Lengths whose transforms are fast: 2, 3, 4, 5 or 6 times a power of two.
-SIZES = sorted({factor * 2**power for factor in (4, 5, 6) for power in range(2, 13)})
-
-
-def fast_size(least: int) -> int:
-    """Return the first length with a fast transform that is not shorter."""
-    return next((size for size in SIZES if size >= least), -(-least // 1024) * 1024)
 
 
 class Fourier:

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-    from cnntool.filters.conv.recording import Recording
+    from cnntool.filters.conv.direct import Recording
     from cnntool.filters.kernels.kernel import ConvLayer
     from cnntool.shapes.windows import Pair
 

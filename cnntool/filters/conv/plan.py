@@ -15,9 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
-from cnntool.filters.conv.cost import ConvProblem, choose, tile_shape
 from cnntool.filters.conv.gemm import as_matrix
-from cnntool.filters.conv.method import Arithmetic, Method, PreparedKernel
+from cnntool.filters.conv.method import (
+    Arithmetic,
+    ConvProblem,
+    Method,
+    PreparedKernel,
+    choose,
+    tile_shape,
+)
 from cnntool.filters.kernels.kernel import ConvLayer
 from cnntool.shapes.windows import Pads, Pair, Window, times
 
@@ -223,7 +229,7 @@ class ConvPlan:
         Of the result: float64 for float64 input, else float32.
     method : Method
         The method taken, never ``auto``.
-    work : Work
+    work : Arithmetic
         The numbers computed with, and the kernels as the method wants them.
     tile : (rows, columns)
         Outputs computed at once, a piece that fits in the processor's cache.
@@ -318,31 +324,32 @@ class ConvPlan:
         under_rows, under_columns = found
         return under_rows, under_columns
 
-    def describe(self) -> dict[str, Any]:
-        """Return the plan as plain values with stable keys, for a table or JSON."""
-        return {
-            "filter": self.filter.name,
-            "kernels": (
-                self.maps if isinstance(self.filter, ConvLayer) else len(self.filter.kernels)
+    def lines(self) -> list[str]:
+        """Describe the plan in lines of text, without the filter's name."""
+        layer = isinstance(self.filter, ConvLayer)
+        kernels = self.maps if isinstance(self.filter, ConvLayer) else len(self.filter.kernels)
+        rank = "separable" if self.rank == 1 else f"rank {self.rank}"
+        facts = [
+            (f"{kernels} kernels " if kernels > 1 else "kernel ") + times(self.filter.shape),
+            f"of {self.channels} channels each" if layer else rank,
+            self.filter.combine,
+        ]
+        steps = [
+            str(rows) if rows == columns else f"{rows},{columns}"
+            for rows, columns in (self.stride, self.dilation)
+        ]
+        return [
+            ", ".join(facts),
+            (
+                f"{self.op}, {self.mode}, stride {steps[0]}, dilation {steps[1]}:"
+                f" {times(self.input_shape)} -> {times(self.out_shape)}"
             ),
-            "kernel": list(self.filter.shape),
-            "combine": self.filter.combine,
-            "input": [*self.input_shape, self.channels],
-            "mode": self.mode.value,
-            "op": self.op.value,
-            "border": self.border.value,
-            "stride": list(self.stride),
-            "dilation": list(self.dilation),
-            "padding": list(self.pads),
-            "output": [*self.out_shape, self.maps],
-            "rank": self.rank,
-            "separable": self.rank == 1,
-            "method": self.method.value,
-            "arithmetic": self.work.dtype.name,
-            "multiplies": self.multiplies,
-            "tile": list(self.tile),
-            "strip_rows": self.strip_rows,
-        }
+            (f"padding {','.join(map(str, self.pads))} (top, bottom, left, right), {self.border}"),
+            (
+                f"method {self.method} in {self.work.dtype.name},"
+                f" {self.multiplies:g} multiplies a value, {self.strip_rows} rows a strip"
+            ),
+        ]
 
 
 def make_plan(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from cnntool.errors import InputError, UsageError
+from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -177,7 +176,7 @@ class Kernel:
     @cached_property
     def sum(self) -> float:
         """Sum of the weights: what a constant picture is multiplied by."""
-        form = self.integer()
+        form = self.integer
         if form is None:
             return float(self.weights.sum())
         taps, scale = form
@@ -194,9 +193,6 @@ class Kernel:
         return len(self.separate())
 
     @cached_property
-    def _integer(self) -> tuple[NDArray[np.int64], float] | None:
-        return integer_form(self.weights)
-
     def integer(self) -> tuple[NDArray[np.int64], float] | None:
         """Whole-number taps and the factor that makes the weights of them, if there are any.
 
@@ -205,7 +201,7 @@ class Kernel:
         (taps, scale) or None
             ``weights == taps * scale`` up to rounding: a 9x9 box is ones and 1/81.
         """
-        return self._integer
+        return integer_form(self.weights)
 
     def separate(self, tol: float = 1e-12) -> list[tuple[Weights, Weights]]:
         """Split the kernel into as few (column, row) pairs as give it back.
@@ -288,10 +284,6 @@ class Filter:
         return self.sign != "smooth"
 
 
-MOST_WEIGHTS = 2**26
-"""Weights of a layer: half a gigabyte."""
-
-
 @dataclass(frozen=True, eq=False)
 class ConvLayer:
     """Kernels with weights of their own for every channel, as networks convolve.
@@ -356,40 +348,3 @@ class ConvLayer:
                 f" channels of the input: {channels}",
                 hint="`layout` says which axis of an array holds the channels",
             )
-
-
-def read_layer(spec: str) -> ConvLayer | None:
-    """Read ``@FILE.npy``, if the array has 4 axes, or 3 for a single map.
-
-    Parameters
-    ----------
-    spec : str
-        What the user wrote for a kernel.
-
-    Returns
-    -------
-    ConvLayer or None
-        None for anything else: `cnntool.filters.parse.parse` reads it, or says what is wrong.
-
-    Raises
-    ------
-    InputError
-        An array that is too large, or what `ConvLayer` refuses.
-    """
-    name = spec.strip().removeprefix("@")
-    if not (spec.strip().startswith("@") and name.lower().endswith(".npy")):
-        return None
-    try:
-        array = np.load(name, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    if not isinstance(array, np.ndarray) or array.ndim not in {3, 4} or not array.size:
-        return None
-    if array.dtype.kind not in "biuf":
-        return None
-    if array.size > MOST_WEIGHTS:
-        raise InputError("too large for a kernel", source=name)
-    try:
-        return ConvLayer(array if array.ndim == 4 else array[None], Path(name).stem)
-    except UsageError as error:
-        raise InputError(error.message, source=name) from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from math import prod
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.errors import UsageError
 from cnntool.shapes.receptive_field import Fields
@@ -16,31 +16,18 @@ from cnntool.shapes.windows import PADDINGS, Padding, Pair, Window, parse_paddin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from fractions import Fraction
 
     from cnntool.shapes.windows import AxisWindow
 
 Shape = tuple[int, ...]
 """(rows, columns, channels), or (units,) of a vector."""
 
-Kind = Literal[
-    "conv",
-    "deconv",
-    "pool",
-    "avgpool",
-    "globalpool",
-    "bn",
-    "activation",
-    "flatten",
-    "dense",
-    "concat",
-    "add",
-]
-
 ACTIVATIONS = ("relu", "sigmoid", "tanh", "gelu", "softmax", "dropout")
 """Layers that change neither shape nor cost, by name."""
 
 _WINDOW = "K or KHxKW, sN, pN, valid, same, full, dN"
-_TAKES: dict[Kind, str] = {
+_TAKES = {
     "conv": _WINDOW + ", fN, gN, dw, nobias, xN",
     "deconv": _WINDOW + ", fN, opN, gN, nobias, xN",
     "pool": _WINDOW + ", ceil, xN",
@@ -75,7 +62,8 @@ class Layer(NamedTuple):
     ----------
     text : str
         As written, without a repeat, and with the ``from:`` before it.
-    kind : Kind
+    kind : str
+        A key of ``_TAKES``.
     name : str
         As given, or the kind and a running number: ``conv3``.
     start : str
@@ -94,7 +82,7 @@ class Layer(NamedTuple):
     """
 
     text: str
-    kind: Kind
+    kind: str
     name: str
     start: str = ""
     kernel: Pair | None = None
@@ -169,7 +157,7 @@ def _input_shape(token: str) -> Shape:
     return (*sizes, 1) if len(sizes) == 2 else sizes
 
 
-def _number(kind: Kind, token: str, names: set[str]) -> str:
+def _number(kind: str, token: str, names: set[str]) -> str:
     """Return the next free name of a kind: conv1, conv2, ..."""
     stem = token if kind == "activation" else kind
     number = 1
@@ -219,12 +207,11 @@ def _layer(token: str) -> tuple[Layer, int]:
     return layer, count
 
 
-def _kind(word: str, token: str) -> Kind:
+def _kind(word: str, token: str) -> str:
     if word in ACTIVATIONS:
         return "activation"
-    for kind in _TAKES:
-        if word == kind and kind != "activation":
-            return kind
+    if word in _TAKES and word != "activation":
+        return word
     from difflib import get_close_matches
 
     known = [kind for kind in _TAKES if kind != "activation"] + list(ACTIVATIONS)
@@ -233,7 +220,7 @@ def _kind(word: str, token: str) -> Kind:
     raise UsageError(f"no layer is called {word!r}", source=token, hint=hint)
 
 
-def _change(kind: Kind, argument: str, token: str) -> dict[str, Any]:
+def _change(kind: str, argument: str, token: str) -> dict[str, Any]:
     """Return what an argument says of a layer; ``count`` is how often it stands there."""
     takes = _TAKES[kind].split(", ")
     if argument in takes and argument in _WORDS:
@@ -294,6 +281,11 @@ class Cost(NamedTuple):
         """Weights and biases."""
         return self.weights + self.biases
 
+    def record(self) -> dict[str, int]:
+        """Describe it in stable keys, ready for JSON."""
+        keys = ("parameters", "weights", "biases", "multiply_adds")
+        return {key: getattr(self, key) for key in keys}
+
 
 class ChainRow(NamedTuple):
     """One layer of a chain.
@@ -335,6 +327,32 @@ class ChainRow(NamedTuple):
         ins, outs = prod(self.shapes[0]), prod(self.shape)
         return Cost(ins * outs, outs, f"({ins}+1)*{outs}", ins * outs)
 
+    def record(self, *, compare_dense: bool) -> dict[str, Any]:
+        """Describe the layer in stable keys, ready for JSON."""
+        window, fields = self.window, self.fields
+        record: dict[str, Any] = {
+            "layer": self.name,
+            "kind": self.kind,
+            "written": self.text,
+            "inputs": [list(shape) for shape in self.shapes],
+            "output": list(self.shape),
+            "kernel": list(window.kernel) if window else None,
+            "stride": list(window.stride) if window else None,
+            "padding": list(window.pads) if window else None,
+            "dilation": list(window.dilation) if window else None,
+            **self.cost.record(),
+            "formula": self.cost.formula or None,
+            "receptive_field": list(fields.size) if fields else None,
+            "jump": (
+                [_plain(fields.rows.jump), _plain(fields.columns.jump)]
+                if fields and self.spatial
+                else None
+            ),
+        }
+        if compare_dense:
+            record["dense"] = self.dense.record() if self.dense else None
+        return record
+
 
 class Chain(NamedTuple):
     """A chain, computed: the input's row and one for each layer, and what is worth telling."""
@@ -351,6 +369,23 @@ class Chain(NamedTuple):
     def dense_total(self) -> Cost:
         """The same with a dense layer in the place of each convolution."""
         return _sum([row.dense or row.cost for row in self.rows])
+
+    def records(self, *, compare_dense: bool = False) -> list[dict[str, Any]]:
+        """Describe every layer and the total in stable keys, ready for JSON.
+
+        Parameters
+        ----------
+        compare_dense : bool
+            Whether to say what a dense layer in the place of each convolution would cost.
+        """
+        total: dict[str, Any] = {"layer": "total", "kind": "total", **self.total.record()}
+        if compare_dense:
+            total["dense"] = self.dense_total.record()
+        return [*(row.record(compare_dense=compare_dense) for row in self.rows), total]
+
+
+def _plain(number: Fraction) -> int | float:
+    return int(number) if number.denominator == 1 else float(number)
 
 
 def _sum(costs: Sequence[Cost]) -> Cost:

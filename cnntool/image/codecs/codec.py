@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from cnntool.image.metadata import upright
+from cnntool.image.source import upright
 from cnntool.threads import Prefetcher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
     from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class Reader(ABC):
     info : ImageInfo
         Of the picture as it is stored.
     orientation : int
-        How to turn it (see `cnntool.image.metadata`). Turning needs the whole picture in memory.
+        How to turn it (see `cnntool.image.source`). Turning needs the whole picture in memory.
 
     Attributes
     ----------
@@ -59,9 +59,10 @@ class Reader(ABC):
     def _decode(self, rows: int) -> Iterator[Any]:
         """Yield decoded blocks, without numpy."""
 
-    @abstractmethod
     def _array(self, block: Any) -> NDArray[Any]:
-        """Turn a decoded block into an array."""
+        """Turn a decoded block into an array; here it is one."""
+        array: NDArray[Any] = block
+        return array
 
     def _arrays(self, blocks: Iterator[Any], rows: int) -> Iterator[NDArray[Any]]:  # noqa: ARG002
         """Turn blocks into strips of `rows` rows; here each block is a strip already."""
@@ -124,17 +125,10 @@ class Reader(ABC):
 
     def read(self) -> NDArray[Any]:
         """Return the whole picture: (height, width, samples). This can be done once."""
-        import numpy as np
-
         info = self.info
         # Whoever wants all of it makes something of it, which takes as much again.
         self._source.check_memory(2 * info.height * info.row_bytes)
-        whole = np.empty(info.shape, info.dtype)
-        row = 0
-        for strip in self.strips(info.strip_rows):
-            whole[row : row + len(strip)] = strip
-            row += len(strip)
-        return whole
+        return joined(self.strips(info.strip_rows), info)
 
     def picture(self) -> NDArray[Any] | Image:
         """Return the whole picture in the cheapest form. This can be done once.
@@ -165,12 +159,7 @@ class Reader(ABC):
     def _turned(self, strips: Iterator[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
         import numpy as np
 
-        whole = np.empty(self._stored.shape, self._stored.dtype)
-        row = 0
-        for strip in strips:
-            whole[row : row + len(strip)] = strip
-            row += len(strip)
-        pixels = upright(whole, self._orientation)
+        pixels = upright(joined(strips, self._stored), self._orientation)
         for top in range(0, self.info.height, rows):
             yield np.ascontiguousarray(pixels[top : top + rows])
 
@@ -205,6 +194,36 @@ class Reader(ABC):
         raise self._source.error(
             f"{what} at {where} (counted from 0)", hint="`allow_nan` lets such numbers through"
         )
+
+
+def joined(strips: Iterable[NDArray[Any]], info: ImageInfo) -> NDArray[Any]:
+    """Lay successive strips (h, width, samples) out as the whole picture."""
+    import numpy as np
+
+    whole = np.empty(info.shape, info.dtype)
+    row = 0
+    for strip in strips:
+        whole[row : row + len(strip)] = strip
+        row += len(strip)
+    return whole
+
+
+def rechunked(blocks: Iterable[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
+    """Cut successive blocks of any height into strips of `rows` rows; the last may have fewer."""
+    import numpy as np
+
+    parts: list[NDArray[Any]] = []
+    missing = rows
+    for block in blocks:
+        while len(block):
+            parts.append(block[:missing])
+            block = block[missing:]  # noqa: PLW2901 - what is left of it
+            missing -= len(parts[-1])
+            if not missing:
+                yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+                parts, missing = [], rows
+    if parts:
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class WriterSettings(NamedTuple):
@@ -255,7 +274,7 @@ class Writer(ABC):
     output : Output
     info : ImageInfo
         What will be written.
-    settings : Settings
+    settings : WriterSettings
     """
 
     def __init__(self, output: Output, info: ImageInfo, settings: WriterSettings) -> None:
@@ -269,12 +288,11 @@ class Writer(ABC):
     def encode(self, strip: NDArray[Any]) -> Encoded:
         """Turn a strip of shape (h, width, samples) into bytes. Pure: any thread may call it."""
 
-    @abstractmethod
     def _append(self, encoded: Encoded) -> None:
         """Write an encoded strip."""
+        self._output.write(encoded.data)
 
-    @abstractmethod
-    def _finish(self) -> None:
+    def _finish(self) -> None:  # noqa: B027 - most formats end with the last strip
         """Write what comes after the last strip."""
 
     def append(self, encoded: Encoded) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.image.codecs.pillow import PillowReader
 from cnntool.image.codecs.pillow import open_reader as open_by_pillow
-from cnntool.image.metadata import upright
+from cnntool.image.source import upright
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

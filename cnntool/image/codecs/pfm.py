@@ -84,9 +84,6 @@ class _PfmReader(Reader):
         self._check_finite(rows, lo)
         return rows
 
-    def _array(self, block: NDArray[Any]) -> NDArray[Any]:
-        return block
-
 
 class PfmWriter(Writer):
     """Writes a PFM in little-endian order."""

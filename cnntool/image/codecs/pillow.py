@@ -10,13 +10,13 @@ import io
 import logging
 import struct
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cnntool.errors import InputError, OutputError
-from cnntool.image import metadata
 from cnntool.image.codecs.codec import Encoded, Reader, Writer, WriterSettings
-from cnntool.image.metadata import orientation
-from cnntool.image.source import ImageInfo
+from cnntool.image.source import ImageInfo, fitting_profile, orientation
 from cnntool.system import is_own
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def open_reader(source: Source, kind: str, made: type[PillowReader] | None = Non
         alpha=alpha,
         format=kind,
         frames=frames,
-        icc=metadata.fitting_profile(profile, colour=channels == 3),
+        icc=fitting_profile(profile, colour=channels == 3),
     )
     reader = (made or PillowReader)(source, info, image, turn)
     if damaged:
@@ -83,23 +83,14 @@ def open_reader(source: Source, kind: str, made: type[PillowReader] | None = Non
     return reader
 
 
+open_webp, open_gif, open_bmp = (partial(open_reader, kind=kind) for kind in ("webp", "gif", "bmp"))
+
+
 def _opened(source: Source, kind: str) -> ImageFile:
-    file = source.file()
-    if kind == "jpeg":
-        from PIL.JpegImagePlugin import JpegImageFile
-
-        return JpegImageFile(file)
-    if kind == "webp":
-        from PIL.WebPImagePlugin import WebPImageFile
-
-        return WebPImageFile(file)
-    if kind == "gif":
-        from PIL.GifImagePlugin import GifImageFile
-
-        return GifImageFile(file)
-    from PIL.BmpImagePlugin import BmpImageFile
-
-    return BmpImageFile(file)
+    name = {"jpeg": "Jpeg", "webp": "WebP", "gif": "Gif", "bmp": "Bmp"}[kind]
+    plugin = import_module(f"PIL.{name}ImagePlugin")
+    image: ImageFile = getattr(plugin, f"{name}ImageFile")(source.file())
+    return image
 
 
 def _webp_size(source: Source) -> tuple[int, int]:
@@ -294,9 +285,7 @@ class PillowWriter(Writer):
             effort = self.settings.compression or 0
             choices = {"lossless": True, "quality": 100 * effort // 9, "exact": True}
             choices["method"] = min(6, effort)
-            choices["icc_profile"] = metadata.fitting_profile(
-                self.info.icc, colour=True
-            )  # grey becomes RGB
+            choices["icc_profile"] = fitting_profile(self.info.icc, colour=True)  # grey becomes RGB
         return choices
 
     def encode(self, strip: NDArray[Any]) -> Encoded:

@@ -169,9 +169,3 @@ class PnmWriter(Writer):
     def encode(self, strip: NDArray[Any]) -> Encoded:
         """Lay the samples out as the file has them."""
         return Encoded(len(strip), np.ascontiguousarray(strip, self._dtype).data.cast("B"))
-
-    def _append(self, encoded: Encoded) -> None:
-        self._output.write(encoded.data)
-
-    def _finish(self) -> None:
-        pass

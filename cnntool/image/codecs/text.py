@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cnntool.image.codecs.codec import Encoded, Reader, Writer, WriterSettings
+from cnntool.image.codecs.codec import Encoded, Reader, Writer, WriterSettings, rechunked
 from cnntool.image.source import ImageInfo
 
 if TYPE_CHECKING:
@@ -183,28 +183,8 @@ class _TextReader(Reader):
         self._blocks = blocks
 
     def _decode(self, rows: int) -> Iterator[NDArray[Any]]:
-        strip: list[Rows] = []
-        missing = rows
-        for block in self._blocks:
-            top = 0
-            while top < len(block):
-                part = block[top : top + missing]
-                strip.append(part)
-                top += len(part)
-                missing -= len(part)
-                if not missing:
-                    yield _joined(strip)
-                    strip, missing = [], rows
-        if strip:
-            yield _joined(strip)
-
-    def _array(self, block: NDArray[Any]) -> NDArray[Any]:
-        return block
-
-
-def _joined(parts: list[Rows]) -> NDArray[Any]:
-    rows = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    return rows[:, :, np.newaxis]
+        for strip in rechunked(self._blocks, rows):
+            yield strip[:, :, np.newaxis]
 
 
 class TextWriter(Writer):
@@ -221,12 +201,6 @@ class TextWriter(Writer):
         rows = rows if rows.dtype == np.float32 else rows.tolist()
         lines = [self._separator.join(map(_text, row)) + "\n" for row in rows]
         return Encoded(len(strip), "".join(lines).encode())
-
-    def _append(self, encoded: Encoded) -> None:
-        self._output.write(encoded.data)
-
-    def _finish(self) -> None:
-        pass
 
 
 def _text(number: Any) -> str:

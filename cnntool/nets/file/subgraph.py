@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.nets.file.graph import DOC, GRAPH, METADATA, TRAINING
+from cnntool.nets.file.messages import node_message
 from cnntool.nets.file.nodes import needs
 from cnntool.nets.file.tensors import NAMES
 from cnntool.nets.file.wire import CHUNK, VARINT, chunk_field, number_field
@@ -132,9 +133,6 @@ _PADS_AS_INPUT = 11
 _MOST = 30_000
 """Tensors: the time that onnxruntime takes grows by the square of them, here about ten seconds."""
 
-_INTS = 7
-"""Type of an attribute that is a list of whole numbers."""
-
 
 def shape_probe(graph: Graph, inputs: Mapping[str, Sequence[int]]) -> bytes:
     """Make a model that tells every shape and is not to be run.
@@ -184,7 +182,7 @@ def shape_probe(graph: Graph, inputs: Mapping[str, Sequence[int]]) -> bytes:
     for index, tensor in enumerate(tensors):
         rank = f"rank {index} of {tensor}"
         fields += (
-            chunk_field(NODE, _plain_node("Shape", tensor, rank)),
+            chunk_field(NODE, node_message("Shape", [tensor], [rank], {})),
             chunk_field(OUTPUT, value_message(tensor)),
             chunk_field(OUTPUT, value_message(rank)),
         )
@@ -209,8 +207,8 @@ def read_shapes(outputs: Sequence[TensorInfo]) -> dict[str, TensorInfo]:
     """
     shapes = {}
     for tensor, rank in zip(outputs[::2], outputs[1::2], strict=True):
-        known = tensor.shape or rank.shape == (0,)
-        shapes[tensor.name] = tensor if known else tensor._replace(shape=None)
+        scalar = () if rank.shape == (0,) else None
+        shapes[tensor.name] = tensor._replace(shape=tensor.shape or scalar)
     return shapes
 
 
@@ -218,25 +216,14 @@ def _node(graph: Graph, node: Node) -> bytes:
     """Copy a node, or write one of the same shapes that onnxruntime can infer."""
     if not node.domain and node.inputs and len(node.outputs) == 1:
         if node.op in _ELEMENTWISE:
-            return _plain_node("Identity", node.inputs[0], node.outputs[0])
+            return node_message("Identity", node.inputs[:1], node.outputs, {})
         border = node.attribute("border")
         old = graph.opset[""] < _PADS_AS_INPUT and node.attribute("scale") is None
         if node.op == "Crop" and old and isinstance(border, tuple) and len(border) == 4:
             left, top, right, bottom = border
-            pads = (0, 0, -top, -left, 0, 0, -bottom, -right)
-            return _plain_node("Pad", node.inputs[0], node.outputs[0], pads=pads)
+            pads = [0, 0, -top, -left, 0, 0, -bottom, -right]
+            return node_message("Pad", node.inputs[:1], node.outputs, {"pads": pads})
     return raw(graph, node.span)
-
-
-def _plain_node(op: str, tensor: str, result: str, **lists: Sequence[int]) -> bytes:
-    """Write a ``NodeProto`` of one input, one output and attributes that are lists."""
-    node = chunk_field(1, tensor.encode()) + chunk_field(2, result.encode())
-    node += chunk_field(4, op.encode())
-    for name, numbers in lists.items():
-        attribute = chunk_field(1, name.encode()) + number_field(20, _INTS)
-        attribute += b"".join(number_field(8, number) for number in numbers)
-        node += chunk_field(5, attribute)
-    return node
 
 
 class Skeleton(NamedTuple):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cnntool.image.source import ImageInfo
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.models.spec import InputSpec
+    from cnntool.nets.models.manifest import InputSpec
 
 COLOURS = 256
 """Classes that can be told apart by colour."""
@@ -46,7 +46,8 @@ class Painting(NamedTuple):
     def _repr_png_(self) -> bytes:
         from io import BytesIO
 
-        from cnntool.image.files import ImageInfo, write_image
+        from cnntool.image.files import write_image
+        from cnntool.image.source import ImageInfo
 
         body = BytesIO()
         write_image(body, self.pixels, ImageInfo(*self.pixels.shape), name="the picture")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from cnntool.image.source import ImageInfo
-    from cnntool.nets.models.spec import InputSpec
+    from cnntool.nets.models.manifest import InputSpec
 
 PAPER = 255.0
 """What shows through transparent pixels: white, as most viewers show them."""
@@ -87,6 +87,49 @@ def fitting(height: int, width: int, spec: InputSpec) -> Fitting:
         round((whole - part) / 2) for whole, part in zip((rows, columns), shape, strict=True)
     )
     return Fitting((rows, columns), top, left, shape)
+
+
+def laid_back(
+    values: NDArray[np.float32], plan: Fitting, height: int, width: int
+) -> NDArray[np.float32]:
+    """Lay a map over the picture that it was made of: the way back through cut and resizing.
+
+    Parameters
+    ----------
+    values : ndarray of shape (h, w)
+        They cover what the network gets, evenly.
+    plan : Fitting
+        How the picture was brought to the network's size.
+    height, width : int
+        Of the picture.
+
+    Returns
+    -------
+    ndarray of shape (height, width)
+        Between the values linear; NaN where the network saw nothing.
+    """
+    lengths, cut = (height, width), (plan.top, plan.left)
+    low, share, seen = [], [], []
+    for axis, count in enumerate(values.shape):
+        scale = plan.resized[axis] / lengths[axis]
+        places = (np.arange(lengths[axis]) + 0.5) * scale - cut[axis]
+        seen.append((places >= 0) & (places < plan.shape[axis]))
+        places = np.clip(places * (count / plan.shape[axis]) - 0.5, 0, count - 1)
+        low.append(np.minimum(places.astype(np.intp), max(count - 2, 0)))
+        share.append((places - low[-1]).astype(np.float32))
+    rows = _between(values, low[0], share[0][:, None])
+    laid = _between(rows.T, low[1], share[1][:, None]).T
+    laid[~seen[0]] = np.nan
+    laid[:, ~seen[1]] = np.nan
+    return np.ascontiguousarray(laid)
+
+
+def _between(
+    values: NDArray[np.float32], low: NDArray[np.intp], share: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Interpolate between rows."""
+    high = np.minimum(low + 1, len(values) - 1)
+    return values[low] + (values[high] - values[low]) * share
 
 
 def fitted(
@@ -185,7 +228,15 @@ def prepared(
 
 def seen(pixels: NDArray[Any], info: ImageInfo, entry: InputSpec) -> NDArray[Any]:
     """Return what a network sees of a picture, as uint8 (H, W, 3)."""
-    picture = fitted(pixels, info, entry, channels=entry.channels)
+    return _as_bytes(fitted(pixels, info, entry, channels=entry.channels))
+
+
+def displayed(pixels: NDArray[Any] | Image, info: ImageInfo) -> NDArray[np.uint8]:
+    """Return a picture as people see it, at its own size: uint8 (H, W, 3), on white paper."""
+    return _as_bytes(_opaque(np.asarray(pixels).reshape(info.shape), info))
+
+
+def _as_bytes(picture: NDArray[Any]) -> NDArray[np.uint8]:
     if picture.dtype != np.uint8:
         picture = np.rint(picture).clip(0, 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))

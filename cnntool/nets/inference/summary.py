@@ -6,8 +6,16 @@ from math import ceil, prod
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.nets.file.tensors import ELEMENTS, NAMES
-from cnntool.nets.layers.dataflow import operand, result
-from cnntool.nets.layers.operators import DOMAINS, FACTORS, KERNEL, OWNED, STATISTICS
+from cnntool.nets.layers.dataflow import (
+    DOMAINS,
+    FACTORS,
+    KERNEL,
+    OWNED,
+    REAL,
+    STATISTICS,
+    operand,
+    result,
+)
 from cnntool.nets.layers.receptive_field import trace
 from cnntool.nets.layers.shapes import lengths
 
@@ -16,10 +24,10 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph, Node, TensorInfo
     from cnntool.nets.layers.dataflow import Dataflow
-    from cnntool.nets.layers.lookup import Layer, Layers
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Layers
     from cnntool.nets.layers.receptive_field import Number, ReceptiveField
 
-_REAL = frozenset({"float16", "bfloat16", "float32", "float64"})
 _WITHOUT = frozenset({"pool", "reshape", "resize", "pad", "softmax", "concat"})
 """Kinds of layers that have no parameters, whatever constants they use."""
 
@@ -152,7 +160,7 @@ def _parameters(flow: Dataflow, row: Layer, node: Node) -> dict[str, int] | None
         for name in behind:
             weight = flow.graph.weights[name]
             count = prod(weight.shape)
-            if positions is not None or (count > 1 and weight.dtype in _REAL):
+            if positions is not None or (count > 1 and weight.dtype in REAL):
                 found[name] = count
     return found
 

@@ -9,16 +9,23 @@ import numpy as np
 
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.inference.layer_outputs import dequantised, quantisation
-from cnntool.nets.layers.dataflow import operand, result
-from cnntool.nets.layers.fusion import constant_operand
-from cnntool.nets.layers.operators import BIAS, FACTORS, KERNEL
+from cnntool.nets.layers.dataflow import BIAS, FACTORS, KERNEL, operand, result
+from cnntool.nets.layers.layer_list import constant_operand
 from cnntool.nets.layers.receptive_field import NodeWindow, read_window
 from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
     from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.dataflow import Dataflow
     from cnntool.nets.layers.layer_list import Layer
+    from cnntool.shapes.windows import Pads, Pair
+
+    Values = NDArray[np.float64]
+
 
 _WHOLE = frozenset({"ConvInteger", "MatMulInteger"})
 """Compute with whole numbers, which later nodes scale."""
@@ -87,7 +94,7 @@ def formula(graph: Graph, flow: Dataflow, layer: Layer) -> Formula:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     layer : Layer
         One of its layers, whose weights `cnntool.nets.inference.weights.learned` can read.
@@ -160,15 +167,6 @@ def _fault(node: Node, flow: Dataflow) -> str:
         return "its channels come last"
     return ""
 
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from numpy.typing import NDArray
-
-    from cnntool.shapes.windows import Pads, Pair
-
-    Values = NDArray[np.float64]
 
 ROUNDINGS = 8
 """Last digits by which sums in another order may differ, of the sum of the products' sizes."""
@@ -243,7 +241,7 @@ def unit(
     formula : Formula
         Of the layer.
     weights : ndarray of shape (O, I, kH, kW) or (O, I)
-        Of the layer, see `cnntool.nets.inference.weights.Learned`.
+        Of the layer, see `cnntool.nets.inference.weights.LayerWeights`.
     arrays : mapping of str to ndarray
         The tensors that `formula` names, as the network gives them.
     at : sequence of int

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.errors import ModelError
-from cnntool.nets.layers.dataflow import operand
-from cnntool.nets.layers.operators import FACTORS, KERNEL
+from cnntool.nets.layers.dataflow import FACTORS, KERNEL, operand
 from cnntool.nets.layers.receptive_field import trace
 
 if TYPE_CHECKING:
@@ -60,11 +59,11 @@ def learned(graph: Graph, flow: Dataflow, layer: Layer, settings: SessionSetting
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     layer : Layer
         One of its layers.
-    settings : Settings
+    settings : SessionSettings
         How to run the part of the network that makes the weights, where it computes them from
         what is stored.
 

@@ -1,29 +1,327 @@
-"""The list of layers, in the order in which they run."""
+"""The list of layers, each with what is fused to its operator: bias, batch norm, activation."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.nets.layers.dataflow import operand, result
-from cnntool.nets.layers.fusion import (
-    NOTE,
-    constant_operand,
-    cuts_below_zero,
-    find_gate,
-    find_tail,
-    folds_norm,
-    join_bias,
-    limits,
+from cnntool.nets.layers.dataflow import (
+    BIAS,
+    DOMAINS,
+    ELEMENTWISE,
+    FACTORS,
+    HELPING,
+    KERNEL,
+    KIND_OF,
+    PASSING,
+    SPATIAL,
+    operand,
+    result,
+    word,
 )
 from cnntool.nets.layers.names import noted_scopes, path_scopes
-from cnntool.nets.layers.operators import DOMAINS, ELEMENTWISE, FACTORS, HELPING, KIND_OF, SPATIAL
 
 if TYPE_CHECKING:
     from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.dataflow import Dataflow
-    from cnntool.nets.layers.fusion import Gate
+
+
+_LONGEST = 8
+"""Nodes between an activation's start and its product, in the longest spelling known."""
+
+_NAMELESS = re.compile(r"onnx::Conv(Transpose)?_\d")
+"""What TorchScript's exporter calls the weights of convolutions that it has computed anew."""
+
+_FOLDED = re.compile(r"/merged_input(:0)?\Z|_fused_bn\Z")
+"""How tf2onnx calls a kernel that it has put a batch norm into."""
+
+_PLAIN = re.compile(r"[\w.:/@%+=,#;][\w.:/@%+=,#;-]*", re.ASCII)
+"""What a shell and xargs take as one word, and no command as an option."""
+
+NOTE = "pkg.torch.onnx.name_scopes"
+"""Where PyTorch's newer exporter notes the modules around a node, and what it does there."""
+
+_RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
+_QUANTISED = frozenset({"ConvInteger", "MatMulInteger"})
+
+
+class Gate(NamedTuple):
+    """An activation that an exporter spelt out as ``x`` times a function of ``x``.
+
+    Parameters
+    ----------
+    word : str
+        What it is called.
+    nodes : tuple of Node
+        All that it consists of; the last one makes the result.
+    """
+
+    word: str
+    nodes: tuple[Node, ...]
+
+    @property
+    def result(self) -> str:
+        """The tensor that it makes."""
+        return result(self.nodes[-1])
+
+
+class Tail(NamedTuple):
+    """Where a layer ends.
+
+    Parameters
+    ----------
+    tensor : str
+        The result after the norm and the activation that follow.
+    after : tuple of str
+        What they are called.
+    dequantised : bool
+        Whether the tensor is what a DequantizeLinear makes of the quantised result.
+    last : Node or None
+        The node that makes the result before it is quantised; None when nothing follows.
+    """
+
+    tensor: str
+    after: tuple[str, ...]
+    dequantised: bool
+    last: Node | None
+
+
+def find_gate(flow: Dataflow, tensor: str) -> Gate | None:
+    """Recognise SiLU, hard swish, GELU and Mish where they are spelt out.
+
+    Two nodes use the tensor, and what they make of it, value by value, is multiplied.
+    """
+    users = flow.users(tensor)
+    if len(users) != 2:
+        return None
+    walks = [_walk(flow, user) for user in users]
+    if walks[0][-1] is not walks[1][-1]:
+        return None
+    product = walks[0][-1]
+    nodes = [node for walk in walks for node in walk[:-1]]
+    name = _gate_word({node.op for node in nodes})
+    if product.op != "Mul" or not name:
+        return None
+    nodes.append(product)
+    scaling = flow.follower(result(product))
+    scaled = name in {"hard swish", "GELU"} and scaling is not None
+    if scaled and scaling and scaling.op in {"Mul", "Div"} and _single(flow, scaling):
+        nodes.append(scaling)
+    return Gate(name, tuple(nodes))
+
+
+def _walk(flow: Dataflow, node: Node) -> list[Node]:
+    """Follow what is done value by value; the last node of the list does something else."""
+    walk = [node]
+    while len(walk) <= _LONGEST and node.op in ELEMENTWISE and len(flow.data_inputs(node)) == 1:
+        follower = flow.follower(result(node))
+        if follower is None:
+            break
+        node = follower
+        walk.append(node)
+    return walk
+
+
+def _gate_word(ops: set[str]) -> str:
+    for op, name in (
+        ("Sigmoid", "SiLU"),
+        ("HardSigmoid", "hard swish"),
+        ("Clip", "hard swish"),
+        ("Softplus", "Mish"),
+        ("Erf", "GELU"),
+        ("Tanh", "GELU"),
+    ):
+        if op in ops:
+            return name
+    return ""
+
+
+def _single(flow: Dataflow, node: Node) -> bool:
+    """Tell whether a node combines a result with one number."""
+    other = constant_operand(flow, node)
+    weight = flow.weight(other) if other else None
+    return weight is not None and prod(weight.shape) == 1
+
+
+def constant_operand(flow: Dataflow, node: Node) -> str:
+    """Name the constant that an operator of two operands combines a result with; empty if none."""
+    if len(node.inputs) != 2 or len(flow.data_inputs(node)) != 1:
+        return ""
+    return node.inputs[1] if node.inputs[0] in flow.data else node.inputs[0]
+
+
+def join_bias(flow: Dataflow, node: Node) -> tuple[Node, ...]:
+    """Find the nodes that finish a convolution or a product: rescaling, and adding the bias.
+
+    Returns
+    -------
+    tuple of Node
+        Those after `node`, in order. The last one, or `node`, makes what is the operator's own
+        output in every spelling.
+    """
+    joined: list[Node] = []
+    tensor = result(node)
+    follower = flow.follower(tensor)
+    while node.op in _QUANTISED and follower is not None and _rescales(flow, follower):
+        joined.append(follower)
+        follower = flow.follower(result(follower))
+    if follower is not None and follower.op == "Add" and _is_bias(flow, node, follower):
+        joined.append(follower)
+    return tuple(joined)
+
+
+def _rescales(flow: Dataflow, node: Node) -> bool:
+    return node.op == "Cast" or (node.op == "Mul" and len(flow.data_inputs(node)) == 1)
+
+
+def _is_bias(flow: Dataflow, node: Node, add: Node) -> bool:
+    """Tell whether an Add adds a number to every channel of an operator that has no bias."""
+    weight = flow.weight(constant_operand(flow, add))
+    if weight is None or (node.op in BIAS and operand(node, BIAS[node.op])):
+        return False
+    channels: int | None = None
+    if node.op in KERNEL:
+        kernel = flow.weight(operand(node, KERNEL[node.op]))
+        if kernel is None or len(kernel.shape) < 3:
+            return False
+        channels, behind = kernel.shape[0], len(kernel.shape) - 2
+        if node.op == "ConvTranspose":
+            channels = kernel.shape[1] * node.attribute("group", 1)
+    elif node.op in FACTORS:
+        matrix = flow.weight(operand(node, FACTORS[node.op][1]))
+        if matrix is not None and matrix.shape:
+            channels = matrix.shape[0 if node.attribute("transB", 0) else -1]
+        behind = 0
+    else:
+        return False
+    shape = weight.shape
+    if len(shape) <= behind or prod(shape) != shape[-1 - behind]:
+        return False
+    return channels is None or shape[-1 - behind] == channels
+
+
+def find_tail(flow: Dataflow, tensor: str, kinds: dict[int, str], *, stop: bool) -> Tail:
+    """Follow a result through the norm and the activation behind it.
+
+    Parameters
+    ----------
+    flow : Dataflow
+        The network.
+    tensor : str
+        An operator's own output.
+    kinds : dict of int to str
+        The kind of layer that a node is, by its index, where it is one.
+    stop : bool
+        Whether nothing but quantisation may follow: a layer other than a convolution or a product
+        ends where its operator does.
+
+    Returns
+    -------
+    Tail
+        Where the layer ends.
+    """
+    after: list[str] = []
+    last: Node | None = None
+    reached, ahead, scores_only = tensor, tensor, False
+    while not stop:
+        node = flow.follower(ahead)
+        if node is None:
+            gate = None if scores_only else find_gate(flow, ahead)
+            if gate is not None:
+                after.append(gate.word)
+                reached, last = gate.result, gate.nodes[-1]
+            break
+        kind = kinds.get(node.index, "")
+        if node.op in PASSING and node.domain in DOMAINS:
+            ahead = result(node)
+        elif kind == "softmax" or (kind in {"relu", "activation"} and not scores_only):
+            after.append(activation_word(flow, node))
+            reached, last = result(node), node
+            break
+        elif kind in {"norm", "scale"} and not scores_only:
+            name = word(node.op) if kind == "norm" else "scale"
+            after += [name] if name not in after else []
+            reached = ahead = result(node)
+            last = node
+        elif node.op in _RESHAPING and len(flow.data_inputs(node)) == 1:
+            ahead, scores_only = result(node), True
+        else:
+            break
+    shown = dequantised(flow, reached)
+    return Tail(shown or reached, tuple(after), bool(shown), last)
+
+
+def kernel_of(node: Node) -> str:
+    """Name the kernel of a convolution, or the matrix of a product; empty for other nodes."""
+    if node.op in KERNEL:
+        return operand(node, KERNEL[node.op])
+    return operand(node, FACTORS[node.op][1]) if node.op in FACTORS else ""
+
+
+def folds_norm(node: Node) -> bool:
+    """Tell whether the exporter put the batch norm behind a convolution or a product into it.
+
+    PyTorch's exporters leave a note of the norm, or a kernel and a bias that have lost their names;
+    tf2onnx calls the kernel so, and TFLite joins the names of both.
+    """
+    kernel = kernel_of(node)
+    if not kernel:
+        return False
+    scopes = node.metadata.get(NOTE, "")
+    return (
+        "batch_norm" in scopes.rpartition(",")[2]
+        or _FOLDED.search(kernel) is not None
+        or (";" in node.name + result(node) and "BatchNorm" in node.name + result(node))
+        or (node.op in BIAS and all(map(_NAMELESS.match, (kernel, operand(node, BIAS[node.op])))))
+    )
+
+
+def dequantised(flow: Dataflow, tensor: str) -> str:
+    """Name the tensor of real numbers that stands for a quantised one; empty if none does."""
+    quantise = flow.follower(tensor)
+    quantised = quantise is not None and quantise.op == "QuantizeLinear"
+    for user in flow.users(result(quantise) if quantised and quantise else tensor):
+        if user.op == "DequantizeLinear":
+            return result(user)
+    return ""
+
+
+def cuts_below_zero(flow: Dataflow, tail: Tail) -> bool:
+    """Tell whether what ends a layer is quantised in such a way that no value is below 0.
+
+    So a quantiser writes a ReLU: the whole number that stands for 0 is the smallest there is.
+    """
+    maker = flow.graph.producer_of.get(tail.tensor)
+    if maker is None:
+        return False
+    place = 2 if maker.op == "DequantizeLinear" else 7 if maker.op == "QLinearConv" else 0
+    zeros = flow.graph.weights.get(operand(maker, place)) if place else None
+    if zeros is None or zeros.dtype not in {"int8", "uint8", "int16", "uint16"}:
+        return False
+    lowest = 0 if zeros.dtype.startswith("u") else -(1 << (int(zeros.dtype[3:]) - 1))
+    return bool((zeros.read() == lowest).all())
+
+
+def limits(flow: Dataflow, node: Node) -> tuple[float | None, float | None]:
+    """Read between which limits a Clip keeps its values; None where there is none, or unknown."""
+    found = []
+    for position, name in ((1, "min"), (2, "max")):
+        stated = node.attribute(name)
+        numbers = flow.numbers(operand(node, position)) if operand(node, position) else None
+        found.append(numbers[0] if numbers else stated if isinstance(stated, float) else None)
+    return found[0], found[1]
+
+
+def activation_word(flow: Dataflow, node: Node) -> str:
+    """Return what an activation is called; a Clip to 0..6 is a ReLU6."""
+    if node.op != "Clip":
+        return word(node.op)
+    low, high = limits(flow, node)
+    if low == 0:
+        return "ReLU" if high is None else f"ReLU{high:g}"
+    return "clip"
 
 
 class Layer(NamedTuple):
@@ -36,7 +334,7 @@ class Layer(NamedTuple):
     alias : str
         Its name by its place in the network, such as ``block4_conv2``; empty if it has none.
     kind : str
-        One of `cnntool.nets.layers.operators.KINDS`.
+        One of `cnntool.nets.layers.dataflow.KINDS`.
     ordinal : int
         Its place among those of its kind, from 1.
     op : str
@@ -82,6 +380,18 @@ class Layer(NamedTuple):
     scopes: tuple[str, ...]
     members: tuple[int, ...]
     last: int
+
+    @property
+    def counted(self) -> str:
+        """Its name by its place among those of its kind: ``conv:9``."""
+        return f"{self.kind}:{self.ordinal}"
+
+    @property
+    def short_name(self) -> str:
+        """The name to ask for it by: that of its place, of its tensor, or ``conv:9``."""
+        if self.alias or self.after or self.hidden or not _PLAIN.fullmatch(self.post):
+            return self.alias or self.counted
+        return self.post
 
     def at(self, place: str) -> str:
         """Name the tensor ``post`` or ``pre``."""

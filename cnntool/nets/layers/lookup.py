@@ -9,10 +9,9 @@ from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError
-from cnntool.nets.layers.dataflow import Dataflow, result
-from cnntool.nets.layers.fusion import dequantised, kernel_of
+from cnntool.nets.layers.dataflow import FACTORS, KERNEL, KINDS, Dataflow, result
 from cnntool.nets.layers.keras_names import find_aliases
-from cnntool.nets.layers.layer_list import Layer, list_rows
+from cnntool.nets.layers.layer_list import Layer, dequantised, kernel_of, list_rows
 from cnntool.nets.layers.modules import Calls, Scopes
 from cnntool.nets.layers.names import (
     common_scopes,
@@ -24,7 +23,6 @@ from cnntool.nets.layers.names import (
     split_count,
     uncounted,
 )
-from cnntool.nets.layers.operators import FACTORS, KERNEL, KINDS
 from cnntool.nets.layers.receptive_field import trace
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.modules import FoundScope, ModuleOutput, Scope
-    from cnntool.nets.models.spec import ModelSpec
+    from cnntool.nets.models.manifest import ModelSpec
 
 COUNTED = re.compile(r"(\w+):(-?\d{1,9})")
 """A layer by its place among those of its kind: ``conv:9``."""
@@ -67,7 +65,7 @@ class Index:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     rows : sequence of Layer
         Its layers.
@@ -416,8 +414,6 @@ def _enter(names: dict[str, list[Layer]], name: str, row: Layer) -> None:
         rows.append(row)
 
 
-__all__ = ["Layer", "Layers", "Resolved", "layers_of", "resolve"]
-
 _LISTED = 6
 _DENSE = re.compile(r"(fc|dense)_?\d*|predictions|logits")
 _COMPARED, _TOO_LONG = 60, 80
@@ -658,15 +654,3 @@ def describe(layer: Layer, tensor: str) -> str:
     if layer.dequantised and tensor == layer.post:
         return words + ", dequantised"
     return words + (", quantised" if layer.op.startswith("QLinear") else "")
-
-
-def layers_of(graph: Graph, spec: ModelSpec | None = None) -> tuple[Layer, ...]:
-    """List the layers of a network, see `Layers`."""
-    return Layers(graph, spec).rows
-
-
-def resolve(
-    graph: Graph, query: str, *, at: str = "post", spec: ModelSpec | None = None
-) -> tuple[Resolved, ...]:
-    """Find out what one name means, see `Layers.resolve`."""
-    return Layers(graph, spec).resolve(query, at=at)

@@ -10,8 +10,17 @@ import re
 from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
-from cnntool.nets.layers.dataflow import operand, result
-from cnntool.nets.layers.fusion import NOTE, folds_norm, kernel_of
+from cnntool.nets.layers.dataflow import (
+    ARRANGING,
+    BIAS,
+    FACTORS,
+    KERNEL,
+    QUANTISING,
+    is_activation,
+    operand,
+    result,
+)
+from cnntool.nets.layers.layer_list import NOTE, folds_norm, kernel_of
 from cnntool.nets.layers.names import (
     is_inserted,
     noted_scopes,
@@ -19,14 +28,6 @@ from cnntool.nets.layers.names import (
     path_scopes,
     split_count,
     torch_modules,
-)
-from cnntool.nets.layers.operators import (
-    ARRANGING,
-    BIAS,
-    FACTORS,
-    KERNEL,
-    QUANTISING,
-    is_activation,
 )
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Placed:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
 
     Attributes
@@ -310,9 +311,6 @@ class _Names:
         self._whole.setdefault(name, []).append(found)
         self._last.setdefault(name.rpartition("/")[2], []).append((f"/{name}", found))
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._whole)
-
     def whole(self, name: str) -> list[FoundScope]:
         return self._whole.get(name, [])
 
@@ -330,7 +328,7 @@ class Scopes:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     rows : sequence of Layer
         Its layers.
@@ -469,7 +467,7 @@ class Calls:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     scopes : Scopes
         Its modules.

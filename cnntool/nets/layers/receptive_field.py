@@ -11,15 +11,20 @@ from math import gcd
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.nets.file.graph import TensorInfo
-from cnntool.nets.layers.dataflow import operand, result
-from cnntool.nets.layers.operators import DOMAINS, FACTORS, KERNEL, KIND_OF, PASSING
+from cnntool.nets.layers.dataflow import DOMAINS, FACTORS, KERNEL, KIND_OF, PASSING, operand, result
 from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from fractions import Fraction
 
-    from cnntool.nets.file.graph import Graph
+    from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.dataflow import Dataflow
+
+    Number = int | Fraction
+    Shape = tuple[int | None, ...]
+    Rule = Callable[["NodeContext", "ReceptiveField"], "ReceptiveField | None"]
+
 
 Box = tuple[int, int, int, int]
 """First row, first column, and the row and the column behind the last."""
@@ -73,14 +78,14 @@ def trace(
             continue
         for tensor in node.outputs if node.op == "Split" else (result(node),):
             shape = _lengths(known.get(tensor))
-            place = NodeContext(flow, node, shape)
-            field = rule(place, seen)
+            place = NodeContext(flow, node, shape, seen)
+            field = rule(place, seen[0])
             if field is None or not _is_sane(field):
                 continue
             if shape is not None and len(shape) == field.rank:
                 field = field._replace(size=tuple(shape[axis] for axis in field.axes))
             if origin is not None:
-                field = field._replace(start=_start(place, field, seen, origin))
+                field = field._replace(start=_start(place, field, origin))
             fields[tensor] = field
     return fields
 
@@ -113,13 +118,12 @@ def _is_sane(field: ReceptiveField) -> bool:
 def _start(
     place: NodeContext,
     field: ReceptiveField,
-    sources: Sequence[ReceptiveField],
     picture: ReceptiveField,
 ) -> tuple[Number | float, Number | float] | None:
     """Return where the first value begins to see; None where it is not known, and of vectors."""
     if len(field.axes) != 2 or len(picture.axes) != 2:
         return None
-    source = max(sources, key=lambda one: one.extent)
+    source = max(place.fields, key=lambda one: one.extent)
     before = _before(place, source)
     if before is None:
         return _centred(field, picture)
@@ -205,7 +209,7 @@ def fields_of(
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     name : str
         Its input.
@@ -223,7 +227,7 @@ def sight(field: ReceptiveField | None) -> Sight | None:
 
     Parameters
     ----------
-    field : Field or None
+    field : ReceptiveField or None
         Of the tensor, see `fields_of`.
     """
     if field is None or len(field.extent) != 2:
@@ -239,18 +243,6 @@ def sight(field: ReceptiveField | None) -> Sight | None:
 def _pair(numbers: Iterable[float | Number]) -> tuple[float, float]:
     first, second = map(float, numbers)
     return first, second
-
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from fractions import Fraction
-
-    from cnntool.nets.file.graph import Node
-    from cnntool.nets.layers.dataflow import Dataflow
-
-    Number = int | Fraction
-    Shape = tuple[int | None, ...]
-    Rule = Callable[["NodeContext", Sequence["ReceptiveField"]], "ReceptiveField | None"]
 
 
 _LARGEST, _PARTS = 1 << 20, 1 << 16
@@ -307,11 +299,14 @@ class NodeContext(NamedTuple):
     node : Node
     shape : tuple or None
         Of its result.
+    fields : sequence of ReceptiveField
+        Of what goes in.
     """
 
     flow: Dataflow
     node: Node
     shape: Shape | None
+    fields: Sequence[ReceptiveField]
 
     def numbers(self, name: str, position: int | None = None) -> tuple[int, ...] | None:
         """Get whole numbers that are an attribute or, as some are in new files, an input."""
@@ -331,33 +326,33 @@ class NodeContext(NamedTuple):
 _GATES = frozenset({"Mul", "Div", "QLinearMul"})
 
 
-def together(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def together(place: NodeContext, _: ReceptiveField) -> ReceptiveField | None:
     """Combine branches value by value: the largest receptive field counts."""
+    fields = place.fields
+    maps = [one for one in fields if not one.is_point]
     if place.node.op in _GATES:  # they scale maps, they do not see for them
-        fields = [field for field in fields if not field.is_point] or fields
-    maps = [field for field in fields if not field.is_point]
-    steps = [field for field in maps if not field.whole] or maps or fields
+        fields = maps or fields
+    steps = [one for one in maps if not one.whole] or maps or fields
     first = steps[0]
-    kinds = {(field.axes, field.rank, len(field.extent)) for field in fields}
-    if len(kinds) > 1 or any(field.jump != first.jump for field in steps):
+    kinds = {(one.axes, one.rank, len(one.extent)) for one in fields}
+    if len(kinds) > 1 or any(one.jump != first.jump for one in steps):
         return None
-    extents = zip(*(field.extent for field in fields), strict=True)
+    extents = zip(*(one.extent for one in fields), strict=True)
     return first._replace(
         extent=tuple(max(numbers) for numbers in extents),
-        whole=any(field.whole for field in fields),
+        whole=any(one.whole for one in fields),
     )
 
 
-def joined(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def joined(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Concat: as `together`, along an axis that is not spatial."""
     axis = place.whole("axis", 1)
-    first = fields[0]
-    return None if axis % first.rank in first.axes else together(place, fields)
+    return None if axis % field.rank in field.axes else together(place, field)
 
 
-def slid(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def slid(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Convolutions and pools."""
-    field, window = fields[0], read_window(place.flow, place.node)
+    window = read_window(place.flow, place.node)
     axes = tuple(range(2, field.rank))
     if window is None or field.axes != axes or len(window.axes) != len(axes):
         return None
@@ -391,9 +386,9 @@ def ratio(number: Number, divisor: Number) -> Number:
     return ratio.numerator if ratio.denominator == 1 else ratio
 
 
-def pooled(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def pooled(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Global pools, and reductions of whole maps or of channels."""
-    field, axes = fields[0], None
+    axes = None
     if "Global" not in place.node.op:
         axes = place.numbers("axes", 1)
         if not axes:
@@ -419,10 +414,10 @@ def without(field: ReceptiveField, gone: set[int]) -> ReceptiveField:
     )
 
 
-def multiplied(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def multiplied(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Products with weights: of a vector with all it holds, of maps along their channels."""
-    field, node = fields[0], place.node
-    if len(fields) > 1:
+    node = place.node
+    if len(place.fields) > 1:
         return None
     if not field.axes or node.op in {"Gemm", "QGemm"}:
         return as_vector(field, field.rank)._replace(whole=True)
@@ -431,9 +426,9 @@ def multiplied(place: NodeContext, fields: Sequence[ReceptiveField]) -> Receptiv
     return field if left and last not in field.axes else None
 
 
-def resized(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def resized(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Resize and Upsample."""
-    field, node = fields[0], place.node
+    node = place.node
     unsized = field.sized(lambda *_: None)
     if field.whole and field.is_point:
         return unsized
@@ -479,9 +474,8 @@ def as_vector(field: ReceptiveField, rank: int) -> ReceptiveField:
     return ReceptiveField((), rank, (), field.extent, (), field.whole)
 
 
-def turned(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def turned(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Transpose."""
-    field = fields[0]
     order = place.numbers("perm")
     if "perm" not in place.node.attributes:
         order = tuple(reversed(range(field.rank)))
@@ -490,17 +484,17 @@ def turned(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveFie
     return field._replace(axes=tuple(order.index(axis) for axis in field.axes))
 
 
-def squeezed(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def squeezed(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Squeeze, where it says which axes go."""
-    field, axes = fields[0], place.numbers("axes", 1)
+    axes = place.numbers("axes", 1)
     if axes is None or not all(-field.rank <= axis < field.rank for axis in axes):
         return None
     return without(field, {axis % field.rank for axis in axes})
 
 
-def unsqueezed(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def unsqueezed(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Unsqueeze."""
-    field, axes = fields[0], place.numbers("axes", 1)
+    axes = place.numbers("axes", 1)
     if axes is None:
         return None
     rank = field.rank + len(axes)
@@ -511,9 +505,8 @@ def unsqueezed(place: NodeContext, fields: Sequence[ReceptiveField]) -> Receptiv
     return field._replace(axes=tuple(kept[axis] for axis in field.axes), rank=rank)
 
 
-def reshaped(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def reshaped(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Reshape and Flatten: maps stay maps where their axes are last and keep their lengths."""
-    field = fields[0]
     if place.node.op == "Flatten":
         return as_vector(field, 2)
     shape: Shape | None = place.shape or place.numbers("shape", 1)
@@ -529,9 +522,9 @@ def reshaped(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveF
     return field._replace(axes=tuple(range(len(shape) - count, len(shape))), rank=len(shape))
 
 
-def rearranged(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def rearranged(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """DepthToSpace and SpaceToDepth."""
-    field, block = fields[0], place.whole("blocksize", 0)
+    block = place.whole("blocksize", 0)
     if field.axes != (2, 3) or block < 1:
         return None
     if place.node.op == "DepthToSpace":
@@ -543,9 +536,9 @@ def rearranged(place: NodeContext, fields: Sequence[ReceptiveField]) -> Receptiv
     )
 
 
-def padded(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def padded(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Pad and Crop."""
-    field, rank = fields[0], fields[0].rank
+    rank = field.rank
     pads = place.numbers("pads", 1)
     border = place.numbers("border") or ()
     if place.node.op == "Crop" and len(border) == 4:
@@ -557,9 +550,9 @@ def padded(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveFie
     return field.sized(lambda axis, n: n + around[axis] if n + around[axis] > 0 else None)
 
 
-def sliced(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def sliced(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Slice: the stride grows where places are skipped."""
-    field, node = fields[0], place.node
+    node = place.node
     starts, axes = place.numbers("starts", 1), place.numbers("axes", 3)
     if axes is None and len(node.inputs) < 4:
         axes = None if starts is None else tuple(range(len(starts)))
@@ -572,16 +565,14 @@ def sliced(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveFie
     )
 
 
-def split(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def split(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """Split."""
-    field = fields[0]
     cut = place.whole("axis", 0) % field.rank
     return field.sized(lambda axis, n: None if axis == cut else n)
 
 
-def picked(place: NodeContext, fields: Sequence[ReceptiveField]) -> ReceptiveField | None:
+def picked(place: NodeContext, field: ReceptiveField) -> ReceptiveField | None:
     """ArgMax and ArgMin over the channels."""
-    field = fields[0]
     axis = place.whole("axis", 0) % field.rank
     if axis in field.axes:
         return None
@@ -609,7 +600,7 @@ _RULES: Mapping[str, Rule] = {
     **dict.fromkeys(("Resize", "Upsample"), resized),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), rearranged),
     **dict.fromkeys(("Pad", "Crop"), padded),
-    "DeformConv": lambda _place, _fields: None,
+    "DeformConv": lambda _place, _field: None,
     "Transpose": turned,
     "Squeeze": squeezed,
     "Unsqueeze": unsqueezed,

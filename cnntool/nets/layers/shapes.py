@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from cnntool.nets.file.graph import Graph, TensorInfo
-    from cnntool.nets.models.spec import ModelSpec
+    from cnntool.nets.models.manifest import ModelSpec
 
 
 def choose_inputs(

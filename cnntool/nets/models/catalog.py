@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError, system_errors_as
-from cnntool.nets.models.folders import shipped_models, user_models
-from cnntool.nets.models.manifest import NAME, read_manifest
+from cnntool.nets.models.manifest import NAME, read_manifest, shipped_models, user_models
 
 if TYPE_CHECKING:
-    from cnntool.nets.models.spec import ModelSpec
+    from cnntool.nets.models.manifest import ModelSpec
 
 SUFFIX = ".onnx"
 

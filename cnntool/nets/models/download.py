@@ -57,21 +57,26 @@ class DownloadLimits(NamedTuple):
     stall: float = 30.0
 
 
-class Listener:
-    """Hears how a download goes; every method may be left as it is."""
+class Listener(NamedTuple):
+    """Hears how a download goes.
 
-    def note(self, text: str) -> None:
-        """Take one line about something that happened: a mirror that failed, waiting."""
+    Attributes
+    ----------
+    note : callable
+        Takes one line about something that happened: a mirror that failed, waiting.
+    progress : callable
+        Takes the bytes that are here and the bytes to come in all.
+    """
 
-    def progress(self, done: int, total: int) -> None:
-        """Take the bytes that are here and the bytes to come in all."""
+    note: Callable[[str], object] = lambda _text: None
+    progress: Callable[[int, int], object] = lambda _done, _total: None
 
 
 def pull(
     entry: CatalogEntry,
     *,
     limits: DownloadLimits = DownloadLimits(),  # noqa: B008 - a NamedTuple does not change
-    listener: Listener | None = None,
+    listener: Listener = Listener(),  # noqa: B008 - nor does this
     offline: bool = False,
 ) -> bool:
     """Fetch a network's file, unless it is here and is what its manifest says.
@@ -93,7 +98,6 @@ def pull(
     OutputError
         The disk is full, or the folder cannot be written.
     """
-    listener = listener or Listener()
     until = time.monotonic() + limits.timeout
     name = entry.spec.name
     if _is_good(entry):

@@ -1,28 +1,19 @@
-"""Manifests: TOML files that say what a network needs told, read strictly and written."""
+"""Manifests: what a network needs told, as records and as TOML files that are read strictly.
+
+``models/README.md`` has the table of the keys.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.nets.models.folders import shipped_models
 from cnntool.nets.models.labels import LabelSet, make_labels, read_labels
-from cnntool.nets.models.spec import (
-    CHANNELS,
-    CLASSES,
-    DTYPES,
-    FITS,
-    INTERPOLATIONS,
-    KINDS,
-    LAYOUTS,
-    SCHEMA,
-    Accuracy,
-    InputSpec,
-    ModelSpec,
-    OutputSpec,
-)
 from cnntool.nets.models.strict_toml import (
     Wrong,
     among,
@@ -41,9 +32,181 @@ from cnntool.nets.models.strict_toml import (
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from cnntool.nets.models.strict_toml import Rule
+
+
+SCHEMA = 1
+LAYOUTS = ("NCHW", "NHWC")
+DTYPES = ("float32", "float16", "uint8")
+CHANNELS = {"RGB": 3, "BGR": 3, "L": 1, "Y": 1}
+"""Channel orders with their number of channels. ``L`` is grey. ``Y`` is the same luma, but the
+chroma is kept aside, to be joined to the picture that the network answers."""
+
+FITS = ("shorter", "stretch", "none")
+INTERPOLATIONS = ("nearest", "bilinear", "bicubic", "lanczos")
+KINDS = ("probabilities", "logits", "image", "map", "other")
+"""Outputs: two forms of class scores, a picture, a class for every pixel (or a score for each), and
+numbers that are none of these: boxes, a code, a single value."""
+
+CLASSES = frozenset({"probabilities", "logits"})
+"""Kinds of outputs that are class scores."""
+
+PICTURES = frozenset({"image", "map"})
+"""Kinds of outputs that can be seen."""
+
+
+class InputSpec(NamedTuple):
+    """How a picture becomes the input tensor. Pairs are (rows, columns).
+
+    Attributes
+    ----------
+    name : str
+        The tensor.
+    size : (int, int) or None
+        What the network gets; None where it takes any.
+    batch : int or None
+        The only batch that the graph takes; None where it takes any.
+    resize : int or None
+        Of the shorter side, or of both sides when stretching (None: to ``size``).
+    crop : (int, int) or None
+        Cut from the centre afterwards.
+    white : float
+        The value of white before mean and deviation.
+    mean, deviation : tuple of float
+        A number per channel, in ``channel_order``: (value - mean) / deviation.
+    """
+
+    name: str
+    layout: str = "NCHW"
+    dtype: str = "float32"
+    channel_order: str = "RGB"
+    size: tuple[int, int] | None = None
+    dynamic: bool = False
+    minimum: tuple[int, int] = (1, 1)
+    batch: int | None = None
+    fit: str = "stretch"
+    resize: int | None = None
+    crop: tuple[int, int] | None = None
+    interpolation: str = "bilinear"
+    white: float = 1.0
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    deviation: tuple[float, ...] = (1.0, 1.0, 1.0)
+
+    @property
+    def channels(self) -> int:
+        """How many channels the network gets."""
+        return CHANNELS[self.channel_order]
+
+
+class OutputSpec(NamedTuple):
+    """What the answer means.
+
+    Attributes
+    ----------
+    name : str or None
+        The tensor; None stands for the graph's first output.
+    kind : str
+        One of `KINDS`.
+    logits : str or None
+        The tensor before the softmax, where the graph is known to have one.
+    background : bool
+        Whether class 0 means "nothing of these" and comes before the first label.
+    white, black : float
+        Of a picture: the values of white and black. What lies outside of them is clipped.
+    """
+
+    name: str | None
+    kind: str
+    logits: str | None = None
+    background: bool = False
+    white: float = 1.0
+    black: float = 0.0
+
+
+class Accuracy(NamedTuple):
+    """How well it does, as shares from 0 to 1, on what, and who says so."""
+
+    top1: float | None = None
+    top5: float | None = None
+    mean_iou: float | None = None
+    photos: int | None = None
+    dataset: str = ""
+    measured: str = ""
+
+
+class ModelSpec(NamedTuple):
+    """All that a manifest says of a network.
+
+    Attributes
+    ----------
+    sha256 : str or None
+        Lower-case hexadecimal; None in a manifest that somebody wrote for a file of his own.
+    size : int or None
+        Bytes.
+    labels : LabelSet or None
+        None where the answer has no classes.
+    layers : mapping
+        Layer name: tensor.
+    manifest : Path or None
+        The file that this was read from.
+    """
+
+    name: str
+    title: str
+    file: str
+    sha256: str | None
+    size: int | None
+    urls: tuple[str, ...]
+    licence: str
+    source: str
+    input: InputSpec
+    output: OutputSpec
+    labels: LabelSet | None = None
+    labels_file: str | None = None
+    date: str | None = None
+    note: str = ""
+    layers: Mapping[str, str] = MappingProxyType({})
+    accuracy: Accuracy = Accuracy()
+    training: Mapping[str, str | float] = MappingProxyType({})
+    manifest: Path | None = None
+
+
+FOLDER_VARIABLE = "CNNTOOL_MODELS_DIR"
+
+
+def shipped_models() -> Path:
+    """Return the folder of the manifests that ship with the tool, and of the built-in network.
+
+    It lies in the installed package; in a checkout, beside it.
+    """
+    return _shipped("models")
+
+
+def shipped_sample() -> Path:
+    """Return the photo that ships with the tool, to be looked at when no other is given."""
+    return _shipped("samples") / "cat.png"
+
+
+def _shipped(folder: str) -> Path:
+    package = Path(__file__).parents[2]
+    installed = package / folder
+    return installed if installed.is_dir() else package.parent / folder
+
+
+def user_models() -> Path:
+    """Return the folder where networks are put, which may not exist yet.
+
+    ``$CNNTOOL_MODELS_DIR``, else ``cnntool/models`` in the user's data folder
+    (``$XDG_DATA_HOME`` or ``~/.local/share`` on Linux).
+    """
+    given = os.environ.get(FOLDER_VARIABLE)
+    if given:
+        return Path(given).absolute()
+    import platformdirs
+
+    return platformdirs.user_data_path("cnntool", appauthor=False) / "models"
+
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _PLAIN = r"[^./\\:\x00-\x1f\x7f][^/\\:\x00-\x1f\x7f]{0,250}"
@@ -207,16 +370,10 @@ def _accuracy(values: Any) -> Accuracy:
 
 def manifest_text(spec: ModelSpec) -> str:
     """Return a manifest as TOML, from which `read_manifest` gives the same record back."""
+    plain = ("name", "title", "file", "sha256", "size", "urls", "licence", "source")
     head = {
         "schema": SCHEMA,
-        "name": spec.name,
-        "title": spec.title,
-        "file": spec.file,
-        "sha256": spec.sha256,
-        "size": spec.size,
-        "urls": spec.urls,
-        "licence": spec.licence,
-        "source": spec.source,
+        **{key: getattr(spec, key) for key in plain},
         "date": spec.date and dt.date.fromisoformat(spec.date),
         "note": spec.note or None,
     }

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from cnntool.errors import DownloadError, ModelError, OutputError, UsageError, system_errors_as
 from cnntool.image.atomic import Output
 from cnntool.nets.models import catalog
-from cnntool.nets.models.folders import shipped_models, user_models
-from cnntool.nets.models.manifest import NAME, manifest_text, read_manifest
+from cnntool.nets.models.manifest import (
+    NAME,
+    manifest_text,
+    read_manifest,
+    shipped_models,
+    user_models,
+)
 from cnntool.system import on_stop
 
 if TYPE_CHECKING:
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.nets.models.catalog import CatalogEntry
-    from cnntool.nets.models.spec import ModelSpec
+    from cnntool.nets.models.manifest import ModelSpec
 
 PIECE = 1 << 20
 T = TypeVar("T")

@@ -8,16 +8,11 @@ from time import perf_counter
 from typing import NamedTuple
 
 from cnntool.errors import CnntoolError, DeviceError
+from cnntool.nets.file.messages import new_model, node_message
 from cnntool.nets.file.subgraph import INPUT, NODE, OUTPUT, Skeleton, value_message
-from cnntool.nets.file.wire import chunk_field, number_field
+from cnntool.nets.file.wire import chunk_field
 from cnntool.nets.runtime.providers import PROVIDERS, SessionSettings, absent, word_of
 from cnntool.nets.runtime.session import Session
-
-_IR_VERSION, _GRAPH, _OPSET_IMPORT = 1, 7, 8
-"""Fields of ``ModelProto``."""
-
-_TAKES, _GIVES, _OPERATOR, _GRAPH_NAME, _OPSET_VERSION = 1, 2, 4, 2, 2
-"""Fields of ``NodeProto``, ``GraphProto`` and ``OperatorSetIdProto``."""
 
 _SIDE = 8
 
@@ -61,7 +56,7 @@ def try_device(device: str, settings: SessionSettings) -> DeviceProbe:
     ----------
     device : str
         As --device takes it.
-    settings : Settings
+    settings : SessionSettings
         How to run it; its device does not matter.
 
     Raises
@@ -96,17 +91,14 @@ def _absent(word: str) -> DeviceProbe:
 
 def tiny_network() -> bytes:
     """Write a model of one convolution, of its inputs ``picture`` and ``kernel``."""
-    names = ((_TAKES, b"picture"), (_TAKES, b"kernel"), (_GIVES, b"map"), (_OPERATOR, b"Conv"))
-    node = b"".join(chunk_field(number, name) for number, name in names)
-    graph = (
-        chunk_field(NODE, node)
-        + chunk_field(_GRAPH_NAME, b"trial")
-        + chunk_field(INPUT, value_message("picture", "float32", (1, 1, _SIDE, _SIDE)))
-        + chunk_field(INPUT, value_message("kernel", "float32", (1, 1, 3, 3)))
-        + chunk_field(OUTPUT, value_message("map", "float32", (1, 1, _SIDE - 2, _SIDE - 2)))
+    values = (
+        (INPUT, "picture", (1, 1, _SIDE, _SIDE)),
+        (INPUT, "kernel", (1, 1, 3, 3)),
+        (OUTPUT, "map", (1, 1, _SIDE - 2, _SIDE - 2)),
     )
-    opset = chunk_field(_OPSET_IMPORT, number_field(_OPSET_VERSION, 13))
-    return number_field(_IR_VERSION, 7) + opset + chunk_field(_GRAPH, graph)
+    fields = [chunk_field(NODE, node_message("Conv", ("picture", "kernel"), ("map",), {}))]
+    fields += (chunk_field(end, value_message(name, "float32", size)) for end, name, size in values)
+    return new_model(13, fields)
 
 
 def _begin(device: str, settings: SessionSettings) -> _Run:

@@ -94,6 +94,11 @@ PROVIDERS = {
 """Each word of --device, in the order in which ``auto`` tries them."""
 
 AUTO = "auto"
+DEVICES = ", ".join(
+    [AUTO, *(f"{word}[:N]" if row.numbered else word for word, row in PROVIDERS.items())]
+)
+"""What --device takes."""
+
 TIMEOUT = 30.0
 
 _WHEELS = tuple(

@@ -1,4 +1,4 @@
-"""The worker: the child process that holds one onnxruntime session and answers over its pipes.
+"""The worker: the child process that holds onnxruntime's sessions and answers over its pipes.
 
 onnxruntime blocks the thread that builds or runs a network, crashes on some networks, prints on
 stdout and takes what memory it likes. In a process of its own it may be killed, counted and
@@ -41,10 +41,14 @@ def main() -> NoReturn:
         request = take()
         if error is not None:
             _fail(replies, "missing" if error.name == "onnxruntime" else "broken", error)
+        if request.facts["max_memory"]:
+            from cnntool.system import hold_memory
+
+            hold_memory(request.facts["max_memory"])
         session = _open(onnxruntime, request, replies)
         gc.freeze()
         gc.enable()
-        _serve(session, take, replies, request.facts["lanes"])
+        _serve(Sessions(onnxruntime, session), take, replies, request.facts["lanes"])
     except BrokenPipeError:
         os._exit(0)  # the parent is gone
     except BaseException as error:  # noqa: BLE001 - the parent reads it from stderr
@@ -89,10 +93,6 @@ def _import() -> tuple[Any, ImportError | None]:
 def _open(onnxruntime: Any, request: Message, replies: FileIO) -> Any:
     """Open the network by the first attempt that gives what it promises."""
     facts = request.facts
-    if facts["max_memory"]:
-        from cnntool.system import hold_memory
-
-        hold_memory(facts["max_memory"])
     model = request.parts[0] if request.parts else facts["path"]
     available = onnxruntime.get_available_providers()
     refused: list[tuple[str, str]] = []
@@ -196,7 +196,56 @@ def _describe(session: Any) -> dict[str, Any]:
     }
 
 
-def _serve(session: Any, take: Callable[[], Message], replies: FileIO, lanes: int) -> NoReturn:
+class Sessions:
+    """Networks side by side in one process, and results that one of them makes for another.
+
+    Parameters
+    ----------
+    onnxruntime : module
+        To open more of them.
+    first : InferenceSession
+        The one that the process was started for: number 0. Others are counted as they come.
+    """
+
+    def __init__(self, onnxruntime: Any, first: Any) -> None:
+        self._onnxruntime = onnxruntime
+        self.open: list[Any] = [first]
+        self._kept: dict[str, Any] = {}
+
+    def answer(self, request: Message, replies: FileIO) -> Message | None:
+        """Do what is asked; None where that needs no answer, or has one already."""
+        if request.kind == "open":
+            self.open.append(_open(self._onnxruntime, request, replies))
+            return None
+        if request.kind == "close":
+            self.open[request.facts["session"]] = None
+            return None
+        return self._run(request)
+
+    def _run(self, request: Message) -> Message:
+        """Run a network once."""
+        facts = request.facts
+        session = self.open[facts["session"]]
+        feeds = dict(zip(facts["feeds"], request.parts, strict=True))
+        feeds |= {name: self._kept[kept] for name, kept in facts["kept"].items()}
+        outputs = facts["outputs"] + facts["keep"]
+        try:
+            start = perf_counter()
+            results = session.run(outputs, feeds)
+            seconds = perf_counter() - start
+        except Exception as error:  # noqa: BLE001 - the network is at fault
+            return Message("failed", {"reason": _text(error)})
+        for result, name in zip(results, outputs, strict=True):
+            if not hasattr(result, "dtype") or result.dtype.hasobject:
+                return Message("failed", {"reason": f"output {name!r} is no array of numbers"})
+        told = len(facts["outputs"])
+        self._kept = dict(zip(facts["keep"], results[told:], strict=True)) or self._kept
+        return Message("done", {"seconds": seconds}, results[:told])
+
+
+def _serve(
+    sessions: Sessions, take: Callable[[], Message], replies: FileIO, lanes: int
+) -> NoReturn:
     """Answer requests in their order, several at a time if there are several lanes.
 
     On processors a picture to each core takes less time than all cores to each picture: nobody
@@ -212,10 +261,11 @@ def _serve(session: Any, take: Callable[[], Message], replies: FileIO, lanes: in
                 mine, turn = turn, _thread.allocate_lock()
                 following = turn
                 following.acquire()
-            answer = _run(session, request)
+            answer = sessions.answer(request, replies)
             del request
             mine.acquire()
-            send(replies, answer)
+            if answer is not None:
+                send(replies, answer)
             del answer
             following.release()
 
@@ -227,22 +277,6 @@ def _serve(session: Any, take: Callable[[], Message], replies: FileIO, lanes: in
         except BaseException as error:  # noqa: BLE001 - nobody else would hear of it
             _give_up(error)
 
-    for _ in range(lanes - 1 if session.get_providers()[0] == CPU else 0):
+    for _ in range(lanes - 1 if sessions.open[0].get_providers()[0] == CPU else 0):
         _thread.start_new_thread(guarded, ())
     lane()
-
-
-def _run(session: Any, request: Message) -> Message:
-    """Run the network once."""
-    feeds = dict(zip(request.facts["feeds"], request.parts, strict=True))
-    outputs = request.facts["outputs"]
-    try:
-        start = perf_counter()
-        results = session.run(outputs, feeds)
-        seconds = perf_counter() - start
-    except Exception as error:  # noqa: BLE001 - the network is at fault
-        return Message("failed", {"reason": _text(error)})
-    for result, name in zip(results, outputs, strict=True):
-        if not hasattr(result, "dtype") or result.dtype.hasobject:
-            return Message("failed", {"reason": f"output {name!r} is no array of numbers"})
-    return Message("done", {"seconds": seconds}, results)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cnntool.filters.parse import entries
+from cnntool.api.kernels import ENTRIES
 
-NAMES = [entry.name for entry in entries()]
+NAMES = list(ENTRIES)
 
 
 def test_the_list_has_a_line_for_each(cnntool):
@@ -23,7 +23,7 @@ def test_the_list_as_json(cnntool):
     assert set(records[0]) == {"name", "kind", "parameters", "summary"}
 
 
-@pytest.mark.parametrize("entry", entries(), ids=NAMES)
+@pytest.mark.parametrize("entry", ENTRIES.values(), ids=NAMES)
 def test_what_the_list_says_can_be_typed(cnntool, fails, entry):
     spec = f"{entry.name}:{entry.signature()}"
     if entry.kind == "non-linear":

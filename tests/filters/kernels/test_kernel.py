@@ -63,7 +63,7 @@ def test_sobel_is_one_two_one_times_one_zero_minus_one() -> None:
 
 
 def test_a_box_is_ones_and_a_quotient() -> None:
-    form = Kernel(np.full((9, 9), 1 / 81)).integer()
+    form = Kernel(np.full((9, 9), 1 / 81)).integer
     assert form is not None
     taps, scale = form
     assert (taps == 1).all()
@@ -72,7 +72,7 @@ def test_a_box_is_ones_and_a_quotient() -> None:
 
 
 def test_binomial_weights_are_found_as_whole_numbers() -> None:
-    form = Kernel(np.array([[1, 4, 6, 4, 1]]) / 16).integer()
+    form = Kernel(np.array([[1, 4, 6, 4, 1]]) / 16).integer
     assert form is not None
     assert form[0].tolist() == [[1, 4, 6, 4, 1]]
     assert form[1] == 1 / 16
@@ -80,7 +80,7 @@ def test_binomial_weights_are_found_as_whole_numbers() -> None:
 
 @pytest.mark.parametrize("taps", [[5, 7, 52], [-64, 65, 0]])
 def test_the_smallest_weight_may_be_up_to_64_units(taps: list[int]) -> None:
-    form = Kernel(np.array([taps]) / 129).integer()
+    form = Kernel(np.array([taps]) / 129).integer
     assert form is not None
     assert form[0].tolist() == [taps]
     assert form[1] == pytest.approx(1 / 129, rel=1e-15)
@@ -88,7 +88,7 @@ def test_the_smallest_weight_may_be_up_to_64_units(taps: list[int]) -> None:
 
 @pytest.mark.parametrize("weights", [[[1.0, np.pi]], [[1e-9, 1.0]], [[1.0, 2.0**40]]])
 def test_other_weights_have_no_whole_form(weights: list[list[float]]) -> None:
-    assert Kernel(weights).integer() is None
+    assert Kernel(weights).integer is None
 
 
 def test_zero_weights() -> None:
@@ -135,7 +135,7 @@ def test_whole_products_have_whole_factors(column: np.ndarray, row: np.ndarray) 
 
 @given(matrices)
 def test_whole_forms_give_the_kernel_back(weights: np.ndarray) -> None:
-    form = Kernel(weights).integer()
+    form = Kernel(weights).integer
     if form is not None:
         taps, scale = form
         assert np.allclose(taps * scale, weights, rtol=1e-13, atol=0)

@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from scipy.signal import correlate
 from test_strips import whole
 
+from cnntool.api.kernels import read_layer
 from cnntool.errors import InputError, UsageError
 from cnntool.filters.conv.executor import convolve
 from cnntool.filters.conv.method import Method
 from cnntool.filters.conv.plan import Border, Mode, Op, make_plan
-from cnntool.filters.kernels.kernel import ConvLayer, Filter, Kernel, read_layer
+from cnntool.filters.kernels.kernel import ConvLayer, Filter, Kernel
 from cnntool.filters.pipeline import Options
 
 BORDERS = {
@@ -144,12 +145,13 @@ def test_what_is_no_number_stays_within_its_windows(value):
 
 @pytest.mark.parametrize("gain", [1.0, 255.0])
 def test_bias_and_relu_come_after_the_kernels_whatever_the_gain(gain):
-    from cnntool.filters.pipeline import PipelineInput, RowWindow, make_pipeline
+    from cnntool.filters.pipeline import RowWindow, make_pipeline
+    from cnntool.image.source import ImageInfo
 
     image = np.array([[[51], [102]], [[204], [255]]], np.uint8)
     layer = ConvLayer(np.array([1.0, -1.0])[:, None, None, None])
     options = Options(bias=np.array([-0.5, 0.5]), relu=True)
-    planned = make_pipeline(PipelineInput(2, 2, 1, image.dtype, peak=255.0), [layer], options)
+    planned = make_pipeline(ImageInfo(2, 2), [layer], options)
     out = np.empty((2, 2, 2), np.float32)
     planned.rows(RowWindow(image, 0, 0, 2), out, lambda part, to: np.copyto(to, part), gain=gain)
     unit = image[:, :, 0] / 255

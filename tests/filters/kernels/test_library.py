@@ -3,11 +3,11 @@ import pytest
 from scipy import ndimage
 from skimage import filters as sk
 
+from cnntool.api.kernels import parse
 from cnntool.errors import UsageError
 from cnntool.filters.conv.executor import convolve
 from cnntool.filters.kernels.kernel import Filter
 from cnntool.filters.kernels.library import ENTRIES, format_value, register
-from cnntool.filters.parse import parse
 
 KERNELS = [name for name, entry in ENTRIES.items() if entry.kind != "non-linear"]
 
@@ -394,7 +394,7 @@ def test_what_people_call_a_kernel_is_understood_in_the_hint(word, first):
 
 
 def test_every_kernel_that_a_word_suggests_exists():
-    from cnntool.filters import parse as spec
+    from cnntool.api import kernels as spec
 
     assert {kernel for found in spec._WORDS.values() for kernel in found} <= set(spec.ENTRIES)
     assert not set(spec._WORDS) & set(spec.ENTRIES)

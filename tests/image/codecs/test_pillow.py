@@ -12,7 +12,7 @@ from PIL import Image, ImageCms
 from specimens import picture, saved
 
 from cnntool.errors import InputError
-from cnntool.image import metadata
+from cnntool.image import source
 from cnntool.image.files import open_reader, read_image
 
 
@@ -56,14 +56,14 @@ def test_orientation(code, kind):
     ],
 )
 def test_orientation_that_makes_no_sense_is_none(block):
-    assert metadata.orientation(block) == 1
+    assert source.orientation(block) == 1
 
 
 def test_orientation_in_both_byte_orders():
     little = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
     big = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x08\0\0"
-    assert metadata.orientation(little) == 6
-    assert metadata.orientation(b"Exif\0\0" + big) == 8
+    assert source.orientation(little) == 6
+    assert source.orientation(b"Exif\0\0" + big) == 8
 
 
 def test_inks():

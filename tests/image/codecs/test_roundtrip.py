@@ -232,8 +232,8 @@ def test_the_table():
         assert name == row.name
         assert set(row.dtypes) <= set(ITEM_SIZES)
         assert all(suffix.startswith(".") and suffix.islower() for suffix in row.suffixes)
-        assert callable(row.reader())
-        assert callable(row.writer())
+        assert callable(files._codec(row.reader))
+        assert callable(files._codec(row.writer))
     png = FORMATS["png"]
     with pytest.raises(CnntoolError, match="twice"):
         files._registry(png, png)

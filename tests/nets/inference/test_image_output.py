@@ -10,7 +10,7 @@ from cnntool.errors import ModelError
 from cnntool.nets.inference.image_output import Painting, back, paint, palette, with_chroma
 from cnntool.nets.inference.infer_spec import InferredSpec
 from cnntool.nets.models.labels import LabelSet
-from cnntool.nets.models.spec import InputSpec, OutputSpec
+from cnntool.nets.models.manifest import InputSpec, OutputSpec
 
 
 def plan(kind="image", white=255.0, labels=None, quantised=(1.0, 0.0), black=0.0, **entry):

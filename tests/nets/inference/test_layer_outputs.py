@@ -29,7 +29,7 @@ from cnntool.nets.inference import layer_outputs
 from cnntool.nets.inference.layer_outputs import Taps, chunks, exactly, largest
 from cnntool.nets.layers.dataflow import Dataflow
 from cnntool.nets.layers.shapes import find_shapes, lengths
-from cnntool.nets.models.spec import InputSpec
+from cnntool.nets.models.manifest import InputSpec
 from cnntool.nets.runtime.providers import SessionSettings
 from cnntool.nets.runtime.session import Session
 

@@ -10,8 +10,8 @@ from PIL import Image
 
 from cnntool.errors import InputError
 from cnntool.image.source import ImageInfo
-from cnntool.nets.inference.preprocess import fitted, fitting, prepare, resize
-from cnntool.nets.models.spec import InputSpec
+from cnntool.nets.inference.preprocess import fitted, fitting, laid_back, prepare, resize
+from cnntool.nets.models.manifest import InputSpec
 
 RAW = InputSpec("in", fit="none", dynamic=True, white=255.0)
 
@@ -183,3 +183,38 @@ def test_fitted_keeps_a_picture():
     spec = InputSpec("in", fit="shorter", resize=20, crop=(20, 20), mean=(0.5,) * 3)
     seen = fitted(pixels, info_of(pixels), spec)
     assert (seen.shape, seen.dtype) == ((20, 20, 3), np.uint8)
+
+
+def test_a_map_is_laid_over_what_the_network_saw():
+    spec = RAW._replace(fit="shorter", resize=4, crop=(4, 4))
+    plan = fitting(16, 8, spec)  # resized to 8 x 4, rows 2 to 5 are seen
+    laid = laid_back(np.array([[0, 4], [8, 12]], np.float32), plan, 16, 8)
+    assert np.isnan(laid[:4]).all()
+    assert np.isnan(laid[12:]).all()
+    # Centres of cells are 4 pixels apart, the first 1.5 pixels behind the edge.
+    assert laid[4] == pytest.approx([0, 0, 0.5, 1.5, 2.5, 3.5, 4, 4])
+    assert laid[4:12, 0] == pytest.approx([0, 0, 1, 3, 5, 7, 8, 8])
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.booleans(), st.integers(0, 99))
+def test_a_spot_comes_back_to_its_place(height, width, stretched, seed):
+    fit = {"fit": "stretch", "size": (24, 24)} if stretched else {"fit": "shorter", "resize": 24}
+    spec = RAW._replace(**fit, crop=(24, 24), interpolation="nearest")
+    rng = np.random.default_rng(seed)
+    row, column = int(rng.integers(height)), int(rng.integers(width))
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[row, column] = 255
+    seen = prepare(pixels, info_of(pixels), spec)[0]
+    laid = laid_back(seen, fitting(height, width, spec), height, width)
+    assert laid.shape == (height, width)
+    if seen.max() > 0 and not np.isnan(laid[row, column]):
+        assert laid[row, column] >= 0.25 * np.nanmax(laid)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9), st.integers(1, 9))
+def test_an_even_map_stays_even(height, width, rows, columns):
+    spec = RAW._replace(fit="shorter", resize=12, crop=(12, 12))
+    laid = laid_back(
+        np.full((rows, columns), 7, np.float32), fitting(height, width, spec), height, width
+    )
+    assert np.nanmin(laid) == np.nanmax(laid) == 7

@@ -12,7 +12,7 @@ from cnntool.nets.file.graph import read_graph
 from cnntool.nets.inference.infer_spec import infer_spec, overridden
 from cnntool.nets.inference.presets import CAFFE_MEAN, DEVIATION, MEAN, RECIPES, Overrides
 from cnntool.nets.inference.scaling import levels, opening
-from cnntool.nets.models.spec import InputSpec
+from cnntool.nets.models.manifest import InputSpec
 
 MEANS, DEVIATIONS = np.array(MEAN).reshape(3, 1, 1), np.array(DEVIATION).reshape(3, 1, 1)
 

@@ -237,7 +237,7 @@ def test_a_product_and_its_bias(tmp_path, batch):
     layer = Layer(tmp_path, nodes, weights, normal(batch, 6), batch=batch)
     found = layer.unit(3)
     assert found.network == layer.result[0, 3]
-    assert found.after == pytest.approx(1 / (1 + np.exp(-found.network)))
+    assert found.after == pytest.approx(1 / (1 + np.exp(-found.network)), abs=1e-6)
     agree(found)
 
 

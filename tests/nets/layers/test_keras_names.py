@@ -8,7 +8,7 @@ from onnx import helper, numpy_helper
 from tiny import build, weight
 
 from cnntool.nets.file.graph import read_graph
-from cnntool.nets.layers.lookup import layers_of
+from cnntool.nets.layers.lookup import Layers
 
 POOL = {"kernel_shape": [2, 2], "strides": [2, 2]}
 SAME = {"pads": [1, 1, 1, 1]}
@@ -25,7 +25,7 @@ def names(tmp_path):
     def make(nodes, weights=(), **settings):
         path = tmp_path / "net.onnx"
         path.write_bytes(build(nodes, weights, **settings).SerializeToString())
-        return {row.pre: row.alias for row in layers_of(read_graph(path)) if row.alias}
+        return {row.pre: row.alias for row in Layers(read_graph(path)).rows if row.alias}
 
     return make
 

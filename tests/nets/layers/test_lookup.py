@@ -14,7 +14,7 @@ from tiny import EXPORTS, build, real_networks, weight
 
 from cnntool.errors import ModelError
 from cnntool.nets.file.graph import read_graph
-from cnntool.nets.layers.lookup import Layers, layers_of, resolve
+from cnntool.nets.layers.lookup import Layers
 from cnntool.nets.layers.names import owner, plain
 
 
@@ -111,7 +111,7 @@ def test_convolutions_by_number_and_by_exact_name(tmp_path, spelling):
 
 def test_what_is_said(tmp_path):
     def text(spelling, query, at="post"):
-        (one,) = resolve(read_graph(spell(tmp_path, spelling).path), query, at=at)
+        (one,) = Layers(read_graph(spell(tmp_path, spelling).path)).resolve(query, at=at)
         return one.text
 
     said = "block4_conv2 -> vgg0_relu8_fwd (conv 9, after ReLU)"
@@ -400,7 +400,7 @@ def test_operators_of_unknown_domains_are_layers_of_unknown_kind(tmp_path):
     model.opset_import.add(domain="my.own", version=1)
     path = tmp_path / "net.onnx"
     path.write_bytes(model.SerializeToString())
-    assert [(row.kind, row.alias) for row in layers_of(read_graph(path))] == [("other", "")]
+    assert [(row.kind, row.alias) for row in Layers(read_graph(path)).rows] == [("other", "")]
 
 
 ACTIVATIONS = {

@@ -7,7 +7,6 @@ import pytest
 from onnx import helper, numpy_helper
 from tiny import build, weight
 
-from cnntool.cli.commands.layers import short_name
 from cnntool.errors import ModelError
 from cnntool.nets.file.graph import read_graph
 from cnntool.nets.layers.lookup import Layers
@@ -264,7 +263,7 @@ def test_a_module_wins_over_a_tensor_of_its_name_and_says_so(layers):
     assert (one.tensor, one.words) == ("permute_1", "not the tensor permute")
     assert meant(found, "node_permute") == "permute"
     assert meant(found, "relu") == "relu"  # no module has this name
-    assert [short_name(row) for row in found.rows] == ["softmax:1", "relu", "y"]
+    assert [row.short_name for row in found.rows] == ["softmax:1", "relu", "y"]
     # An output's name is somebody's choice: he may mean either.
     found = layers([*nodes[:3], noted("Relu", "permute_1", "act", "")])
     assert "'act' may mean 2 tensors: relu, act" in refusal(found, "act")

@@ -16,9 +16,8 @@ from tiny import build
 from cnntool.errors import ModelError
 from cnntool.nets.file.graph import TensorInfo, read_graph
 from cnntool.nets.inference.summary import multiply_adds, summarise
-from cnntool.nets.layers.dataflow import Dataflow
+from cnntool.nets.layers.dataflow import HELPING, KIND_OF, Dataflow
 from cnntool.nets.layers.lookup import Layers
-from cnntool.nets.layers.operators import HELPING, KIND_OF
 from cnntool.nets.layers.receptive_field import read_window, trace
 
 SIDE = 25

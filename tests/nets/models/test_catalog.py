@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from cnntool.errors import ModelError
-from cnntool.nets.models import catalog, folders
+from cnntool.nets.models import BUILT_IN as NAME
+from cnntool.nets.models import catalog, manifest
 from cnntool.nets.models.catalog import entry, find, names
 from cnntool.nets.models.manifest import manifest_text, read_manifest
 
@@ -42,7 +43,7 @@ def test_the_built_in_network(store):
     found = find("vgg16-mini")
     assert found.file == BUILT_IN.resolve()
     assert found.spec.labels.classes == 53
-    assert found.name == folders.BUILT_IN
+    assert found.name == NAME
     known = entry("vgg16-mini")
     assert (known.shipped, known.bundled, known.present) == (True, True, True)
 
@@ -185,15 +186,15 @@ def test_files_that_are_none(store, tmp_path):
 def test_the_folder_of_the_users_networks(monkeypatch, tmp_path):
     monkeypatch.setenv("CNNTOOL_MODELS_DIR", "here")
     monkeypatch.chdir(tmp_path)
-    assert folders.user_models() == tmp_path / "here"
+    assert manifest.user_models() == tmp_path / "here"
     monkeypatch.delenv("CNNTOOL_MODELS_DIR")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
-    assert folders.user_models() == tmp_path / "data" / "cnntool" / "models"
+    assert manifest.user_models() == tmp_path / "data" / "cnntool" / "models"
 
 
 def test_the_shipped_models_are_in_the_package_or_beside_it():
-    assert (folders.shipped_models() / "vgg16-mini.onnx").is_file()
-    assert (folders.shipped_models() / "labels" / "imagenet-1k.tsv").is_file()
+    assert (manifest.shipped_models() / "vgg16-mini.onnx").is_file()
+    assert (manifest.shipped_models() / "labels" / "imagenet-1k.tsv").is_file()
 
 
 def test_finding_loads_nothing_heavy():

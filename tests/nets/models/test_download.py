@@ -18,9 +18,8 @@ from mischief import CONTENT, SHA256, serving
 
 from cnntool.errors import DownloadError, OutputError
 from cnntool.nets.models import catalog, download
-from cnntool.nets.models.download import DownloadLimits, Listener, pull
-from cnntool.nets.models.manifest import manifest_text
-from cnntool.nets.models.spec import InputSpec, ModelSpec, OutputSpec
+from cnntool.nets.models.download import DownloadLimits, pull
+from cnntool.nets.models.manifest import InputSpec, ModelSpec, OutputSpec, manifest_text
 
 CALM = DownloadLimits(timeout=60, stall=20)
 IMPATIENT = DownloadLimits(timeout=60, stall=0.4)
@@ -62,7 +61,7 @@ def known(store, server):
     return write
 
 
-class Notes(Listener):
+class Notes:
     def __init__(self):
         self.lines, self.steps = [], []
 
@@ -315,11 +314,11 @@ import sys
 from cnntool import system
 system.take_over()
 from cnntool.nets.models import catalog; from cnntool.nets.models import download
-class Say(download.Listener):
-    def note(self, text): print(text, flush=True)
-    def progress(self, done, total): print(done, flush=True)
+say = download.Listener(
+    lambda text: print(text, flush=True), lambda done, total: print(done, flush=True)
+)
 limits = download.DownloadLimits(60, 20)
-fetched = download.pull(catalog.entry("net"), limits=limits, listener=Say())
+fetched = download.pull(catalog.entry("net"), limits=limits, listener=say)
 print("fetched" if fetched else "found")
 """
 

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from cnntool.errors import ModelError
 from cnntool.nets.models.labels import LabelSet
-from cnntool.nets.models.manifest import manifest_text, read_manifest
-from cnntool.nets.models.spec import (
+from cnntool.nets.models.manifest import (
     CHANNELS,
     DTYPES,
     INTERPOLATIONS,
@@ -22,6 +21,8 @@ from cnntool.nets.models.spec import (
     InputSpec,
     ModelSpec,
     OutputSpec,
+    manifest_text,
+    read_manifest,
 )
 
 ROOT = Path(__file__).parents[3]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cnntool.api.catalog import describe
 from cnntool.errors import DownloadError, ModelError, OutputError, UsageError
-from cnntool.nets.inference.import_model import describe
 from cnntool.nets.inference.presets import Overrides
 from cnntool.nets.models import store
 from cnntool.nets.models.catalog import entry, find

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from PIL import _imaging as core
 
-from cnntool.image import metadata
 from cnntool.image.codecs.codec import Reader
 from cnntool.image.codecs.deflate import InflateError, crc32, inflater
-from cnntool.image.metadata import orientation
-from cnntool.image.source import ImageInfo
+from cnntool.image.source import PROFILE_LIMIT, ImageInfo, fitting_profile, orientation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,7 +223,7 @@ class PngFile(NamedTuple):
 
 def _inflated(packed: bytes) -> bytes | None:
     try:
-        return zlib.decompressobj().decompress(packed, metadata.PROFILE_LIMIT)
+        return zlib.decompressobj().decompress(packed, PROFILE_LIMIT)
     except zlib.error:
         return None
 
@@ -406,7 +404,7 @@ def open_reader(source: Source) -> Reader:
         alpha=bool(png.transparency) or png.colour in {GREY_ALPHA, RGB_ALPHA},
         format="png",
         frames=png.frames,
-        icc=metadata.fitting_profile(png.profile, colour=colour),
+        icc=fitting_profile(png.profile, colour=colour),
     )
     return _PngReader(source, info, png)
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnntool.image import metadata
 from cnntool.image.codecs.tiff.compression import (
     BYTE_CODECS,
     HORIZONTAL,
     NO_COMPRESSION,
     UNPREDICTED,
 )
-from cnntool.image.metadata import orientation_in_xmp
+from cnntool.image.source import PROFILE_LIMIT, orientation_in_xmp
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,7 +128,7 @@ def _stored_bytes(file: BinaryIO, order: str, place: bytes, size: int) -> bytes:
     """Return the bytes of a value: they stand in its entry, or where that points."""
     if size <= len(place):
         return place[:size]
-    if size > metadata.PROFILE_LIMIT:
+    if size > PROFILE_LIMIT:
         raise _UnusualError
     (offset,) = struct.unpack(order + "I", place)
     file.seek(offset)
@@ -178,7 +177,7 @@ class Page(NamedTuple):
     extra : int
         Kind of the first extra sample, 0 where there is none.
     orientation : int
-        1 to 8, see `cnntool.image.metadata`.
+        1 to 8, see `cnntool.image.source`.
     profile : bytes or None
     plain : bool
         Whether it can be decoded here: samples in whole bytes in a usual order, or `packed`.

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntool.image import metadata
-from cnntool.image.codecs.codec import Reader
+from cnntool.image.codecs.codec import Reader, rechunked
 from cnntool.image.codecs.tiff.compression import (
     HORIZONTAL,
     NO_COMPRESSION,
@@ -35,7 +34,7 @@ from cnntool.image.codecs.tiff.page import (
     first_page,
 )
 from cnntool.image.convert import stretch
-from cnntool.image.source import ImageInfo
+from cnntool.image.source import ImageInfo, fitting_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,7 +88,7 @@ def open_reader(source: Source) -> Reader:
         format="tiff",
         matrix=matrix,
         frames=page.frames,
-        icc=metadata.fitting_profile(page.profile, colour=channels == 3),
+        icc=fitting_profile(page.profile, colour=channels == 3),
         notes=tuple(notes),
     )
     source.check_memory(_memory(page))
@@ -135,7 +134,7 @@ def _by_pillow(source: Source, page: Page) -> Reader:
         alpha=mode in {"LA", "RGBA"},
         format="tiff",
         frames=page.frames,
-        icc=metadata.fitting_profile(page.profile, colour=colour),
+        icc=fitting_profile(page.profile, colour=colour),
         notes=("this kind of TIFF is read with 8 bits per sample",) if page.bits > 8 else (),
     )
     return PillowReader(source, info, image)
@@ -228,8 +227,7 @@ class _TiffReader(Reader):
         return undo_prediction(body, page.predictor, self._dtype, shape)
 
     def _arrays(self, blocks: Iterator[NDArray[Any]], rows: int) -> Iterator[NDArray[Any]]:
-        for strip in _rechunked(blocks, rows, self._stored.height):
-            yield self._array(strip)
+        return map(self._array, rechunked(blocks, rows))
 
     def _array(self, block: NDArray[Any]) -> NDArray[Any]:
         """Keep the wanted samples, black is 0, colours are not multiplied by alpha."""
@@ -256,33 +254,6 @@ def _consecutive(page: Page) -> bool:
     return len(page.offsets) == -(-page.height // rows) and all(
         offset == start + number * strip_bytes for number, offset in enumerate(page.offsets)
     )
-
-
-def _rechunked(blocks: Iterator[NDArray[Any]], rows: int, height: int) -> Iterator[NDArray[Any]]:
-    """Cut blocks of any height into strips of `rows` rows."""
-    left = height
-    strip: NDArray[Any] | None = None
-    filled = 0
-    for block in blocks:
-        start = 0
-        while start < len(block):
-            wanted = min(rows, left)
-            if strip is None and len(block) - start >= wanted:
-                yield block[start : start + wanted]
-                start += wanted
-                left -= wanted
-                continue
-            if strip is None:
-                strip = np.empty((wanted, *block.shape[1:]), block.dtype)
-                filled = 0
-            take = min(len(strip) - filled, len(block) - start)
-            strip[filled : filled + take] = block[start : start + take]
-            start += take
-            filled += take
-            if filled == len(strip):
-                yield strip
-                left -= filled
-                strip = None
 
 
 def _divided(strip: NDArray[Any], peak: float) -> NDArray[Any]:

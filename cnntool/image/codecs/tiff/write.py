@@ -125,12 +125,6 @@ class _RawWriter(Writer):
         """Lay the samples out as the file has them."""
         return Encoded(len(strip), np.ascontiguousarray(strip, self._dtype).data.cast("B"))
 
-    def _append(self, encoded: Encoded) -> None:
-        self._output.write(encoded.data)
-
-    def _finish(self) -> None:
-        pass
-
 
 class _DeflateWriter(Writer):
     """Deflated: every strip handed in is a strip of the file."""

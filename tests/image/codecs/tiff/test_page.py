@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from specimens import picture, saved, tiff
 
-from cnntool.image import metadata
 from cnntool.image.codecs.tiff.page import page_by_tifffile, plain_page, read_directory
 from cnntool.image.files import open_reader, read_image, write_image
-from cnntool.image.source import ImageInfo, Source
+from cnntool.image.source import PROFILE_LIMIT, ImageInfo, Source
 
 SHORT, LONG, UNDEFINED = 3, 4, 7
 LAYOUTS = {1: "B", SHORT: "H", LONG: "I", UNDEFINED: "B"}
@@ -149,7 +148,7 @@ UNUSUAL = {
     "sub-directories": plain(t330=(LONG, [8])),
     "fill order": plain(t266=(SHORT, [2])),
     "a private tag": plain(t65000=(SHORT, [1])),
-    "overlong profile": plain(t34675=(UNDEFINED, bytes(metadata.PROFILE_LIMIT + 1))),
+    "overlong profile": plain(t34675=(UNDEFINED, bytes(PROFILE_LIMIT + 1))),
     "no orientation": plain(t274=(SHORT, [0])),
     "twice": [plain()[0], *plain()],
     "out of order": plain()[::-1],

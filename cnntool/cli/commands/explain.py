@@ -1,0 +1,315 @@
+"""``cnntool explain``: what in a picture speaks for a class."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from cnntool.cli import console, options
+from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
+from cnntool.cli.network_options import (
+    begin,
+    facts_of,
+    hold_time,
+    labels,
+    model_option,
+    opened,
+    output_name,
+    preprocessing,
+    running,
+    say_where,
+)
+from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.errors import CnntoolError, ModelError, OutputError, UsageError
+from cnntool.image.files import expand
+from cnntool.nets.attribution.methods import DEFAULT, METHODS
+
+if TYPE_CHECKING:
+    from cnntool.api.explain import Explainer, Explanation, Explanations
+    from cnntool.cli.inputs import Loaded
+    from cnntool.nets.attribution.insertion_deletion import Curve
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.runtime.providers import SessionSettings
+
+STYLES = ("overlay", "heat", "side-by-side")
+"""The keys of `cnntool.views.heat_map.STYLES`, which would load numpy."""
+
+
+@click.command("explain")
+@options.inputs
+@model_option
+@click.option(
+    "--method",
+    "methods",
+    type=click.Choice(list(METHODS)),
+    multiple=True,
+    default=[DEFAULT],
+    show_default=True,
+    help="How to explain; may be repeated. occlusion and rise take seconds to minutes.",
+)
+@click.option(
+    "--class",
+    "targets",
+    multiple=True,
+    metavar="NAME|INDEX|rank:N",
+    help="What to explain; may be repeated.  [default: rank:1, the likeliest class]",
+)
+@click.option(
+    "-l",
+    "--layer",
+    metavar="NAME",
+    help="The layer that gradcam and layercam look at; 'cnntool layers' lists the names."
+    "  [default: the last one whose maps have more than one place]",
+)
+@click.option(
+    "--style",
+    type=click.Choice(STYLES),
+    default=STYLES[0],
+    show_default=True,
+    help="The maps on the photo, alone, or beside it.",
+)
+@click.option(
+    "--score",
+    is_flag=True,
+    help="Measure insertion and deletion, beside those of random patches and of the centre.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of what smoothgrad, rise and --score draw at random.",
+)
+@click.option(
+    "--raw",
+    type=click.Choice(["npz", "npy"]),
+    help="Write the maps instead of a picture: float32 of the photo's size, NaN where the network"
+    " saw nothing.",
+)
+@options.output
+@options.format_name
+@preprocessing(output_name, labels)
+@reading
+@options.json_lines
+@running
+@options.talk
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    recursive: bool,
+    model: str,
+    methods: tuple[str, ...],
+    targets: tuple[str, ...],
+    layer: str | None,
+    style: str,
+    score: bool,
+    seed: int,
+    raw: str | None,
+    output: str | None,
+    overwrite: bool,
+    format_name: str | None,
+    reading: Reading,
+    as_json: bool,
+    overrides: Overrides,
+    settings: SessionSettings,
+) -> int:
+    """Show what in a picture speaks for a class, as heat maps.
+
+    INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in. The
+    photo and its maps, of all methods and classes that are asked for, make one picture, called
+    INPUT.explain.png, in the working directory; --output names another file or folder. What the
+    network did not see of the photo is hatched.
+
+    Lines in a pipe hold the input, the method, the class, its index, its probability, its score
+    before the softmax, the layer and the file; with --score also insertion, that of random patches,
+    that of the centre, and the same three of deletion.
+    """
+    paths = inputs_or_stdin(inputs)
+    several = is_several(paths)
+    naming = Naming(output, "explain", several=several)
+    suffix = _suffix(naming, raw, output, format_name)
+    with opened(model, overrides, settings) as (network, _):
+        from cnntool.api.explain import Explainer
+
+        progress = console.Progress("explaining")
+        with hold_time(settings.timeout, model):
+            explainer = Explainer(
+                network,
+                methods,
+                targets,
+                layer,
+                seed=seed,
+                score=score,
+                progress=None
+                if several
+                else lambda what, done, total: progress.reach(done, total, what),
+            )
+        begin(network, explainer.plan)
+        pictures = Pictures(
+            expand(paths, recursive=recursive, results=naming.folder, matrices=False),
+            explainer.prepare,
+            reading,
+        )
+        work = _Work(explainer, naming, suffix, style, seed, overwrite, as_json)
+        with progress:
+            for loaded in progress.track(pictures) if several else pictures:
+                try:
+                    work.one(loaded)
+                except ModelError as error:
+                    pictures.fail(error, of=loaded.item.name)
+                except CnntoolError as error:
+                    pictures.fail(error)
+        return pictures.code
+
+
+def _suffix(naming: Naming, raw: str | None, output: str | None, format_name: str | None) -> str:
+    """Settle what is written, before a network runs for it: the suffix of its format."""
+    from cnntool.cli.layer_files import check_picture, raw_format
+    from cnntool.image.files import FORMATS, format_of
+
+    if raw := raw_format(raw, output):
+        if format_name is not None:
+            raise UsageError(f"--raw {raw} and --format {format_name} contradict each other")
+        return f".{raw}"
+    suffix = FORMATS[format_name].suffixes[0] if format_name else ".png"
+    if naming.named and not format_name:
+        check_picture(naming.named)
+        suffix = Path(naming.named).suffix
+    row = format_of(f"figure{suffix}")
+    if row.matrix or "uint8" not in row.dtypes or (row.channels and 3 not in row.channels):
+        hint = "--raw npy writes the numbers of a map"
+        raise OutputError(f"{row.name.upper()} holds no figure in colours", hint=hint)
+    return suffix
+
+
+class _Work(NamedTuple):
+    """Explains one picture after another, and writes and prints what is found."""
+
+    explainer: Explainer
+    naming: Naming
+    suffix: str
+    style: str
+    seed: int
+    overwrite: bool
+    as_json: bool
+
+    def one(self, loaded: Loaded) -> None:
+        from cnntool.api.activations import Archive
+        from cnntool.cli.layer_files import Sink
+
+        start = time.perf_counter()
+        network, name = self.explainer.model, loaded.item.name
+        target = self.naming.place(loaded.item, self.suffix, text=False, as_json=self.as_json)
+        # What cannot be written is known before minutes of work.
+        sink = Sink(target, overwrite=self.overwrite)
+        with Archive(sink) if self.suffix == ".npz" else sink as file:
+            found = self.explainer.explain(loaded.made)
+            self._write(file, found, Path(name).name)
+        say_where(network)
+        if target is None:
+            for one in found:
+                console.note(f"{name}: {one.method} of {one.label}, {one.probability:.1%}")
+        elif self.as_json:
+            record = {
+                "input": name,
+                **facts_of(network, self.explainer.plan),
+                "explanations": [_record(one) for one in found],
+                "seed": self.seed,
+                "output": str(target),
+                "milliseconds": (time.perf_counter() - start) * 1e3,
+            }
+            emit_record(record)
+        else:
+            _tell(name, found, str(target))
+
+    def _write(self, file: Any, found: Explanations, title: str) -> None:
+        """Write the maps, or their figure, as the suffix says."""
+        if self.suffix == ".npz":
+            for one in found:
+                file.add([_key(one)], one.map)
+        elif self.suffix == ".npy":
+            import numpy as np
+
+            from cnntool.api.activations import save_array
+
+            maps = [one.map for one in found]
+            save_array(file, maps[0] if len(maps) == 1 else np.stack(maps))
+        else:
+            from cnntool.image.files import format_of, write_image
+            from cnntool.image.source import ImageInfo
+
+            network = Path(self.explainer.model.name).name
+            pixels = found.figure(self.style, title=title, detail=network).pixels
+            height, width, channels = pixels.shape
+            name = format_of(f"figure{self.suffix}").name
+            write_image(file, pixels, ImageInfo(height, width, channels), name=title, format=name)
+
+
+def _key(one: Explanation) -> str:
+    """Name a map in an archive."""
+    return f"{one.method}-{one.index}"
+
+
+def _record(one: Explanation) -> dict[str, Any]:
+    import numpy as np
+
+    values = one.map
+    seen = values[np.isfinite(values)]
+    return {
+        "key": _key(one),
+        "method": one.method,
+        "index": one.index,
+        "label": one.label,
+        "probability": one.probability,
+        "score": one.score,
+        "layer": one.layer or None,
+        "shape": list(values.shape),
+        "computed": list(one.attribution.shape),
+        "minimum": float(seen.min()) if seen.size else None,
+        "maximum": float(seen.max()) if seen.size else None,
+        "seen": seen.size / values.size,
+        "facts": dict(one.facts),
+        "insertion": _curve(one.insertion),
+        "deletion": _curve(one.deletion),
+    }
+
+
+def _curve(curve: Curve | None) -> dict[str, Any] | None:
+    if curve is None:
+        return None
+    return {**curve._asdict(), "values": curve.values.tolist()}
+
+
+def _tell(name: str, found: Explanations, output: str) -> None:
+    """Print a table for people, lines for programs."""
+    form = form_of()
+    digits = ".1%" if form == "table" else ".6g"
+    columns = [
+        Column("input", people=False),
+        Column("method", key=True),
+        Column("class", gives="cut", key=True),
+        Column("index", people=False),
+        Column("probability", right=True),
+        Column("score", people=False),
+        Column("layer", gives="cut", people=any(one.layer for one in found)),
+        Column("file", people=False),
+    ]
+    scored = ("insertion", "deletion") if found[0].insertion is not None else ()
+    for part, title in enumerate(scored, 1):
+        words = (title, "of random", "of centre")
+        columns += [Column(word, right=True, part=part) for word in words]
+    rows = []
+    for one in found:
+        row = [name, one.method, one.label, str(one.index), format(one.probability, digits)]
+        row += [f"{one.score:.6g}", one.layer, output]
+        for curve in filter(None, (one.insertion, one.deletion)):
+            row += [f"{value:.3f}" for value in (curve.area, curve.random, curve.centre)]
+        rows.append(row)
+    if form == "table":
+        console.result(name)
+    emit(columns, rows, form, look="tight")
+    if form == "table":
+        console.result(f"written to {output}")

@@ -1,0 +1,1 @@
+"""Gradients: the backward pass of a network as a second ONNX model."""

@@ -1,0 +1,235 @@
+"""Explanations of networks that are known by hand: red and blue, found by one convolution."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from small import halves
+
+import cnntool
+from cnntool.errors import ModelError, UsageError
+
+NAMES = "red\nblue\n"
+
+
+@pytest.fixture(scope="module")
+def photo():
+    """Its left half is red, of its right half the upper part is blue."""
+    pixels = np.zeros((8, 8, 3), np.uint8)
+    pixels[:, :4, 0] = 255
+    pixels[:4, 4:, 2] = 255
+    return pixels
+
+
+def opened(tmp_path, path, *, names=True, **said):
+    if names:
+        (tmp_path / "names.txt").write_text(NAMES)
+        said["labels"] = tmp_path / "names.txt"
+    return cnntool.load_model(path, preprocess="unit", resize=8, **said)
+
+
+LEFT = np.repeat([[1] * 4 + [0] * 4], 8, axis=0).astype(np.float32)
+CORNER = np.zeros((8, 8), np.float32)
+CORNER[:4, 4:] = 1
+
+KINDS = {
+    "softmax": {},
+    "sigmoid": {"head": "Sigmoid"},
+    "logits": {"head": ""},
+    "half precision": {"dtype": "float16"},
+    "channels last": {"layout": "NHWC"},
+    "a batch of its own": {"batch": 3},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_each_class_has_its_own_places(tmp_path, photo, kind):
+    with opened(tmp_path, halves(tmp_path / "net.onnx", **kind)) as net:
+        red, blue = net.explain(photo, target=["red", 1])
+    assert (red.label, red.index, blue.label, blue.index) == ("red", 0, "blue", 1)
+    assert (red.score, blue.score) == (0.5, 0.25)
+    # Every place counts 1/64: that is the weight of the map.
+    assert red.attribution == pytest.approx(LEFT / 64)
+    assert blue.map == pytest.approx(CORNER / 64)
+    assert red.layer == "block1_conv1"
+
+
+def test_bytes_go_in_as_they_are(tmp_path, photo):
+    path = halves(tmp_path / "net.onnx", dtype="uint8", layout="NHWC")
+    with cnntool.load_model(path, resize=8) as net:
+        (found,) = net.explain(photo)
+        (slopes,) = net.explain(photo, method="saliency")
+    assert (found.label, found.score) == ("0", 127.5)
+    assert found.attribution == pytest.approx(LEFT * 255 / 64)
+    assert slopes.attribution == pytest.approx(LEFT / 64)
+
+
+def test_predictions_by_their_rank(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        first, second = net.explain(photo, target=["rank:1", "rank:2"])
+        assert (first.label, second.label) == ("red", "blue")
+        assert first.probability + second.probability == pytest.approx(1)
+        assert net.explain(photo[:, ::-1, ::-1])[0].label == "blue"
+        assert len(net.explain(photo, target=["red", "rank:1", 0])) == 1
+
+
+def test_one_number_is_one_class(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx", head="one"), names=False) as net:
+        (found,) = net.explain(photo, method="gradcam")
+        (covered,) = net.explain(photo, method="occlusion")
+    assert found.score == 0.5
+    assert found.probability == pytest.approx(1 / (1 + np.exp(-0.5)))
+    assert found.attribution == pytest.approx(LEFT / 64)
+    assert covered.attribution[:, :3].min() > covered.attribution[:, 6:].max()
+
+
+def test_what_the_network_did_not_see_is_nan(tmp_path, photo):
+    tall = np.concatenate([photo, photo, photo])
+    with opened(tmp_path, halves(tmp_path / "net.onnx"), crop=8) as net:
+        (found,) = net.explain(tall)
+    assert found.map.shape == (24, 8)
+    assert np.isnan(found.map[:8]).all()
+    assert np.isnan(found.map[16:]).all()
+    assert found.map[8:16] == pytest.approx(LEFT / 64)
+    assert (found.photo == tall).all()
+
+
+def test_methods_and_classes_come_class_by_class(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        found = net.explain(photo, method=["layercam", "saliency"], target=["blue", "red"])
+    assert [(one.label, one.method) for one in found] == [
+        ("blue", "layercam"), ("blue", "saliency"), ("red", "layercam"), ("red", "saliency"),
+    ]  # fmt: skip
+    assert found[1].layer == ""
+    assert found[1].attribution == pytest.approx(CORNER / 64)
+
+
+def test_slopes_of_the_whole_way_back(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        (found,) = net.explain(photo, method="integrated-gradients")
+    assert found.attribution == pytest.approx(LEFT / 64, rel=0.01)
+    assert found.attribution.sum() == pytest.approx(found.facts["difference"], rel=0.01)
+
+
+def test_layers_by_name(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        assert net.explain(photo, layer="conv:1")[0].layer == "block1_conv1"
+        assert net.explain(photo, layer="conv")[0].attribution.min() == 0
+        with pytest.raises(ModelError, match="'scores' has no rows and columns"):
+            net.explain(photo, layer="scores")
+        with pytest.raises(ModelError, match="no layer"):
+            net.explain(photo, layer="nothing")
+        with pytest.raises(UsageError, match="looks at no layer"):
+            net.explain(photo, method="saliency", layer="maps")
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("green", "no class is called 'green'"),
+        (2, "there is no class 2: the network tells 2 classes apart"),
+        (-1, "there is no class -1"),
+        ("rank:3", "there is no rank 3"),
+        ("rank:0", "ranks count from 1"),
+        ("rank:x", "no class is called"),
+    ],
+)
+def test_classes_that_are_not_there(tmp_path, photo, target, reason):
+    with (
+        opened(tmp_path, halves(tmp_path / "net.onnx")) as net,
+        pytest.raises((ModelError, UsageError), match=reason),
+    ):
+        net.explain(photo, target=target)
+
+
+def test_a_class_by_its_number_where_no_names_are_known(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx"), names=False) as net:
+        assert net.explain(photo, target=1)[0].label == "1"
+        assert net.explain(photo, target="1")[0].index == 1
+        with pytest.raises(ModelError, match="nothing tells which class 'red' is"):
+            net.explain(photo, target="red")
+
+
+def test_wrong_types():
+    with cnntool.load_model() as net:
+        for said in (
+            {"target": 1.5},
+            {"method": "magic"},
+            {"method": 3},
+            {"seed": -1},
+            {"layer": 3},
+        ):
+            with pytest.raises(UsageError):
+                net.explain("samples/cat.png", **said)
+
+
+def test_an_operator_without_a_gradient(tmp_path, photo):
+    path = halves(tmp_path / "net.onnx", last="Hardmax")
+    model = onnx.load(path)
+    model.graph.node[3].attribute.extend([helper.make_attribute("axis", 1)])
+    model.graph.node.insert(4, helper.make_node("Flatten", ["scores"], ["flat"]))
+    model.graph.node[5].input[0] = "flat"
+    onnx.save(model, path)
+    with opened(tmp_path, path) as net:
+        with pytest.raises(ModelError, match="no gradient is known of Hardmax") as caught:
+            net.explain(photo)
+        assert "occlusion" in caught.value.hint
+        assert net.explain(photo, method="occlusion")[0].label == "red"
+
+
+def test_what_is_no_classifier(tmp_path, photo):
+    from small import picture_net
+
+    with (
+        cnntool.load_model(picture_net(tmp_path / "net.onnx")) as net,
+        pytest.raises(ModelError, match="class"),
+    ):
+        net.explain(photo)
+
+
+def test_the_same_seed_gives_the_same_numbers(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        first, again, other = (
+            net.explain(photo, method="smoothgrad", seed=seed)[0].map for seed in (1, 1, 2)
+        )
+    assert (first == again).all()
+    assert not (first == other).all()
+
+
+def test_a_second_picture_of_another_size(tmp_path):
+    with cnntool.load_model() as net:
+        for size in ((300, 451), (20, 20)):
+            (found,) = net.explain(np.zeros((*size, 3), np.uint8))
+            assert found.map.shape == size
+
+
+def test_curves_go_between_the_photo_and_its_blur(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        one, two = net.explain(photo, method=["gradcam", "saliency"], score=True)
+        assert net.explain(photo)[0].insertion is None
+    assert one.insertion.values[-1] == pytest.approx(one.probability)
+    assert one.deletion.values[0] == pytest.approx(one.probability)
+    assert one.insertion.values[0] == one.deletion.values[-1]
+    assert 0 < one.insertion.area < 1
+    # What knows nothing of the map is the same for all of them.
+    assert (one.insertion.random, one.deletion.centre) == (
+        two.insertion.random,
+        two.deletion.centre,
+    )
+
+
+def test_it_is_said_when_nothing_speaks_for_a_class(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        found = net.explain(np.zeros_like(photo), target="blue", method=["gradcam", "saliency"])
+        assert not any(one.map.any() for one in found)
+        assert net.notes[-1].endswith("saliency finds nothing that speaks for blue")
+
+
+def test_they_show_themselves_as_a_figure(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        found = net.explain(photo)
+    assert found._repr_html_ is None  # notebooks would prefer it
+    assert found._repr_png_().startswith(b"\x89PNG")
+    assert found.figure("side-by-side", title="a photo", detail="its network").pixels.ndim == 3
+    with pytest.raises(UsageError, match="style"):
+        found.figure("jet")

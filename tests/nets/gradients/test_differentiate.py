@@ -1,0 +1,77 @@
+"""Gradients of whole networks, in their process."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from small import save
+
+import cnntool
+from cnntool.errors import ModelError
+from cnntool.nets.gradients.differentiate import Differentiator
+
+
+@pytest.fixture(scope="module")
+def ready():
+    with cnntool.load_model() as net:
+        plan = net.plan()
+        rng = np.random.default_rng(1)
+        feed = rng.normal(size=(1, 3, 48, 64)).astype(np.float32)
+        flow = net.read_layers().flow
+        made = Differentiator(
+            net.graph, flow, plan.input.name, feed.shape, net.settings, name=net.name
+        )
+        yield made, plan, feed
+        made.close()
+
+
+def test_a_small_step_changes_the_score_by_the_gradient(ready):
+    made, plan, feed = ready
+    way = made.open(plan.output.logits, [plan.input.name])
+    scores = way.forward(feed)[way.score]
+    seed = np.zeros(scores.shape, np.float32)
+    seed[0, 7] = 1
+    (gradient,) = way.backward(seed)
+    assert gradient.shape == feed.shape
+    step = 1e-3 * gradient / np.abs(gradient).max()
+    ends = [way.forward(feed + sign * step)[way.score][0, 7] for sign in (1, -1)]
+    expected = 2 * float((gradient.astype(np.float64) * step).sum())
+    assert ends[0] - ends[1] == pytest.approx(expected, rel=0.05)
+
+
+def test_layers_come_out_beside_the_scores(ready):
+    made, plan, feed = ready
+    way = made.open(plan.output.logits, ["block5_conv3/Relu", "block5_pool"], ["block5_pool"])
+    scores, pooled = way.forward(feed, "block5_pool").values()
+    seed = np.ones(scores.shape, np.float32)
+    by_maps, by_pool = way.backward(seed)
+    assert pooled.shape == by_pool.shape
+    assert by_maps.shape[2:] == (3, 4)
+    # Of each window only the largest value counts.
+    assert by_maps.sum() == pytest.approx(by_pool.sum(), rel=1e-3)
+    assert np.count_nonzero(by_maps) <= np.count_nonzero(by_pool)
+
+
+def test_a_tensor_that_the_score_does_not_depend_on(ready):
+    made, plan, _ = ready
+    with pytest.raises(ModelError, match="do not depend on 'predictions/Softmax'"):
+        made.open(plan.output.logits, ["predictions/Softmax"])
+
+
+def test_a_number_that_the_network_computes(tmp_path):
+    nodes = [
+        helper.make_node("Pow", ["two", "three"], ["eight"]),
+        helper.make_node("Mul", ["x", "eight"], ["y"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, (1, 3, 2, 2)) for name in ("x", "y")
+    ]
+    weights = [("two", np.array(2, np.float32)), ("three", np.array(3, np.float32))]
+    file = save(tmp_path / "net.onnx", nodes, ends[:1], ends[1:], weights)
+    with cnntool.load_model(file) as net:
+        flow = net.read_layers().flow
+        feed = np.ones((1, 3, 2, 2), np.float32)
+        made = Differentiator(net.graph, flow, "x", feed.shape, net.settings, name=net.name)
+        way = made.open("y", ["x"])
+        way.forward(feed)
+        np.testing.assert_array_equal(way.backward(feed)[0], feed * 8)
+        made.close()
