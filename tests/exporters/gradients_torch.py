@@ -63,7 +63,7 @@ SIDES = {
 }
 """Networks, and rows and columns of the pictures that they are given."""
 
-BAR, DRAWS = 1e-5, 20
+BAR, DRAWS = 1e-5, 60
 """The error that is let pass, and pictures that are tried: where rounding turns over a ReLU or a
 maximum, in the file or in PyTorch, gradients differ by more than any error."""
 
@@ -220,7 +220,7 @@ def row(name: str, exporter: str, folder: Path) -> str:
             errors = error(ours.picture, right.picture), error(ours.layer, right.layer)
             if max(errors) < BAR or tried == DRAWS:
                 break
-            picture = first + first.clone().normal_() / 10  # norms were fitted to the first
+            picture = first + first.clone().normal_() / 100  # norms were fitted to the first
     single = by_torch(model, picture, place, module)
     maps = "-"
     if right.layer.ndim == 4:
