@@ -1,5 +1,6 @@
 """What the documentation promises about itself."""
 
+import importlib
 import re
 import subprocess
 import sys
@@ -42,6 +43,24 @@ def test_links_lead_somewhere():
     for page in ROOT.glob("*.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (ROOT / target).exists(), f"{page.name}: {target}"
+
+
+def test_what_docstrings_refer_to_is_there():
+    references = {
+        found
+        for path in (ROOT / "cnntool").rglob("*.py")
+        for found in re.findall(r"`(cnntool\.[A-Za-z_.0-9]+)`", path.read_text())
+    }
+    for reference in references:
+        module, _, name = reference.rpartition(".")
+        try:
+            importlib.import_module(reference)
+        except ImportError:
+            owner, _, kind = module.rpartition(".")
+            if kind[:1].isupper():
+                assert hasattr(getattr(importlib.import_module(owner), kind), name), reference
+            else:
+                assert hasattr(importlib.import_module(module), name), reference
 
 
 def test_no_drawer_is_called_utils():

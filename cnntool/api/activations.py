@@ -235,7 +235,7 @@ class LayerOutput(NamedTuple):
         What the values are like.
     dequantised : bool
         Whether they were whole numbers that stand for others.
-    field : Field or None
+    field : ReceptiveField or None
         What a value sees of the picture, where that is known.
     """
 

@@ -368,7 +368,7 @@ class Ahead:
     ----------
     items : iterable of Item
         What to open.
-    reading : Reading
+    reading : ReadingOptions
         How.
     """
 

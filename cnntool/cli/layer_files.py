@@ -300,7 +300,7 @@ class LayerRow(NamedTuple):
         What its values are like.
     dequantised : bool
         Whether they were whole numbers that stand for others.
-    field : Field or None
+    field : ReceptiveField or None
         What a value sees of the picture, where that is known.
     output : str or None
         Where it was written.
@@ -374,7 +374,7 @@ def tell(name: str, rows: Sequence[LayerRow], facts: dict[str, Any] | None) -> N
     ----------
     name : str
         What was looked at.
-    rows : sequence of Row
+    rows : sequence of LayerRow
         Its layers.
     facts : dict or None
         What a record says besides; None where no record is wanted: then people get a table, and

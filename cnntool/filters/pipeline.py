@@ -192,7 +192,7 @@ class Pipeline(NamedTuple):
 
         Parameters
         ----------
-        window : Window
+        window : RowWindow
             The input that ``needs`` names.
         out : ndarray (stop - start, W_out, maps), of any dtype
             Where the result goes.

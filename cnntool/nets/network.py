@@ -48,7 +48,7 @@ class Network:
         A name, or an ONNX file.
     overrides : Overrides
         What is said of it beside its manifest and its graph.
-    settings : Settings
+    settings : SessionSettings
         Where and how to run it.
     ahead : bool
         Whether to start the process at once, while the file is being read.
@@ -59,11 +59,11 @@ class Network:
     ----------
     name : str
         As given.
-    found : Found
+    found : FoundModel
         The file, and the manifest if there is one.
     graph : Graph
         What is in the file.
-    settings : Settings
+    settings : SessionSettings
         Where and how it runs.
     notes : list of str
         What was found worth knowing so far: what names of layers mean, what is not known.
@@ -253,7 +253,7 @@ class Network:
         many : bool
             Whether there may be many pictures: each then gets a core, where a single one gets all.
         optimise : bool or "basic"
-            See `cnntool.nets.runtime.session.Settings`.
+            See `cnntool.nets.runtime.providers.SessionSettings`.
 
         Raises
         ------
@@ -287,10 +287,9 @@ class Network:
             The model is closed.
         """
         from cnntool.nets.gradients.differentiate import Differentiator
-        from cnntool.nets.inference.layer_outputs import exactly
 
-        # The numbers of floats hardly depend on what is fused; where rounding counts, nothing is.
-        settings = self.settings._replace(lanes=1, optimise=exactly(self.graph) == "basic")
+        # As optimised as for classifying: what is explained is that answer, its roundings too.
+        settings = self.settings._replace(lanes=1)
         flow, entry = self.read_layers().flow, self.plan().input.name
 
         def opened(child: Child | None) -> Differentiator:

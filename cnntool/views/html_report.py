@@ -66,7 +66,7 @@ class Card(NamedTuple):
         Share of zeros.
     sees : Sees or None
         Where it is known and less than everything.
-    picture : Picture
+    picture : PagePicture
         The maps.
     """
 
@@ -92,7 +92,7 @@ class Page(NamedTuple):
         What it is called.
     facts : tuple of (str, str)
         About the network, with their names.
-    photo : Picture
+    photo : PagePicture
         What the network saw.
     classes : tuple of Bar
         The likeliest, the first one first; empty where there are none.

@@ -140,7 +140,7 @@ def limits(maps: NDArray[Any], scale: Scale) -> ScaleLimits:
 
     Returns
     -------
-    Limits
+    ScaleLimits
         Differences of a few rounding errors are no structure: such a map counts as constant.
     """
     low, high, finite = _ends(maps)
@@ -182,7 +182,7 @@ def to_levels(maps: NDArray[Any], limits: ScaleLimits) -> NDArray[np.uint8]:
     ----------
     maps : ndarray of shape (C, H, W)
         float16, float32, whole numbers or bool.
-    limits : Limits
+    limits : ScaleLimits
         Of these maps. What lies outside, infinities too, gets the level of the nearer limit.
 
     Returns

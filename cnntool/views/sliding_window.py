@@ -329,7 +329,7 @@ def frames(scene: WindowScene) -> Iterator[Image]:
 
     Parameters
     ----------
-    scene : Scene
+    scene : WindowScene
 
     Yields
     ------
@@ -357,7 +357,7 @@ def gif(scene: WindowScene, seconds: float) -> bytes:
 
     Parameters
     ----------
-    scene : Scene
+    scene : WindowScene
     seconds : float
         That each frame stays; GIF counts in hundredths.
 

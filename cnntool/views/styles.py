@@ -117,7 +117,7 @@ class Style(NamedTuple):
     on_photo : bool
         Whether the scene needs a photo.
     paint : callable
-        From levels (n, h, w) and a Scene to tiles, uint8 (n, h', w', 1 or 3).
+        From levels (n, h, w) and a Backdrop to tiles, uint8 (n, h', w', 1 or 3).
     """
 
     name: str

@@ -223,3 +223,13 @@ def test_it_is_said_when_nothing_speaks_for_a_class(tmp_path, photo):
         found = net.explain(np.zeros_like(photo), target="blue", method=["gradcam", "saliency"])
         assert not any(one.map.any() for one in found)
         assert net.notes[-1].endswith("saliency finds nothing that speaks for blue")
+
+
+def test_they_show_themselves_as_a_figure(tmp_path, photo):
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        found = net.explain(photo)
+    assert found._repr_html_ is None  # notebooks would prefer it
+    assert found._repr_png_().startswith(b"\x89PNG")
+    assert found.figure("side-by-side", title="a photo", detail="its network").pixels.ndim == 3
+    with pytest.raises(UsageError, match="style"):
+        found.figure("jet")

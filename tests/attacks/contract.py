@@ -53,6 +53,7 @@ RUNNING = [
     ["summary", "--json", "--input-size", "32x32", "{}"],
     ["classify", "-m", "{}", "--preprocess", "unit", "--timeout", "10", PICTURE],
     ["activations", "-m", "{}", "--all", "--stats-only", "--timeout", "10", PICTURE],
+    ["explain", "-m", "{}", "--timeout", "10", PICTURE, "-o", "out.png"],
     ["run", "-m", "{}", "--timeout", "10", PICTURE, "-o", "out.npy"],
 ]
 """These start a process, and so come seldom."""

@@ -335,6 +335,7 @@ RESULTS = {
     "evaluate": ["truth.csv"],
     "run": ["-m", "net.onnx", "picture.png", "-o", "-"],
     "activations": ["-l", "conv:1", "picture.png", "-o", "-"],
+    "explain": ["picture.png", "-o", "-"],
     "weights": ["vgg16-mini", "-l", "conv:1", "-o", "-"],
     "layers": [],
     "summary": [],

@@ -84,10 +84,11 @@ def test_a_few_huge_values_do_not_darken_the_rest():
     assert signed.numbers == ("< -2", "0", "> 2")
 
 
-@pytest.mark.parametrize("value", [0.0, np.nan])
-def test_a_map_of_nothing_can_be_drawn(value):
-    cell = paint(tile(np.full((30, 40), value)), GREY, "overlay")
-    assert cell.numbers == ("0", "1")
+@pytest.mark.parametrize("signed", [False, True])
+@pytest.mark.parametrize(("value", "said"), [(0.0, "0 everywhere"), (np.nan, "")])
+def test_a_map_of_nothing_can_be_drawn(value, said, signed):
+    cell = paint(tile(np.full((30, 40), value), signed=signed), GREY, "overlay")
+    assert cell.numbers == (said, "")
     assert cell.picture.shape == GREY.shape
 
 

@@ -74,7 +74,7 @@ class Arithmetic(NamedTuple):
     ----------
     dtype : np.dtype
         Of the numbers: float32, float64, or int16 and uint16 where no sum can overflow.
-    parts : tuple of Part
+    parts : tuple of PreparedKernel
         One for each kernel of the filter.
     scale : float
         What sums are multiplied by at the end; 1 unless the taps are whole numbers.
@@ -216,7 +216,7 @@ def choose(
         As they will be correlated.
     dtype : np.dtype
         Of the picture.
-    question : Question
+    question : ConvProblem
 
     Returns
     -------
@@ -352,7 +352,7 @@ def tile_shape(method: Method, work: Arithmetic, question: ConvProblem) -> tuple
     ----------
     method, work
         The method.
-    question : Question
+    question : ConvProblem
 
     Returns
     -------

@@ -229,7 +229,7 @@ class ConvPlan:
         Of the result: float64 for float64 input, else float32.
     method : Method
         The method taken, never ``auto``.
-    work : Work
+    work : Arithmetic
         The numbers computed with, and the kernels as the method wants them.
     tile : (rows, columns)
         Outputs computed at once, a piece that fits in the processor's cache.

@@ -274,7 +274,7 @@ class Writer(ABC):
     output : Output
     info : ImageInfo
         What will be written.
-    settings : Settings
+    settings : WriterSettings
     """
 
     def __init__(self, output: Output, info: ImageInfo, settings: WriterSettings) -> None:

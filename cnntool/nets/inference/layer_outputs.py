@@ -54,7 +54,7 @@ class Taps:
         What to compute. Results come in the order of the graph.
     entry : InputSpec
         The input for the picture.
-    settings : Settings
+    settings : SessionSettings
         How to run it. Nodes are fused only where that changes no number, see `exactly`.
     name : str
         What errors call it.
@@ -65,7 +65,7 @@ class Taps:
     ----------
     tensors : tuple of str
         In the order of the graph, each once.
-    settings : Settings
+    settings : SessionSettings
         Those that sessions get.
     first : tuple of str
         The chunk that a session may be opened for before there is a picture.
@@ -308,7 +308,7 @@ def shown(
         Its name.
     values : ndarray
         Without the batch.
-    field : Field, optional
+    field : ReceptiveField, optional
         What is known of its axes; by default channels come first.
 
     Returns

@@ -94,7 +94,7 @@ def formula(graph: Graph, flow: Dataflow, layer: Layer) -> Formula:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     layer : Layer
         One of its layers, whose weights `cnntool.nets.inference.weights.learned` can read.
@@ -241,7 +241,7 @@ def unit(
     formula : Formula
         Of the layer.
     weights : ndarray of shape (O, I, kH, kW) or (O, I)
-        Of the layer, see `cnntool.nets.inference.weights.Learned`.
+        Of the layer, see `cnntool.nets.inference.weights.LayerWeights`.
     arrays : mapping of str to ndarray
         The tensors that `formula` names, as the network gives them.
     at : sequence of int

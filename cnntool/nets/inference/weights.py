@@ -59,11 +59,11 @@ def learned(graph: Graph, flow: Dataflow, layer: Layer, settings: SessionSetting
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     layer : Layer
         One of its layers.
-    settings : Settings
+    settings : SessionSettings
         How to run the part of the network that makes the weights, where it computes them from
         what is stored.
 

@@ -60,11 +60,11 @@ def find_aliases(
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     rows : sequence of Layer
         Its layers.
-    fields : mapping of str to Field
+    fields : mapping of str to ReceptiveField
         What is known of its maps.
 
     Returns

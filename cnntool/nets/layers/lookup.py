@@ -65,7 +65,7 @@ class Index:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     rows : sequence of Layer
         Its layers.

@@ -71,7 +71,7 @@ class Placed:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
 
     Attributes
@@ -328,7 +328,7 @@ class Scopes:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     rows : sequence of Layer
         Its layers.
@@ -467,7 +467,7 @@ class Calls:
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     scopes : Scopes
         Its modules.

@@ -209,7 +209,7 @@ def fields_of(
 
     Parameters
     ----------
-    graph, flow : Graph, Flow
+    graph, flow : Graph, Dataflow
         The network.
     name : str
         Its input.
@@ -227,7 +227,7 @@ def sight(field: ReceptiveField | None) -> Sight | None:
 
     Parameters
     ----------
-    field : Field or None
+    field : ReceptiveField or None
         Of the tensor, see `fields_of`.
     """
     if field is None or len(field.extent) != 2:

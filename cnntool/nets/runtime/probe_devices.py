@@ -56,7 +56,7 @@ def try_device(device: str, settings: SessionSettings) -> DeviceProbe:
     ----------
     device : str
         As --device takes it.
-    settings : Settings
+    settings : SessionSettings
         How to run it; its device does not matter.
 
     Raises

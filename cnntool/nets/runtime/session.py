@@ -269,7 +269,7 @@ class Session:
     ----------
     model : Path or Skeleton
         The file, or a graph whose weights lie in files of a folder.
-    settings : Settings
+    settings : SessionSettings
         How to run it.
     name : str
         What errors call it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from cnntool.views.colormaps import TOP, palette
 
 pytest.importorskip("onnxruntime")
 
+SHARED = Path(__file__).parents[3].parent / "shared"
 MODEL = ("-m", "net.onnx", "--labels", "names.txt", "--preprocess", "unit", "--resize", "8")
 KEYS = {
     "key", "method", "index", "label", "probability", "score", "layer", "shape", "computed",
@@ -292,3 +294,28 @@ def test_formats(here, two, tmp_path):
     for name, kind in (("x.jpg", "JPEG"), ("photo.explain.webp", "WEBP"), ("x.dat", "PNG")):
         with Image.open(tmp_path / name) as picture:
             assert picture.format == kind
+
+
+@pytest.mark.full
+@pytest.mark.skipif(not SHARED.exists(), reason="real networks lie beside the project")
+@pytest.mark.parametrize(
+    ("model", "label"),
+    [
+        ("squeezenet1.0-fp16", "hotdog, hot dog, red hot"),
+        ("mobilenetv2-nhwc-u8", "hotdog, hot dog, red hot"),
+        ("mobilenetv2-nhwc-u8-qdq", "hotdog, hot dog, red hot"),
+        ("mnist-cntk", None),
+    ],
+)
+def test_real_networks(here, tmp_path, model, label):
+    """The hot dog lies above the receipt."""
+    photo = SHARED / "images/everyday/hot_dog.jpg"
+    usual = ("explain", "-q", "-m", SHARED / f"models/{model}.onnx", photo)
+    line = here(*usual, "-o", "map.npy").text.split("\t")
+    found = np.load(tmp_path / "map.npy")
+    with Image.open(photo) as picture:
+        assert found.shape == picture.size[::-1]
+    if label:
+        assert line[2] == label
+        rows = np.arange(len(found)) / len(found)
+        assert (np.nansum(found, axis=1) @ rows) / np.nansum(found) < 0.5
