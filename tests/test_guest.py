@@ -103,6 +103,7 @@ def guest(folder, more=""):
     )  # fmt: skip
 
 
+@pytest.mark.full
 def test_reading_and_writing_every_format_changes_no_global(tmp_path):
     done = guest(tmp_path)
     assert done.returncode == 0, done.stderr

@@ -21,15 +21,18 @@ COMMANDS = [
     if line and not line.startswith("#") and "pip install" not in line
 ]
 
-NETWORKS = re.compile(r"cnntool (activations|classify|evaluate|explain|run|trace .*--layer)")
-"""What starts a process more; all of these are run with ``--full``."""
+SLOW = re.compile(
+    r"cnntool (activations|classify|devices|evaluate|explain|layers|models|run|summary|weights|trace)"
+    r"|vgg16-mini|median|response"
+)
+"""What starts a process more or imports much; all of these are run with ``--full``."""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(command, marks=[pytest.mark.full] * bool(NETWORKS.search(command)))
+        pytest.param(command, marks=[pytest.mark.full] * bool(SLOW.search(command)))
         for command in COMMANDS
     ],
 )

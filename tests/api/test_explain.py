@@ -64,6 +64,7 @@ def test_bytes_go_in_as_they_are(tmp_path, photo):
     assert slopes.attribution == pytest.approx(LEFT / 64)
 
 
+@pytest.mark.full
 def test_predictions_by_their_rank(tmp_path, photo):
     with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
         first, second = net.explain(photo, target=["rank:1", "rank:2"])
@@ -94,6 +95,7 @@ def test_what_the_network_did_not_see_is_nan(tmp_path, photo):
     assert (found.photo == tall).all()
 
 
+@pytest.mark.full
 def test_methods_and_classes_come_class_by_class(tmp_path, photo):
     with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
         found = net.explain(photo, method=["layercam", "saliency"], target=["blue", "red"])
@@ -123,6 +125,7 @@ def test_layers_by_name(tmp_path, photo):
             net.explain(photo, method="saliency", layer="maps")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
@@ -187,6 +190,7 @@ def test_what_is_no_classifier(tmp_path, photo):
         net.explain(photo)
 
 
+@pytest.mark.full
 def test_the_same_seed_gives_the_same_numbers(tmp_path, photo):
     with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
         first, again, other = (
@@ -196,6 +200,7 @@ def test_the_same_seed_gives_the_same_numbers(tmp_path, photo):
     assert not (first == other).all()
 
 
+@pytest.mark.full
 def test_a_second_picture_of_another_size(tmp_path):
     with cnntool.load_model() as net:
         for size in ((300, 451), (20, 20)):

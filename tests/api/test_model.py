@@ -62,6 +62,7 @@ def test_classes_are_those_of_the_command(here, net):
     assert "<td>cat</td>" in found._repr_html_()
 
 
+@pytest.mark.full
 def test_layers_are_those_of_the_command(here, net, tmp_path):
     here("activations", CAT, "-l", "block2_conv1", "-l", "predictions", "-o", "x.npz")
     found = net.activations(CAT, "predictions", "block2_conv1")
@@ -74,6 +75,7 @@ def test_layers_are_those_of_the_command(here, net, tmp_path):
     assert len(net.activations(CAT)) > 10
 
 
+@pytest.mark.full
 def test_an_average_is_that_of_the_command(here, net, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -88,6 +90,7 @@ def test_an_average_is_that_of_the_command(here, net, tmp_path):
     )
 
 
+@pytest.mark.full
 def test_patches_are_those_of_the_command(here, net, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -131,6 +134,7 @@ def test_weights_are_those_of_the_command(here, net, tmp_path):
     assert np.array_equal(net.weights("block1_conv2"), np.load(tmp_path / "x.npy"))
 
 
+@pytest.mark.full
 def test_a_unit_is_that_of_the_command(here, net):
     told = record(here, "trace", "-l", "block1_conv2", "--unit", "3,10,20", CAT)
     found = net.trace(CAT, "block1_conv2", (3, 10, 20))
@@ -154,6 +158,7 @@ def test_a_picture_is_that_of_the_command(here, tmp_path):
             model.classify(CAT)
 
 
+@pytest.mark.full
 def test_a_map_of_classes(tmp_path):
     map_net(tmp_path / "net.onnx")
     with load_model(tmp_path / "net.onnx", preprocess="unit") as model:
@@ -161,6 +166,7 @@ def test_a_map_of_classes(tmp_path):
         assert found.classes.shape == found.pixels.shape[:2]
 
 
+@pytest.mark.full
 def test_evaluation_is_that_of_the_command(here, net, tmp_path):
     for name in ("cat", "other"):
         (tmp_path / "photos" / name).mkdir(parents=True)
@@ -288,6 +294,7 @@ def test_two_at_once_and_several_threads(net):
     assert set(answers[0]) == set(answers[1])
 
 
+@pytest.mark.full
 def test_a_network_that_ran_out_of_time_runs_again(net):
     with load_model(timeout=1e-3) as model:
         with pytest.raises(ModelError, match="did not open within"):
@@ -314,6 +321,7 @@ def test_closing_ends_the_process():
     model.close()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("in_a_cycle", [False, True])
 def test_a_forgotten_model_ends_its_process(in_a_cycle):
     model = load_model()

@@ -46,6 +46,7 @@ def folder():
         yield Path(name)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("verb", "name"), some(CASES, 5))
 def test_pictures(folder, verb, name):
     PICTURES[name](folder / name)

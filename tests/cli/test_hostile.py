@@ -153,6 +153,7 @@ def test_a_full_stdout(arguments):
     assert done.stderr.decode() == f"cnntool: error: <stdout>: {os.strerror(28).lower()}\n"
 
 
+@pytest.mark.full
 @posix
 @pytest.mark.parametrize("arguments", ["--help", "--version", "classify --help", "kernels"])
 def test_a_reader_of_help_that_goes_away(tmp_path, arguments):
@@ -163,6 +164,7 @@ def test_a_reader_of_help_that_goes_away(tmp_path, arguments):
     assert (tmp_path / "code").read_text() == "141\n"
 
 
+@pytest.mark.full
 @posix
 @pytest.mark.parametrize("stderr", ["2>/dev/full", "2>&-", "2> >(exec <&-; sleep 1)"])
 def test_a_stderr_that_takes_nothing_changes_no_result(picture, tmp_path, stderr):

@@ -251,6 +251,7 @@ def test_a_full_disk_keeps_the_old_result(fails, picture, tmp_path, suffix):
     assert names(tmp_path) == before
 
 
+@pytest.mark.full
 @pytest.mark.skipif(WINDOWS, reason="needs signals")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_command_leaves_nothing(tmp_path, number, code):

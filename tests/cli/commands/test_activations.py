@@ -114,6 +114,7 @@ def test_figures_and_pictures_of_all_layers(here, net, tmp_path):
     assert (picture(tmp_path / rows[0][12]) == expected).all()
 
 
+@pytest.mark.full
 def test_without_a_layer_those_with_a_name_by_their_place(here, net):
     done = here(*net, "--stats-only", "p.png")
     assert [row[1] for row in cells(done)] == ["block1_conv1", "block1_pool", "predictions"]
@@ -204,6 +205,7 @@ def test_raw_numbers(here, net, tmp_path, layout):
     assert (np.load(tmp_path / "numbers" / "01-block1_conv1.npy") == found["conv:1"]).all()
 
 
+@pytest.mark.full
 def test_records_and_archives_call_layers_as_they_were_asked_for(here, net, tmp_path):
     asked = ("block1_conv1", "conv:1", "#-1", "predictions")
     options = [option for name in asked for option in ("-l", name)]
@@ -236,6 +238,7 @@ def test_no_name_in_an_archive_leads_out_of_its_folder(name, key):
     assert list(other.keys([first, other])) == [f"{key}-2"]
 
 
+@pytest.mark.full
 def test_an_archive_that_fails_leaves_nothing(here, net, tmp_path):
     (tmp_path / "x.npz").write_bytes(b"mine")
     done = here(*net, "-q", "--all", "p.png", "-o", "x.npz", code=6)
@@ -461,6 +464,7 @@ def test_quantised_networks_are_shown_dequantised(here, tmp_path):
         assert "shown dequantised" in done.err
 
 
+@pytest.mark.full
 def test_one_name_on_every_exporters_file(here, tmp_path):
     found = []
     for spelling in ("gluon", "keras", "torchscript", "caffe2", "dynamo"):
@@ -491,6 +495,7 @@ def test_a_network_of_maps_and_vectors_in_one_request(here, samples):
     assert [row[3] for row in cells(done)] == ["192x18x18", "53"]
 
 
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
 @pytest.mark.parametrize(("colours", "sign"), [("truecolor", "\x1b[38;2;"), ("", "---")])
 def test_a_terminal_is_drawn_on(net, tmp_path, colours, sign):

@@ -160,6 +160,7 @@ def test_batches_change_nothing(here, tmp_path, batch, fixed):
         assert ours[0]["logit"] == pytest.approx(means.max(), rel=1e-5)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "settings",
     [
@@ -203,6 +204,7 @@ def test_what_the_user_says_of_the_colours_holds(here, three, tmp_path):
         assert logits(*arguments) == pytest.approx(expected, abs=1e-3)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("softmax", [True, False])
 def test_scores_that_are_no_numbers_are_not_ranked(here, three, tmp_path, value, softmax):

@@ -116,6 +116,7 @@ def test_the_confusion_matrix(here, photos, tmp_path):
     )
 
 
+@pytest.mark.full
 def test_a_demanded_figure(here, photos):
     here("evaluate", *photos, "photos", "--min-top1", "80%")
     done = here("evaluate", *photos, "photos", "--min-top1", "0.81", code=7)

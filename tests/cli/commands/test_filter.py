@@ -223,6 +223,7 @@ def test_matrices_go_into_files_too(cnntool, samples, tmp_path):
     assert cnntool("filter", "-k", "box", "copy.npy").text == "copy.box.npy\n"
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals")
 def test_a_terminal_is_never_waited_for_nor_written_to(cnntool, samples, tmp_path):
     master, slave = os.openpty()

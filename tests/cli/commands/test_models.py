@@ -315,6 +315,7 @@ class TestPull:
         assert err == b"cnntool: error: interrupted\n"
         assert left(store) == ["net.toml"]
 
+    @pytest.mark.full
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
     def test_a_disk_that_gets_full(self, store, net):
         net("good", "good")

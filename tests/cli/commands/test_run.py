@@ -44,6 +44,7 @@ def test_the_result_has_the_proportions_of_the_picture(here, tmp_path):
     assert np.asarray(Image.open(tmp_path / "out.png")).shape == (8, 8, 3)
 
 
+@pytest.mark.full
 def test_clipping_is_told(here, photo, tmp_path):
     picture_net(tmp_path / "net.onnx", factor=-1.0)
     done = here(
@@ -70,6 +71,7 @@ def test_a_last_operator_that_bounds_the_picture_tells_what_is_white(
     assert "(as the pictures that it makes)" in done.err
 
 
+@pytest.mark.full
 def test_a_picture_in_0_1_that_nothing_announces_is_no_black_one(here, photo, tmp_path):
     picture_net(tmp_path / "net.onnx", factor=1 / 255)
     usual = ("run", "-m", "net.onnx", "--preprocess", "raw", "photo.png", "-o", "out.png")

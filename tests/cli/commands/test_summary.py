@@ -66,6 +66,7 @@ def test_csv(here, net):
     assert len(rows) == 4
 
 
+@pytest.mark.full
 def test_columns(here, net):
     columns = ["--columns", "Parameters, layer,parameters"]
     assert here("summary", net, *columns, "-q").text.splitlines() == [
@@ -152,6 +153,7 @@ def test_a_table_on_a_terminal(here, net, monkeypatch):
 # The network's name
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("verb", ["summary", "layers", "weights"])
 @pytest.mark.parametrize("option", ["-m", "--model"])
 def test_model_is_an_option_too(here, monkeypatch, verb, option):

@@ -195,6 +195,7 @@ def test_a_transposed_convolution(here, tmp_path):
     assert "result             0\n" in text
 
 
+@pytest.mark.full
 def test_what_is_more_than_rounding_fails(here, tmp_path, monkeypatch):
     monkeypatch.setattr(unit, "ROUNDINGS", 0)
     node = helper.make_node("Conv", ["x", "w"], ["y"])
@@ -213,12 +214,14 @@ def test_what_is_more_than_rounding_fails(here, tmp_path, monkeypatch):
 # Where the picture comes from
 
 
+@pytest.mark.full
 def test_the_picture_may_be_piped_in(here, lecture, tmp_path):
     picture = (tmp_path / "n7.png").read_bytes()
     arguments = ["trace", "-", *lecture[2:], "--unit", "0,2,2"]
     assert here(*arguments, stdin=picture).text == here(*lecture, "--unit", "0,2,2").text
 
 
+@pytest.mark.full
 def test_without_a_picture_the_sample(process):
     done = process("trace", "-l", "block1_conv1", "--unit", "3,60,70")
     assert "looking at the sample cat.png" in done.err
@@ -228,6 +231,7 @@ def test_without_a_picture_the_sample(process):
 # Figures
 
 
+@pytest.mark.full
 def test_a_figure(here, lecture, tmp_path):
     done = here(*lecture, "--unit", "0,2,2", "-o", "u.png")
     assert done.text == ""
@@ -242,6 +246,7 @@ def test_a_figure(here, lecture, tmp_path):
     assert json.loads(done.text)["output"] == "v.png"
 
 
+@pytest.mark.full
 def test_figures_of_every_kind_of_layer(here, deep, tmp_path):
     for number, (layer, place) in enumerate(
         [("conv:1", "0,0,0"), ("conv:2", "1,2,2"), ("dense:1", "0")]

@@ -297,6 +297,7 @@ def test_a_suffix_of_no_format_is_said_of_the_file_before_anything_is_done(
     ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("verb", ["weights", "activations"])
 def test_a_layer_without_outputs_has_figures_and_no_picture(here, tmp_path, verb):
     save(

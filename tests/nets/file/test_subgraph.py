@@ -52,6 +52,7 @@ def whole(path, tensors, given):
     return Runtime(with_outputs(path, tensors), path.parent, optimise="NONE").run(given)
 
 
+@pytest.mark.full
 @every_kind
 def test_every_tensor_is_that_of_the_whole_network(make, tmp_path):
     path = save(tmp_path, make())

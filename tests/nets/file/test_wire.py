@@ -316,6 +316,7 @@ def test_any_bytes_are_refused_or_read(tmp_path_factory, body):
     survives(save(tmp_path_factory.getbasetemp(), framed(body)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("seed", range(len(SEEDS)), ids=KINDS)
 def test_every_truncation_is_refused_or_read(tmp_path, seed):
     body = SEEDS[seed]

@@ -168,6 +168,7 @@ def test_the_small_cifar_network(tmp_path):
     assert found.parameters == 605_610
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("shape", "kernel", "attributes", "expected"),
     [
@@ -334,6 +335,7 @@ def test_operators_that_are_not_known_are_not_counted(tmp_path):
     assert found.multiply_adds is None
 
 
+@pytest.mark.full
 def test_the_wanted_size(tmp_path):
     nodes = [node("Conv", "x w", "y")]
     path = write(tmp_path, nodes, [zeros("w", 5, 3, 3, 3)], ("N", 3, "H", "W"))
@@ -408,6 +410,7 @@ def test_what_the_file_says_needs_no_runtime(tmp_path, monkeypatch):
         describe(path, (9, 9))
 
 
+@pytest.mark.full
 @real_networks
 def test_real_networks(path):
     found = describe(path, (144, 144) if path.stem == "vgg16-mini" else ())

@@ -160,6 +160,7 @@ def test_no_server_at_all(known, store):
     assert left(store) == []
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("path", ["drips", "drips-headers", "slow", "silent", "stalls"])
 def test_the_deadline_holds_whatever_comes(known, store, path):
     start = time.monotonic()

@@ -118,6 +118,7 @@ def test_the_numbers_are_onnxruntimes():
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "dtype", ["uint8", "int8", "int32", "int64", "float16", "float32", "float64", "bool"]
 )
@@ -236,6 +237,7 @@ def test_a_system_without_posix_spawn(monkeypatch):
 # ------------------------------------------------------------------ what they refuse
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("feeds", "outputs", "message", "hint"),
     [
@@ -296,6 +298,7 @@ def test_broken_and_hostile_models(model, message):
     assert "onnxruntime::" not in error.message
 
 
+@pytest.mark.full
 @pytest.mark.skipif(
     VERSION < (1, 24), reason="this onnxruntime reads weights from anywhere; read_graph does not"
 )
@@ -403,6 +406,7 @@ def test_memory_that_the_shell_withholds_is_not_blamed_on_the_option(monkeypatch
     assert "ulimit -v" in error.hint
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("size", [32, 80, 128])
 def test_a_limit_that_hardly_anything_fits(size):
     feeds = {"input": np.zeros((1, 3, 1024, 1024), "f4")}
@@ -432,6 +436,7 @@ def test_nothing_that_is_printed_on_stdout_gets_there(fake_runtime, capfd):
     assert "import chatter\nnative chatter on stdout\nsession " in chatter
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("how", "message"),
     [
@@ -473,6 +478,7 @@ def test_threads_are_the_usable_processors_unless_told_otherwise(fake_runtime):
         os.sched_setaffinity(0, allowed)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", ["numpy.py", "onnxruntime.py", "cnntool.py", "ast.py"])
 def test_modules_in_the_working_folder_are_not_imported(tmp_path, monkeypatch, name):
     (tmp_path / name).write_text("import os; os.abort()")
