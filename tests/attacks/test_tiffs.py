@@ -51,6 +51,7 @@ def test_every_way_of_storing(way):
     np.testing.assert_array_equal(ours.astype(np.float64), pixels.astype(np.float64))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("compression", [5, 32773])
 @pytest.mark.parametrize("kind", ["zeros", "noise", "steps"])
 def test_the_encoders_here(compression, kind):

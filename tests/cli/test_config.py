@@ -212,6 +212,7 @@ def prepared(here, write, tmp_path, monkeypatch):
     return here
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("arguments", SECOND_RUNS, ids=lambda arguments: arguments[0])
 def test_every_command_that_writes_may_be_told_to_replace(
     prepared, write, tmp_path, monkeypatch, arguments

@@ -139,6 +139,7 @@ def test_contradicting_formats(here):
     assert line.endswith("--json and --format csv contradict each other")
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
 @pytest.mark.parametrize(
     "arguments", [["--version"], ["--help"], ["kernels", "--help"], ["kernels"], ["models", "list"]]
@@ -219,6 +220,7 @@ def test_a_machine_at_its_limits(here, picture, monkeypatch, error, line):
     assert "hint" in done.err
 
 
+@pytest.mark.full
 def test_names_stay_on_their_line_of_the_table(here, picture, tmp_path):
     if not WINDOWS:
         picture = picture.rename(tmp_path / "one\n99.99%\ttwo.png")

@@ -92,6 +92,7 @@ def test_a_map_is_no_list_of_scores(here, picture, tmp_path):
         assert "not a score for each class" in refusal(here(*command, *GUESS, code=4))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("suffix", [".npy", ".tif"])
 def test_numbers_of_another_scale_are_no_picture(here, tmp_path, suffix):
     import tifffile

@@ -95,6 +95,7 @@ values = st.recursive(
 )
 
 
+@pytest.mark.full
 @given(values)
 def test_records_are_json_with_null_for_what_is_no_number(value):
     def refuse(text):

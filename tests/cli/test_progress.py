@@ -96,6 +96,7 @@ def test_results_and_notes_stand_on_lines_of_their_own(tmp_path, samples):
     assert len(seen) == 6
 
 
+@pytest.mark.full
 def test_a_matrix_is_not_torn(tmp_path):
     code = """
 import time

@@ -133,6 +133,7 @@ def test_what_breaks_while_reading(error, reason):
         open_reader(Broken(b""), name="test")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

@@ -84,6 +84,7 @@ def test_an_order_holds_every_map_once(maps, sort):
     assert sorted(rank(maps, sort).tolist()) == list(range(len(maps)))
 
 
+@pytest.mark.full
 @given(st.lists(st.integers(0, 40), min_size=1), st.none() | st.sampled_from(list(SORTS)))
 def test_numbers_lose_nothing_and_repeat_nothing(numbers, sort):
     maps = np.random.default_rng(1).normal(size=(41, 2, 2))

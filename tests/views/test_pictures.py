@@ -33,6 +33,7 @@ def test_the_smallest_weight_is_told_from_zero():
     assert len({tuple(colour) for colour in colours[0].tolist()}) == 4
 
 
+@pytest.mark.full
 def test_a_large_matrix_has_a_pixel_for_each_entry():
     matrix = np.eye(1500)
     picture = np.asarray(matrix_picture.picture(matrix, Drawn("", "", (30, 30))))

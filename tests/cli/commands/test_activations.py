@@ -182,6 +182,7 @@ def test_the_scores_carry_the_names_of_the_classes(here, net, tmp_path):
     assert (picture(tmp_path / "d.png") == expected).mean() > 0.99  # the last digit may differ
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_raw_numbers(here, net, tmp_path, layout):
     network(tmp_path / "net.onnx", layout=layout, batch=1)
@@ -304,6 +305,7 @@ def test_one_layer_goes_where_it_is_sent(here, net, tmp_path):
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.jpg", "--overwrite")
 
 
+@pytest.mark.full
 def test_folders_give_a_folder_for_each_picture(here, net, tmp_path):
     for name in ("a/x.png", "a/b/y.png", "a/x.bmp"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -277,6 +277,7 @@ def terminal(columns, *arguments):
     return re.sub(r"\x1b\[\d*m|\r", "", shown.decode())
 
 
+@pytest.mark.full
 def test_a_table_on_a_terminal():
     wide = terminal(140, VGG16)
     assert "(3*3*512+1)*512 = 2,359,808" in wide

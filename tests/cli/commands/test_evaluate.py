@@ -124,6 +124,7 @@ def test_a_demanded_figure(here, photos):
     assert done.out  # the figures are printed all the same
 
 
+@pytest.mark.full
 def test_scores_that_are_no_numbers_do_not_count(here, photos, tmp_path):
     """The root of what lies below 0.5 is NaN: of these pictures the white one alone has scores."""
     colours(tmp_path / "net.onnx", before=[("Sub", 0.5), ("Pow", 0.5)])

@@ -287,6 +287,7 @@ def test_options_that_do_not_go_together(here, lecture, code, reason, arguments)
     assert done.out == b""
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("code", "reason", "arguments"),
     [

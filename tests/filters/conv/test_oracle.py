@@ -64,7 +64,12 @@ def close(
 
 
 @pytest.mark.parametrize(
-    "dtype", [np.float64, *(pytest.param(t, marks=pytest.mark.full) for t in (np.float32, np.uint8))]
+    "dtype",
+    [
+        np.float64,
+        pytest.param(np.float32, marks=pytest.mark.full),
+        pytest.param(np.uint8, marks=pytest.mark.full),
+    ],
 )
 def test_every_combination_of_the_arithmetic(dtype: type[np.generic]) -> None:
     rng = np.random.default_rng(7)

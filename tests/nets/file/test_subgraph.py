@@ -88,6 +88,7 @@ def test_quantised_networks_are_exact_with_basic_optimisation(tmp_path):
         close(cut(graph, [tensor], feeds(graph), "BASIC")[tensor], expected[tensor], 0)
 
 
+@pytest.mark.full
 @real_networks
 def test_real_networks_give_the_same_tensors(path):
     graph = read_graph(path)

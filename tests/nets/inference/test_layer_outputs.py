@@ -98,6 +98,7 @@ def test_tensors_equal_an_unoptimised_run(path):
         close(found[tensor], expected[tensor][0])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("make", [chain, half, quantised])
 def test_tiny_networks_of_every_precision(make, tmp_path):
     graph = opened(tmp_path, make())
@@ -169,6 +170,7 @@ def test_inputs_and_constants_can_be_looked_at(tmp_path):
     assert found["flat"].shape[-1] == 2 * 2 * 24 * 24
 
 
+@pytest.mark.full
 def test_pictures_of_many_sizes(tmp_path):
     model = build(
         [helper.make_node("Conv", ["x", "w"], ["c"]), helper.make_node("Relu", ["c"], ["y"])],

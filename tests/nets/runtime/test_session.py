@@ -454,6 +454,7 @@ def test_a_runtime_that_dies(fake_runtime, monkeypatch, how, message):
     assert (error.message, error.exit_code) == (message, 4)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("optimise", "level"), [(True, "all"), ("basic", "basic"), (False, "none")]
 )
