@@ -22,8 +22,8 @@ COMMANDS = [
 ]
 
 SLOW = re.compile(
-    "cnntool (activations|classify|devices|evaluate|explain|layers|models|run|summary|trace|weights)"
-    "|vgg16-mini|median|response"
+    "cnntool (activations|classify|devices|evaluate|explain|layers|models|run|summary|trace)"
+    "|cnntool weights|vgg16-mini|median|response"
 )
 """What starts a process more or imports much; all of these are run with ``--full``."""
 
