@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from small import halves
+from small import halves, save
 
 import cnntool
 from cnntool.errors import ModelError, UsageError
@@ -233,3 +233,38 @@ def test_they_show_themselves_as_a_figure(tmp_path, photo):
     assert found.figure("side-by-side", title="a photo", detail="its network").pixels.ndim == 3
     with pytest.raises(UsageError, match="style"):
         found.figure("jet")
+
+
+def test_a_network_of_8_bits_answers_as_it_does_for_classify(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = [("fine", np.float32(1 / 128)), ("zero", np.uint8(128)), ("middle", np.int8(0))]
+    nodes, last, channels = [], "input", 3
+    for layer in range(3):
+        kernel = rng.integers(-127, 128, (16, channels, 3, 3)).astype(np.int8)
+        step = np.float32(1 / 127 / channels**0.5)
+        weights += [(f"kernel {layer}", kernel), (f"step {layer}", step)]
+        made = [f"{word} {layer}" for word in ("bytes", "real", "weight", "maps")]
+        nodes += [
+            helper.make_node("QuantizeLinear", [last, "fine", "zero"], made[:1]),
+            helper.make_node("DequantizeLinear", [made[0], "fine", "zero"], made[1:2]),
+            helper.make_node(
+                "DequantizeLinear", [f"kernel {layer}", f"step {layer}", "middle"], made[2:3]
+            ),
+            helper.make_node("Conv", made[1:3], made[3:], pads=[1] * 4),
+        ]
+        last, channels = made[3], 16
+    nodes += [
+        helper.make_node("GlobalAveragePool", [last], ["means"]),
+        helper.make_node("Flatten", ["means"], ["scores"]),
+        helper.make_node("Softmax", ["scores"], ["output"]),
+    ]
+    ends = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("input", (1, 3, 8, 8)), ("output", (1, 16)))
+    ]
+    path = save(tmp_path / "net.onnx", nodes, ends[:1], ends[1:], weights)
+    with cnntool.load_model(path, preprocess="unit", resize=8) as net:
+        for pixels in rng.integers(0, 256, (4, 8, 8, 3), np.uint8):
+            (prediction,) = net.classify(pixels, top=1)
+            (found,) = net.explain(pixels)
+            assert (found.index, found.probability) == (prediction.index, prediction.probability)
