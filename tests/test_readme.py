@@ -1,6 +1,5 @@
-"""README's commands, executed as they stand."""
+"""README's code and figures; its recipes are in `api/test_recipes.py`."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -20,43 +19,6 @@ COMMANDS = [
     for line in block.splitlines()
     if line and not line.startswith("#") and "pip install" not in line
 ]
-
-SLOW = re.compile(
-    "cnntool (activations|classify|devices|evaluate|explain|layers|models|run|summary|trace)"
-    "|cnntool weights|vgg16-mini|median|response"
-)
-"""What starts a process more or imports much; all of these are run with ``--full``."""
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param(command, marks=[pytest.mark.full] * bool(SLOW.search(command)))
-        for command in COMMANDS
-    ],
-)
-def test_command(command, tmp_path):
-    shutil.copytree(ROOT / "samples", tmp_path / "samples")
-    tool = tmp_path / "bin" / "cnntool"
-    tool.parent.mkdir()
-    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cnntool "$@"\n')
-    tool.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(
-        ["sh", "-ec", command],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stderr == b""
-    written = [
-        p for p in tmp_path.rglob("*") if p.is_file() and p.parent.name not in {"bin", "samples"}
-    ]
-    assert written or done.stdout
 
 
 @pytest.mark.full

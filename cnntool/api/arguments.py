@@ -46,6 +46,18 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
     return str(value)
 
 
+def text(name: str, value: Any, expected: str = "a name") -> str:
+    """Check a text.
+
+    Raises
+    ------
+    ArgumentTypeError
+    """
+    if not isinstance(value, str):
+        raise wrong_type(name, value, expected)
+    return value
+
+
 def flag(name: str, value: Any) -> bool:
     """Check True or False.
 

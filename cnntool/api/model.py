@@ -279,7 +279,7 @@ class Model(Network):
         from cnntool.api.activations import LayerOutputs, choose_layers
 
         for name in layers:
-            _text("layers", name)
+            arguments.text("layers", name)
         at = arguments.one_of("at", at, ("post", "pre"))
         everything = arguments.flag("everything", everything)
         chosen = choose_layers(self.read_layers(), layers, self.note, everything=everything, at=at)
@@ -358,7 +358,7 @@ class Model(Network):
         ...     net.weights("block1_conv1").shape
         (16, 3, 3, 3)
         """
-        return self.learned(self.layer(_text("layer", layer), at="pre")).values
+        return self.learned(self.layer(arguments.text("layer", layer), at="pre")).values
 
     def run(self, image: ImageLike, *, native: bool = False) -> Painting:
         """Make a picture of a picture: a style, an enlargement, a map of classes.
@@ -421,7 +421,7 @@ class Model(Network):
 
         at = unit if isinstance(unit, (tuple, list)) else [unit]
         place = tuple(arguments.whole("unit", number, least=0) for number in at)
-        tracer = UnitTracer(self, _text("layer", layer))
+        tracer = UnitTracer(self, arguments.text("layer", layer))
         return tracer.find(self._tensor(image, self.plan()), place)
 
     def explain(
@@ -489,7 +489,7 @@ class Model(Network):
             self,
             [arguments.one_of("method", name, METHODS) for name in methods],
             targets if isinstance(targets, (list, tuple)) else [targets],
-            None if layer is None else _text("layer", layer),
+            None if layer is None else arguments.text("layer", layer),
             seed=arguments.whole("seed", seed, least=0),
             score=arguments.flag("score", score),
             progress=progress,
@@ -625,7 +625,7 @@ def load_model(
     from cnntool.system import available_memory
 
     name = model if isinstance(model, str) else str(_path("model", model))
-    attempts(_text("device", device))
+    attempts(arguments.text("device", device))
     overrides = Overrides(
         preprocess=preprocess and arguments.one_of("preprocess", preprocess, RECIPES),
         channel_order=channel_order
@@ -635,7 +635,7 @@ def load_model(
         resize=None if resize is None else arguments.whole("resize", resize, most=16384),
         crop=None if crop is None else arguments.pair("crop", crop, most=16384),
         labels=None if labels is None else _path("labels", labels),
-        output=None if output_name is None else _text("output_name", output_name),
+        output=None if output_name is None else arguments.text("output_name", output_name),
         white=None if white is None else _above("white", white),
     )
     settings = SessionSettings(
@@ -647,13 +647,6 @@ def load_model(
         else arguments.whole("max_memory", max_memory, 64 << 20, 1 << 50),
     )
     return Model(name, overrides, settings, note=notes).read()
-
-
-def _text(name: str, value: Any) -> str:
-    """Check a name."""
-    if not isinstance(value, str):
-        raise arguments.wrong_type(name, value, "a name")
-    return value
 
 
 def _path(name: str, value: Any) -> Path:

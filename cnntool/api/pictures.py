@@ -428,6 +428,8 @@ def contact_sheet(
     gap: int = 3,
     numbered: bool = True,
     photo: ImageLike | None = None,
+    title: str = "",
+    detail: str = "",
 ) -> Figure:
     """Draw maps as tiles of one picture.
 
@@ -449,6 +451,8 @@ def contact_sheet(
         Whether each tile shows which map it is.
     photo : path, bytes, binary file, PIL image or ndarray, optional
         What the maps were made of; the style ``"overlay"`` lays them on it.
+    title, detail : str
+        What stands above the tiles.
 
     Returns
     -------
@@ -466,6 +470,7 @@ def contact_sheet(
     >>> cnntool.contact_sheet(maps, style="viridis", upscale=1)
     <Figure of 334 rows x 925 columns>
     """
+    from cnntool.views.contact_sheet import Caption
     from cnntool.views.feature_maps import sheet
     from cnntool.views.scale import SCALES
     from cnntool.views.styles import STYLES
@@ -482,6 +487,9 @@ def contact_sheet(
             upscale=None if upscale is None else arguments.whole("upscale", upscale),
             gap=arguments.whole("gap", gap, 0),
             numbered=arguments.flag("numbered", numbered),
+            caption=Caption(
+                arguments.text("title", title, "a text"), arguments.text("detail", detail, "a text")
+            ),
             photo=None if photo is None else photo_of(photo),
         )
     )

@@ -1,21 +1,40 @@
-"""The library's answers are the commands': README's recipes on pictures, both ways."""
+"""The library's answers are the commands': README's recipes as they stand, and options beside."""
 
+import io
+import json
+import os
+import re
 import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from test_readme import COMMANDS
 
 import cnntool
+from cnntool.api.catalog import record, summary
+from cnntool.api.kernels import facts, read_convolution
+from cnntool.cli.output import json_text
 from cnntool.image.files import read_image
+from cnntool.nets.models import catalog
+from cnntool.views.contact_sheet import tile
+
+SLOW = re.compile(
+    "cnntool (activations|classify|devices|evaluate|explain|layers|models|run|summary|trace)"
+    "|cnntool weights|vgg16-mini|median|response"
+)
+"""What starts a process more or imports much; all of these are run with ``--full``."""
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-CAT, ROCKET, CAMERA, MATRIX = (
-    str(ROOT / "samples" / name) for name in ("cat.png", "rocket.jpg", "camera.png", "matrix.csv")
-)
-LECTURE = "0,1,2;2,2,0;0,1,2"
+CAT, MATRIX = (str(ROOT / "samples" / name) for name in ("cat.png", "matrix.csv"))
+PHOTOS = camera, cat, rocket = [
+    f"samples/{name}" for name in ("camera.png", "cat.png", "rocket.jpg")
+]
+matrix, LECTURE = "samples/matrix.csv", "0,1,2;2,2,0;0,1,2"
 
 
 def written(path: Path) -> np.ndarray:
@@ -26,39 +45,267 @@ def written(path: Path) -> np.ndarray:
     return pixels[:, :, 0] if info.samples == 1 else pixels
 
 
-RECIPES = [
-    ("filter -k sobel samples/cat.png", lambda: cnntool.filter(CAT, "sobel")),
-    (
-        "filter -k gaussian:sigma=2 -k sobel samples/rocket.jpg",
-        lambda: cnntool.filter(ROCKET, "gaussian:sigma=2", "sobel"),
-    ),
-    (
-        f"filter -k '{LECTURE}' --op convolve samples/matrix.csv",
-        lambda: cnntool.filter(MATRIX, LECTURE, op="convolve"),
-    ),
-    (
-        "filter --bank -k sobel-x -k sobel-y samples/cat.png -o maps.npy",
-        lambda: cnntool.filter(CAT, "sobel-x", "sobel-y", bank=True),
-    ),
-    ("filter -k median:5 samples/camera.png", lambda: cnntool.filter(CAMERA, "median:5")),
-    ("filter -k canny:sigma=2 samples/camera.png", lambda: cnntool.filter(CAMERA, "canny:sigma=2")),
-    ("resize --size 224 samples/cat.png", lambda: cnntool.resize(CAT, size=224)),
-    (
-        "filter -k 'vgg16-mini:block1_conv1[5]' samples/cat.png",
-        lambda: cnntool.filter(CAT, "vgg16-mini:block1_conv1[5]"),
-    ),
-]
+def pooled_and_back(_):
+    values, where = cnntool.pool(matrix, max=2, switches=True)
+    return {"where.csv": where, "stdout": cnntool.unpool(values, where, 5)}
 
 
-@pytest.mark.parametrize(("line", "call"), RECIPES, ids=[line for line, _ in RECIPES])
-def test_a_recipe_of_the_readme_both_ways(line, call, here, tmp_path):
-    assert f"cnntool {line}" in README
-    words = shlex.split(line.partition(" -o ")[0].replace("samples/", f"{ROOT}/samples/"))
-    target = tmp_path / ("maps.npy" if "--bank" in words or "matrix" in line else "o.png")
-    here(*words, "-o", target)
-    found, expected = call(), written(target)
-    assert found.dtype == expected.dtype or "matrix" in line
-    np.testing.assert_array_equal(found, expected)
+def lecture(net):
+    weights = net.weights("block1_conv1")
+    maps = cnntool.filter(cat, weights, relu=True)
+    return {"w.npy": weights, "layer.npy": cnntool.pool(maps, max=2)}
+
+
+def kernel(spec):
+    item = read_convolution(spec, "")
+    return {"kernel": spec, "combine": item.combine, "kernels": [*map(facts, item.kernels)]}
+
+
+def classes(photo, found):
+    predictions = [
+        {"rank": rank, **one._asdict(), "wordnet": one.wordnet or None}
+        for rank, one in enumerate(found, 1)
+    ]
+    return {"input": photo, "predictions": predictions}
+
+
+def explained(net, *methods):
+    return net.explain(cat, method=methods).figure(title="cat.png", detail=net.name)
+
+
+def tiled(*kernels):
+    maps = cnntool.filter(cat, *kernels, bank=True, depth=8)
+    return tile([one[:, :, None] for one in maps], fill=255)[:, :, 0]
+
+
+def figures(values):
+    return {
+        "shape": values.shape,
+        "minimum": values.min().item(),
+        "maximum": values.max().item(),
+        "mean": values.mean(dtype=float),
+        "deviation": values.std(dtype=float),
+        "sparsity": np.mean(values == 0),
+    }
+
+
+def described(found):
+    layers = [one._asdict() for one in found.layers]
+    return {**found._asdict(), "layers": layers, "inputs": [one._asdict() for one in found.inputs]}
+
+
+def sheets(net, query):
+    tensors = {one.alias: one.post for one in net.layers()}
+    for name, maps in net.activations(cat, query).items():
+        detail = " x ".join(map(str, maps.shape)), tensors[name], "cat.png"
+        yield name, cnntool.contact_sheet(maps, title=name, detail=", ".join(detail))
+
+
+RECIPES = {
+    "cnntool filter -k sobel samples/cat.png": lambda _: {
+        "cat.sobel.png": cnntool.filter(cat, "sobel")
+    },
+    "cat samples/rocket.jpg | cnntool filter -k gaussian:sigma=2 -o -"
+    " | cnntool filter -k sobel -o launch.png": lambda _: {
+        "launch.png": cnntool.filter(cnntool.filter(rocket, "gaussian:sigma=2"), "sobel")
+    },
+    "cnntool filter -k gaussian:sigma=2 -k sobel samples/rocket.jpg": lambda _: {
+        "rocket.gaussian.sobel.png": cnntool.filter(rocket, "gaussian:sigma=2", "sobel")
+    },
+    "echo '0,1,2;3,4,5;6,7,8' | cnntool filter -k '0,1;2,3' --mode valid": lambda _: {
+        "stdout": cnntool.filter(b"0,1,2;3,4,5;6,7,8", "0,1;2,3", mode="valid")
+    },
+    f"cnntool filter -k '{LECTURE}' --op convolve samples/matrix.csv": lambda _: {
+        "stdout": cnntool.filter(matrix, LECTURE, op="convolve")
+    },
+    "cnntool kernels show sobel-x": lambda _: {"records": [kernel("sobel-x")]},
+    "cnntool kernels show gaussian:sigma=2": lambda _: {"records": [kernel("gaussian:sigma=2")]},
+    "cnntool filter --bank -k sobel-x -k sobel-y -k laplacian -k emboss samples/cat.png"
+    " -o maps.png": lambda _: {"maps.png": tiled("sobel-x", "sobel-y", "laplacian", "emboss")},
+    "cnntool filter --bank -k sobel-x -k sobel-y samples/cat.png -o maps.npy": lambda _: {
+        "maps.npy": cnntool.filter(cat, "sobel-x", "sobel-y", bank=True)
+    },
+    "cnntool filter -k unsharp:sigma=2 --recursive samples -o sharper/ --json": lambda _: (
+        {
+            f"sharper/{name}": cnntool.filter(f"samples/{name}", "unsharp:sigma=2")
+            for name in ("camera.png", "cat.png", "matrix.csv")
+        }
+        | {"sharper/rocket.png": cnntool.filter(rocket, "unsharp:sigma=2")}
+    ),
+    f"cnntool trace samples/matrix.csv -k '{LECTURE}' --at 1,2": lambda _: {
+        "stdout": str(cnntool.trace(matrix, LECTURE, (1, 2)))
+    },
+    f"cnntool trace samples/matrix.csv -k '{LECTURE}' -o sliding.gif": lambda _: {
+        "sliding.gif": cnntool.trace(matrix, LECTURE, (0, 0)).tracer.drawing(None, 0.6)
+    },
+    "cnntool im2col samples/matrix.csv --kernel-size 2 --mode valid": lambda _: {
+        "stdout": cnntool.im2col(matrix, kernel_size=2, mode="valid").columns
+    },
+    "cnntool matrix -k '1,2;3,4' --input-size 3x3 --mode valid": lambda _: {
+        "stdout": cnntool.convolution_matrix("1,2;3,4", 3, mode="valid").matrix
+    },
+    "cnntool matrix -k sobel-x --input-size 8 --picture toeplitz.png": lambda _: {
+        "toeplitz.png": cnntool.convolution_matrix("sobel-x", 8).figure()
+    },
+    "cnntool filter --bank -k sobel-x -k sobel-y samples/cat.png --format npy -o -"
+    " | cnntool pool --max 2 -o pooled.npy": lambda _: {
+        "pooled.npy": cnntool.pool(cnntool.filter(cat, "sobel-x", "sobel-y", bank=True), max=2)
+    },
+    "cnntool pool --max 2 --switches where.csv samples/matrix.csv"
+    " | cnntool unpool --switches where.csv --size 5": pooled_and_back,
+    "echo '1,2;3,4' | cnntool deconv -k '1,1;1,1' --stride 2": lambda _: {
+        "stdout": cnntool.deconv(b"1,2;3,4", "1,1;1,1", stride=2)
+    },
+    "cnntool resize --size 224 samples/cat.png": lambda _: {
+        "cat.resize.png": cnntool.resize(cat, size=224)
+    },
+    "cnntool weights -q --raw npy --layer block1_conv1 -o w.npy"
+    " && cnntool filter -k @w.npy --relu samples/cat.png --format npy -o -"
+    " | cnntool pool --max 2 -o layer.npy": lecture,
+    "cnntool classify samples/cat.png": lambda net: {"records": [classes(cat, net.classify(cat))]},
+    "cnntool classify samples --json": lambda net: {
+        "records": [*map(classes, PHOTOS, net.classify(PHOTOS))]
+    },
+    "cnntool explain -q samples/cat.png": lambda net: {
+        "cat.explain.png": explained(net, "gradcam")
+    },
+    "cnntool explain -q --method gradcam --method smoothgrad --method occlusion samples/cat.png"
+    " -o why.png": lambda net: {"why.png": explained(net, "gradcam", "smoothgrad", "occlusion")},
+    "cnntool activations -q --layer block4_conv2 samples/cat.png -o maps.png": lambda net: {
+        "maps.png": dict(sheets(net, "block4_conv2"))["block4_conv2"]
+    },
+    "cnntool activations -q --layer 'block*_conv*' samples/cat.png -o maps/": lambda net: {
+        f"maps/{number:02}-{name}.png": sheet
+        for number, (name, sheet) in enumerate(sheets(net, "block*_conv*"), 1)
+    },
+    "cnntool activations -q --all --stats-only samples/cat.png": lambda net: {
+        "records": [
+            {
+                "layers": [
+                    {"layer": name, **figures(values)}
+                    for name, values in net.activations(cat, everything=True).items()
+                ]
+            }
+        ]
+    },
+    "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20": lambda net: {
+        "records": [net.trace(cat, "block3_conv1", (3, 17, 20)).record()]
+    },
+    "cnntool filter -k 'vgg16-mini:block1_conv1[5]' samples/cat.png": lambda _: {
+        "cat.block1_conv1-5.png": cnntool.filter(cat, "vgg16-mini:block1_conv1[5]")
+    },
+    "cnntool summary vgg16-mini": lambda net: {"records": [described(net.summary())]},
+    "cnntool layers vgg16-mini --type conv": lambda net: {
+        "records": [one._asdict() for one in net.layers() if one.type == "conv"]
+    },
+    r"printf 'path,class\nsamples/cat.png,cat\n' > truth.csv"
+    " && cnntool evaluate truth.csv --min-top1 100%": lambda net: {
+        "records": [net.evaluate("truth.csv").record()]
+    },
+    "cnntool models": lambda _: {
+        "records": [summary(catalog.entry(name)) for name in catalog.names()]
+    },
+    "cnntool models info vgg16-mini": lambda _: {"records": [record(catalog.entry("vgg16-mini"))]},
+    "cnntool models path vgg16-mini": lambda net: {"stdout": str(net.found.file)},
+    "cnntool filter -k median:5 samples/camera.png -o clean.png": lambda _: {
+        "clean.png": cnntool.filter(camera, "median:5")
+    },
+    "cnntool filter -k canny:sigma=2 samples/camera.png -o outline.png": lambda _: {
+        "outline.png": cnntool.filter(camera, "canny:sigma=2")
+    },
+}
+"""What the library, perhaps its opened network, gives where the command writes files, fills stdout,
+or tells records with ``--json``."""
+
+ALONE = {
+    "cnntool kernels show laplacian --response response.png": "no function draws a response",
+    "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": "a plan in words",
+    "cnntool conv 227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten"
+    " dense:4096": "no function takes chains of layers",
+    "cnntool activations -q --report cat.html samples/cat.png": "no function writes the page",
+    "cnntool weights vgg16-mini -q --layer block1_conv1 -o kernels.png": "no function draws them",
+    "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20"
+    " -o unit.png": "no function draws a unit",
+    "cnntool devices -q": "about the machine",
+}
+"""Recipes without a counterpart, and why."""
+
+
+@pytest.fixture(scope="module")
+def net():
+    with cnntool.load_model() as model:
+        yield model
+
+
+def agree(expected, told):
+    """Compare records by the keys that are expected."""
+    if isinstance(expected, dict):
+        return all(agree(value, told[key]) for key, value in expected.items())
+    if isinstance(expected, list):
+        return len(expected) == len(told) and all(map(agree, expected, told))
+    return expected == told
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX shell")
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=[pytest.mark.full] * bool(SLOW.search(command)))
+        for command in COMMANDS
+    ],
+)
+def test_a_recipe_of_the_readme_both_ways(command, net, here, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "samples", tmp_path / "samples")
+    tool = tmp_path / "bin" / "cnntool"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cnntool "$@"\n')
+    tool.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tool.parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["sh", "-ec", command],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr == b""
+    files = {
+        path.relative_to(tmp_path).as_posix()
+        for path in tmp_path.rglob("*")
+        if path.is_file() and path.parent.name not in {"bin", "samples"}
+    }
+    assert files or done.stdout
+    if command in ALONE:
+        return
+    monkeypatch.chdir(tmp_path)
+    library = RECIPES[command](net)
+    assert files - {"truth.csv"} == library.keys() - {"stdout", "records"}
+    for name, expected in library.items():
+        if name == "records":
+            last = shlex.split(command.rpartition("cnntool ")[2])
+            last += ["list"] * (last == ["models"])  # what it stands for
+            out = done.stdout if "--json" in last else here(*last, "--json").out
+            told = [json.loads(line) for line in out.decode().splitlines()]
+            assert agree(json.loads(json_text(expected)), told)
+        elif isinstance(expected, str):
+            assert done.stdout.decode() == f"{expected}\n"
+        elif isinstance(expected, bytes):
+            assert (tmp_path / name).read_bytes() == expected
+        elif name == "stdout":
+            np.testing.assert_array_equal(
+                np.loadtxt(io.BytesIO(done.stdout), delimiter=","), expected
+            )
+        else:
+            found, array = written(Path(name)), np.asarray(expected)
+            assert found.dtype == array.dtype or name.endswith(".csv")
+            np.testing.assert_array_equal(found, array, err_msg=name)
+
+
+def test_every_recipe_of_the_readme_is_known():
+    assert [*RECIPES.keys() & ALONE] == []
+    assert RECIPES.keys() | ALONE.keys() == {*COMMANDS}
 
 
 @pytest.mark.parametrize(
