@@ -28,6 +28,7 @@ from activations import BUILT_IN, PHOTO, ROOT, Program, python, table
 
 from cnntool.nets.attribution.targets import last_maps, score_tensor
 from cnntool.nets.inference.presets import Overrides
+from cnntool.nets.layers.receptive_field import fields_of
 from cnntool.nets.network import Network
 from cnntool.nets.runtime.providers import SessionSettings
 
@@ -118,7 +119,8 @@ def in_process(path: Path, rounds: int) -> str:
         made = model.differentiator(shape)
         score = score_tensor(graph, plan)
         flow = model.read_layers().flow
-        layer, _ = next(last_maps(graph, flow, score, sides, made.shapes))
+        fields = fields_of(graph, flow, entry.name, shape)
+        layer, _ = next(last_maps(flow, score, sides, made.shapes, fields))
         plain = model.session(plan.taps)
 
         def forward() -> float:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cnntool.nets.attribution.insertion_deletion import Curve, InsertionDeletion
     from cnntool.nets.gradients.differentiate import Differentiator, Pass
     from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.layers.receptive_field import ReceptiveField
     from cnntool.nets.network import Network
 
     Progress = Callable[[str, int, int], None]
@@ -430,11 +431,23 @@ class Explainer:
     def _sides(self, picture: Ready) -> tuple[int, int]:
         return picture.fitting.shape
 
+    def _fields(self, picture: Ready) -> Mapping[str, ReceptiveField]:
+        """Return what is known of the axes of tensors."""
+        from cnntool.nets.layers.receptive_field import fields_of
+
+        shape = self.plan.input.batch or 1, *picture.tensor.shape
+        flow = self.model.read_layers().flow
+        return fields_of(self.model.graph, flow, self.plan.input.name, shape)
+
     def _given(self, picture: Ready) -> _Place:
         tensor, title = self._named or ("", "")
         shapes = self._differentiator(picture).shapes
         shape = lengths(shapes.get(tensor))
-        grid = None if shape is None else grid_of(shape, self._sides(picture), shapes)
+        grid = (
+            None
+            if shape is None
+            else grid_of(shape, self._sides(picture), shapes, self._fields(picture).get(tensor))
+        )
         if grid is None:
             told = f" (its shape is {shape_text(shape)})" if shape else ""
             raise ModelError(
@@ -447,7 +460,8 @@ class Explainer:
         made = self._differentiator(picture)
         layers = self.model.read_layers()
         sides = self._sides(picture)
-        found = last_maps(self.model.graph, layers.flow, self._scores, sides, made.shapes)
+        fields = self._fields(picture)
+        found = last_maps(layers.flow, self._scores, sides, made.shapes, fields)
         for _, (tensor, grid) in zip(range(_TRIED), found, strict=False):
             if grid.axes == "CHW" or self._counts(made, picture, tensor, grid):
                 return _Place(tensor, self._title(tensor), grid)

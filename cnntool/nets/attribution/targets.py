@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cnntool.nets.file.graph import Graph, Node, TensorInfo
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.layers.dataflow import Dataflow
+    from cnntool.nets.layers.receptive_field import ReceptiveField
 
 _SQUASHING = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "QLinearSoftmax", "QLinearSigmoid"})
 _HANDED_ON = frozenset(
@@ -89,7 +90,10 @@ class Grid(NamedTuple):
 
 
 def grid_of(
-    shape: tuple[int, ...], picture: tuple[int, int], shapes: Mapping[str, TensorInfo]
+    shape: tuple[int, ...],
+    picture: tuple[int, int],
+    shapes: Mapping[str, TensorInfo],
+    field: ReceptiveField | None = None,
 ) -> Grid | None:
     """Find rows and columns in a tensor; None where it has none, or only one place.
 
@@ -101,10 +105,14 @@ def grid_of(
         Rows and columns of what goes in: maps have about the same proportions.
     shapes : mapping of str to TensorInfo
         Those of all tensors: the maps that tokens were made of are among them.
+    field : ReceptiveField, optional
+        What is known of its axes; else the proportions tell them.
     """
     if len(shape) == 4:
         sides = {"CHW": shape[2:4], "HWC": shape[1:3]}
-        axes = min(sides, key=lambda word: _stretch(sides[word], picture))
+        told: dict[tuple[int, ...], str] = {(2, 3): "CHW", (1, 2): "HWC"}
+        known_axes = told.get(field.axes) if field else None
+        axes = known_axes or min(sides, key=lambda word: _stretch(sides[word], picture))
         rows, columns = sides[axes]
         return Grid(rows, columns, axes) if rows * columns > 1 else None
     if len(shape) != 3 or shape[1] < 4:
@@ -132,11 +140,11 @@ def _stretch(sides: tuple[int, ...], picture: tuple[int, int]) -> float:
 
 
 def last_maps(
-    graph: Graph,
     flow: Dataflow,
     score: str,
     picture: tuple[int, int],
     shapes: Mapping[str, TensorInfo],
+    fields: Mapping[str, ReceptiveField],
 ) -> Iterator[tuple[str, Grid]]:
     """Yield the layers to look at, the best first.
 
@@ -144,6 +152,7 @@ def last_maps(
     whose maps have more than one place. In a transformer the last norms: behind the last attention
     only the class token may count, so the first one whose other tokens have a gradient is meant.
     """
+    graph = flow.graph
     nodes = _ancestors(graph, flow, score)
     attention = any(node.op in {"Softmax", "Attention", "MultiHeadAttention"} for node in nodes)
     for node in nodes:
@@ -155,7 +164,7 @@ def last_maps(
             continue
         if not attention and len(shape) != 4:
             continue
-        grid = grid_of(shape, picture, shapes)
+        grid = grid_of(shape, picture, shapes, fields.get(tensor))
         if grid is not None:
             yield tensor, grid
 

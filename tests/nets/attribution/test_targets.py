@@ -5,6 +5,7 @@ import pytest
 
 from cnntool.nets.attribution.targets import Grid, grid_of
 from cnntool.nets.file.graph import TensorInfo
+from cnntool.nets.layers.receptive_field import ReceptiveField
 
 
 def info(*shape):
@@ -47,3 +48,10 @@ def test_maps_come_out_channels_first():
     assert maps.shape == (5, 2, 3)
     assert maps[4, 1, 2] == tokens[6, 4]
     assert maps[0, 0, 0] == tokens[1, 0]
+
+
+@pytest.mark.parametrize(("axes", "expected"), [((2, 3), "CHW"), ((1, 2), "HWC")])
+def test_known_axes_count_more_than_proportions(axes, expected):
+    field = ReceptiveField(axes, 4, (8, 5), (3, 3), (2, 2))
+    assert grid_of((1, 8, 5, 1), (16, 16), {}).axes == "HWC"
+    assert grid_of((1, 8, 5, 1), (16, 16), {}, field).axes == expected
