@@ -464,7 +464,10 @@ class Explainer:
         found = last_maps(layers.flow, self._scores, sides, made.shapes, fields)
         for _, (tensor, grid) in zip(range(_TRIED), found, strict=False):
             if grid.axes == "CHW" or self._counts(made, picture, tensor, grid):
-                return _Place(tensor, self._title(tensor), grid)
+                row = next((row for row in layers.rows if tensor in {row.post, row.pre}), None)
+                # Where nothing but a dequantisation follows, its result as `activations` has it.
+                best = row.post if row is not None and not row.after else tensor
+                return _Place(best, title_of(best, row), grid)
         raise ModelError(
             "no layer of it has rows and columns in which its classes show",
             source=self.model.name,
@@ -476,11 +479,6 @@ class Explainer:
         way = made.open(self._scores, [tensor], (*self.plan.taps, tensor))
         _, (gradient,) = self._back(way, picture.tensor, 0)
         return int(grid.maps(gradient).any(axis=0).sum()) > 1
-
-    def _title(self, tensor: str) -> str:
-        rows = self.model.read_layers().rows
-        row = next((row for row in rows if tensor in {row.post, row.pre}), None)
-        return title_of(tensor, row)
 
 
 class Rank(NamedTuple):
