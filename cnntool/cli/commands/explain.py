@@ -209,6 +209,12 @@ class _Work(NamedTuple):
             found = self.explainer.explain(loaded.made)
             self._write(file, found, Path(name).name)
         say_where(network)
+        for one in found:
+            if "error" in one.facts:
+                console.note(
+                    f"{name}: {one.method} of {one.label} leave {one.facts['error']:.2%} of the"
+                    f" difference of scores, after {one.facts['steps']} steps"
+                )
         if target is None:
             for one in found:
                 console.note(f"{name}: {one.method} of {one.label}, {one.probability:.1%}")

@@ -97,6 +97,13 @@ def test_numbers_of_one_map_and_of_several(here, two, tmp_path):
 
 
 @pytest.mark.full
+def test_what_integrated_gradients_leave_is_told(here, two):
+    done = here("explain", *MODEL, "photo.png", "--method", "integrated-gradients")
+    text = done.err.decode() if isinstance(done.err, bytes) else done.err
+    assert re.search(r"of red leave 0\.\d\d% of the difference of scores, after \d+ steps", text)
+
+
+@pytest.mark.full
 def test_scores(here, two):
     usual = ("explain", "-q", *MODEL, "photo.png", "--score", "--overwrite")
     line = here(*usual).text.rstrip("\n").split("\t")
