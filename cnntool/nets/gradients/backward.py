@@ -261,19 +261,29 @@ class Backward:
             return None
         if any(name and name not in self.graph.weights for name in node.inputs):
             return None
-        values, scale, *zero = (self.value(name) for name in node.inputs if name)
-        factor = self.graph.weights[node.inputs[1]].shape
+        data, scale, *zero = filter(None, node.inputs)
+        rank, axis = len(self.shape(data)), node.attribute("axis", 1)
+        values = self.value(data)
         if zero:
-            values = self.op("Sub", values, self._along(node, zero[0], factor))
-        return self.op("Mul", values, self._along(node, scale, factor))
+            values = self.op("Sub", values, self.along(zero[0], rank, axis))
+        return self.op("Mul", values, self.along(scale, rank, axis))
 
-    def _along(self, node: Node, name: str, shape: tuple[int, ...]) -> str:
-        """Lay the scales or zero points of a quantised weight along their axis."""
-        rank = len(self.graph.weights[node.inputs[0]].shape)
-        if not shape or rank < 2:
+    def along(self, tensor: str, rank: int, axis: int | None) -> str:
+        """Lay scales or zero points of the network along the axis of what they are of.
+
+        Parameters
+        ----------
+        tensor : str
+            Their name in the network.
+        rank : int
+            How many axes the quantised tensor has.
+        axis : int or None
+            The one that has several of them; negative ones count from the end.
+        """
+        name = self.value(tensor)
+        if axis is None or not self.shape(tensor) or rank < 2:
             return name
-        axis = node.attribute("axis", 1) % rank
-        return self.reshaped(name, [-1 if at == axis else 1 for at in range(rank)])
+        return self.reshaped(name, [-1 if at == axis % rank else 1 for at in range(rank)])
 
     def constant(self, values: ArrayLike, dtype: str = "") -> str:
         """Add a constant: whole numbers as int64, all else in the type of gradients."""

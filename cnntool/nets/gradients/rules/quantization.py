@@ -50,11 +50,7 @@ class Scaled(NamedTuple):
 
     def along(self, name: str) -> str:
         """Lay scales or zero points along their axis."""
-        shape, rank = self.b.shape(name), len(self.b.shape(self.tensor))
-        if self.axis is None or not shape or rank < 2:
-            return self.b.value(name)
-        places = [-1 if at == self.axis % rank else 1 for at in range(rank)]
-        return self.b.reshaped(self.b.value(name), places)
+        return self.b.along(name, len(self.b.shape(self.tensor)), self.axis)
 
     def real(self) -> str:
         """Write the real numbers; without a scale, how far the whole ones are from zero."""
