@@ -120,7 +120,7 @@ def in_process(path: Path, rounds: int) -> str:
         score = score_tensor(graph, plan)
         flow = model.read_layers().flow
         fields = fields_of(graph, flow, entry.name, shape)
-        layer, _ = next(last_maps(flow, score, sides, made.shapes, fields))
+        layer, _ = next(last_maps(flow, score, made.shapes, fields, picture=sides, batch=shape[0]))
         plain = model.session(plan.taps)
 
         def forward() -> float:

@@ -15,7 +15,14 @@ from cnntool.api.records import Records
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.attribution.methods import DEFAULT, METHODS, load
 from cnntool.nets.attribution.subject import Subject
-from cnntool.nets.attribution.targets import Grid, grid_of, last_maps, score_tensor
+from cnntool.nets.attribution.targets import (
+    Grid,
+    convolved,
+    grid_of,
+    last_maps,
+    of_one,
+    score_tensor,
+)
 from cnntool.nets.inference.classify import Scores, check, name_of, stream
 from cnntool.nets.inference.classify import score as scores_of
 from cnntool.nets.inference.layer_outputs import dequantised
@@ -367,8 +374,7 @@ class Explainer:
         )
 
     def _differentiator(self, picture: Ready) -> Differentiator:
-        batch = self.plan.input.batch or 1
-        return self.model.differentiator((batch, *picture.tensor.shape))
+        return self.model.differentiator((self._batch, *picture.tensor.shape))
 
     def _open(self, picture: Ready, needs: str) -> Pass:
         """Open both ways for what a method needs."""
@@ -381,7 +387,7 @@ class Explainer:
     def _forward(self, way: Pass, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Run forward, unless this very tensor went that way last."""
         if self._last is None or self._last[0] is not way or self._last[1] is not tensor:
-            feed = np.stack([tensor] * (self.plan.input.batch or 1))
+            feed = np.stack([tensor] * self._batch)
             layers = [name for name in way.also if name not in self.plan.taps]
             self._last = way, tensor, way.forward(feed, *self.plan.taps, *layers)
         return self._last[2]
@@ -391,10 +397,9 @@ class Explainer:
     ) -> tuple[float, list[NDArray[np.float32]]]:
         """Return a class's score, and its gradients for the one picture."""
         scores = self._forward(way, tensor)[way.score]
-        batch = self.plan.input.batch or 1
         seed = np.zeros(scores.shape, np.float32)
-        seed.reshape(batch, -1)[0, place] = 1
-        values, _ = dequantised(self.model.graph, way.score, scores.reshape(batch, -1))
+        seed.reshape(self._batch, -1)[0, place] = 1
+        values, _ = dequantised(self.model.graph, way.score, scores.reshape(self._batch, -1))
         return float(values[0, place]), [gradient[0] for gradient in way.backward(seed)]
 
     def _class(self, target: int | Rank, scores: Scores, count: int) -> int:
@@ -428,6 +433,11 @@ class Explainer:
             )
         return self._places[shape]
 
+    @property
+    def _batch(self) -> int:
+        """How many pictures go in at once: as many as the file says."""
+        return self.plan.input.batch or 1
+
     def _sides(self, picture: Ready) -> tuple[int, int]:
         return picture.fitting.shape
 
@@ -435,7 +445,7 @@ class Explainer:
         """Return what is known of the axes of tensors."""
         from cnntool.nets.layers.receptive_field import fields_of
 
-        shape = self.plan.input.batch or 1, *picture.tensor.shape
+        shape = self._batch, *picture.tensor.shape
         flow = self.model.read_layers().flow
         return fields_of(self.model.graph, flow, self.plan.input.name, shape)
 
@@ -443,13 +453,17 @@ class Explainer:
         tensor, title = self._named or ("", "")
         shapes = self._differentiator(picture).shapes
         shape = lengths(shapes.get(tensor))
-        grid = (
-            None
-            if shape is None
-            else grid_of(shape, self._sides(picture), shapes, self._fields(picture).get(tensor))
-        )
+        told = f" (its shape is {shape_text(shape)})" if shape else ""
+        one = of_one(shape, self._batch)
+        if shape and one is None:
+            raise ModelError(
+                f"layer {title!r} holds no picture as a whole: its first axis is not the batch"
+                f"{told}",
+                source=self.model.name,
+            )
+        known, field = convolved(self.model.graph, shapes), self._fields(picture).get(tensor)
+        grid = grid_of(one or (), self._sides(picture), known, field)
         if grid is None:
-            told = f" (its shape is {shape_text(shape)})" if shape else ""
             raise ModelError(
                 f"layer {title!r} has no rows and columns to lay over a picture{told}",
                 source=self.model.name,
@@ -461,7 +475,9 @@ class Explainer:
         layers = self.model.read_layers()
         sides = self._sides(picture)
         fields = self._fields(picture)
-        found = last_maps(layers.flow, self._scores, sides, made.shapes, fields)
+        found = last_maps(
+            layers.flow, self._scores, made.shapes, fields, picture=sides, batch=self._batch
+        )
         for _, (tensor, grid) in zip(range(_TRIED), found, strict=False):
             if grid.axes == "CHW" or self._counts(made, picture, tensor, grid):
                 row = next((row for row in layers.rows if tensor in {row.post, row.pre}), None)

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from small import halves, save
+from small import halves, save, weighing, windowed
 
 import cnntool
 from cnntool.errors import ModelError, UsageError
@@ -123,6 +123,22 @@ def test_layers_by_name(tmp_path, photo):
             net.explain(photo, layer="nothing")
         with pytest.raises(UsageError, match="looks at no layer"):
             net.explain(photo, method="saliency", layer="maps")
+
+
+def test_tokens_of_windows_are_not_those_of_the_picture(tmp_path, photo):
+    with opened(tmp_path, windowed(tmp_path / "net.onnx"), names=False) as net:
+        assert net.explain(photo)[0].attribution.shape == (8, 8)
+        with pytest.raises(ModelError, match=r"first axis is not the batch .*4 x 16 x 4"):
+            net.explain(photo, layer="inner")
+
+
+def test_a_softmax_over_channels(tmp_path, photo):
+    with opened(tmp_path, weighing(tmp_path / "net.onnx"), names=False) as net:
+        (found,) = net.explain(photo)
+        (stated,) = net.explain(photo, layer="weighed")
+    assert found.attribution.shape == (8, 8)
+    assert found.attribution.any()
+    assert (found.attribution == stated.attribution).all()
 
 
 @pytest.mark.full

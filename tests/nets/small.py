@@ -119,6 +119,63 @@ def halves(path, *, head="Softmax", dtype="float32", layout="NCHW", batch="N", l
     )
 
 
+def _chain(path, steps, weights, *, channels=4):
+    """Write a classifier of 8 x 8 pixels, node by node: (operator, inputs, output, attributes)."""
+    rng = np.random.default_rng(0)
+    steps = [("Conv", ["input", "kernel"], "conv", {}), *steps]
+    steps.append(("Softmax", ["scores"], "answer", {}))
+    return save(
+        path,
+        [helper.make_node(op, inputs, [made], **said) for op, inputs, made, said in steps],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("answer", TensorProto.FLOAT, [1, channels])],
+        [("kernel", rng.normal(size=(channels, 3, 1, 1)).astype(np.float32)), *weights],
+    )
+
+
+def windowed(path):
+    """Write a transformer of four windows, 4 x 4 tokens each, between norms."""
+    shapes = {"cut": (1, 2, 4, 2, 4, 4), "window": (4, 16, 4), "sewn": (1, 2, 2, 4, 4, 4)}
+    shapes["all"] = (1, 64, 4)
+    steps = [
+        ("Transpose", ["conv"], "last", {"perm": [0, 2, 3, 1]}),
+        ("Reshape", ["last", "cut"], "six", {}),
+        ("Transpose", ["six"], "apart", {"perm": [0, 1, 3, 2, 4, 5]}),
+        ("Reshape", ["apart", "window"], "windows", {}),
+        ("Transpose", ["windows"], "turned", {"perm": [0, 2, 1]}),
+        ("MatMul", ["windows", "turned"], "alike", {}),
+        ("Softmax", ["alike"], "attention", {}),
+        ("MatMul", ["attention", "windows"], "attended", {}),
+        ("LayerNormalization", ["attended", "ones", "none"], "inner", {}),
+        ("Reshape", ["inner", "sewn"], "back", {}),
+        ("Transpose", ["back"], "together", {"perm": [0, 1, 3, 2, 4, 5]}),
+        ("Reshape", ["together", "all"], "tokens", {}),
+        ("LayerNormalization", ["tokens", "ones", "none"], "outer", {}),
+        ("Mul", ["outer", "outer"], "squares", {}),
+        ("ReduceMean", ["squares"], "means", {"axes": [1], "keepdims": 0}),
+        ("MatMul", ["means", "dense"], "scores", {}),
+    ]
+    weights = [(name, np.array(shape)) for name, shape in shapes.items()]
+    weights += [("ones", np.ones(4, np.float32)), ("none", np.zeros(4, np.float32))]
+    weights.append(("dense", np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)))
+    return _chain(path, steps, weights)
+
+
+def weighing(path):
+    """Write a convolutional network that weighs its channels by a softmax, and has no norm."""
+    steps = [
+        ("Relu", ["conv"], "maps", {}),
+        ("GlobalAveragePool", ["maps"], "means", {}),
+        ("Softmax", ["means"], "weights", {"axis": 1}),
+        ("Mul", ["maps", "weights"], "weighed", {}),
+        ("Reshape", ["weighed", "split"], "groups", {}),
+        ("Relu", ["groups"], "no maps", {}),
+        ("ReduceMean", ["no maps"], "each", {"axes": [3], "keepdims": 0}),
+        ("Flatten", ["each"], "scores", {}),
+    ]
+    return _chain(path, steps, [("split", np.array((1, 2, 2, 64)))])
+
+
 def picture_net(
     path, *, factor=1.0, dtype="float32", layout="NCHW", side=(8, 8), metadata=None, last=()
 ):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from math import isqrt
+from math import isqrt, prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnntool.nets.layers.dataflow import operand
+from cnntool.nets.layers.dataflow import ARRANGING, KIND_OF, operand
 from cnntool.nets.layers.shapes import lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from cnntool.nets.layers.receptive_field import ReceptiveField
 
 _SQUASHING = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "QLinearSoftmax", "QLinearSigmoid"})
-_HANDED_ON = frozenset(
-    {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Dropout"}
-    | {"QuantizeLinear", "DequantizeLinear"}
-)
+_ATTENDING = frozenset({"Softmax", "Attention", "MultiHeadAttention"})
 _SHRUNK = frozenset({"MaxPool", "AveragePool", "Pad", "QLinearAveragePool"})
+_AXES: Mapping[tuple[int, ...], str] = {(2, 3): "CHW", (1, 2): "HWC"}
 _EXTRA = 16
 """Tokens that may stand before those of the picture: of the class, and registers."""
+_UNLIKE = 1.1
+"""By how much a grid of tokens must not be wider or taller than the picture."""
 
 
 def score_tensor(graph: Graph, plan: InferredSpec) -> str:
@@ -43,7 +43,7 @@ def score_tensor(graph: Graph, plan: InferredSpec) -> str:
             return node.inputs[0]
         if node.op == "Div":
             return _spelt_out(graph, node) or answer
-        if node.op not in _HANDED_ON:
+        if node.op not in ARRANGING:
             return answer
         tensor = node.inputs[0]
     return answer
@@ -89,10 +89,25 @@ class Grid(NamedTuple):
         return np.ascontiguousarray(values, np.float32)
 
 
+def of_one(shape: tuple[int, ...] | None, batch: int) -> tuple[int, ...] | None:
+    """Return the shape of a tensor without its batch; None where that is not its first axis."""
+    return shape[1:] if shape and shape[0] == batch else None
+
+
+def convolved(graph: Graph, shapes: Mapping[str, TensorInfo]) -> frozenset[tuple[int, int]]:
+    """Find the rows and columns of all maps that convolutions make: patches are among them."""
+    found = (
+        lengths(shapes.get(node.outputs[0]))
+        for node in graph.nodes
+        if KIND_OF.get(node.op) == "conv"
+    )
+    return frozenset((shape[2], shape[3]) for shape in found if shape and len(shape) == 4)
+
+
 def grid_of(
     shape: tuple[int, ...],
     picture: tuple[int, int],
-    shapes: Mapping[str, TensorInfo],
+    known: Collection[tuple[int, int]] = (),
     field: ReceptiveField | None = None,
 ) -> Grid | None:
     """Find rows and columns in a tensor; None where it has none, or only one place.
@@ -100,35 +115,40 @@ def grid_of(
     Parameters
     ----------
     shape : tuple of int
-        Of the tensor, with its batch.
+        Of the tensor, without its batch.
     picture : (int, int)
         Rows and columns of what goes in: maps have about the same proportions.
-    shapes : mapping of str to TensorInfo
-        Those of all tensors: the maps that tokens were made of are among them.
+    known : collection of (int, int)
+        Those of the network's maps: what tokens were made of is among them, see `convolved`.
     field : ReceptiveField, optional
         What is known of its axes; else the proportions tell them.
     """
-    if len(shape) == 4:
-        sides = {"CHW": shape[2:4], "HWC": shape[1:3]}
-        told: dict[tuple[int, ...], str] = {(2, 3): "CHW", (1, 2): "HWC"}
-        known_axes = told.get(field.axes) if field else None
-        axes = known_axes or min(sides, key=lambda word: _stretch(sides[word], picture))
+    if len(shape) == 3:
+        sides = {"CHW": shape[1:], "HWC": shape[:2]}
+        told = _AXES.get(field.axes) if field else None
+        axes = told or min(sides, key=lambda word: _stretch(sides[word], picture))
         rows, columns = sides[axes]
         return Grid(rows, columns, axes) if rows * columns > 1 else None
-    if len(shape) != 3 or shape[1] < 4:
+    if len(shape) != 2:
         return None
-    known = {length[2:4] for info in shapes.values() if len(length := lengths(info) or ()) == 4}
-    for extra in range(min(_EXTRA, shape[1] - 4)):
-        places = shape[1] - extra
-        counts = [n for n in range(1, isqrt(places) + 1) if places % n == 0]
-        guesses = [sides for n in counts for sides in ((n, places // n), (places // n, n))]
-        fitting = [sides for sides in guesses if _stretch(sides, picture) < 1.1]
-        if extra and not known.intersection(fitting):
-            continue
-        if fitting:
-            best = min(fitting, key=lambda sides: _stretch(sides, picture))
-            return Grid(*best, "TC")
-    return None
+    count = shape[0]
+    for extra in range(min(_EXTRA, count - 3)):
+        if found := _most_alike((one for one in known if prod(one) == count - extra), picture):
+            return Grid(*found, "TC")
+    if count < 4:
+        return None
+    short = (n for n in range(1, isqrt(count) + 1) if count % n == 0)
+    pairs = (pair for n in short for pair in ((n, count // n), (count // n, n)))
+    found = _most_alike(pairs, picture)
+    return Grid(*found, "TC") if found else None
+
+
+def _most_alike(
+    pairs: Iterable[tuple[int, int]], picture: tuple[int, int]
+) -> tuple[int, int] | None:
+    """Return the rows and columns that are most like those of the picture, if any are."""
+    fitting = [pair for pair in pairs if _stretch(pair, picture) < _UNLIKE]
+    return min(fitting, key=lambda pair: _stretch(pair, picture), default=None)
 
 
 def _stretch(sides: tuple[int, ...], picture: tuple[int, int]) -> float:
@@ -142,31 +162,46 @@ def _stretch(sides: tuple[int, ...], picture: tuple[int, int]) -> float:
 def last_maps(
     flow: Dataflow,
     score: str,
-    picture: tuple[int, int],
     shapes: Mapping[str, TensorInfo],
     fields: Mapping[str, ReceptiveField],
+    *,
+    picture: tuple[int, int],
+    batch: int,
 ) -> Iterator[tuple[str, Grid]]:
     """Yield the layers to look at, the best first.
 
     In a convolutional network it is the last activation before the global pooling or the flatten
     whose maps have more than one place. In a transformer the last norms: behind the last attention
     only the class token may count, so the first one whose other tokens have a gradient is meant.
+    A softmax without such norms weighs channels or the maps of a convolutional network: then maps
+    are only what is known to be some.
     """
     graph = flow.graph
     nodes = _ancestors(graph, flow, score)
-    attention = any(node.op in {"Softmax", "Attention", "MultiHeadAttention"} for node in nodes)
+    known = convolved(graph, shapes)
+    maps, norms = [], []
     for node in nodes:
         tensor = next(filter(None, node.outputs), "")
-        shape = lengths(shapes.get(tensor))
-        if shape is None or node.op in _HANDED_ON | _SHRUNK or "int" in shapes[tensor].dtype:
+        shape = of_one(lengths(shapes.get(tensor)), batch)
+        if shape is None or node.op in ARRANGING | _SHRUNK or "int" in shapes[tensor].dtype:
             continue
-        if attention and not _is_norm(graph, node):
+        grid = grid_of(shape, picture, known, fields.get(tensor))
+        if grid is None:
             continue
-        if not attention and len(shape) != 4:
-            continue
-        grid = grid_of(shape, picture, shapes, fields.get(tensor))
-        if grid is not None:
-            yield tensor, grid
+        if _is_norm(graph, node):
+            norms.append((tensor, grid))
+        if grid.axes != "TC":
+            maps.append((tensor, grid))
+    if not any(node.op in _ATTENDING for node in nodes):
+        yield from maps
+    elif norms:
+        yield from norms
+    else:
+        yield from (
+            (tensor, grid)
+            for tensor, grid in maps
+            if (field := fields.get(tensor)) is not None and field.axes in _AXES
+        )
 
 
 def _ancestors(graph: Graph, flow: Dataflow, score: str) -> list[Node]:

@@ -1,42 +1,97 @@
 """Which tensor is explained, which layer is looked at, and how its maps lie."""
 
 import numpy as np
+import onnx
 import pytest
+from small import halves, weighing, windowed
 
-from cnntool.nets.attribution.targets import Grid, grid_of
+import cnntool
+from cnntool.nets.attribution.targets import Grid, convolved, grid_of, last_maps, of_one
 from cnntool.nets.file.graph import TensorInfo
-from cnntool.nets.layers.receptive_field import ReceptiveField
-
-
-def info(*shape):
-    return TensorInfo("t", "float32", shape)
+from cnntool.nets.layers.receptive_field import ReceptiveField, fields_of
 
 
 @pytest.mark.parametrize(
     ("shape", "picture", "expected"),
     [
-        ((1, 512, 7, 7), (224, 224), Grid(7, 7, "CHW")),
-        ((1, 7, 7, 512), (224, 224), Grid(7, 7, "HWC")),
-        ((1, 8, 8, 8), (64, 64), Grid(8, 8, "CHW")),
-        ((1, 10, 20, 5), (100, 50), Grid(20, 5, "CHW")),
-        ((1, 10, 5, 20), (100, 50), Grid(10, 5, "HWC")),
-        ((1, 512, 1, 1), (224, 224), None),
-        ((1, 1, 1, 512), (224, 224), None),
-        ((1, 512), (224, 224), None),
-        ((1, 196, 768), (224, 224), Grid(14, 14, "TC")),
-        ((1, 8, 768), (32, 64), Grid(2, 4, "TC")),
-        ((1, 3, 768), (224, 224), None),
+        ((512, 7, 7), (224, 224), Grid(7, 7, "CHW")),
+        ((7, 7, 512), (224, 224), Grid(7, 7, "HWC")),
+        ((8, 8, 8), (64, 64), Grid(8, 8, "CHW")),
+        ((10, 20, 5), (100, 50), Grid(20, 5, "CHW")),
+        ((10, 5, 20), (100, 50), Grid(10, 5, "HWC")),
+        ((512, 1, 1), (224, 224), None),
+        ((1, 1, 512), (224, 224), None),
+        ((512,), (224, 224), None),
+        ((), (224, 224), None),
+        ((196, 768), (224, 224), Grid(14, 14, "TC")),
+        ((8, 768), (32, 64), Grid(2, 4, "TC")),
+        ((4, 768), (224, 224), Grid(2, 2, "TC")),
+        ((3, 768), (224, 224), None),
+        ((1, 768), (224, 224), None),
+        ((197, 768), (224, 224), None),
     ],
 )
 def test_the_grid_of_a_tensor(shape, picture, expected):
-    assert grid_of(shape, picture, {}) == expected
+    assert grid_of(shape, picture) == expected
 
 
-def test_tokens_before_those_of_the_picture_are_known_by_the_patches():
-    patches = {"embedding": info(1, 768, 14, 14)}
-    assert grid_of((1, 197, 768), (224, 224), patches) == Grid(14, 14, "TC")
-    assert grid_of((1, 201, 768), (224, 224), patches) == Grid(14, 14, "TC")
-    assert grid_of((1, 197, 768), (224, 224), {}) is None
+@pytest.mark.parametrize(
+    ("tokens", "known", "expected"),
+    [
+        (196, {(14, 14)}, Grid(14, 14, "TC")),
+        (197, {(14, 14)}, Grid(14, 14, "TC")),
+        (201, {(28, 28), (14, 14)}, Grid(14, 14, "TC")),
+        (211, {(14, 14)}, Grid(14, 14, "TC")),
+        (212, {(14, 14)}, None),
+        # Patches that are known count more than a square that happens to fit.
+        (25, {(4, 4)}, Grid(4, 4, "TC")),
+        (25, {(5, 5), (4, 4)}, Grid(5, 5, "TC")),
+        (25, {(2, 8)}, Grid(5, 5, "TC")),
+        (4, {(1, 1)}, Grid(2, 2, "TC")),
+    ],
+)
+def test_tokens_before_those_of_the_picture_are_known_by_the_patches(tokens, known, expected):
+    assert grid_of((tokens, 768), (224, 224), known) == expected
+
+
+def test_a_tensor_without_its_batch():
+    assert of_one((4, 16, 8), 4) == (16, 8)
+    assert of_one((4, 16, 8), 1) is None
+    assert of_one((), 1) is None
+    assert of_one(None, 1) is None
+
+
+def found_in(path):
+    """Return the layers to look at, and the rows and columns of what convolutions make."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
+    shapes = {
+        one.name: TensorInfo(
+            one.name, "float32", tuple(n.dim_value for n in one.type.tensor_type.shape.dim)
+        )
+        for one in (*model.graph.value_info, *model.graph.input)
+    }
+    with cnntool.load_model(path) as net:
+        flow = net.read_layers().flow
+        fields = fields_of(net.graph, flow, "input", (1, 3, 8, 8))
+        found = last_maps(flow, "scores", shapes, fields, picture=(8, 8), batch=1)
+        return list(found), convolved(net.graph, shapes)
+
+
+def test_in_a_transformer_norms_of_the_whole_picture_count(tmp_path):
+    found, known = found_in(windowed(tmp_path / "net.onnx"))
+    assert found == [("outer", Grid(8, 8, "TC"))]
+    assert known == {(8, 8)}
+
+
+def test_a_softmax_over_channels_makes_no_transformer(tmp_path):
+    found, _ = found_in(weighing(tmp_path / "net.onnx"))
+    assert [tensor for tensor, _ in found] == ["weighed", "maps", "conv"]
+    assert {grid for _, grid in found} == {Grid(8, 8, "CHW")}
+
+
+def test_in_a_convolutional_network_the_last_activation_comes_first(tmp_path):
+    found, _ = found_in(halves(tmp_path / "net.onnx", batch=1))
+    assert [tensor for tensor, _ in found] == ["maps", "conv"]
 
 
 def test_maps_come_out_channels_first():
@@ -53,5 +108,5 @@ def test_maps_come_out_channels_first():
 @pytest.mark.parametrize(("axes", "expected"), [((2, 3), "CHW"), ((1, 2), "HWC")])
 def test_known_axes_count_more_than_proportions(axes, expected):
     field = ReceptiveField(axes, 4, (8, 5), (3, 3), (2, 2))
-    assert grid_of((1, 8, 5, 1), (16, 16), {}).axes == "HWC"
-    assert grid_of((1, 8, 5, 1), (16, 16), {}, field).axes == expected
+    assert grid_of((8, 5, 1), (16, 16)).axes == "HWC"
+    assert grid_of((8, 5, 1), (16, 16), (), field).axes == expected
