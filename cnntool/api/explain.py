@@ -107,6 +107,33 @@ class Explanation(NamedTuple):
         """The attribution at the picture's size, (H, W); NaN where the network saw nothing."""
         return laid_back(self.attribution, self.fitting, *self.photo.shape[:2])
 
+    @property
+    def key(self) -> str:
+        """What its map is called among others of one photo: method and class."""
+        return f"{self.method}-{self.index}"
+
+    def record(self) -> dict[str, Any]:
+        """Return all that is known but the numbers of the maps, ready for JSON."""
+        values = self.map
+        seen = values[np.isfinite(values)]
+        return {
+            "key": self.key,
+            "method": self.method,
+            "index": self.index,
+            "label": self.label,
+            "probability": self.probability,
+            "score": self.score,
+            "layer": self.layer or None,
+            "shape": list(values.shape),
+            "computed": list(self.attribution.shape),
+            "minimum": float(seen.min()) if seen.size else None,
+            "maximum": float(seen.max()) if seen.size else None,
+            "seen": seen.size / values.size,
+            "facts": dict(self.facts),
+            "insertion": self.insertion and self.insertion.record(),
+            "deletion": self.deletion and self.deletion.record(),
+        }
+
 
 class Explanations(Records[Explanation]):
     """Explanations of one picture; in a notebook they show themselves as a figure."""

@@ -1,5 +1,7 @@
 """Explanations of networks that are known by hand: red and blue, found by one convolution."""
 
+import json
+
 import numpy as np
 import onnx
 import pytest
@@ -8,6 +10,7 @@ from small import halves, save, weighing, windowed
 
 import cnntool
 from cnntool.errors import ModelError, UsageError
+from cnntool.nets.attribution.insertion_deletion import Curve
 
 NAMES = "red\nblue\n"
 
@@ -237,6 +240,23 @@ def test_curves_go_between_the_photo_and_its_blur(tmp_path, photo):
         two.insertion.random,
         two.deletion.centre,
     )
+
+
+def test_records_are_ready_for_json(tmp_path, photo):
+    tall = np.concatenate([photo, photo])
+    with opened(tmp_path, halves(tmp_path / "net.onnx"), crop=8) as net:
+        one, two = net.explain(tall, method=["gradcam", "occlusion"], target="blue")
+    assert json.loads(json.dumps(one.record())) == one.record()
+    assert one.record() == {
+        "key": "gradcam-1", "method": "gradcam", "index": 1, "label": "blue",
+        "probability": one.probability, "score": one.score, "layer": "block1_conv1",
+        "shape": [16, 8], "computed": [8, 8], "minimum": 0.0, "maximum": 1 / 64, "seen": 0.5,
+        "facts": {}, "insertion": None, "deletion": None,
+    }  # fmt: skip
+    assert two.record()["layer"] is None
+    curve = Curve(0.5, np.array([0.0, 1.0]), 0.25, 0.75)
+    expected = {"area": 0.5, "values": [0.0, 1.0], "random": 0.25, "centre": 0.75}
+    assert one._replace(insertion=curve).record()["insertion"] == expected
 
 
 def test_it_is_said_when_nothing_speaks_for_a_class(tmp_path, photo):

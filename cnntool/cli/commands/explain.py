@@ -28,9 +28,8 @@ from cnntool.image.files import expand
 from cnntool.nets.attribution.methods import DEFAULT, METHODS
 
 if TYPE_CHECKING:
-    from cnntool.api.explain import Explainer, Explanation, Explanations
+    from cnntool.api.explain import Explainer, Explanations
     from cnntool.cli.inputs import Loaded
-    from cnntool.nets.attribution.insertion_deletion import Curve
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.runtime.providers import SessionSettings
 
@@ -222,7 +221,7 @@ class _Work(NamedTuple):
             record = {
                 "input": name,
                 **facts_of(network, self.explainer.plan),
-                "explanations": [_record(one) for one in found],
+                "explanations": [one.record() for one in found],
                 "seed": self.seed,
                 "output": str(target),
                 "milliseconds": (time.perf_counter() - start) * 1e3,
@@ -235,7 +234,7 @@ class _Work(NamedTuple):
         """Write the maps, or their figure, as the suffix says."""
         if self.suffix == ".npz":
             for one in found:
-                file.add([_key(one)], one.map)
+                file.add([one.key], one.map)
         elif self.suffix == ".npy":
             import numpy as np
 
@@ -252,41 +251,6 @@ class _Work(NamedTuple):
             height, width, channels = pixels.shape
             name = format_of(f"figure{self.suffix}").name
             write_image(file, pixels, ImageInfo(height, width, channels), name=title, format=name)
-
-
-def _key(one: Explanation) -> str:
-    """Name a map in an archive."""
-    return f"{one.method}-{one.index}"
-
-
-def _record(one: Explanation) -> dict[str, Any]:
-    import numpy as np
-
-    values = one.map
-    seen = values[np.isfinite(values)]
-    return {
-        "key": _key(one),
-        "method": one.method,
-        "index": one.index,
-        "label": one.label,
-        "probability": one.probability,
-        "score": one.score,
-        "layer": one.layer or None,
-        "shape": list(values.shape),
-        "computed": list(one.attribution.shape),
-        "minimum": float(seen.min()) if seen.size else None,
-        "maximum": float(seen.max()) if seen.size else None,
-        "seen": seen.size / values.size,
-        "facts": dict(one.facts),
-        "insertion": _curve(one.insertion),
-        "deletion": _curve(one.deletion),
-    }
-
-
-def _curve(curve: Curve | None) -> dict[str, Any] | None:
-    if curve is None:
-        return None
-    return {**curve._asdict(), "values": curve.values.tolist()}
 
 
 def _tell(name: str, found: Explanations, output: str) -> None:

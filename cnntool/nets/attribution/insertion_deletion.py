@@ -55,6 +55,10 @@ class Curve(NamedTuple):
     random: float
     centre: float
 
+    def record(self) -> dict[str, Any]:
+        """Return all figures, ready for JSON."""
+        return {**self._asdict(), "values": self.values.tolist()}
+
 
 class InsertionDeletion:
     """Curves of maps of one subject; the baselines are computed once.

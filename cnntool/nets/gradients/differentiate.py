@@ -59,6 +59,15 @@ class Pass(NamedTuple):
     also: tuple[str, ...]
     graph: BackwardGraph
 
+    @property
+    def placement(self) -> Placement:
+        """Where the way forward runs; the note tells if the way back runs elsewhere."""
+        there, back = self.forward_session.placement, self.backward_session.placement
+        if back.granted == there.granted:
+            return there
+        notes = f"gradients run on {back.granted}, the network on {there.granted}", back.note
+        return there._replace(note="; ".join(dict.fromkeys(filter(None, (there.note, *notes)))))
+
     def forward(self, feed: NDArray[Any], *also: str) -> dict[str, NDArray[Any]]:
         """Return the scores of a picture and what else is asked for; the rest is kept.
 
@@ -158,8 +167,9 @@ class Differentiator:
 
     @property
     def placement(self) -> Placement:
-        """Where it runs."""
-        return self._host.placement
+        """Where it runs: what was opened last, else what tells its shapes."""
+        last = next(reversed(self._opened.values()), self._host)
+        return last.placement
 
     def open(self, score: str, targets: Sequence[str], also: Sequence[str] = ()) -> Pass:
         """Open what computes the gradients of a score by some tensors, or find it open.

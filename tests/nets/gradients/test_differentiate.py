@@ -1,5 +1,7 @@
 """Gradients of whole networks, in their process."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from onnx import TensorProto, helper
@@ -7,7 +9,8 @@ from small import save
 
 import cnntool
 from cnntool.errors import ModelError
-from cnntool.nets.gradients.differentiate import Differentiator
+from cnntool.nets.gradients.differentiate import Differentiator, Pass
+from cnntool.nets.runtime.providers import Placement
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,47 @@ def test_a_number_that_the_network_computes(tmp_path):
         flow = net.read_layers().flow
         feed = np.ones((1, 3, 2, 2), np.float32)
         made = Differentiator(net.graph, flow, "x", feed.shape, net.settings, name=net.name)
+        assert made.placement.provider.endswith("ExecutionProvider")  # of what tells shapes
         way = made.open("y", ["x"])
         way.forward(feed)
         np.testing.assert_array_equal(way.backward(feed)[0], feed * 8)
         made.close()
+
+
+CARD = Placement("auto", "cuda:0", "CUDAExecutionProvider", "")
+PROCESSOR = Placement("auto", "cpu", "CPUExecutionProvider", "cuda:0 has no room; using cpu")
+
+
+@pytest.mark.parametrize(
+    ("there", "back", "note"),
+    [
+        (CARD, CARD, ""),
+        (PROCESSOR, PROCESSOR, PROCESSOR.note),
+        (
+            CARD,
+            PROCESSOR,
+            "gradients run on cpu, the network on cuda:0; cuda:0 has no room; using cpu",
+        ),
+        (
+            PROCESSOR,
+            CARD,
+            "cuda:0 has no room; using cpu; gradients run on cuda:0, the network on cpu",
+        ),
+    ],
+)
+def test_it_is_told_where_both_ways_run(there, back, note):
+    sessions = (SimpleNamespace(placement=one) for one in (there, back))
+    way = Pass(*sessions, "x", "y", (), None)
+    assert way.placement == there._replace(note=note)
+
+
+def test_it_runs_where_the_last_opened_way_does(ready, monkeypatch):
+    made, plan, _ = ready
+    ways = [made.open(plan.output.logits, [name]) for name in ("block5_pool", plan.input.name)]
+    for way, where in zip(ways, (CARD, PROCESSOR), strict=True):
+        for session in way[:2]:
+            monkeypatch.setattr(type(session), "placement", property(lambda one: one.where))
+            session.where = where
+    assert made.placement == PROCESSOR
+    made.open(plan.output.logits, ["block5_pool"])
+    assert made.placement == CARD
