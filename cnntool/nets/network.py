@@ -241,6 +241,7 @@ class Network:
         *,
         many: bool = False,
         optimise: bool | Literal["basic"] = True,
+        given: Sequence[TensorInfo] = (),
     ) -> Session:
         """Open the part of the network that makes some tensors, or find it open.
 
@@ -254,6 +255,8 @@ class Network:
             Whether there may be many pictures: each then gets a core, where a single one gets all.
         optimise : bool or "basic"
             See `cnntool.nets.runtime.providers.SessionSettings`.
+        given : sequence of TensorInfo
+            Results that are fed instead of computed, see `cnntool.nets.file.subgraph.skeleton`.
 
         Raises
         ------
@@ -267,9 +270,10 @@ class Network:
             from cnntool.nets.file.subgraph import skeleton
             from cnntool.nets.runtime.session import Session
 
-            return Session(skeleton(self.graph, tensors), settings, name=self.name, child=child)
+            part = skeleton(self.graph, tensors, given)
+            return Session(part, settings, name=self.name, child=child)
 
-        return self._pool.get((tuple(tensors), settings), opened)
+        return self._pool.get((tuple(tensors), tuple(given), settings), opened)
 
     def differentiator(self, shape: tuple[int, ...]) -> Differentiator:
         """Open what computes gradients for one size of input, or find it open.

@@ -21,13 +21,16 @@ from cnntool.nets.file.tensors import NAMES
 from cnntool.nets.file.wire import CHUNK, VARINT, chunk_field, number_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
     from cnntool.nets.file.graph import Graph, Node, TensorInfo, Weight
     from cnntool.nets.file.nodes import Span
 
 NODE, _GRAPH_NAME, WEIGHT, INPUT, OUTPUT, VALUE = 1, 2, 5, 11, 12, 13
 """Fields of ``GraphProto``."""
+
+_NODE_OUTPUT = 2 << 3 | CHUNK
+"""The tag of a result in a ``NodeProto``."""
 
 _DIMS, _DATA_TYPE, _STRING_DATA, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 6, 8, 9, 13, 14
 """Fields of ``TensorProto``."""
@@ -80,13 +83,20 @@ def weight_message(weight: Weight, folder: Path) -> bytes:
     return head + number_field(_LOCATION, 1)
 
 
-def value_message(name: str, dtype: str = "", shape: Sequence[int] = ()) -> bytes:
-    """Write a ``ValueInfoProto``, without a type when `dtype` is empty."""
+def value_message(
+    name: str, dtype: str = "", shape: Sequence[int | str | None] | None = ()
+) -> bytes:
+    """Write a ``ValueInfoProto``, without a type when `dtype` is empty.
+
+    Lengths that are no numbers are free, and so is the rank when `shape` is None.
+    """
     label = chunk_field(1, name.encode())
     if not dtype:
         return label
-    dims = b"".join(chunk_field(1, number_field(1, length)) for length in shape)
-    tensor = number_field(1, NAMES[dtype]) + chunk_field(2, dims)
+    tensor = number_field(1, NAMES[dtype])
+    if shape is not None:
+        dims = (number_field(1, length) if isinstance(length, int) else b"" for length in shape)
+        tensor += chunk_field(2, b"".join(chunk_field(1, dim) for dim in dims))
     return label + chunk_field(2, chunk_field(1, tensor))
 
 
@@ -242,7 +252,7 @@ class Skeleton(NamedTuple):
     folder: Path
 
 
-def skeleton(graph: Graph, outputs: Sequence[str]) -> Skeleton:
+def skeleton(graph: Graph, outputs: Sequence[str], given: Iterable[TensorInfo] = ()) -> Skeleton:
     """Cut a network at some tensors.
 
     Parameters
@@ -252,6 +262,10 @@ def skeleton(graph: Graph, outputs: Sequence[str]) -> Skeleton:
     outputs : sequence of str
         The tensors wanted: results of nodes, and also weights and inputs of the network, which
         are handed through. They become the outputs, in this order, each once.
+    given : iterable of TensorInfo
+        Results of nodes that are fed instead of computed: inputs of these types and shapes. One
+        that is wanted, too, is computed all the same, from what is given before it, and comes out
+        under its `own_name`.
 
     Returns
     -------
@@ -265,20 +279,24 @@ def skeleton(graph: Graph, outputs: Sequence[str]) -> Skeleton:
         When there is no such tensor, or when what has to be copied passes 2 GB.
     """
     wanted = tuple(dict.fromkeys(outputs))
-    nodes, used = _ancestors(graph, wanted)
+    fed = {info.name: info for info in given}
+    if unknown := fed.keys() - (graph.producer_of.keys() - graph.weights.keys()):
+        raise graph.wire.error(f"no node makes the tensor {min(unknown)!r}")
+    nodes, used = _ancestors(graph, wanted, fed)
     weights = [weight for name, weight in graph.weights.items() if name in used]
     folders = {weight.file.parent for weight in weights} | {graph.wire.file.parent}
     folder = Path(os.path.commonpath(folders))
     inputs = [info.name for info in graph.inputs if info.name in used]
-    between = [name for name in graph.body.values if name in used and name not in wanted]
+    between = [name for name in graph.body.values if name in used - {*wanted, *fed}]
     return Skeleton(
         model_message(
             graph,
             [
-                *(chunk_field(NODE, raw(graph, node.span)) for node in nodes),
+                *(chunk_field(NODE, _renamed(graph, node, fed)) for node in nodes),
                 *(chunk_field(INPUT, raw(graph, graph.body.inputs[name])) for name in inputs),
+                *(chunk_field(INPUT, value_message(*fed[name])) for name in fed if name in used),
                 *weight_fields(graph, weights, folder),
-                *(chunk_field(OUTPUT, _output(graph, name)) for name in wanted),
+                *(chunk_field(OUTPUT, _output(graph, name, fed)) for name in wanted),
                 *(chunk_field(VALUE, raw(graph, graph.body.values[name])) for name in between),
             ],
         ),
@@ -286,31 +304,59 @@ def skeleton(graph: Graph, outputs: Sequence[str]) -> Skeleton:
     )
 
 
-def _ancestors(graph: Graph, wanted: Sequence[str]) -> tuple[list[Node], set[str]]:
+def own_name(tensor: str) -> str:
+    """Name what a network computes itself in the place of a tensor that it is given."""
+    return f"{tensor} of its own"
+
+
+def _ancestors(
+    graph: Graph, wanted: Sequence[str], fed: Container[str]
+) -> tuple[list[Node], set[str]]:
     """Find the nodes that make the wanted tensors, and all tensors that take part."""
     inputs = {info.name for info in graph.inputs}
     used: set[str] = set()
     kept: set[int] = set()
-    asked = list(wanted)
+    asked = [(tensor, tensor in fed) for tensor in wanted]
     while asked:
-        tensor = asked.pop()
-        if tensor in used:
-            continue
-        used.add(tensor)
+        tensor, computed = asked.pop()
+        if not computed:
+            if tensor in used:
+                continue
+            used.add(tensor)
+            if tensor in fed:
+                continue
         node = graph.producer_of.get(tensor)
         if node is None or is_stated(graph, node):
             if tensor not in graph.weights and tensor not in inputs:
                 raise graph.wire.error(f"the network has no tensor {tensor!r}")
         elif node.index not in kept:
             kept.add(node.index)
-            asked += needs(node)
+            asked += ((need, False) for need in needs(node))
     nodes = [graph.nodes[index] for index in sorted(kept)]
-    used.update(tensor for node in nodes for tensor in node.outputs)
+    used.update(tensor for node in nodes for tensor in node.outputs if tensor not in fed)
     return nodes, used
 
 
-def _output(graph: Graph, name: str) -> bytes:
+def _renamed(graph: Graph, node: Node, fed: Container[str]) -> bytes:
+    """Copy a node; results that are fed to others get their own names."""
+    if not any(tensor in fed for tensor in node.outputs):
+        return raw(graph, node.span)
+    wire, fields = graph.wire, []
+    for tag, first, last in wire.fields(*node.span):
+        if tag & 7 == VARINT:
+            fields.append(number_field(tag >> 3, first))
+            continue
+        value = wire.data[first:last]
+        if tag == _NODE_OUTPUT and value.decode() in fed:
+            value = own_name(value.decode()).encode()
+        fields.append(chunk_field(tag >> 3, value))
+    return b"".join(fields)
+
+
+def _output(graph: Graph, name: str, fed: Container[str]) -> bytes:
     """Write an output with what the file says of it; onnxruntime infers the rest."""
+    if name in fed:
+        return value_message(own_name(name))
     for spans in (graph.body.outputs, graph.body.inputs, graph.body.values):
         if name in spans:
             return raw(graph, spans[name])

@@ -29,8 +29,8 @@ from tiny import (
 from vgg import SPELLINGS, vgg16
 
 from cnntool.errors import ModelError
-from cnntool.nets.file.graph import read_graph
-from cnntool.nets.file.subgraph import read_shapes, shape_probe, skeleton
+from cnntool.nets.file.graph import TensorInfo, read_graph
+from cnntool.nets.file.subgraph import own_name, read_shapes, shape_probe, skeleton
 
 
 def cut(graph, tensors, given, optimise="ALL"):
@@ -175,6 +175,50 @@ def test_inputs_that_are_not_needed_are_left_out(tmp_path):
     graph = opened(tmp_path, build(nodes, inputs=[x, second]))
     assert Runtime(*skeleton(graph, ["a"])).inputs == ["x"]
     assert Runtime(*skeleton(graph, ["y"])).inputs == ["x", "z"]
+
+
+def test_what_is_given_is_an_input_and_computed_if_it_is_wanted(tmp_path):
+    graph = opened(tmp_path, chain())
+    info = TensorInfo("r1", "float32", (None, 3, 6, "columns"))
+    made = skeleton(graph, ["y", "r1", "c1"], [info])
+    runtime = Runtime(made.model, made.folder, optimise="ALL")
+    assert runtime.inputs == ["x", "r1"]
+    given = feeds(graph)
+    ones = np.ones((1, 3, 6, 6), np.float32)
+    found = runtime.run(given | {"r1": ones})
+    assert list(found) == ["y", own_name("r1"), "c1"]
+    plain = whole(tmp_path / "m.onnx", ["r1", "c1"], given)
+    close(found["c1"], plain["c1"])
+    close(found[own_name("r1")], plain["r1"])
+    whole_window = float(graph.weights["w2"].read()[0].sum())
+    expected = max(whole_window, whole_window / 4)
+    np.testing.assert_allclose(found["y"][0, 0, 1, 1], expected, rtol=1e-5)
+    assert Runtime(*skeleton(graph, ["y"], [info])).inputs == ["r1"]
+
+
+@every_kind
+def test_given_what_it_would_compute_itself_every_node_makes_the_same(make, tmp_path):
+    path = save(tmp_path, make())
+    graph = read_graph(path)
+    tensors, given = results(graph), feeds(graph)
+    plain = whole(path, tensors, given)
+    infos = [
+        TensorInfo(name, plain[name].dtype.name, plain[name].shape)
+        for name in tensors
+        if name not in graph.weights and not plain[name].dtype.hasobject
+    ]
+    made = skeleton(graph, [info.name for info in infos], infos)
+    runtime = Runtime(made.model, made.folder, optimise="NONE")
+    found = runtime.run({name: (given | plain)[name] for name in runtime.inputs})
+    for info in infos:
+        close(found[own_name(info.name)], plain[info.name], 0)
+
+
+@pytest.mark.parametrize("name", ["x", "w2", "nothing"])
+def test_what_no_node_makes_cannot_be_given(name, tmp_path):
+    graph = opened(tmp_path, chain())
+    with pytest.raises(ModelError, match=rf"no node makes the tensor '{name}'"):
+        skeleton(graph, ["y"], [TensorInfo(name, "float32", None)])
 
 
 @pytest.mark.parametrize("make", [branches, loop, scan])
