@@ -99,7 +99,7 @@ def learned(graph: Graph, flow: Dataflow, layer: Layer, settings: SessionSetting
     made = graph.producer_of.get(tensor)
     dequantised = scaled is not None or (made is not None and made.op == "DequantizeLinear")
     values = np.asarray(values if scaled is None else scaled, np.float32)
-    values = _arranged(node, position, values, name)
+    values = arranged(node, position, values, name)
     return LayerWeights(values, tensor, dequantised, _sees_colours(graph, flow, node, values))
 
 
@@ -143,7 +143,7 @@ def _scaled(
     return result
 
 
-def _arranged(node: Node, position: int, values: NDArray[Any], name: str) -> NDArray[Any]:
+def arranged(node: Node, position: int, values: NDArray[Any], name: str) -> NDArray[Any]:
     """Put output channels first, then input channels."""
     if node.op in FACTORS:
         if values.ndim != 2:
