@@ -259,6 +259,9 @@ class Explainer:
         self.model = model
         self.plan, self._single = _classifier(model)
         self._methods = list(dict.fromkeys(methods))
+        if layer is not None and all(METHODS[name].needs != "layer" for name in self._methods):
+            looks = "looks" if len(self._methods) == 1 else "look"
+            raise UsageError(f"{', '.join(self._methods)} {looks} at no layer", source="`layer`")
         self._seed, self._score, self._progress = seed, score, progress
         self._targets = [_target(one, self.plan) for one in targets or ("rank:1",)]
         self._named = _named(model, layer) if layer is not None else None
@@ -268,8 +271,6 @@ class Explainer:
         if self._scores != self.plan.output.name:
             output = self.plan.output._replace(logits=self._scores)
             self.plan = self.plan._replace(output=output)
-        if layer is not None and all(METHODS[name].needs != "layer" for name in self._methods):
-            raise UsageError(f"{', '.join(self._methods)} looks at no layer", source="`layer`")
 
     def prepare(self, pixels: NDArray[Any] | Image, info: ImageInfo) -> Ready:
         """Make a picture ready, see `cnntool.nets.inference.preprocess.prepare`."""
@@ -549,8 +550,9 @@ def _target(target: Target, plan: InferredSpec) -> int | Rank:
     """Find out which class is meant."""
     if isinstance(target, str):
         word, colon, number = target.partition(":")
-        if colon and word == "rank" and number.isascii() and number.isdecimal():
-            if len(number) > 6 or int(number) < 1:
+        counted = number.isascii() and number.isdecimal() and len(number) < 7
+        if colon and word.lower() == "rank" and counted:
+            if int(number) < 1:
                 raise UsageError("ranks count from 1", source=f"`target={target}`")
             return Rank(int(number))
         return class_index(target, plan, plan.name)

@@ -154,6 +154,7 @@ def test_a_softmax_over_channels(tmp_path, photo):
         ("rank:3", "there is no rank 3"),
         ("rank:0", "ranks count from 1"),
         ("rank:x", "no class is called"),
+        ("rank:9999999", "no class is called 'rank:9999999'"),
     ],
 )
 def test_classes_that_are_not_there(tmp_path, photo, target, reason):
