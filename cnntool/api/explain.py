@@ -25,7 +25,7 @@ from cnntool.nets.attribution.targets import (
 )
 from cnntool.nets.inference.classify import Scores, check, name_of, stream
 from cnntool.nets.inference.classify import score as scores_of
-from cnntool.nets.inference.layer_outputs import dequantised
+from cnntool.nets.inference.layer_outputs import dequantised, quantisation
 from cnntool.nets.inference.preprocess import Fitting, displayed, fitting, laid_back, prepare
 from cnntool.nets.layers.shapes import lengths
 from cnntool.nets.models.manifest import CLASSES
@@ -353,8 +353,8 @@ class Explainer:
             way = self._open(picture, "layer")
             _, (gradient,) = self._back(way, tensor, place)
             maps = self._forward(way, tensor)[where.tensor][0]
-            values, _ = dequantised(self.model.graph, where.tensor, maps)
-            return where.grid.maps(values), where.grid.maps(gradient)
+            values, step = self._real(where.tensor, maps)
+            return where.grid.maps(values), where.grid.maps(gradient / step)
 
         def probabilities(tensors: Iterable[NDArray[Any]]) -> Iterator[float]:
             for scores in self._many(tensors):
@@ -425,10 +425,16 @@ class Explainer:
     ) -> tuple[float, list[NDArray[np.float32]]]:
         """Return a class's score, and its gradients for the one picture."""
         scores = self._forward(way, tensor)[way.score]
+        values, step = self._real(way.score, scores.reshape(self._batch, -1))
         seed = np.zeros(scores.shape, np.float32)
-        seed.reshape(self._batch, -1)[0, place] = 1
-        values, _ = dequantised(self.model.graph, way.score, scores.reshape(self._batch, -1))
+        seed.reshape(self._batch, -1)[0, place] = step
         return float(values[0, place]), [gradient[0] for gradient in way.backward(seed)]
+
+    def _real(self, tensor: str, values: NDArray[Any]) -> tuple[NDArray[Any], np.float32]:
+        """Dequantise a tensor, and tell how much one of its whole numbers is."""
+        real, whole = dequantised(self.model.graph, tensor, values)
+        scaled = quantisation(self.model.graph, tensor) if whole else None
+        return real, np.float32(scaled[0] if scaled else 1)
 
     def _class(self, target: int | Rank, scores: Scores, count: int) -> int:
         """Return the place of a class among the scores."""

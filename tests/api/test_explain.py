@@ -360,7 +360,50 @@ def test_a_network_of_8_bits_answers_as_it_does_for_classify(tmp_path):
             (prediction,) = net.classify(pixels, top=1)
             (found,) = net.explain(pixels)
             assert (found.index, found.probability) == (prediction.index, prediction.probability)
-        # A step of a whole number is one of so much.
+        # The maps are the same real numbers.
         whole, real = (net.explain(pixels, layer=name)[0] for name in ("bytes 2", "real 2"))
     assert real.attribution.any()
-    assert whole.attribution == pytest.approx(real.attribution / 128, rel=1e-5)
+    assert whole.attribution == pytest.approx(real.attribution)
+
+
+@pytest.mark.parametrize("real_scores", [True, False])
+def test_a_network_of_whole_numbers_throughout(tmp_path, photo, real_scores):
+    """Kernels of ones and zeros: its maps are those of real numbers."""
+    kernel = np.array([[1, 0, 0], [0, 0, 1]], np.int8).reshape(2, 3, 1, 1)
+    scale = ["step", "zero"]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["input", *scale], ["bytes"]),
+        helper.make_node(
+            "QLinearConv", ["bytes", *scale, "kernel", "one", "none", *scale], ["maps"]
+        ),
+        helper.make_node(
+            "QLinearGlobalAveragePool", ["maps", *scale, *scale], ["means"],
+            domain="com.microsoft", channels_last=0,
+        ),
+        helper.make_node("Flatten", ["means"], ["scores"]),
+    ]  # fmt: skip
+    if real_scores:
+        nodes.append(helper.make_node("DequantizeLinear", ["scores", *scale], ["real"]))
+        nodes.append(helper.make_node("Softmax", ["real"], ["output"]))
+    weights = [("step", np.float32(1 / 200)), ("zero", np.uint8(20)), ("kernel", kernel)]
+    weights += [("one", np.float32(1)), ("none", np.int8(0))]
+    floats, numbers = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
+    picture = helper.make_tensor_value_info("input", floats, (1, 3, 8, 8))
+    end = ("output", floats) if real_scores else ("scores", numbers)
+    path = save(
+        tmp_path / "net.onnx",
+        nodes,
+        [picture],
+        [helper.make_tensor_value_info(*end, (1, 2))],
+        weights,
+    )
+    model = onnx.load(path)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, path)
+    with opened(tmp_path, path) as net:
+        (found,) = net.explain(photo)
+        (slopes,) = net.explain(photo, method="saliency")
+    assert (found.label, found.layer) == ("red", "block1_conv1")
+    assert found.score == pytest.approx(0.5)
+    assert found.attribution == pytest.approx(LEFT / 64)
+    assert slopes.attribution == pytest.approx(np.full((8, 8), 1 / 64))
