@@ -312,10 +312,12 @@ class Ablator:
         right = np.zeros(len(sets))
         change, lowest = np.zeros(len(sets)), np.zeros(len(sets))
         photos = [""] * len(sets)
-        for item, answers in network.answers(pictures, sets, batch=self._batch):
+        fed = (((item, tensor), tensor) for item, tensor in pictures)
+        for (item, tensor), answers in network.answers(fed, sets, batch=self._batch):
             try:
-                for scores in answers:
-                    check(scores, self._plan)
+                check(answers[0], self._plan, partial(self._network.whence, self._plan, tensor))
+                for scores, silenced in zip(answers[1:], sets, strict=True):
+                    check(scores, self._plan, partial(self._whence, silenced))
             except ModelError as error:
                 self._failed(item, error)
                 continue
@@ -335,9 +337,20 @@ class Ablator:
         count = plain.total.pictures
         return _Outcome(plain, silenced, right / count, change / count, photos)
 
+    def _whence(self, silenced: Silenced) -> str:
+        """Say which maps were silenced, as the end of a sentence."""
+        names = [layer.name for layer in self._without]
+        if self._each:
+            names = [f"{self._title(cut)}[{units[0]}]" for cut, units in silenced.items()]
+        return f" without {', '.join(names)}"
+
+    def _title(self, cut: str) -> str:
+        return next(layer.title for layer in self._without if layer.cut == cut)
+
     def _effects(self, cut: str, units: NDArray[np.intp], found: _Outcome) -> Iterator[MapEffect]:
-        title = next(layer.title for layer in self._without if layer.cut == cut)
         before = found.plain.total.accuracy1
         for place, number in enumerate(units.tolist()):
             top1, change = float(found.top1[place]), float(found.change[place])
-            yield MapEffect(title, number, top1, before - top1, change, found.photos[place])
+            yield MapEffect(
+                self._title(cut), number, top1, before - top1, change, found.photos[place]
+            )

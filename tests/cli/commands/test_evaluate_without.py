@@ -7,7 +7,9 @@ import json
 import math
 import sys
 
+import onnx
 import pytest
+from onnx import helper
 from PIL import Image
 from small import planes
 
@@ -126,6 +128,21 @@ def test_a_bad_picture_does_not_count_and_is_told_of_once(here, asked, tmp_path)
     done = here("evaluate", *asked, "--without", "maps[1]", "--fill", "mean", code=1)
     assert lines(done)[-1][1] == "6"
     assert done.err.count("bad.png") == 1
+
+
+@pytest.mark.full
+def test_scores_that_are_no_numbers_do_not_count(here, asked, tmp_path):
+    """A norm of nothing is 0 / 0: without the green map that befalls green pictures."""
+    model = onnx.load(tmp_path / "net.onnx")
+    nodes = model.graph.node
+    nodes[4].input[0] = "shares"
+    nodes.insert(4, helper.make_node("Div", ["means", "sum"], ["shares"]))
+    nodes.insert(4, helper.make_node("ReduceSum", ["means"], ["sum"], keepdims=1))
+    onnx.save(model, tmp_path / "net.onnx")
+    for more in ([], ["--each"]):
+        done = here("evaluate", *asked, "--without", "maps[1]", *more, code=1)
+        assert done.err.count("3 of its 3 scores are NaN or infinite without maps[1]\n") == 3
+        assert "nothing silenced" in done.text
 
 
 def test_a_table_for_people(here, asked, monkeypatch):
