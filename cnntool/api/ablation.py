@@ -14,7 +14,7 @@ from cnntool.api.activations import title_of
 from cnntool.api.evaluation import Evaluation, Judge
 from cnntool.api.records import Records
 from cnntool.errors import ModelError, UsageError
-from cnntool.nets.inference.ablation import AblatedNetwork, cut_at
+from cnntool.nets.inference.ablation import cut_at
 from cnntool.nets.inference.classify import check
 from cnntool.nets.inference.preprocess import prepare
 from cnntool.nets.models.manifest import CLASSES
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.image.files import Item
-    from cnntool.nets.inference.ablation import Silenced
+    from cnntool.nets.inference.ablation import AblatedNetwork, Silenced
     from cnntool.nets.network import Network
 
     Read = Callable[[Iterable[Item], Callable[..., Any]], Iterable[tuple[Item, Any]]]
@@ -250,7 +250,7 @@ class Ablator:
         with ExitStack() as stack:
 
             def opened(cuts: Sequence[str]) -> AblatedNetwork:
-                return stack.enter_context(AblatedNetwork(self._network, self._plan, cuts))
+                return stack.enter_context(self._network.ablated(self._plan, cuts))
 
             whole = opened(cuts)
             if self._fill == "mean":
@@ -316,8 +316,8 @@ class Ablator:
         for (item, tensor), answers in network.answers(fed, sets, batch=self._batch):
             try:
                 check(answers[0], self._plan, partial(self._network.whence, self._plan, tensor))
-                for scores, silenced in zip(answers[1:], sets, strict=True):
-                    check(scores, self._plan, partial(self._whence, silenced))
+                for scores, maps in zip(answers[1:], sets, strict=True):
+                    check(scores, self._plan, partial(self._whence, maps))
             except ModelError as error:
                 self._failed(item, error)
                 continue

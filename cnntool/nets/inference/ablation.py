@@ -28,14 +28,15 @@ from cnntool.nets.layers.receptive_field import fields_of
 from cnntool.nets.runtime.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from cnntool.nets.file.graph import Graph
     from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.layers.dataflow import Dataflow
     from cnntool.nets.layers.receptive_field import ReceptiveField
-    from cnntool.nets.network import Network
+    from cnntool.nets.runtime.providers import SessionSettings
 
     Arrays = dict[str, NDArray[Any]]
 
@@ -75,12 +76,12 @@ def dependants(graph: Graph, tensor: str) -> set[str]:
     return found
 
 
-def frontiers(network: Network, cuts: Sequence[str], scores: str) -> list[tuple[str, ...]]:
+def frontiers(flow: Dataflow, cuts: Sequence[str], scores: str) -> list[tuple[str, ...]]:
     """Find what each part of a network hands on to the next one.
 
     Parameters
     ----------
-    network : Network
+    flow : Dataflow
         The network.
     cuts : sequence of str
         Tensors at which it is cut.
@@ -93,23 +94,23 @@ def frontiers(network: Network, cuts: Sequence[str], scores: str) -> list[tuple[
         First what the way up to the cuts leaves, last the scores. There is one more in between for
         every cut behind a cut.
     """
-    below = {cut: dependants(network.graph, cut) for cut in cuts}
+    below = {cut: dependants(flow.graph, cut) for cut in cuts}
     found: list[tuple[str, ...]] = []
     left = list(cuts)
     while left:
         after = set[str]().union(*(below[cut] for cut in left))
-        found.append(_frontier(network, after, scores))
+        found.append(_frontier(flow, after, scores))
         left = [cut for cut in left if cut in after]
     return [*found, (scores,)]
 
 
-def _frontier(network: Network, after: set[str], scores: str) -> tuple[str, ...]:
+def _frontier(flow: Dataflow, after: set[str], scores: str) -> tuple[str, ...]:
     """List what has to be known to compute the tensors after a cut.
 
     Constants and measured shapes are computed once more, so that they suit any batch, and what is
     dequantised is handed on in 8 bits.
     """
-    graph, data = network.graph, network.read_layers().flow.data
+    graph, data = flow.graph, flow.data
     found: list[str] = []
     seen: set[str] = set()
     asked = [scores]
@@ -179,12 +180,16 @@ class AblatedNetwork:
 
     Parameters
     ----------
-    network : Network
+    flow : Dataflow
         A classifier.
     plan : InferredSpec
         What goes in and comes out.
     cuts : sequence of str
         Tensors whose maps may be silenced, see `cut_at`.
+    begin : callable
+        Opens the part of the network that makes some tensors, for many pictures.
+    settings : SessionSettings
+        How to run the other parts.
 
     Attributes
     ----------
@@ -197,20 +202,27 @@ class AblatedNetwork:
         The scores do not depend on one of them.
     """
 
-    def __init__(self, network: Network, plan: InferredSpec, cuts: Sequence[str]) -> None:
-        self._network = network
+    def __init__(
+        self,
+        flow: Dataflow,
+        plan: InferredSpec,
+        cuts: Sequence[str],
+        begin: Callable[[Sequence[str]], Session],
+        settings: SessionSettings,
+    ) -> None:
+        self._flow, self._begin, self._settings = flow, begin, settings
         # Probabilities are all that counts, wherever the logits are.
         self._plan = plan._replace(output=plan.output._replace(logits=None))
         self._cuts = tuple(dict.fromkeys(cuts))
         scores = plan.output.name or ""
         for cut in self._cuts:
-            known = cut in network.read_layers().flow.data
-            if not known or scores not in {cut, *dependants(network.graph, cut)}:
+            known = cut in flow.data
+            if not known or scores not in {cut, *dependants(flow.graph, cut)}:
                 raise ModelError(
                     f"its scores do not depend on {cut!r}: there is nothing to silence",
-                    source=network.name,
+                    source=plan.name,
                 )
-        self._frontiers = frontiers(network, self._cuts, scores)
+        self._frontiers = frontiers(flow, self._cuts, scores)
         self._parts: dict[int, Session] = {}
         self._fields: dict[str, ReceptiveField] = {}
         self.fill: dict[str, NDArray[np.float64]] = {}
@@ -235,7 +247,7 @@ class AblatedNetwork:
             maps = {cut: self._maps(cut, arrays[cut]) for cut in self._cuts}
             yield (
                 key,
-                {cut: dequantised(self._network.graph, cut, maps[cut])[0] for cut in maps},
+                {cut: dequantised(self._flow.graph, cut, maps[cut])[0] for cut in maps},
             )
 
     def means(self, pictures: Iterable[NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
@@ -300,12 +312,12 @@ class AblatedNetwork:
         def runs() -> Iterator[tuple[tuple[list[T], int], Arrays]]:
             for keys, feed in batches(pictures, entry.batch or batch, padded=bool(entry.batch)):
                 if not self._fields:
-                    flow = self._network.read_layers().flow
-                    self._fields = fields_of(flow.graph, flow, entry.name, feed.shape)
+                    graph = self._flow.graph
+                    self._fields = fields_of(graph, self._flow, entry.name, feed.shape)
                 yield (keys, len(feed)), {entry.name: feed}
 
-        session = self._network.session(outputs, many=True)
-        self._settings = self._network.settings._replace(lanes=session.lanes)
+        session = self._begin(outputs)
+        self._settings = self._settings._replace(lanes=session.lanes)
         for (keys, count), made in pipelined(session, runs(), outputs):
             for place, key in enumerate(keys):
                 yield key, {name: _block(array, place, count) for name, array in made.items()}
@@ -339,7 +351,7 @@ class AblatedNetwork:
         """Find out how many rows can go through at once: by trying two."""
         if self._plan.input.batch:
             return self._plan.input.batch
-        nodes = self._network.graph.nodes
+        nodes = self._flow.graph.nodes
         size = min(ROWS, BUDGET // max(1, sum(array.nbytes for array in row.arrays.values())))
         if size < 2 or any(node.op == "DynamicQuantizeLinear" for node in nodes):
             return 1  # what is quantised by the largest value of a batch depends on its neighbours
@@ -384,14 +396,14 @@ class AblatedNetwork:
 
     def _session(self, number: int, outputs: Sequence[str], arrays: Arrays) -> Session:
         if number not in self._parts:
-            network = self._network
+            graph = self._flow.graph
             given = [
                 TensorInfo(name, array.dtype.name, (None,) * array.ndim)
                 for name, array in arrays.items()
-                if name in network.graph.producer_of
+                if name in graph.producer_of
             ]
-            part = skeleton(network.graph, outputs, given)
-            self._parts[number] = Session(part, self._settings, name=network.name)
+            part = skeleton(graph, outputs, given)
+            self._parts[number] = Session(part, self._settings, name=self._plan.name)
         return self._parts[number]
 
     def _silence(self, pack: _Pack, frontier: Sequence[str]) -> _Pack:
@@ -414,7 +426,7 @@ class AblatedNetwork:
         """Return what each map is filled with, as the tensor holds it."""
         values = self.fill.get(cut, np.zeros(len(maps)))
         if maps.dtype.kind in "iu":
-            scale, zero = quantisation(self._network.graph, cut) or (1.0, 0.0)
+            scale, zero = quantisation(self._flow.graph, cut) or (1.0, 0.0)
             ends = np.iinfo(maps.dtype)
             values = np.rint(values / scale + zero).clip(ends.min, ends.max)
         return values.astype(maps.dtype).reshape(-1, *(1,) * (maps.ndim - 1))

@@ -11,7 +11,7 @@ from small import save
 
 from cnntool.api.model import load_model
 from cnntool.errors import ModelError
-from cnntool.nets.inference.ablation import AblatedNetwork, cut_at, frontiers, maps_axis
+from cnntool.nets.inference.ablation import cut_at, frontiers, maps_axis
 from cnntool.nets.layers.receptive_field import ReceptiveField
 from cnntool.nets.models.manifest import CLASSES
 
@@ -92,7 +92,7 @@ def multiplied(path, silenced):
 
 def answers(net, cuts, sets, *, fill=None, **options):
     """Return the probabilities, (photos, sets + 1, classes)."""
-    with AblatedNetwork(net, net.plan(CLASSES), cuts) as ablated:
+    with net.ablated(net.plan(CLASSES), cuts) as ablated:
         ablated.fill = fill or {}
         found = list(ablated.answers(enumerate(PHOTOS), sets, **options))
     assert [key for key, _ in found] == [0, 1, 2]
@@ -105,13 +105,16 @@ def units(**named):
 
 def test_what_is_handed_on(tmp_path):
     with load_model(network(tmp_path / "net.onnx")) as net:
-        assert frontiers(net, ["d"], "scores") == [("input", "c", "d"), ("scores",)]
-        assert frontiers(net, ["d", "a"], "scores") == [
+        assert frontiers(net.read_layers().flow, ["d"], "scores") == [
+            ("input", "c", "d"),
+            ("scores",),
+        ]
+        assert frontiers(net.read_layers().flow, ["d", "a"], "scores") == [
             ("input", "a"),
             ("input", "c", "d"),
             ("scores",),
         ]
-        assert frontiers(net, ["scores"], "scores") == [("scores",), ("scores",)]
+        assert frontiers(net.read_layers().flow, ["scores"], "scores") == [("scores",), ("scores",)]
 
 
 SETS = {
@@ -201,7 +204,7 @@ def test_means(tmp_path):
     path = network(tmp_path / "net.onnx")
     with load_model(path) as net:
         plan = net.plan(CLASSES)
-        with AblatedNetwork(net, plan, ["a", "d"]) as ablated:
+        with net.ablated(plan, ["a", "d"]) as ablated:
             fill = ablated.means(iter(PHOTOS))
         found = answers(net, ["a"], [units(a=[2])], fill=fill)
     model = onnx.load(path)
@@ -252,7 +255,7 @@ def test_in_8_bits_zero_is_what_stands_for_it(tmp_path):
         assert cut_at(net.graph, "maps") == cut_at(net.graph, "again") == "bytes"
         found = answers(net, ["bytes"], [units(bytes=[1])])
         filled = answers(net, ["bytes"], [units(bytes=[1])], fill={"bytes": np.array([0, 0.2, 0])})
-        with AblatedNetwork(net, net.plan(CLASSES), ["bytes"]) as ablated:
+        with net.ablated(net.plan(CLASSES), ["bytes"]) as ablated:
             ((_, layers),) = ablated.layers([(0, PHOTOS[0])])
     kernel = np.eye(3) - 0.25
     real = np.einsum("nchw,oc->nohw", PHOTOS, kernel)
@@ -268,7 +271,7 @@ def test_scores_that_do_not_depend_on_a_layer(tmp_path):
     with load_model(network(tmp_path / "net.onnx")) as net:
         for cut in ("aside", "measured"):
             with pytest.raises(ModelError, match=f"do not depend on '{cut}'"):
-                AblatedNetwork(net, net.plan(CLASSES), ["a", cut])
+                net.ablated(net.plan(CLASSES), ["a", cut])
 
 
 @pytest.mark.parametrize(
