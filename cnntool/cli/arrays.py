@@ -128,7 +128,11 @@ def run(
             plan, samples, clipped = rendering.finish(
                 source, result, format_name, style, name=picture.name
             )
-            write_image(pixels=samples, info=plan.info, **saving.writing(target, log))
+            write_image(
+                pixels=samples,
+                info=plan.info,
+                **saving.writing(target, left=batch_log.begin(log, target)),
+            )
             record = {
                 "input": picture.name,
                 "read": source.record(),

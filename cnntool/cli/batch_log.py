@@ -212,6 +212,11 @@ def stamp(path: Path | None) -> Stamp | None:
     return [found.st_size, found.st_mtime_ns] if found else None
 
 
+def begin(log: BatchLog | None, target: Path | None) -> bool:
+    """Note that a result is about to appear; tell whether it may replace what is there."""
+    return log is not None and target is not None and log.begin(target)
+
+
 @contextmanager
 def opened(saving: Saving, inputs: Sequence[Path]) -> Iterator[BatchLog | None]:
     """Open the log that was asked for, if any; what comes to its end leaves its own lines only.

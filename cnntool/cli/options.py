@@ -22,8 +22,6 @@ from cnntool.errors import InputError, UsageError, system_errors_as
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cnntool.cli.batch_log import BatchLog
-
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
@@ -49,9 +47,16 @@ class Saving(NamedTuple):
     log: Path | None = None
     resume: bool = False
 
-    def writing(self, target: Path | None, log: BatchLog | None = None) -> dict[str, Any]:
-        """Return what `cnntool.image.files.open_writer` takes to write there, or on stdout."""
-        left = log is not None and target is not None and log.begin(target)
+    def writing(self, target: Path | None, *, left: bool = False) -> dict[str, Any]:
+        """Return what `cnntool.image.files.open_writer` takes to write there, or on stdout.
+
+        Parameters
+        ----------
+        target : Path or None
+            None is stdout.
+        left : bool
+            Whether what is there was left by an earlier run, and may be replaced.
+        """
         return {
             "target": target or sys.stdout.buffer,
             "name": str(target or "<stdout>"),

@@ -147,7 +147,7 @@ def command(
                     reader,
                     threads=lanes,
                     count=saving.as_json or console.TALK.verbose,
-                    **saving.writing(target, log),
+                    **saving.writing(target, left=batch_log.begin(log, target)),
                 )
                 milliseconds = (time.perf_counter() - start) * 1e3
 
