@@ -67,6 +67,26 @@ class Model(Network):
 
         return ordered_map(ready, images, usable_cpus())
 
+    def _ranked(
+        self,
+        plan: InferredSpec,
+        pictures: Iterator[tuple[str, NDArray[Any]]],
+        *,
+        batch: int,
+        many: bool,
+    ) -> Iterator[Scores]:
+        """Score pictures that come with their names; what cannot be ranked is refused."""
+        from cnntool.nets.inference.classify import check
+
+        fed = ((picture, picture[1]) for picture in pictures)
+        for (name, tensor), scores in self.scores(plan, fed, batch=batch, many=many):
+            try:
+                check(scores, plan, partial(self.whence, plan, tensor))
+            except ModelError as error:
+                error.source = f"{name}: {error.source}"
+                raise
+            yield scores
+
     def _tensor(self, image: ImageLike, plan: InferredSpec) -> NDArray[Any]:
         from cnntool.nets.inference.preprocess import prepare
 
@@ -126,7 +146,6 @@ class Model(Network):
         >>> best[0].label, best[0].probability > 0.5
         ('cat', True)
         """
-        from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.classify import top as best_of
         from cnntool.nets.inference.preprocess import prepare
         from cnntool.nets.models.manifest import CLASSES
@@ -136,12 +155,11 @@ class Model(Network):
         plan = self.plan(CLASSES)
         images = image if isinstance(image, (list, tuple)) else [image]
         pictures = self._read(images, partial(prepare, spec=plan.input))
-        fed = ((tensor, tensor) for _, tensor in pictures)
-        found = []
         with self.lock:
-            for tensor, scores in self.scores(plan, fed, batch=batch, many=len(images) > 1):
-                check(scores, plan, partial(self.whence, plan, tensor))
-                found.append(Records(best_of(scores, plan, count)))
+            found = [
+                Records(best_of(scores, plan, count))
+                for scores in self._ranked(plan, pictures, batch=batch, many=len(images) > 1)
+            ]
         return found if images is image else found[0]
 
     def activations(
@@ -536,7 +554,6 @@ class Model(Network):
             A class that the network does not have.
         """
         from cnntool.api.evaluation import evaluate
-        from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.preprocess import prepare
         from cnntool.nets.models.manifest import CLASSES
 
@@ -544,15 +561,10 @@ class Model(Network):
         plan = self.plan(CLASSES)
         truths = self._truths(photos, plan, within)
         read = self._items(truths, partial(prepare, spec=plan.input))
-        fed = (((item, tensor), tensor) for item, tensor in read)
-
-        def answers() -> Iterator[tuple[Item, Scores]]:
-            for (item, tensor), scores in self.scores(plan, fed, batch=batch, many=True):
-                check(scores, plan, partial(self.whence, plan, tensor))
-                yield item, scores
-
+        pictures = ((item.name, tensor) for item, tensor in read)
+        scored = self._ranked(plan, pictures, batch=batch, many=True)
         with self.lock:
-            found = evaluate(plan, truths, answers(), str(photos))
+            found = evaluate(plan, truths, zip(truths, scored, strict=True), str(photos))
         if found is None:
             raise InputError("no picture could be read", source=str(photos))
         return found
@@ -612,7 +624,8 @@ class Model(Network):
         layers = choose_silenced(self, names)
         truths = self._truths(photos, self.plan(CLASSES), within)
 
-        def failed(_: Item, error: ModelError) -> NoReturn:
+        def failed(item: Item, error: ModelError) -> NoReturn:
+            error.source = f"{item.name}: {error.source}"
             raise error
 
         ablator = Ablator(
