@@ -280,11 +280,25 @@ def timeout_option(command: F) -> F:
 
 def running(command: F) -> F:
     """Add --device, --threads, --timeout and --max-memory; together: ``settings``."""
+    return _running(_settings, param_types.DEVICE)(command)
+
+
+def running_on_several(command: F) -> F:
+    """Add what `running` adds; --device takes several, and ``settings`` are as many."""
+    more = " Several, with commas between, are compared."
+    return _running(_settings_of_each, param_types.DEVICES, more)(command)
+
+
+def _running(
+    make: Callable[..., Any],
+    devices: param_types.Parsed,
+    more: str = "",
+) -> Callable[[F], F]:
     from cnntool.nets.runtime.providers import AUTO, DEVICES
 
     return gathered(
         "settings",
-        _settings,
+        make,
         options.setting(
             "--max-memory",
             type=param_types.MEMORY,
@@ -299,12 +313,17 @@ def running(command: F) -> F:
         ),
         options.setting(
             "--device",
-            type=param_types.DEVICE,
+            type=devices,
             default=AUTO,
             show_default=True,
-            help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
+            help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.{more}",
         ),
-    )(command)
+    )
+
+
+def _settings_of_each(*, device: tuple[str, ...], **values: Any) -> list[SessionSettings]:
+    settings = _settings(device="", **values)
+    return [settings._replace(device=each) for each in device]
 
 
 def _settings(*, max_memory: int | None, **values: Any) -> SessionSettings:

@@ -269,6 +269,10 @@ def _device(text: str) -> str:
     return text
 
 
+def _devices(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_device(name.strip()) for name in text.split(",")))
+
+
 FORMAT = Parsed("NAME", _format)
 PAIR = Parsed("N|ROWS,COLUMNS", _pair)
 PAIR_FROM_0 = Parsed("N|ROWS,COLUMNS", partial(_pair, least=0))
@@ -285,6 +289,7 @@ DEVIATIONS = Parsed("N[,N,N]", _deviations)
 SHARE = Parsed("SHARE", _share)
 MEMORY = Parsed("SIZE", _memory)
 DEVICE = Parsed("NAME", _device)
+DEVICES = Parsed("NAME[,NAME]...", _devices)
 BORDER = BorderName()
 SECONDS = Seconds()
 FILE = FileName()
