@@ -21,12 +21,19 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ordered_map(work: Callable[[T], R], jobs: Iterable[T], threads: int) -> Iterator[R]:
+def ordered_map(
+    work: Callable[[T], R],
+    jobs: Iterable[T],
+    threads: int,
+    *,
+    size: Callable[[T], int] = lambda _: 0,
+    most: int = 0,
+) -> Iterator[R]:
     """Apply ``work`` to each job on ``threads`` threads and yield the results in order.
 
-    At most ``threads + 1`` jobs are under way, so memory stays bounded however many there are.
-    The first exception of a job is raised where its result was due. With one thread, or one
-    job, no thread is started.
+    At most ``threads + 1`` jobs are under way, and of all but one their sizes add up to ``most``,
+    so memory stays bounded however many there are, and however large. The first exception of a
+    job is raised where its result was due. With one thread, or one job, no thread is started.
     """
     jobs = iter(jobs)
     first = list(islice(jobs, 2 if threads > 1 else 0))
@@ -38,15 +45,18 @@ def ordered_map(work: Callable[[T], R], jobs: Iterable[T], threads: int) -> Iter
     workers = [Thread(target=_serve, args=(work, inbox), daemon=True) for _ in range(threads)]
     for worker in workers:
         worker.start()
-    waiting: deque[Outbox] = deque()
+    waiting: deque[tuple[int, Outbox]] = deque()
     try:
         for job in jobs:
-            waiting.append(SimpleQueue())
-            inbox.put((job, waiting[-1]))
+            own = size(job)
+            while waiting and own + sum(held for held, _ in waiting) > most:
+                yield _answer(waiting.popleft()[1])
+            waiting.append((own, SimpleQueue()))
+            inbox.put((job, waiting[-1][1]))
             if len(waiting) > threads:
-                yield _answer(waiting.popleft())
+                yield _answer(waiting.popleft()[1])
         while waiting:
-            yield _answer(waiting.popleft())
+            yield _answer(waiting.popleft()[1])
     finally:
         for _ in workers:
             inbox.put(None)

@@ -93,3 +93,20 @@ def test_work_apart_is_done_elsewhere_and_fails_here():
     with pytest.raises(ZeroDivisionError):
         apart(lambda n: 1 // n)(0)
     assert threading.active_count() == before
+
+
+def test_the_sizes_of_jobs_under_way_are_bounded():
+    lock, under_way, seen = threading.Lock(), [], []
+
+    def work(n):
+        with lock:
+            under_way.append(n)
+            seen.append(sum(under_way) if len(under_way) > 1 else 0)
+        time.sleep(0.002)
+        with lock:
+            under_way.remove(n)
+        return n
+
+    jobs = [3, 3, 3, 50, 1, 1, 1, 9, 9, 2]
+    assert list(ordered_map(work, jobs, 4, size=lambda n: n, most=10)) == jobs
+    assert 0 < max(seen) <= 10

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.layer_outputs import Statistics, T
+    from cnntool.nets.inference.numerics import Fault
     from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.layers.lookup import Layers, Resolved
     from cnntool.nets.layers.receptive_field import Box, ReceptiveField, Sight
@@ -95,8 +96,8 @@ def choose_layers(
     note : callable
         Is told what the names mean.
     everything : bool
-        Whether all are wanted. Without it and without queries, those are that have a name by
-        their place in the network.
+        Whether all are wanted, and the operators that are part of none. Without it and without
+        queries, those are that have a name by their place in the network.
     at : {'post', 'pre'}
         A layer's result after the norm and activation that follow it, or before.
 
@@ -122,7 +123,7 @@ def choose_layers(
         note(found[0].text if len(found) == 1 else f"{query} -> {len(found)} layers")
     chosen = {one.tensor: one.layer for one in meant}
     if not queries:
-        for row in layers.rows if everything else _main(layers):
+        for row in layers.operators if everything else _main(layers):
             chosen.setdefault(row.at(at), row)
         if not chosen:
             raise ModelError(
@@ -210,7 +211,7 @@ def title_of(tensor: str, layer: Layer | None) -> str:
     """Return a short name for a tensor: the one that its layer can be asked for by, as a rule."""
     from cnntool.nets.layers.names import plain
 
-    if layer is None or tensor not in {layer.pre, layer.post}:
+    if layer is None or not layer.number or tensor not in {layer.pre, layer.post}:
         return plain(tensor)
     name = layer.short_name if len(layer.short_name) <= _LONGEST else layer.counted
     return name if tensor == layer.post else f"{name}-pre"
@@ -303,14 +304,33 @@ class LayerOutputs:
         shape : tuple of int
             Of what went in, without the batch.
         """
-        from cnntool.nets.inference.layer_outputs import shown, statistics
+        from cnntool.nets.inference.layer_outputs import range_ends, shown, statistics
 
         graph = self.model.graph
         field = self.fields(shape).get(chosen.tensor)
         values, dequantised = shown(graph, chosen.tensor, raw, field)
         made_by = graph.producer_of.get(chosen.tensor)
         dequantised |= made_by is not None and made_by.op == "DequantizeLinear"
-        return LayerOutput(chosen, values, statistics(values), dequantised, field)
+        ends = range_ends(graph, chosen.tensor, raw.dtype)
+        figures = statistics(values, raw.dtype, ends)
+        return LayerOutput(chosen, values, figures, dequantised, field)
+
+    def find_fault(self, picture: NDArray[Any], found: Iterable[Statistics]) -> Fault | None:
+        """Find the operator from which NaN and infinity in layers come, and note it.
+
+        Parameters
+        ----------
+        picture : ndarray
+            What goes in.
+        found : iterable of Statistics
+            Those of the layers; where all values are finite, nothing is looked for.
+        """
+        if not any(one.nan or one.infinite for one in found):
+            return None
+        fault = self.model.find_fault(self.plan, picture)
+        if fault is not None:
+            self.model.note(f"{self.model.name}: {fault.note(self.model.read_layers().rows)}")
+        return fault
 
     def fields(self, shape: tuple[int, ...]) -> dict[str, ReceptiveField]:
         """Return the receptive fields for what goes in with this shape, without its batch."""
@@ -338,7 +358,10 @@ class LayerOutputs:
         return names if scores and len(names) == len(values) else None
 
     def named(
-        self, tensors: Iterable[tuple[str, NDArray[Any]]], shape: tuple[int, ...]
+        self,
+        tensors: Iterable[tuple[str, NDArray[Any]]],
+        shape: tuple[int, ...],
+        picture: NDArray[Any] | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Return the layers by their names, as `output` arranges them, in float32.
 
@@ -348,15 +371,22 @@ class LayerOutputs:
             In the order of the network.
         shape : tuple of int
             Of what went in, without the batch.
+        picture : ndarray, optional
+            What went in: where NaN comes from is noted then.
         """
         import numpy as np
 
         chosen = list(self.chosen.values())
         found: dict[str, NDArray[Any]] = {}
+        figures = []
         for tensor, raw in tensors:
             one = self.chosen[tensor]
-            values = self.output(one, raw, shape).values.astype(np.float32, copy=False)
+            made = self.output(one, raw, shape)
+            figures.append(made.statistics)
+            values = made.values.astype(np.float32, copy=False)
             found |= dict.fromkeys(one.keys(chosen), values)
+        if picture is not None:
+            self.find_fault(picture, figures)
         return found
 
     def average(

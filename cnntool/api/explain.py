@@ -25,7 +25,7 @@ from cnntool.nets.attribution.targets import (
 )
 from cnntool.nets.inference.classify import Scores, check, name_of, stream
 from cnntool.nets.inference.classify import score as scores_of
-from cnntool.nets.inference.layer_outputs import dequantised
+from cnntool.nets.inference.layer_outputs import dequantised, quantisation
 from cnntool.nets.inference.preprocess import Fitting, displayed, fitting, laid_back, prepare
 from cnntool.nets.layers.shapes import lengths
 from cnntool.nets.models.manifest import CLASSES
@@ -259,6 +259,9 @@ class Explainer:
         self.model = model
         self.plan, self._single = _classifier(model)
         self._methods = list(dict.fromkeys(methods))
+        if layer is not None and all(METHODS[name].needs != "layer" for name in self._methods):
+            looks = "looks" if len(self._methods) == 1 else "look"
+            raise UsageError(f"{', '.join(self._methods)} {looks} at no layer", source="`layer`")
         self._seed, self._score, self._progress = seed, score, progress
         self._targets = [_target(one, self.plan) for one in targets or ("rank:1",)]
         self._named = _named(model, layer) if layer is not None else None
@@ -268,8 +271,6 @@ class Explainer:
         if self._scores != self.plan.output.name:
             output = self.plan.output._replace(logits=self._scores)
             self.plan = self.plan._replace(output=output)
-        if layer is not None and all(METHODS[name].needs != "layer" for name in self._methods):
-            raise UsageError(f"{', '.join(self._methods)} looks at no layer", source="`layer`")
 
     def prepare(self, pixels: NDArray[Any] | Image, info: ImageInfo) -> Ready:
         """Make a picture ready, see `cnntool.nets.inference.preprocess.prepare`."""
@@ -352,8 +353,8 @@ class Explainer:
             way = self._open(picture, "layer")
             _, (gradient,) = self._back(way, tensor, place)
             maps = self._forward(way, tensor)[where.tensor][0]
-            values, _ = dequantised(self.model.graph, where.tensor, maps)
-            return where.grid.maps(values), where.grid.maps(gradient)
+            values, step = self._real(where.tensor, maps)
+            return where.grid.maps(values), where.grid.maps(gradient / step)
 
         def probabilities(tensors: Iterable[NDArray[Any]]) -> Iterator[float]:
             for scores in self._many(tensors):
@@ -424,10 +425,16 @@ class Explainer:
     ) -> tuple[float, list[NDArray[np.float32]]]:
         """Return a class's score, and its gradients for the one picture."""
         scores = self._forward(way, tensor)[way.score]
+        values, step = self._real(way.score, scores.reshape(self._batch, -1))
         seed = np.zeros(scores.shape, np.float32)
-        seed.reshape(self._batch, -1)[0, place] = 1
-        values, _ = dequantised(self.model.graph, way.score, scores.reshape(self._batch, -1))
+        seed.reshape(self._batch, -1)[0, place] = step
         return float(values[0, place]), [gradient[0] for gradient in way.backward(seed)]
+
+    def _real(self, tensor: str, values: NDArray[Any]) -> tuple[NDArray[Any], np.float32]:
+        """Dequantise a tensor, and tell how much one of its whole numbers is."""
+        real, whole = dequantised(self.model.graph, tensor, values)
+        scaled = quantisation(self.model.graph, tensor) if whole else None
+        return real, np.float32(scaled[0] if scaled else 1)
 
     def _class(self, target: int | Rank, scores: Scores, count: int) -> int:
         """Return the place of a class among the scores."""
@@ -549,8 +556,9 @@ def _target(target: Target, plan: InferredSpec) -> int | Rank:
     """Find out which class is meant."""
     if isinstance(target, str):
         word, colon, number = target.partition(":")
-        if colon and word == "rank" and number.isascii() and number.isdecimal():
-            if len(number) > 6 or int(number) < 1:
+        counted = number.isascii() and number.isdecimal() and len(number) < 7
+        if colon and word.lower() == "rank" and counted:
+            if int(number) < 1:
                 raise UsageError("ranks count from 1", source=f"`target={target}`")
             return Rank(int(number))
         return class_index(target, plan, plan.name)

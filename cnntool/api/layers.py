@@ -19,13 +19,13 @@ class LayerInfo(NamedTuple):
 
     Attributes
     ----------
-    number : int
-        Its place among all layers, from 1.
+    number : int or None
+        Its place among all layers, from 1; None for an operator that is no layer.
     alias : str or None
         Its name by its place in the network, such as ``block4_conv2``.
-    type : str
+    type : str or None
         ``conv``, ``dense``, ``pool``...
-    ordinal : int
+    ordinal : int or None
         Its place among those of its type, from 1: it is ``conv:9``, too.
     op : str
         Its operator.
@@ -45,10 +45,10 @@ class LayerInfo(NamedTuple):
         Of its output with the batch first; None for a length that is not known.
     """
 
-    number: int
+    number: int | None
     alias: str | None
-    type: str
-    ordinal: int
+    type: str | None
+    ordinal: int | None
     op: str
     node: str
     pre: str
@@ -81,10 +81,10 @@ class LayerSummary(NamedTuple):
         Bytes of its output.
     """
 
-    number: int
+    number: int | None
     alias: str | None
-    type: str
-    ordinal: int
+    type: str | None
+    ordinal: int | None
     op: str
     node: str
     pre: str
@@ -133,10 +133,10 @@ class ModelSummary(NamedTuple):
 def layer_info(layer: Layer, info: TensorInfo | None) -> LayerInfo:
     """Describe a layer, with the type and the shape of its output where these are known."""
     return LayerInfo(
-        number=layer.number,
+        number=layer.number or None,
         alias=layer.alias or None,
-        type=layer.kind,
-        ordinal=layer.ordinal,
+        type=layer.kind or None,
+        ordinal=layer.ordinal or None,
         op=layer.op,
         node=layer.node,
         pre=layer.pre,

@@ -136,10 +136,11 @@ class Model(Network):
         plan = self.plan(CLASSES)
         images = image if isinstance(image, (list, tuple)) else [image]
         pictures = self._read(images, partial(prepare, spec=plan.input))
+        fed = ((tensor, tensor) for _, tensor in pictures)
         found = []
         with self.lock:
-            for _, scores in self.scores(plan, pictures, batch=batch, many=len(images) > 1):
-                check(scores, plan)
+            for tensor, scores in self.scores(plan, fed, batch=batch, many=len(images) > 1):
+                check(scores, plan, partial(self.whence, plan, tensor))
                 found.append(Records(best_of(scores, plan, count)))
         return found if images is image else found[0]
 
@@ -156,7 +157,7 @@ class Model(Network):
             Names, such as ``"block4_conv2"``, ``"conv:9"`` or ``"#42"``, or patterns; see `layers`.
             Without any, all that have a name by their place in the network.
         everything : bool
-            Whether to take every layer.
+            Whether to take every layer, and every operator that is part of none.
         at : {'post', 'pre'}
             A layer's result after the norm and activation that follow it, or before.
 
@@ -164,7 +165,7 @@ class Model(Network):
         -------
         dict of str to ndarray of float32
             By the names as given, in the order of the network: maps (C, H, W), or a vector (n,).
-            8-bit networks are dequantised.
+            8-bit networks are dequantised. Where NaN or infinity comes from is in `notes`.
 
         Raises
         ------
@@ -182,7 +183,7 @@ class Model(Network):
         tensor = self._tensor(image, outputs.plan)
         with self.lock:
             ((_, tensors),) = ((key, list(made)) for key, made in outputs.stream([(0, tensor)]))
-        return outputs.named(tensors, tensor.shape)
+        return outputs.named(tensors, tensor.shape, tensor)
 
     def average(
         self,
@@ -286,14 +287,20 @@ class Model(Network):
         chosen = choose_layers(self.read_layers(), layers, self.note, everything=everything, at=at)
         return LayerOutputs(self, chosen)
 
-    def layers(self) -> Records[LayerInfo]:
+    def layers(self, *, everything: bool = False) -> Records[LayerInfo]:
         """List its layers.
+
+        Parameters
+        ----------
+        everything : bool
+            Whether to list the operators that are part of no layer, too, such as the Sqrt between
+            two of them.
 
         Returns
         -------
         Records of LayerInfo
             In the order in which they run: ``alias`` (such as ``block4_conv2``), ``type``,
-            ``shape`` and more.
+            ``shape`` and more. What is no layer has neither ``number`` nor ``type``.
 
         Examples
         --------
@@ -304,8 +311,11 @@ class Model(Network):
         """
         from cnntool.api.layers import layer_info
 
-        shapes = self.shapes()
-        return Records(layer_info(row, shapes.get(row.pre)) for row in self.read_layers().rows)
+        everything = arguments.flag("everything", everything)
+        shapes = self.shapes(everything=everything)
+        layers = self.read_layers()
+        rows = layers.operators if everything else layers.rows
+        return Records(layer_info(row, shapes.get(row.pre)) for row in rows)
 
     def summary(self, size: Sequence[int] = ()) -> ModelSummary:
         """Describe it layer by layer: shapes, parameters, multiply-adds, receptive fields.
@@ -581,11 +591,11 @@ class Model(Network):
             raise error
         files = [item.path or item.name for item in truths]
         pictures = self._read(files, partial(prepare, spec=plan.input))
-        fed = ((item, tensor) for item, (_, tensor) in zip(truths, pictures, strict=True))
+        fed = (((item, tensor), tensor) for item, (_, tensor) in zip(truths, pictures, strict=True))
 
         def answers() -> Iterator[tuple[Item, Scores]]:
-            for item, scores in self.scores(plan, fed, batch=batch, many=True):
-                check(scores, plan)
+            for (item, tensor), scores in self.scores(plan, fed, batch=batch, many=True):
+                check(scores, plan, partial(self.whence, plan, tensor))
                 yield item, scores
 
         with self.lock:

@@ -9,9 +9,10 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cnntool.cli import console, options
-from cnntool.cli.inputs import Ahead, Naming, inputs_or_stdin, is_several
+from cnntool.cli.inputs import Batch, Naming, inputs_or_stdin, is_several
 from cnntool.errors import InputError, UsageError
 from cnntool.image.files import expand, is_folder
+from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.pictures import Picture
     from cnntool.api.rendering import Result
-    from cnntool.cli.inputs import Opened
+    from cnntool.cli.inputs import Opened, Work
     from cnntool.cli.options import ReadingOptions, Saving
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -32,11 +33,12 @@ class Job(NamedTuple):
     saving: Saving
     inputs: tuple[Path, ...] = ()
     recursive: bool = False
+    jobs: int | None = None
 
 
 def inputs_and_result(command: F) -> F:
     """Add the inputs and all that is said of results: what `run` needs."""
-    return options.inputs(result(command))
+    return options.inputs(result(options.jobs(command)))
 
 
 def result(command: F) -> F:
@@ -66,8 +68,10 @@ def read(path: Path, reading: ReadingOptions) -> Picture:
     """
     if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
-    with Ahead(expand([path], recursive=False), reading) as readers:
-        return _whole(next(iter(readers)))
+    with Batch(expand([path], recursive=False), reading) as batch:
+        picture = _whole(batch.first())
+    console.notes(picture.name, picture.info.notes)
+    return picture
 
 
 def run(
@@ -107,37 +111,48 @@ def run(
         raise UsageError("--json and -o - both want stdout")
     naming = Naming(saving.output, label, several=several)
 
-    def one(opened: Opened) -> None:
+    def begin(opened: Opened) -> Work:
         from cnntool.api import rendering
         from cnntool.image.files import write_image
 
-        start = time.perf_counter()
-        picture = _whole(opened)
-        source, result = picture.info, work(picture)
-        format_name = rendering.choose_format(source, saving.format_name, naming.named)
+        item, reader = opened.item, opened.reader()
+        format_name = rendering.choose_format(reader.info, saving.format_name, naming.named)
         style = rendering.Style(policy, saving.depth)
-        plan, samples, clipped = rendering.finish(
-            source, result, format_name, style, name=picture.name
-        )
-        for note in plan.notes:
-            console.note(note)
-        target = naming.of_format(opened.item, format_name, as_json=saving.as_json)
-        write_image(pixels=samples, info=plan.info, **saving.writing(target))
-        record = {
-            "input": picture.name,
-            "read": source.record(),
-            "output": str(target),
-            "written": plan.info.record(),
-            "range": plan.ranges[0],
-            "clipped": clipped,
-            **facts,
-            "milliseconds": (time.perf_counter() - start) * 1e3,
-        }
-        naming.tell(record, target, as_json=saving.as_json)
+        target = naming.of_format(item, format_name, as_json=saving.as_json)
+
+        def one(lanes: int) -> Callable[[], None]:  # noqa: ARG001
+            start = time.perf_counter()
+            picture = _whole(opened)
+            source, result = picture.info, work(picture)
+            plan, samples, clipped = rendering.finish(
+                source, result, format_name, style, name=picture.name
+            )
+            write_image(pixels=samples, info=plan.info, **saving.writing(target))
+            record = {
+                "input": picture.name,
+                "read": source.record(),
+                "output": str(target),
+                "written": plan.info.record(),
+                "range": plan.ranges[0],
+                "clipped": clipped,
+                **facts,
+                "milliseconds": (time.perf_counter() - start) * 1e3,
+            }
+
+            def tell() -> None:
+                console.notes(picture.name, source.notes)
+                for note in plan.notes:
+                    console.note(note)
+                naming.tell(record, target, as_json=saving.as_json)
+
+            return tell
+
+        return one
 
     items = expand(paths, recursive=job.recursive, results=naming.folder)
-    with Ahead(items, job.reading) as readers:
-        return readers.each(one, doing)
+    lanes = usable_cpus()
+    with Batch(items, job.reading) as batch:
+        return batch.each(begin, doing, threads=lanes, jobs=job.jobs or lanes)
 
 
 def only_input(inputs: tuple[Path, ...], why: str) -> None:
@@ -158,5 +173,4 @@ def _whole(opened: Opened) -> Picture:
 
     with opened.reader() as reader:
         values, info = reader.read(), reader.info  # damage is known by now
-    console.notes(opened.item.name, info.notes)
     return Picture(opened.item.name, info, values)

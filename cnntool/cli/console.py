@@ -41,7 +41,7 @@ def printable(text: str) -> str:
 
 
 OPTIONS = {"deviation": "--std", "columns": "--cols", "kernels": "--kernel", "path": "-o",
-           "layers": "--layer", "everything": "--all"}  # fmt: skip
+           "layers": "--layer", "everything": "--all", "target": "--class"}  # fmt: skip
 """Parameters whose option has another name."""
 
 _PARAMETER = re.compile(r"(?<![^\s('])`([a-z][a-z0-9_]*)(?:=([^`]*))?`(?=[,:;.)']*(?:\s|$))")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from functools import partial
 from operator import length_hint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from cnntool.cli import console, options
 from cnntool.cli.output import emit_record
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cnntool.image.source import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
+    Work = Callable[[int], Callable[[], None]]
+    Begin = Callable[["Opened"], Work]
 
 
 def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
@@ -218,15 +221,18 @@ class Reading(NamedTuple):
         Whether damage that a decoder can get over is an error.
     fail_fast : bool
         Whether a bad one ends the command; else it is reported and the others go on.
+    jobs : int or None
+        How many are read side by side; None for as many as there are usable CPUs.
     """
 
     max_pixels: int
     strict: bool
     fail_fast: bool
+    jobs: int | None
 
 
-reading = options.gathered("reading", Reading, options.reading, options.fail_fast)
-"""Adds --fail-fast, --max-pixels and --strict; together: ``reading``."""
+reading = options.gathered("reading", Reading, options.jobs, options.reading, options.fail_fast)
+"""Adds --fail-fast, --max-pixels, --strict and --jobs; together: ``reading``."""
 
 
 class Pictures:
@@ -275,7 +281,7 @@ class Pictures:
         from cnntool.threads import ordered_map
 
         collect_garbage()  # there may be 100,000 pictures
-        for result in ordered_map(self._load, self._items, usable_cpus()):
+        for result in ordered_map(self._load, self._items, self._reading.jobs or usable_cpus()):
             self._seen += 1
             if isinstance(result, Loaded):
                 console.notes(result.item.name, result.info.notes)
@@ -322,17 +328,29 @@ class Pictures:
 
 
 class Opened:
-    """An input whose decoding has begun, or the error with which that failed.
+    """An input that was opened, or the error with which that failed.
+
+    Parameters
+    ----------
+    item : Item
+        Which one.
+    reading : ReadingOptions
+        How.
+    ahead : bool
+        Whether its decoding begins at once, on a thread of its own.
 
     Attributes
     ----------
     notes : tuple of str
         What was worth telling before decoding began.
+    pixels : int
+        How many it has.
     """
 
     notes: tuple[str, ...] = ()
+    pixels = 0
 
-    def __init__(self, item: Item, reading: ReadingOptions) -> None:
+    def __init__(self, item: Item, reading: ReadingOptions, *, ahead: bool) -> None:
         self.item = item
         self._reader: Reader | None = None
         self._error: CnntoolError | None = item.error
@@ -345,7 +363,9 @@ class Opened:
             self._error = error
             return
         self.notes = reader.info.notes
-        reader.begin()
+        self.pixels = reader.info.height * reader.info.width
+        if ahead:
+            reader.begin()
         self._reader = reader
 
     def reader(self) -> Reader:
@@ -361,8 +381,10 @@ class Opened:
             self._reader.close()
 
 
-class Ahead:
-    """Iterates over opened inputs and keeps the next one decoding.
+class Batch:
+    """The inputs of a command, worked on one after the other or side by side.
+
+    The first one is opened at once, and its decoding begins.
 
     Parameters
     ----------
@@ -374,48 +396,86 @@ class Ahead:
 
     def __init__(self, items: Iterable[Item], reading: ReadingOptions) -> None:
         self._count = length_hint(items)
-        self._opening = (Opened(item, reading) for item in items)
-        self._next = next(self._opening, None)
+        self._items = iter(items)
+        self._reading = reading
+        self._next = self._open(ahead=True)
 
     def __length_hint__(self) -> int:
         return self._count
 
-    def __iter__(self) -> Iterator[Opened]:
-        while (opened := self._next) is not None:
-            self._next = next(self._opening, None)
-            yield opened
-            opened.close()
+    def _open(self, *, ahead: bool) -> Opened | None:
+        item = next(self._items, None)
+        return None if item is None else Opened(item, self._reading, ahead=ahead)
 
-    def each(self, work: Callable[[Opened], None], doing: str) -> int:
+    def first(self) -> Opened:
+        """Return the first input."""
+        assert self._next is not None  # noqa: S101
+        return self._next
+
+    def each(self, begin: Begin, doing: str, *, threads: int, jobs: int) -> int:
         """Do the work on every input; a bad one is reported and the others go on.
 
         Parameters
         ----------
-        work : callable
+        begin : callable
+            Is given an input, in their order, and plans its work. What it returns is called on some
+            thread with the number of threads that it may use, and does the work; what that returns
+            is called in the order of the inputs again, and tells of it.
         doing : str
             What the progress line says.
+        threads : int
+            To compute on.
+        jobs : int
+            Inputs that are worked on side by side. Their pixels add up to what one input may have.
 
         Returns
         -------
         int
             0, the exit code of the error of an only input, or 1 if some of several failed.
         """
+        from cnntool.threads import ordered_map
+
         collect_garbage()  # what is garbage from here on may be much: there may be 100,000 pictures
+        jobs = jobs if self._count != 1 else 1
+        most = self._reading.max_pixels
+
+        def done(job: tuple[Opened, Work]) -> tuple[Item, Callable[[], None]]:
+            opened, work = job
+            beside = min(jobs, max(1, most // max(1, opened.pixels)))
+            try:
+                return opened.item, work(max(1, threads // beside))
+            except (CnntoolError, MemoryError) as error:
+                return opened.item, partial(_fail, error)
+            finally:
+                opened.close()
+
+        begun = self._begun(begin, ahead=jobs == 1 < threads)
+        results = ordered_map(done, begun, jobs, size=lambda job: job[0].pixels, most=most)
         codes = []
         with console.Progress(doing) as progress:
-            for opened in progress.track(self):
+            for item, tell in progress.track(results, of=self):
                 try:
                     with console.notes_on_success():
-                        work(opened)
+                        tell()
                     codes.append(0)
                 except CnntoolError as error:
-                    error.source = error.source or opened.item.name
+                    error.source = error.source or item.name
                     console.error(str(error), error.hint)
                     codes.append(error.exit_code)
                 except MemoryError:
-                    console.error(f"{opened.item.name}: not enough memory")
+                    console.error(f"{item.name}: not enough memory")
                     codes.append(CnntoolError.exit_code)
         return codes[0] if len(codes) == 1 else int(any(codes))
+
+    def _begun(self, begin: Begin, *, ahead: bool) -> Iterator[tuple[Opened, Work]]:
+        """Open the inputs and plan what is to be done with each."""
+        while (opened := self._next) is not None:
+            self._next = self._open(ahead=ahead)
+            try:
+                work = begin(opened)
+            except (CnntoolError, MemoryError) as error:
+                work = partial(_fail, error)
+            yield opened, work
 
     def __enter__(self) -> Self:
         return self
@@ -423,3 +483,8 @@ class Ahead:
     def __exit__(self, *_: object) -> None:
         if self._next is not None:
             self._next.close()
+
+
+def _fail(error: BaseException, *_: object) -> NoReturn:
+    """Raise an error where the result of the work would have been told."""
+    raise error

@@ -6,12 +6,13 @@ import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.api.activations import Archive, safe, save_array
 from cnntool.cli import console
 from cnntool.cli.inputs import Naming, make_folder
-from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.cli.output import Column, emit, emit_record, form_of, width
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
 from cnntool.views.number_format import shape_text
@@ -30,6 +31,12 @@ if TYPE_CHECKING:
 
 
 RAW = (".npz", ".npy")
+
+_REMARKS = 8
+"""Lines below a table."""
+
+_TOLD = 0.01
+"""Share of saturated or subnormal values that is worth a line."""
 
 STDOUT = "<stdout>"
 """What a result is called that goes there."""
@@ -354,9 +361,9 @@ def _record(row: LayerRow) -> dict[str, Any]:
     known = field is not None and not field.whole
     return {
         "tensor": row.wanted.tensor,
-        "number": layer.number if layer else None,
+        "number": layer.number or None if layer else None,
         "type": row.wanted.kind or None,
-        "ordinal": layer.ordinal if layer else None,
+        "ordinal": layer.ordinal or None if layer else None,
         "meaning": row.wanted.words or None,
         "dequantised": row.dequantised,
         **figures._asdict(),
@@ -422,3 +429,31 @@ def _table(name: str, rows: Sequence[LayerRow]) -> None:
     console.result(name)
     columns = [Column(one, right=True, spare=one == "deviation") for one in numbers]
     emit([Column("layer"), *columns], cells, "table", look="tight")
+    _remarks(rows)
+
+
+def _remarks(rows: Sequence[LayerRow]) -> None:
+    """Say below the table which maps are dead, and where 8 bits or float16 do not reach.
+
+    Of several layers, of those that have learned what they do: others only hand it on.
+    """
+    remarks = []
+    for row in rows:
+        if len(rows) > 1 and row.wanted.kind not in {"conv", "dense"}:
+            continue
+        figures = row.figures
+        if 0 < figures.dead == len(figures.dead_maps) < figures.maps:
+            maps = ", ".join(map(str, figures.dead_maps))
+            start = f"{row.wanted.title}: {figures.dead} dead map{'s' * (figures.dead > 1)}: "
+            remarks.append(shorten(start + maps, width(), placeholder=" ..."))
+        for share, words in (
+            (figures.saturated, "8-bit values lie at the ends of the range"),
+            (figures.subnormal, "values are subnormal: near 0 they lose digits"),
+        ):
+            if share and share >= _TOLD:
+                remarks.append(f"{row.wanted.title}: {share:.1%} of its {words}")
+    for remark in remarks[:_REMARKS]:
+        console.result(remark)
+    if len(remarks) > _REMARKS:
+        more = len(remarks) - _REMARKS
+        console.result(f"and {more} remark{'s' * (more > 1)} more: --json has all figures")

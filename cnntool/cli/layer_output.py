@@ -130,6 +130,7 @@ class _Mean(NamedTuple):
 
     shape: tuple[int, ...]
     photo: None = None
+    tensor: None = None
 
 
 class Work:
@@ -295,4 +296,10 @@ class Work:
             if self.purpose.as_json
             else None
         )
+        fault = None
+        if loaded.made.tensor is not None:
+            fault = self.outputs.find_fault(loaded.made.tensor, (row.figures for row in rows))
+        if facts is not None:
+            layers = self.network.read_layers().rows
+            facts["fault"] = fault.record(layers) if fault else None
         tell(loaded.item.name, rows, facts)

@@ -105,9 +105,9 @@ def config_file() -> Path:
 def defaults() -> dict[str, Any]:
     """Return the user's defaults, as far as the file states any.
 
-    The keys are ``model``, ``device``, ``threads``, ``timeout`` (seconds), ``max_memory`` (bytes,
-    or a text such as ``2G``), ``offline`` and ``overwrite``. A path of a model counts from the
-    folder of the file.
+    The keys are ``model``, ``device``, ``jobs``, ``threads``, ``timeout`` (seconds), ``max_memory``
+    (bytes, or a text such as ``2G``), ``offline`` and ``overwrite``. A path of a model counts from
+    the folder of the file.
 
     Raises
     ------
@@ -125,6 +125,7 @@ def defaults() -> dict[str, Any]:
     rules = {
         "model": line,
         "device": line,
+        "jobs": whole(high=1024),
         "threads": whole(high=1024),
         "timeout": number(low=0.0),
         "max_memory": lambda value: (line if isinstance(value, str) else whole())(value),
@@ -397,6 +398,12 @@ json_lines = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON record per result on stdout."
 )
 
+
+jobs = setting(
+    "--jobs",
+    type=click.IntRange(min=1, max=1024),
+    help="Inputs to work on side by side; no result depends on it.  [default: usable CPUs]",
+)
 
 threads = setting(
     "--threads",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
+from functools import cached_property, partial
+from itertools import chain
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from weakref import finalize
 
-from cnntool.errors import DeviceError, ModelError, UsageError
+from cnntool.errors import CnntoolError, DeviceError, ModelError, UsageError
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cnntool.nets.inference.classify import Scores, T
     from cnntool.nets.inference.image_output import Fitted, Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.numerics import Fault
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.inference.weights import LayerWeights
     from cnntool.nets.layers.layer_list import Layer
@@ -206,13 +208,17 @@ class Network:
         # What a recipe says that had to be assumed is assumed, too.
         return order, order != "BGR" or any(t.startswith("`preprocess") for t in plan.assumed)
 
-    def shapes(self, size: Sequence[int] = ()) -> dict[str, TensorInfo]:
+    def shapes(
+        self, size: Sequence[int] = (), *, everything: bool = False
+    ) -> dict[str, TensorInfo]:
         """Find the shapes of its tensors; if they cannot be had, note why, and go on without.
 
         Parameters
         ----------
         size : sequence of int
             Rows and columns of the picture that goes in, or the whole shape.
+        everything : bool
+            Whether those of operators that are no layer are wanted, too.
 
         Raises
         ------
@@ -225,6 +231,8 @@ class Network:
         inputs = choose_inputs(self.graph, self.found.spec, size)
         try:
             wanted = wanted_tensors(self.graph, self.read_layers())
+            if everything:
+                wanted |= {row.pre for row in self.read_layers().operators}
             return find_shapes(self.graph, inputs, wanted, timeout=self.settings.timeout)
         except (ModelError, DeviceError) as error:
             if size and isinstance(error, ModelError):
@@ -378,12 +386,92 @@ class Network:
         feeds = {plan.input.name: picture.tensor[None]}
         with self.lock:
             (answer,) = self.session(plan.taps).run(feeds, [plan.output.name or ""])
-        painting = paint(answer, plan)
+        painting = paint(answer, plan, partial(self.whence, plan, picture.tensor))
         if picture.colours is not None and painting.pixels.shape[2] == 1:
             painting = with_chroma(painting, picture.colours)
         if plan.input.fit == "stretch" and not native:
             painting = back(painting, picture.shape)
         return painting
+
+    def find_fault(
+        self, plan: InferredSpec, picture: NDArray[Any], *, failed: bool = False
+    ) -> Fault | None:
+        """Find the operator from which NaN and infinity come: all of them are looked at.
+
+        Parameters
+        ----------
+        plan : InferredSpec
+            What goes in and comes out.
+        picture : ndarray
+            What goes in.
+        failed : bool
+            Whether the answer is known to have NaN or infinity; else the network is run as a
+            whole first. An operator that is looked at is not fused with the next one: in float16
+            it may overflow where the whole network does not.
+
+        Returns
+        -------
+        Fault or None
+            See `cnntool.nets.inference.numerics.find_fault`.
+
+        Raises
+        ------
+        ModelError
+            The network fails.
+        """
+        import numpy as np
+
+        from cnntool.nets.file.subgraph import skeleton
+        from cnntool.nets.inference.layer_outputs import Taps
+        from cnntool.nets.inference.numerics import find_fault
+        from cnntool.nets.inference.weights import read_constant
+        from cnntool.nets.layers.layer_list import NO_ARRAYS
+        from cnntool.nets.runtime.session import Session
+
+        flow, entry = self.read_layers().flow, plan.input
+
+        def constant(tensor: str) -> NDArray[Any] | None:
+            try:
+                values = read_constant(self.graph, flow, tensor, settings=self.settings)
+            except ModelError:  # a shape that is measured
+                return None
+            return values if values.dtype.kind == "f" else None
+
+        tensors = [
+            tensor
+            for node in self.graph.nodes
+            for tensor in node.outputs
+            if tensor in flow.data and node.op not in NO_ARRAYS
+        ]
+        taps = Taps(self.graph, tensors, entry, self.settings, name=self.name)
+
+        def opened(child: Child | None) -> Session:
+            part = skeleton(self.graph, taps.first)
+            return Session(part, taps.settings, name=self.name, child=child)
+
+        with self.lock:
+            if not failed:
+                feeds = {entry.name: np.stack([picture] * (entry.batch or 1))}
+                answer = self.session(plan.taps).run(feeds, plan.taps)
+                failed = not all(np.isfinite(values).all() for values in answer)
+            # No session that others use: a picture may be under way in that.
+            session = self._pool.get((None, taps.first), opened)
+            for _, results in taps.stream(session, [(None, picture)]):
+                seen = chain([(entry.name, picture)], results)
+                return find_fault(self.graph, seen, plan.taps if failed else (), constant)
+        return None
+
+    def whence(self, plan: InferredSpec, picture: NDArray[Any]) -> str:
+        """Say where NaN and infinity in an answer come from, as the end of a sentence.
+
+        Empty where that cannot be found out.
+        """
+        try:
+            fault = self.find_fault(plan, picture, failed=True)
+        except CnntoolError:  # the answer itself is the news
+            return ""
+        words = fault.words(self.read_layers().rows) if fault else ""
+        return f": the first comes from {words}" if words else ""
 
 
 def _read(kind: type[Network], *arguments: Any) -> Network:

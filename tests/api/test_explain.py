@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from small import halves, save, weighing, windowed
+from small import attending, chain, colours, halves, save, weighing, windowed
 
 import cnntool
 from cnntool.errors import ModelError, UsageError
@@ -135,6 +135,41 @@ def test_tokens_of_windows_are_not_those_of_the_picture(tmp_path, photo):
             net.explain(photo, layer="inner")
 
 
+def test_behind_the_last_attention_only_the_token_of_the_class_counts(tmp_path, photo):
+    with opened(tmp_path, attending(tmp_path / "net.onnx"), names=False) as net:
+        (found,) = net.explain(photo, method="layercam")
+        (first,) = net.explain(photo, method="layercam", layer="first")
+        (last,) = net.explain(photo, method="layercam", layer="last")
+    assert found.attribution.shape == (8, 8)
+    assert found.attribution.any()
+    assert (found.attribution == first.attribution).all()
+    assert not last.attribution.any()
+
+
+def test_rows_and_columns_of_a_layer_of_other_proportions(tmp_path, photo):
+    steps = [
+        ("Conv", ["conv", "narrow"], "maps", {"strides": [1, 2]}),
+        ("GlobalAveragePool", ["maps"], "means", {}),
+        ("Flatten", ["means"], "scores", {}),
+    ]
+    weights = [("narrow", np.eye(8, dtype=np.float32).reshape(8, 8, 1, 1))]
+    path = chain(tmp_path / "net.onnx", steps, weights, channels=8)
+    with opened(tmp_path, path, names=False) as net:
+        for layer in (None, "maps"):
+            assert net.explain(photo, layer=layer)[0].attribution.shape == (8, 4)
+
+
+def test_a_background_class_is_not_counted(tmp_path, photo):
+    path = colours(tmp_path / "net.onnx", background=True)
+    (tmp_path / "three.txt").write_text("red\ngreen\nblue\n")
+    labels = tmp_path / "three.txt"
+    with opened(tmp_path, path, names=False, labels=labels) as net:
+        found = net.explain(photo, method="saliency", target=["rank:1", "blue", 1])
+    assert [(one.index, one.label, one.score) for one in found] == [
+        (0, "red", 5), (2, "blue", 2.5), (1, "green", 0),
+    ]  # fmt: skip
+
+
 def test_a_softmax_over_channels(tmp_path, photo):
     with opened(tmp_path, weighing(tmp_path / "net.onnx"), names=False) as net:
         (found,) = net.explain(photo)
@@ -154,6 +189,7 @@ def test_a_softmax_over_channels(tmp_path, photo):
         ("rank:3", "there is no rank 3"),
         ("rank:0", "ranks count from 1"),
         ("rank:x", "no class is called"),
+        ("rank:9999999", "no class is called 'rank:9999999'"),
     ],
 )
 def test_classes_that_are_not_there(tmp_path, photo, target, reason):
@@ -276,6 +312,21 @@ def test_they_show_themselves_as_a_figure(tmp_path, photo):
         found.figure("jet")
 
 
+def test_maps_of_large_photos_are_drawn_no_larger_than_needed(tmp_path, monkeypatch):
+    drawn = []
+
+    def sheet(tiles, *_, **__):
+        drawn.extend(tiles)
+        return np.zeros((1, 1, 3), np.uint8)
+
+    monkeypatch.setattr("cnntool.views.heat_map.sheet", sheet)
+    with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
+        for shape in ((8, 4000, 3), (6000, 30, 3), (9, 7, 3)):
+            net.explain(np.zeros(shape, np.uint8)).figure()
+    assert [tile.map.shape for tile in drawn] == [(4, 2000), (2000, 10), (9, 7)]
+    assert [tile.photo.shape[:2] for tile in drawn] == [(8, 4000), (6000, 30), (9, 7)]
+
+
 def test_a_network_of_8_bits_answers_as_it_does_for_classify(tmp_path):
     rng = np.random.default_rng(0)
     weights = [("fine", np.float32(1 / 128)), ("zero", np.uint8(128)), ("middle", np.int8(0))]
@@ -309,3 +360,50 @@ def test_a_network_of_8_bits_answers_as_it_does_for_classify(tmp_path):
             (prediction,) = net.classify(pixels, top=1)
             (found,) = net.explain(pixels)
             assert (found.index, found.probability) == (prediction.index, prediction.probability)
+        # The maps are the same real numbers.
+        whole, real = (net.explain(pixels, layer=name)[0] for name in ("bytes 2", "real 2"))
+    assert real.attribution.any()
+    assert whole.attribution == pytest.approx(real.attribution)
+
+
+@pytest.mark.parametrize("real_scores", [True, False])
+def test_a_network_of_whole_numbers_throughout(tmp_path, photo, real_scores):
+    """Kernels of ones and zeros: its maps are those of real numbers."""
+    kernel = np.array([[1, 0, 0], [0, 0, 1]], np.int8).reshape(2, 3, 1, 1)
+    scale = ["step", "zero"]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["input", *scale], ["bytes"]),
+        helper.make_node(
+            "QLinearConv", ["bytes", *scale, "kernel", "one", "none", *scale], ["maps"]
+        ),
+        helper.make_node(
+            "QLinearGlobalAveragePool", ["maps", *scale, *scale], ["means"],
+            domain="com.microsoft", channels_last=0,
+        ),
+        helper.make_node("Flatten", ["means"], ["scores"]),
+    ]  # fmt: skip
+    if real_scores:
+        nodes.append(helper.make_node("DequantizeLinear", ["scores", *scale], ["real"]))
+        nodes.append(helper.make_node("Softmax", ["real"], ["output"]))
+    weights = [("step", np.float32(1 / 200)), ("zero", np.uint8(20)), ("kernel", kernel)]
+    weights += [("one", np.float32(1)), ("none", np.int8(0))]
+    floats, numbers = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
+    picture = helper.make_tensor_value_info("input", floats, (1, 3, 8, 8))
+    end = ("output", floats) if real_scores else ("scores", numbers)
+    path = save(
+        tmp_path / "net.onnx",
+        nodes,
+        [picture],
+        [helper.make_tensor_value_info(*end, (1, 2))],
+        weights,
+    )
+    model = onnx.load(path)
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, path)
+    with opened(tmp_path, path) as net:
+        (found,) = net.explain(photo)
+        (slopes,) = net.explain(photo, method="saliency")
+    assert (found.label, found.layer) == ("red", "block1_conv1")
+    assert found.score == pytest.approx(0.5)
+    assert found.attribution == pytest.approx(LEFT / 64)
+    assert slopes.attribution == pytest.approx(np.full((8, 8), 1 / 64))

@@ -188,6 +188,9 @@ RECIPES = {
             }
         ]
     },
+    "cnntool layers vgg16-mini --all": lambda net: {
+        "records": [one._asdict() for one in net.layers(everything=True)]
+    },
     "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20": lambda net: {
         "records": [net.trace(cat, "block3_conv1", (3, 17, 20)).record()]
     },

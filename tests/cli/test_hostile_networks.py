@@ -152,7 +152,8 @@ def test_answers_that_are_no_numbers_are_not_counted(here, picture, tmp_path):
     (tmp_path / "list.csv").write_text("picture.png,2\n")
     for verb in (("evaluate", *GUESS, "list.csv"), ("classify", *GUESS, "picture.png")):
         refused = refusal(here(*verb, code=4))
-        assert "picture.png: net.onnx: 3 of its 3 scores are NaN or infinite" in refused
+        assert "picture.png: net.onnx: 3 of its 3 scores are NaN or infinite: the first" in refused
+        assert " comes from Sqrt 'out', which gets values from -" in refused
 
 
 def test_a_confusion_matrix_that_cannot_be_written_is_known_before_the_work(

@@ -119,11 +119,12 @@ def halves(path, *, head="Softmax", dtype="float32", layout="NCHW", batch="N", l
     )
 
 
-def _chain(path, steps, weights, *, channels=4):
+def chain(path, steps, weights=(), *, channels=4):
     """Write a classifier of 8 x 8 pixels, node by node: (operator, inputs, output, attributes)."""
     rng = np.random.default_rng(0)
     steps = [("Conv", ["input", "kernel"], "conv", {}), *steps]
-    steps.append(("Softmax", ["scores"], "answer", {}))
+    if steps[-1][2] != "answer":
+        steps.append(("Softmax", ["scores"], "answer", {}))
     return save(
         path,
         [helper.make_node(op, inputs, [made], **said) for op, inputs, made, said in steps],
@@ -131,6 +132,47 @@ def _chain(path, steps, weights, *, channels=4):
         [helper.make_tensor_value_info("answer", TensorProto.FLOAT, [1, channels])],
         [("kernel", rng.normal(size=(channels, 3, 1, 1)).astype(np.float32)), *weights],
     )
+
+
+NORM = {"ones": np.ones(4, np.float32), "none": np.zeros(4, np.float32)}
+DENSE = np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)
+
+
+def norm(source, made, *, spelt=False):
+    """Return the steps of a layer norm over four channels; or spelt out."""
+    if not spelt:
+        return [("LayerNormalization", [source, "ones", "none"], made, {})]
+    mean = {"axes": [-1], "keepdims": 1}
+    return [
+        ("ReduceMean", [source], f"{made} mean", mean),
+        ("Sub", [source, f"{made} mean"], f"{made} middle", {}),
+        ("Mul", [f"{made} middle"] * 2, f"{made} squares", {}),
+        ("ReduceMean", [f"{made} squares"], f"{made} variance", mean),
+        ("Sqrt", [f"{made} variance"], f"{made} deviation", {}),
+        ("Div", [f"{made} middle", f"{made} deviation"], f"{made} units", {}),
+        ("Mul", [f"{made} units", "ones"], f"{made} scaled", {}),
+        ("Add", [f"{made} scaled", "none"], made, {}),
+    ]
+
+
+def attending(path, *, spelt=False):
+    """Write a transformer of 64 tokens behind one of the class, whose score it is alone."""
+    steps = [
+        ("Reshape", ["conv", "flat"], "patches", {}),
+        ("Transpose", ["patches"], "turned", {"perm": [0, 2, 1]}),
+        ("Concat", ["class", "turned"], "tokens", {"axis": 1}),
+        *norm("tokens", "first", spelt=spelt),
+        ("Transpose", ["first"], "keys", {"perm": [0, 2, 1]}),
+        ("MatMul", ["first", "keys"], "alike", {}),
+        ("Softmax", ["alike"], "attention", {}),
+        ("MatMul", ["attention", "first"], "attended", {}),
+        *norm("attended", "last", spelt=spelt),
+        ("Gather", ["last", "zero"], "one", {"axis": 1}),
+        ("MatMul", ["one", "dense"], "scores", {}),
+    ]
+    token = np.random.default_rng(2).normal(size=(1, 1, 4)).astype(np.float32)
+    weights = [("flat", np.array((1, 4, 64))), ("class", token), ("zero", np.array(0))]
+    return chain(path, steps, [*weights, *NORM.items(), ("dense", DENSE)])
 
 
 def windowed(path):
@@ -146,19 +188,18 @@ def windowed(path):
         ("MatMul", ["windows", "turned"], "alike", {}),
         ("Softmax", ["alike"], "attention", {}),
         ("MatMul", ["attention", "windows"], "attended", {}),
-        ("LayerNormalization", ["attended", "ones", "none"], "inner", {}),
+        *norm("attended", "inner"),
         ("Reshape", ["inner", "sewn"], "back", {}),
         ("Transpose", ["back"], "together", {"perm": [0, 1, 3, 2, 4, 5]}),
         ("Reshape", ["together", "all"], "tokens", {}),
-        ("LayerNormalization", ["tokens", "ones", "none"], "outer", {}),
+        *norm("tokens", "outer"),
         ("Mul", ["outer", "outer"], "squares", {}),
         ("ReduceMean", ["squares"], "means", {"axes": [1], "keepdims": 0}),
         ("MatMul", ["means", "dense"], "scores", {}),
     ]
     weights = [(name, np.array(shape)) for name, shape in shapes.items()]
-    weights += [("ones", np.ones(4, np.float32)), ("none", np.zeros(4, np.float32))]
-    weights.append(("dense", np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)))
-    return _chain(path, steps, weights)
+    weights += [*NORM.items(), ("dense", DENSE)]
+    return chain(path, steps, weights)
 
 
 def weighing(path):
@@ -173,7 +214,7 @@ def weighing(path):
         ("ReduceMean", ["no maps"], "each", {"axes": [3], "keepdims": 0}),
         ("Flatten", ["each"], "scores", {}),
     ]
-    return _chain(path, steps, [("split", np.array((1, 2, 2, 64)))])
+    return chain(path, steps, [("split", np.array((1, 2, 2, 64)))])
 
 
 def picture_net(

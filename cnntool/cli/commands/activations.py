@@ -49,7 +49,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="A layer's result after the norm and activation that follow it, or before.",
 )
-@click.option("--all", "everything", is_flag=True, help="Look at every layer.")
+@click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Look at every layer, and every operator that is part of none.",
+)
 @drawing()
 @click.option(
     "--raw",
@@ -100,7 +105,9 @@ def command(
     The table says of each layer its smallest and largest value, mean, deviation, the share of
     zeros, and how many maps are zero everywhere. Lines in a pipe hold the input, the layer, the
     tensor, its shape, minimum, maximum, mean, deviation, share of zeros, dead maps, how many values
-    are NaN and infinite, and the file.
+    are NaN and infinite, and the file. Where there are NaN or infinite values, the operator that
+    they come from is named, with what goes into it. With --json there are also the numbers of the
+    dead maps, and the shares of values that are subnormal or at the ends of a range of 8 bits.
     """
     from cnntool.cli.layer_files import Purpose
 

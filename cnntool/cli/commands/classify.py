@@ -124,13 +124,13 @@ def answers(
     """
     from cnntool.nets.inference.classify import check
 
-    tensors = ((loaded._replace(made=None), loaded.made) for loaded in pictures)
+    tensors = ((loaded, loaded.made) for loaded in pictures)
     scores = network.scores(plan, tensors, batch=batch, many=many)
     with console.Progress("classifying") as progress:
         for loaded, one in progress.track(scores, of=pictures):
             say_where(network)
             try:
-                check(one, plan)
+                check(one, plan, partial(network.whence, plan, loaded.made))
             except ModelError as error:
                 pictures.fail(error, of=loaded.item.name)
             else:

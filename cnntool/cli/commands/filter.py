@@ -9,15 +9,18 @@ import click
 
 from cnntool.api.arguments import FilterOptions
 from cnntool.cli import console, options, param_types
-from cnntool.cli.inputs import Ahead, Naming, inputs_or_stdin, is_several
+from cnntool.cli.inputs import Batch, Naming, inputs_or_stdin, is_several
 from cnntool.errors import UsageError
 from cnntool.image.files import expand
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from cnntool.cli.inputs import Opened
+    from cnntool.api.filtering import Filtering
+    from cnntool.cli.inputs import Opened, Work
+    from cnntool.image.source import ImageInfo
 
 
 @click.command("filter")
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
 @click.option("--explain", is_flag=True, help="Print the plan and do nothing.")
 @options.json_lines
 @options.threads
+@options.jobs
 @options.talk
 @options.gathered("arithmetic", FilterOptions)
 @options.gathered("reading", options.ReadingOptions)
@@ -91,6 +95,7 @@ def command(
     saving: options.Saving,
     explain: bool,
     threads: int | None,
+    jobs: int | None,
 ) -> int:
     """Apply classic kernels to pictures and matrices.
 
@@ -108,7 +113,9 @@ def command(
     naming = Naming(saving.output, label, several=is_several(paths))
     # The first picture is being decoded while numpy is being imported.
     items = expand(paths, recursive=recursive, results=naming.folder)
-    with Ahead(items, reading) as readers:
+    with Batch(items, reading) as batch:
+        from functools import lru_cache
+
         from cnntool.api import filtering, rendering
         from cnntool.api.kernels import read_kernel
 
@@ -116,44 +123,55 @@ def command(
         how = filtering.arithmetic(arithmetic)
         style = rendering.Style(policy, saving.depth)
 
-        def one(opened: Opened) -> None:
-            start = time.perf_counter()
-            item = opened.item
-            with opened.reader() as reader:
-                name = rendering.choose_format(reader.info, saving.format_name, naming.named)
-                work = filtering.plan_filtering(
-                    reader.info,
-                    filters,
-                    how,
-                    style,
-                    format_name=name,
-                    max_pixels=reading.max_pixels,
-                )
-                for note in work.rendering.notes:
-                    console.note(note)
-                if explain:
-                    console.result("\n".join(work.lines(item.name)))
-                    console.notes(item.name, opened.notes)
-                    return
-                target = naming.of_format(item, name, as_json=saving.as_json)
-                clipped = work.write(
+        @lru_cache(maxsize=64)  # pictures of one shape share a plan
+        def planned(info: ImageInfo, name: str) -> Filtering:
+            return filtering.plan_filtering(
+                info, filters, how, style, format_name=name, max_pixels=reading.max_pixels
+            )
+
+        def begin(opened: Opened) -> Work:
+            item, reader = opened.item, opened.reader()
+            name = rendering.choose_format(reader.info, saving.format_name, naming.named)
+            plan = planned(reader.info, name)
+
+            def explained() -> None:
+                console.result("\n".join(plan.lines(item.name)))
+                console.notes(item.name, opened.notes)
+
+            if explain:
+                return lambda _: explained
+            target = naming.of_format(item, name, as_json=saving.as_json)
+
+            def work(lanes: int) -> Callable[[], None]:
+                start = time.perf_counter()
+                clipped = plan.write(
                     reader,
-                    threads=threads or usable_cpus(),
+                    threads=lanes,
                     count=saving.as_json or console.TALK.verbose,
                     **saving.writing(target),
                 )
-                console.notes(item.name, reader.info.notes)  # damage is known by now
-            record = {
-                "input": item.name,
-                **work.record(kernels),
-                "clipped": clipped,
-                "output": str(target),
-                "written": work.rendering.info.record(),
-                "milliseconds": (time.perf_counter() - start) * 1e3,
-            }
-            naming.tell(record, target, as_json=saving.as_json)
+                milliseconds = (time.perf_counter() - start) * 1e3
 
-        return readers.each(one, "filtering")
+                def tell() -> None:
+                    for note in plan.rendering.notes:
+                        console.note(note)
+                    console.notes(item.name, reader.info.notes)  # damage is known by now
+                    record = {
+                        "input": item.name,
+                        **plan.record(kernels),
+                        "clipped": clipped,
+                        "output": str(target),
+                        "written": plan.rendering.info.record(),
+                        "milliseconds": milliseconds,
+                    }
+                    naming.tell(record, target, as_json=saving.as_json)
+
+                return tell
+
+            return work
+
+        lanes = usable_cpus()
+        return batch.each(begin, "filtering", threads=threads or lanes, jobs=jobs or lanes)
 
 
 def _name(spec: str) -> str:

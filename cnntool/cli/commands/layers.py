@@ -40,6 +40,12 @@ COLUMNS = (
     help="Only layers of this type: conv, dense, pool, relu, norm... or an operator.  [repeatable]",
 )
 @click.option(
+    "--all",
+    "everything",
+    is_flag=True,
+    help="List the operators that are part of no layer, too.",
+)
+@click.option(
     "--resolve", "queries", multiple=True, metavar="NAME", help="Say what NAME means.  [repeatable]"
 )
 @click.option(
@@ -56,6 +62,7 @@ def command(
     *,
     model: str,
     kinds: tuple[str, ...],
+    everything: bool,
     queries: tuple[str, ...],
     at: str,
     as_json: bool,
@@ -74,25 +81,27 @@ def command(
     """
     network = read_model(model, timeout)
     if queries:
-        if kinds:
-            raise UsageError("--type has no meaning with --resolve")
+        if kinds or everything:
+            option = "--type" if kinds else "--all"
+            raise UsageError(f"{option} has no meaning with --resolve")
         for query in queries:
             for meaning in network.read_layers().resolve(query, at=at):
                 _print_meaning(meaning, as_json=as_json)
         return
-    rows = _chosen(network.read_layers().rows, kinds)
+    layers = network.read_layers()
+    rows = _chosen(layers.operators if everything else layers.rows, kinds)
     form = form_of(as_json=as_json)
     if form == "tsv":
         emit((), [[row.short_name] for row in rows], form)
         return
-    shapes = network.shapes()
+    shapes = network.shapes(everything=everything)
     if form == "jsonl":
         from cnntool.api.layers import layer_info
 
         emit((), [layer_info(row, shapes.get(row.pre))._asdict() for row in rows], form)
         return
     cells = [
-        (str(row.number), row.alias, row.counted, row.op, row.at(at),
+        (str(row.number or ""), row.alias, row.counted if row.number else "", row.op, row.at(at),
          shape_of(shapes.get(row.pre)))
         for row in rows
     ]  # fmt: skip

@@ -135,7 +135,7 @@ def command(
             output=output,
             overwrite=overwrite,
             as_json=as_json,
-            reading=Reading(reading.max_pixels, reading.strict, fail_fast=True),
+            reading=Reading(reading.max_pixels, reading.strict, fail_fast=True, jobs=None),
             overrides=overrides,
             settings=settings,
         )

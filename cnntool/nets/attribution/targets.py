@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _SQUASHING = frozenset({"Softmax", "LogSoftmax", "Sigmoid", "QLinearSoftmax", "QLinearSigmoid"})
 _ATTENDING = frozenset({"Softmax", "Attention", "MultiHeadAttention"})
 _SHRUNK = frozenset({"MaxPool", "AveragePool", "Pad", "QLinearAveragePool"})
+_COUNTS = frozenset({"int32", "int64", "bool"})
+"""Types of positions and sums; whole numbers of 8 bits stand for real ones."""
 _AXES: Mapping[tuple[int, ...], str] = {(2, 3): "CHW", (1, 2): "HWC"}
 _EXTRA = 16
 """Tokens that may stand before those of the picture: of the class, and registers."""
@@ -183,7 +185,7 @@ def last_maps(
     for node in nodes:
         tensor = next(filter(None, node.outputs), "")
         shape = of_one(lengths(shapes.get(tensor)), batch)
-        if shape is None or node.op in ARRANGING | _SHRUNK or "int" in shapes[tensor].dtype:
+        if shape is None or node.op in ARRANGING | _SHRUNK or shapes[tensor].dtype in _COUNTS:
             continue
         grid = grid_of(shape, picture, known, fields.get(tensor))
         if grid is None:

@@ -10,7 +10,7 @@ import numpy as np
 from cnntool.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -207,8 +207,17 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return shares
 
 
-def check(scores: Scores, plan: InferredSpec) -> None:
+def check(scores: Scores, plan: InferredSpec, whence: Callable[[], str] = str) -> None:
     """Refuse scores that cannot be ranked.
+
+    Parameters
+    ----------
+    scores : Scores
+        Of one picture.
+    plan : InferredSpec
+        Knows the network's name.
+    whence : callable
+        Is asked where bad ones come from, see `cnntool.nets.network.Network.whence`.
 
     Raises
     ------
@@ -219,7 +228,7 @@ def check(scores: Scores, plan: InferredSpec) -> None:
     if not good.all():
         bad = int(good.size - good.sum())
         raise ModelError(
-            f"{bad:,} of its {good.size:,} scores are NaN or infinite", source=plan.name
+            f"{bad:,} of its {good.size:,} scores are NaN or infinite{whence()}", source=plan.name
         )
 
 

@@ -11,6 +11,8 @@ from cnntool.nets.inference.classify import name_of
 from cnntool.nets.inference.preprocess import fitted, prepare, resize
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from PIL.Image import Image
 
@@ -96,7 +98,7 @@ def shares(classes: NDArray[np.int64], plan: InferredSpec) -> list[ClassShare]:
     ]
 
 
-def paint(answer: NDArray[Any], plan: InferredSpec) -> Painting:
+def paint(answer: NDArray[Any], plan: InferredSpec, whence: Callable[[], str] = str) -> Painting:
     """Turn a network's output into a picture.
 
     Parameters
@@ -106,6 +108,8 @@ def paint(answer: NDArray[Any], plan: InferredSpec) -> Painting:
         also (1, H, W).
     plan : InferredSpec
         What it means.
+    whence : callable
+        Is asked where NaN comes from, see `cnntool.nets.network.Network.whence`.
 
     Raises
     ------
@@ -115,8 +119,10 @@ def paint(answer: NDArray[Any], plan: InferredSpec) -> Painting:
     if answer.ndim not in {3, 4} or len(answer) != 1 or answer.dtype.kind not in "fiu":
         raise _no_picture(answer.shape, plan)
     if answer.dtype.kind == "f" and not np.isfinite(answer).all():
-        raise ModelError("its answer is not finite: there is NaN or infinity in it",
-                         source=plan.name)  # fmt: skip
+        raise ModelError(
+            f"its answer is not finite: there is NaN or infinity in it{whence()}",
+            source=plan.name,
+        )
     values = answer[0]
     return _map(values, plan) if plan.output.kind == "map" else _picture(values, plan)
 

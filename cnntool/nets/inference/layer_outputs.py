@@ -319,6 +319,8 @@ def shown(
     values, scaled = dequantised(graph, tensor, values)
     if values.dtype == np.float16:
         values = values.astype(np.float32)
+    elif values.dtype == bool:
+        values = values.astype(np.uint8)
     if field is not None and field.rank == values.ndim + 1 == 4 and field.axes == (1, 2):
         values = np.moveaxis(values, 2, 0)
     if values.ndim > 3:
@@ -359,6 +361,31 @@ def quantisation(graph: Graph, tensor: str) -> tuple[float, float] | None:
     return None
 
 
+def range_ends(graph: Graph, tensor: str, dtype: np.dtype[Any]) -> tuple[float, ...]:
+    """Return the least and the largest number that 8 bits can stand for in a tensor.
+
+    What stands for 0 is left out. Empty where the tensor is not quantised to 8 bits, or was not.
+    """
+    node = graph.producer_of.get(tensor)
+    if node is None:
+        return ()
+    kind, scaled = dtype.name, quantisation(graph, tensor) or (1.0, 0.0)
+    if node.op == "DequantizeLinear":
+        zeros = graph.weights.get(node.inputs[2]) if len(node.inputs) > 2 else None
+        kind = zeros.dtype if zeros else ""
+        scale, zero = (_number(graph, node.inputs[at : at + 1], 0.0) for at in (1, 2))
+        if scale is None or zero is None:
+            return ()
+        scaled = scale, zero
+    if kind not in {"int8", "uint8"}:
+        return ()
+    info = np.iinfo(kind)
+    ends = (np.array([info.min, info.max], np.float32) - np.float32(scaled[1])) * np.float32(
+        scaled[0]
+    )
+    return tuple(ends[ends != 0].tolist())
+
+
 def _number(graph: Graph, names: Sequence[str], default: float) -> float | None:
     """Read a constant of one number."""
     if not names or not names[0]:
@@ -384,6 +411,14 @@ class Statistics(NamedTuple):
         How many maps there are; of a vector its length.
     nan, infinite : int
         Values that are none, or no finite ones.
+    dead_maps : tuple of int
+        The maps that are zero everywhere, counted from 0; of a vector empty.
+    subnormal : float or None
+        Share of the values that are too near to 0 to have all digits of their type, 0..1; None
+        where that is no type of real numbers.
+    saturated : float or None
+        Share of the values at the ends of a range of 8 bits, 0..1; None for other types. An end
+        that stands for 0 does not count: there a ReLU cuts.
     """
 
     shape: tuple[int, ...]
@@ -396,16 +431,26 @@ class Statistics(NamedTuple):
     maps: int
     nan: int
     infinite: int
+    dead_maps: tuple[int, ...] = ()
+    subnormal: float | None = None
+    saturated: float | None = None
 
 
-def statistics(values: NDArray[Any]) -> Statistics:
+def statistics(
+    values: NDArray[Any], dtype: np.dtype[Any] | None = None, ends: Sequence[float] = ()
+) -> Statistics:
     """Describe the values of a layer.
 
     Parameters
     ----------
     values : ndarray of shape (C, H, W) or (n,), or any other
         The first axis counts maps.
+    dtype : dtype, optional
+        What the network has for them; by default, that of the values.
+    ends : sequence of float
+        The ends of their range, see `range_ends`.
     """
+    dtype = values.dtype if dtype is None else dtype
     maps = len(values) if values.ndim else 1
     flat = values.reshape(maps, values.size // max(maps, 1))
     zeros = flat.shape[1] - np.count_nonzero(flat, axis=1)
@@ -417,6 +462,13 @@ def statistics(values: NDArray[Any]) -> Statistics:
         infinite = int(np.isinf(flat).sum())
         finite = flat[np.isfinite(flat)]
     nothing = float("nan")
+    dead = np.flatnonzero(zeros == flat.shape[1]) if flat.shape[1] else zeros[:0]
+    subnormal = saturated = None
+    if dtype.kind == "f" and values.size:
+        below = np.count_nonzero(np.abs(flat) < np.finfo(dtype).tiny)
+        subnormal = float((below - zeros.sum()) / values.size)
+    if ends and values.size:
+        saturated = float(np.isin(flat, np.array(ends, flat.dtype)).mean())
     return Statistics(
         shape=values.shape,
         minimum=float(finite.min()) if finite.size else nothing,
@@ -424,8 +476,11 @@ def statistics(values: NDArray[Any]) -> Statistics:
         mean=float(finite.mean(dtype=np.float64)) if finite.size else nothing,
         deviation=float(finite.std(dtype=np.float64)) if finite.size else nothing,
         sparsity=float(zeros.sum() / values.size) if values.size else nothing,
-        dead=int((zeros == flat.shape[1]).sum()) if flat.shape[1] else 0,
+        dead=len(dead),
         maps=len(flat),
         nan=nan,
         infinite=infinite,
+        dead_maps=tuple(dead.tolist()) if values.ndim > 1 else (),
+        subnormal=subnormal,
+        saturated=saturated,
     )

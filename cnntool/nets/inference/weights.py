@@ -94,16 +94,18 @@ def learned(graph: Graph, flow: Dataflow, layer: Layer, settings: SessionSetting
     tensor = operand(node, position)
     if tensor in flow.data:
         raise ModelError(f"the weights of {what!r} are computed from the picture", source=name)
-    values = _read(graph, flow, tensor, settings=settings)
-    scaled = _scaled(node, position, values, partial(_read, graph, flow, settings=settings))
+    values = read_constant(graph, flow, tensor, settings=settings)
+    scaled = _scaled(node, position, values, partial(read_constant, graph, flow, settings=settings))
     made = graph.producer_of.get(tensor)
     dequantised = scaled is not None or (made is not None and made.op == "DequantizeLinear")
     values = np.asarray(values if scaled is None else scaled, np.float32)
-    values = _arranged(node, position, values, name)
+    values = arranged(node, position, values, name)
     return LayerWeights(values, tensor, dequantised, _sees_colours(graph, flow, node, values))
 
 
-def _read(graph: Graph, flow: Dataflow, tensor: str, *, settings: SessionSettings) -> NDArray[Any]:
+def read_constant(
+    graph: Graph, flow: Dataflow, tensor: str, *, settings: SessionSettings
+) -> NDArray[Any]:
     """Read a constant, or have onnxruntime compute it."""
     made = graph.producer_of.get(tensor)
     if made is None or made.op in {"Identity", "Cast"} or tensor in graph.weights:
@@ -143,7 +145,7 @@ def _scaled(
     return result
 
 
-def _arranged(node: Node, position: int, values: NDArray[Any], name: str) -> NDArray[Any]:
+def arranged(node: Node, position: int, values: NDArray[Any], name: str) -> NDArray[Any]:
     """Put output channels first, then input channels."""
     if node.op in FACTORS:
         if values.ndim != 2:

@@ -24,7 +24,7 @@ DOMAINS = frozenset({"", "com.microsoft"})
 
 _KINDS = {
     "conv": "Conv ConvTranspose ConvInteger QLinearConv FusedConv DeformConv",
-    "dense": "Gemm MatMul MatMulInteger QLinearMatMul QGemm FusedMatMul",
+    "dense": "Gemm MatMul MatMulInteger QLinearMatMul QGemm FusedMatMul FusedGemm",
     "pool": (
         "MaxPool AveragePool LpPool GlobalMaxPool GlobalAveragePool GlobalLpPool "
         "QLinearAveragePool QLinearGlobalAveragePool"
@@ -98,6 +98,7 @@ OWNED: Mapping[str, tuple[int, ...]] = {
     "MatMulInteger": (0, 1),
     "QLinearMatMul": (0, 3),
     "QGemm": (0, 3, 6),
+    "FusedGemm": (0, 1, 2),
     "QLinearAdd": (0, 3),
     "QLinearMul": (0, 3),
     "BatchNormalization": (1, 2, 3, 4),
@@ -124,11 +125,11 @@ KERNEL = {"Conv": 1, "ConvTranspose": 1, "FusedConv": 1, "DeformConv": 1, "ConvI
 """Which input of a convolution its kernel is."""
 
 BIAS = {"Conv": 2, "ConvTranspose": 2, "FusedConv": 2, "DeformConv": 3, "QLinearConv": 8, "Gemm": 2,
-        "QGemm": 6}  # fmt: skip
+        "QGemm": 6, "FusedGemm": 2}  # fmt: skip
 """Which input of a convolution or a product its bias is."""
 
 FACTORS = {"Gemm": (0, 1), "MatMul": (0, 1), "FusedMatMul": (0, 1), "MatMulInteger": (0, 1),
-           "QLinearMatMul": (0, 3), "QGemm": (0, 3)}  # fmt: skip
+           "QLinearMatMul": (0, 3), "QGemm": (0, 3), "FusedGemm": (0, 1)}  # fmt: skip
 """Which inputs are the two matrices of a product."""
 
 WORDS = {

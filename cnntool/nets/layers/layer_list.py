@@ -24,6 +24,8 @@ from cnntool.nets.layers.dataflow import (
 from cnntool.nets.layers.names import noted_scopes, path_scopes
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.dataflow import Dataflow
 
@@ -45,6 +47,14 @@ NOTE = "pkg.torch.onnx.name_scopes"
 
 _RESHAPING = frozenset({"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"})
 _QUANTISED = frozenset({"ConvInteger", "MatMulInteger"})
+
+NO_ARRAYS = frozenset(
+    {
+        *("Optional", "SequenceConstruct", "SequenceEmpty", "SequenceErase", "SequenceInsert"),
+        *("SequenceMap", "SplitToSequence", "StringConcat", "StringNormalizer", "StringSplit"),
+    }
+)
+"""Operators whose results are sequences or texts."""
 
 
 class Gate(NamedTuple):
@@ -330,11 +340,11 @@ class Layer(NamedTuple):
     Parameters
     ----------
     number : int
-        Its place among all layers, from 1.
+        Its place among all layers, from 1; 0 for an operator that is none, see `list_operators`.
     alias : str
         Its name by its place in the network, such as ``block4_conv2``; empty if it has none.
     kind : str
-        One of `cnntool.nets.layers.dataflow.KINDS`.
+        One of `cnntool.nets.layers.dataflow.KINDS`; empty for an operator that is no layer.
     ordinal : int
         Its place among those of its kind, from 1.
     op : str
@@ -389,7 +399,8 @@ class Layer(NamedTuple):
     @property
     def short_name(self) -> str:
         """The name to ask for it by: that of its place, of its tensor, or ``conv:9``."""
-        if self.alias or self.after or self.hidden or not _PLAIN.fullmatch(self.post):
+        plain = not (self.after or self.hidden) and _PLAIN.fullmatch(self.post)
+        if self.number and (self.alias or not plain):
             return self.alias or self.counted
         return self.post
 
@@ -437,6 +448,42 @@ def list_rows(graph: Graph, flow: Dataflow) -> list[Layer]:
         row = _row(flow, kinds, group)
         rows.append(row._replace(number=number, ordinal=counts[group.kind]))
     return rows
+
+
+def list_operators(flow: Dataflow, rows: Sequence[Layer]) -> list[Layer]:
+    """List the layers and, between them, the operators that are part of none.
+
+    Those have neither number nor kind; of several results each has a row. What depends on no
+    input, and what is no array of numbers, is left out.
+    """
+    held = {index for row in rows for index in (*row.members, row.last)}
+    shown = {tensor for row in rows for tensor in (row.pre, row.post)}
+    found = [(min(row.members), row) for row in rows]
+    for node in flow.graph.nodes:
+        if node.index in held or not shown.isdisjoint(node.outputs) or node.op in NO_ARRAYS:
+            continue
+        for tensor in node.outputs:
+            if tensor in flow.data:
+                alone = Layer(
+                    number=0,
+                    alias="",
+                    kind="",
+                    ordinal=0,
+                    op=node.op,
+                    node=node.name,
+                    pre=tensor,
+                    post=tensor,
+                    after="",
+                    dequantised=False,
+                    folded=False,
+                    cut=False,
+                    hidden=False,
+                    scopes=scopes_of(node),
+                    members=(node.index,),
+                    last=node.index,
+                )
+                found.append((node.index, alone))
+    return [row for _, row in sorted(found, key=lambda one: one[0])]
 
 
 def _gate_at(flow: Dataflow, node: Node) -> Gate | None:

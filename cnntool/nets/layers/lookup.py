@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from fnmatch import filter as matching_names
 from fnmatch import fnmatchcase
+from functools import cached_property
 from heapq import nlargest
 from typing import TYPE_CHECKING, NamedTuple
 
 from cnntool.errors import ModelError
 from cnntool.nets.layers.dataflow import FACTORS, KERNEL, KINDS, Dataflow, result
 from cnntool.nets.layers.keras_names import find_aliases
-from cnntool.nets.layers.layer_list import Layer, dequantised, kernel_of, list_rows
+from cnntool.nets.layers.layer_list import (
+    Layer,
+    dequantised,
+    kernel_of,
+    list_operators,
+    list_rows,
+)
 from cnntool.nets.layers.modules import Calls, Scopes
 from cnntool.nets.layers.names import (
     common_scopes,
@@ -505,6 +512,11 @@ class Layers:
                 return all(hit.row is row or hit.tensor in {row.pre, row.post} for hit in hits)
         return True
 
+    @cached_property
+    def operators(self) -> tuple[Layer, ...]:
+        """The layers and what is part of none, see `cnntool.nets.layers.layer_list`."""
+        return tuple(list_operators(self.flow, self.rows))
+
     def resolve(self, query: str, *, at: str = "post") -> tuple[Resolved, ...]:
         """Find out what a name means.
 
@@ -639,6 +651,8 @@ def _stated_names(rows: list[Layer], stated: dict[str, str]) -> dict[int, str]:
 
 def describe(layer: Layer, tensor: str) -> str:
     """Say which tensor of a layer this is: ``conv 9, after batch norm and ReLU``."""
+    if not layer.number:
+        return layer.op
     words = f"{layer.kind} {layer.ordinal}"
     if layer.folded:
         words += " with its batch norm"

@@ -606,3 +606,64 @@ def test_weights_given_as_numpy_arrays_survive(tmp_path):
     model = onnx.load(path)
     kernel = numpy_helper.to_array(model.graph.initializer[0])
     assert (kernel[:, :, 0, 0] == KERNEL).all()
+
+
+def rooted(path):
+    """Write a classifier with a root of what is below 0 between its convolution and its pool."""
+    kernel = np.eye(3, dtype=np.float32)[:, :, None, None] - np.float32(0.5)
+    return save(
+        path,
+        [
+            helper.make_node("Conv", ["input", "kernel"], ["c"], name="conv"),
+            helper.make_node("Sqrt", ["c"], ["s"], name="root"),
+            helper.make_node("Greater", ["c", "nought"], ["flags"]),
+            helper.make_node("Where", ["flags", "s", "c"], ["w"]),
+            helper.make_node("Mul", ["w", "s"], ["m"]),
+            helper.make_node("GlobalAveragePool", ["m"], ["p"]),
+            helper.make_node("Flatten", ["p"], ["logits"]),
+            helper.make_node("Softmax", ["logits"], ["scores"], axis=-1),
+        ],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
+        [("kernel", kernel), ("nought", np.float32(0))],
+    )
+
+
+def test_all_operators_are_listed_and_the_one_that_goes_wrong_is_named(here, tmp_path):
+    rooted(tmp_path / "net.onnx")
+    paint(tmp_path / "p.png", COLOUR)
+    arguments = ("activations", "-m", "net.onnx", *UNIT, "--all", "--stats-only", "p.png")
+    done = here(*arguments)
+    assert [row[2] for row in cells(done)] == [
+        "c", "s", "flags", "w", "m", "p", "logits", "scores",
+    ]  # fmt: skip
+    assert done.err.splitlines()[-1] == (
+        "cnntool: note: net.onnx: NaN or infinity comes from Sqrt 'root',"
+        " which gets values from -0.6 to 0.4"
+    )
+    record = json.loads(here(*arguments, "-q", "--json").text)
+    (fault, layers) = record["fault"], record["layers"]
+    assert (fault["op"], fault["node"], fault["tensor"]) == ("Sqrt", "root", "s")
+    assert (fault["nan"], fault["answers"], fault["inputs"][0]["tensor"]) == (128, True, "c")
+    assert [one["number"] for one in layers] == [1, None, None, None, 2, 3, 4, 5]
+    assert [one["meaning"] for one in layers][1:4] == ["Sqrt", "Greater", "Where"]
+    assert layers[2]["dead_maps"] == [1, 2]  # of what is above 0 or not
+
+
+def test_nothing_is_looked_for_where_nothing_is_wrong(here, net):
+    record = json.loads(here(*net, "-q", "--all", "--stats-only", "--json", "p.png").text)
+    assert record["fault"] is None
+    assert [one["dead_maps"] for one in record["layers"]] == [[2, 3], [2, 3], [], []]
+    assert all(one["subnormal"] == 0 and one["saturated"] is None for one in record["layers"])
+
+
+def test_remarks_below_the_table(here, net, monkeypatch):
+    from cnntool.cli import layer_files
+
+    monkeypatch.setattr(layer_files, "form_of", lambda **_: "table")
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = here(*net, "-q", "--all", "--stats-only", "p.png").text.splitlines()
+    assert lines[-1] == "block1_conv1: 2 dead maps: 2, 3"
+    monkeypatch.setenv("COLUMNS", "30")
+    lines = here(*net, "-q", "--all", "--stats-only", "p.png").text.splitlines()
+    assert lines[-1] == "block1_conv1: 2 dead maps: ..."

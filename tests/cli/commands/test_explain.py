@@ -258,7 +258,7 @@ def test_a_table_for_people(here, two, tmp_path, monkeypatch):
         (2, ["--style", "jet"], "'jet' is not one of 'overlay'"),
         (2, ["--raw", "npx"], "'npx' is not one of"),
         (2, ["--seed", "-1"], "-1 is not in the range"),
-        (2, ["--class", "rank:0"], "ranks count from 1"),
+        (2, ["--class", "rank:0"], "--class rank:0: ranks count from 1"),
         (2, ["--raw", "npy", "--format", "png"], "contradict each other"),
         (2, ["--raw", "npy", "-o", "x.npz"], "disagree"),
         (2, ["--method", "saliency", "-l", "conv:1"], "looks at no layer"),

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tiny import real_networks
 
 from cnntool.cli.commands.layers import shape_of
 from cnntool.nets.file.graph import TensorInfo, read_graph
@@ -163,3 +164,64 @@ def test_without_a_runtime_the_file_is_all_that_is_known(here, net, monkeypatch)
         " onnxruntime is not installed (pip install it)\n"
     )
     assert Layers(read_graph(net)).rows
+
+
+@pytest.fixture
+def rooted(tmp_path):
+    """A convolution, a root and another convolution; a part of a shape that is measured."""
+    import numpy as np
+    import onnx
+
+    kernel = numpy_helper.from_array(np.ones((2, 2, 1, 1), np.float32), "w")
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("Neg", "c", "n", "minus"),
+        helper.make_node("Sqrt", ["n"], ["the root"]),
+        helper.make_node("Conv", ["the root", "w"], ["y"]),
+        node("Shape", "y", "shape"),
+        node("Cast", "y", "half"),
+    ]
+    nodes[-1].attribute.append(helper.make_attribute("to", TensorProto.FLOAT16))
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, 6, 5))
+    graph = helper.make_graph(
+        nodes, "net", [value], [onnx.ValueInfoProto(name="half")], initializer=[kernel]
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    return tmp_path / "net.onnx"
+
+
+def test_every_operator_is_listed_and_layers_keep_their_numbers(here, rooted):
+    assert here("layers", rooted).text.splitlines() == ["block1_conv1", "block1_conv2"]
+    names = ["block1_conv1", "n", "the root", "block1_conv2", "half"]
+    assert here("layers", "--all", rooted).text.splitlines() == names
+    assert here("layers", "--all", "--type", "sqrt", rooted).text == "the root\n"
+    records = list(map(json.loads, here("layers", "--all", "--json", rooted).text.splitlines()))
+    assert [one["number"] for one in records] == [1, None, None, 2, None]
+    assert [one["type"] for one in records] == ["conv", None, None, "conv", None]
+    assert [one["op"] for one in records] == ["Conv", "Neg", "Sqrt", "Conv", "Cast"]
+    assert (records[1]["node"], records[1]["ordinal"], records[1]["alias"]) == ("minus", None, None)
+    for query in ("the root", "n", "minus", "half"):
+        assert here("layers", rooted, "--resolve", query).text.startswith(f"{query}\t")
+    here("layers", "--all", rooted, "--resolve", "n", code=2)
+
+
+def test_what_is_no_layer_has_a_shape(here, rooted):
+    pytest.importorskip("onnxruntime")
+    records = list(map(json.loads, here("layers", "--all", "--json", rooted).text.splitlines()))
+    assert [one["dtype"] for one in records] == [*["float32"] * 4, "float16"]
+    assert records[2]["shape"] == [1, 2, 6, 5]
+
+
+@real_networks
+def test_of_real_networks_every_operator_has_one_place(path):
+    layers = Layers(read_graph(path))
+    rows = [row for row in layers.operators if row.number]
+    assert rows == list(layers.rows)
+    alone = [row for row in layers.operators if not row.number]
+    held = {index for row in rows for index in row.members}
+    assert held.isdisjoint(index for row in alone for index in row.members)
+    shown = [row.post for row in alone]
+    assert len(set(shown)) == len(shown)
+    assert set(shown).isdisjoint(row.post for row in rows)
+    assert set(shown) <= layers.flow.data

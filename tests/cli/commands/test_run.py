@@ -92,7 +92,8 @@ def test_a_picture_of_nan_is_reported(here, photo, tmp_path):
     done = here("run", "-q", "-m", "net.onnx", "photo.png", "-o", "out.png", code=4)
     assert done.err == (
         "cnntool: error: photo.png: net.onnx: its answer is not finite:"
-        " there is NaN or infinity in it\n"
+        " there is NaN or infinity in it: the first comes from Mul 'output', which gets"
+        f" 'input' from {photo.min()} to {photo.max()} and 'factor' with 1 NaN\n"
     )
     assert not (tmp_path / "out.png").exists()
 

@@ -1,13 +1,22 @@
 """Which tensor is explained, which layer is looked at, and how its maps lie."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import pytest
-from small import halves, weighing, windowed
+from small import attending, chain, halves, weighing, windowed
 
 import cnntool
-from cnntool.nets.attribution.targets import Grid, convolved, grid_of, last_maps, of_one
-from cnntool.nets.file.graph import TensorInfo
+from cnntool.nets.attribution.targets import (
+    Grid,
+    convolved,
+    grid_of,
+    last_maps,
+    of_one,
+    score_tensor,
+)
+from cnntool.nets.file.graph import TensorInfo, read_graph
 from cnntool.nets.layers.receptive_field import ReceptiveField, fields_of
 
 
@@ -94,6 +103,79 @@ def test_in_a_convolutional_network_the_last_activation_comes_first(tmp_path):
     assert [tensor for tensor, _ in found] == ["maps", "conv"]
 
 
+@pytest.mark.parametrize("spelt", [False, True])
+def test_norms_that_are_spelt_out(tmp_path, spelt):
+    found, _ = found_in(attending(tmp_path / "net.onnx", spelt=spelt))
+    assert found == [("last", Grid(8, 8, "TC")), ("first", Grid(8, 8, "TC"))]
+
+
+def test_pools_and_what_is_only_handed_on_are_no_activations(tmp_path):
+    steps = [
+        ("Relu", ["conv"], "maps", {}),
+        ("MaxPool", ["maps"], "pooled", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Identity", ["pooled"], "same", {}),
+        ("GlobalAveragePool", ["same"], "means", {}),
+        ("Flatten", ["means"], "scores", {}),
+    ]
+    found, _ = found_in(chain(tmp_path / "net.onnx", steps))
+    assert [tensor for tensor, _ in found] == ["maps", "conv"]
+
+
+LARGEST = ("ReduceMax", ["scores"], "largest", {"axes": [1]})
+SHIFTED = ("Sub", ["scores", "largest"], "shifted", {})
+
+
+def sum_of(source):
+    return ("ReduceSum", [source, "one"], "sum", {})
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        ([("Softmax", ["scores"], "answer", {})], "scores"),
+        ([("Sigmoid", ["scores"], "made", {}), ("Identity", ["made"], "answer", {})], "scores"),
+        ([("Relu", ["scores"], "answer", {})], "answer"),
+        ([("Div", ["scores", "scores"], "answer", {})], "answer"),
+        (
+            [
+                LARGEST, SHIFTED, ("Exp", ["shifted"], "exp", {}), sum_of("exp"),
+                ("Div", ["exp", "sum"], "answer", {}),
+            ],
+            "scores",
+        ),
+        (
+            [
+                ("Exp", ["scores"], "exp", {}), sum_of("exp"),
+                ("Div", ["exp", "sum"], "made", {}), ("Identity", ["made"], "answer", {}),
+            ],
+            "scores",
+        ),
+        (  # what is subtracted may make a difference
+            [
+                ("Neg", ["scores"], "largest", {}), SHIFTED, ("Exp", ["shifted"], "exp", {}),
+                sum_of("exp"), ("Div", ["exp", "sum"], "answer", {}),
+            ],
+            "shifted",
+        ),
+        (
+            [
+                ("Exp", ["scores"], "exp", {}), sum_of("scores"),
+                ("Div", ["exp", "sum"], "answer", {}),
+            ],
+            "answer",
+        ),
+    ],
+)  # fmt: skip
+def test_the_scores_before_a_softmax(tmp_path, steps, expected):
+    before = [("GlobalAveragePool", ["conv"], "means", {}), ("Flatten", ["means"], "scores", {})]
+    path = chain(tmp_path / "net.onnx", [*before, *steps], [("one", np.array([1]))])
+    graph = read_graph(path, name="net")
+    plan = SimpleNamespace(output=SimpleNamespace(logits=None, name="answer"))
+    assert score_tensor(graph, plan) == expected
+    plan.output.logits = "means"
+    assert score_tensor(graph, plan) == "means"
+
+
 def test_maps_come_out_channels_first():
     values = np.arange(2 * 3 * 4).reshape(2, 3, 4)
     assert (Grid(3, 4, "CHW").maps(values) == values).all()
@@ -101,8 +183,7 @@ def test_maps_come_out_channels_first():
     tokens = np.arange(7 * 5).reshape(7, 5)
     maps = Grid(2, 3, "TC").maps(tokens)
     assert maps.shape == (5, 2, 3)
-    assert maps[4, 1, 2] == tokens[6, 4]
-    assert maps[0, 0, 0] == tokens[1, 0]
+    assert (maps == tokens[1:].T.reshape(5, 2, 3)).all()
 
 
 @pytest.mark.parametrize(("axes", "expected"), [((2, 3), "CHW"), ((1, 2), "HWC")])

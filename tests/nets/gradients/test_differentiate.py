@@ -11,6 +11,7 @@ import cnntool
 from cnntool.errors import ModelError
 from cnntool.nets.gradients.differentiate import Differentiator, Pass
 from cnntool.nets.runtime.providers import Placement
+from cnntool.nets.runtime.session import Session
 
 
 @pytest.fixture(scope="module")
@@ -118,3 +119,49 @@ def test_it_runs_where_the_last_opened_way_does(ready, monkeypatch):
     assert made.placement == PROCESSOR
     made.open(plan.output.logits, ["block5_pool"])
     assert made.placement == CARD
+
+
+def test_only_the_last_ways_stay_open(ready, monkeypatch):
+    made, plan, _ = ready
+    closed = []
+
+    def close(session):
+        closed.append(session)
+
+    monkeypatch.setattr(Session, "close", close)
+    ways = [
+        made.open(plan.output.logits, [name])
+        for name in ("block4_pool", "block5_pool", "block4_pool", plan.input.name)
+    ]
+    assert ways[2] is ways[0]
+    assert [*ways[1][:2]] == closed[-2:]  # the one that was asked for longest ago
+
+
+def test_it_is_broken_where_one_of_its_ways_is(ready, monkeypatch):
+    made, plan, _ = ready
+    way = made.open(plan.output.logits, [plan.input.name])
+    assert made.idle
+    monkeypatch.setattr(way.backward_session, "_broken", True)
+    assert not made.idle
+
+
+def test_an_axis_that_the_network_takes_of_a_shape(tmp_path):
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Gather", ["shape", "first"], ["axis"]),
+        helper.make_node("ReduceSum", ["x", "axis"], ["y"], keepdims=0),
+    ]
+    ends = [
+        helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 4, 5)),
+        helper.make_tensor_value_info("y", TensorProto.FLOAT, None),
+    ]
+    file = save(tmp_path / "net.onnx", nodes, ends[:1], ends[1:], [("first", np.array([0]))])
+    with cnntool.load_model(file) as net:
+        flow = net.read_layers().flow
+        feed = np.ones((1, 3, 4, 5), np.float32)
+        made = Differentiator(net.graph, flow, "x", feed.shape, net.settings, name=net.name)
+        way = made.open("y", ["x"])
+        seed = np.arange(20, dtype=np.float32).reshape(1, 4, 5)
+        way.forward(feed)
+        np.testing.assert_array_equal(way.backward(seed)[0], feed * seed)
+        made.close()

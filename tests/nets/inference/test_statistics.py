@@ -26,6 +26,9 @@ def test_by_hand():
         maps=2,
         nan=0,
         infinite=0,
+        dead_maps=(1,),
+        subnormal=0,
+        saturated=None,
     )
     assert found == expected
 
@@ -47,6 +50,28 @@ def test_nothing_finite():
 def test_whole_numbers():
     found = statistics(np.array([[1, 2], [3, 255]], np.uint8))
     assert (found.minimum, found.maximum, found.mean) == (1, 255, 65.25)
+
+
+def test_values_that_have_lost_digits():
+    """In float16 a normal number is 2**-14 at least; as float32 it is one all the same."""
+    values = np.array([0, 2**-14, -(2**-15), 2**-24, math.nan, math.inf], np.float16)
+    assert statistics(values).subnormal == 2 / 6
+    wider = values.astype(np.float32)
+    assert statistics(wider).subnormal == 0
+    assert statistics(wider, np.dtype(np.float16)).subnormal == 2 / 6
+
+
+def test_maps_that_are_dead_have_numbers():
+    values = np.zeros((4, 2, 2), np.float32)
+    values[1, 1, 0] = values[3, 0, 0] = -1
+    assert statistics(values).dead_maps == (0, 2)
+    assert statistics(values[:, 0, 0]).dead_maps == ()
+
+
+@pytest.mark.parametrize(("ends", "share"), [((-6.4, 6.35), 0.5), ((6.35,), 0.25), ((), None)])
+def test_values_at_the_ends_of_their_range(ends, share):
+    values = np.array([-6.4, 0, 6.35, 1], np.float32)
+    assert statistics(values, np.dtype(np.int8), ends).saturated == share
 
 
 NUMBERS = st.floats(-1e3, 1e3, width=32)

@@ -1,0 +1,1 @@
+"""Comparison of two networks, or of one with itself: which layers belong together."""

@@ -1,0 +1,481 @@
+"""Alignment of two networks: which layer of one is which of the other.
+
+Names and places in the file count for nothing. Layers with equal weights belong together, whatever
+was done to their scale. From these, and from where the networks begin and end, pairs are found by
+structure: layers that do the same with the results of partners, or whose results partners do the
+same with. What is in front of a layer and what is behind it must not point to different partners.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from cnntool.errors import ModelError
+from cnntool.nets.comparison.fingerprints import fingerprint, likeness
+from cnntool.nets.comparison.steps import LINEAR, Step, Steps
+from cnntool.nets.layers.receptive_field import trace
+from cnntool.nets.layers.shapes import lengths
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+
+    from numpy.typing import NDArray
+
+    from cnntool.nets.file.graph import Graph, TensorInfo
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Layers, Resolved
+    from cnntool.nets.layers.receptive_field import ReceptiveField
+
+    View = Callable[..., dict[int, int]]
+
+T = TypeVar("T", bound="Hashable")
+
+_ALIKE = 0.8
+"""Mean cosine of kernels from which on they may be the same; of independent ones it is below 0.3,
+of 3 x 3 values."""
+
+_MARGIN = 0.05
+"""By how much the best must be better than the second best."""
+
+_SPEAK = 0.5
+"""Where this share of the kernels has a partner, the two networks have their weights in common."""
+
+_RADIUS = 8
+"""So many steps around a layer are looked at where the rest of the networks differs."""
+
+_END = frozenset({"activation", "Softmax", "LogSoftmax"})
+"""What a convolution or a dense layer may end with."""
+
+
+class Side(NamedTuple):
+    """One of two networks.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    layers : Layers
+        Its layers.
+    shapes : mapping of str to TensorInfo
+        Shapes of its tensors for the size of input that is run, as far as they are known.
+    """
+
+    graph: Graph
+    layers: Layers
+    shapes: Mapping[str, TensorInfo]
+
+
+class Pair(NamedTuple):
+    """A layer of one network and its partner in the other.
+
+    Parameters
+    ----------
+    a, b : Layer
+        The layers. They may be of different kinds where one network has fused more.
+    tensor_a, tensor_b : str
+        Tensors that mean the same values: at the end of the layers, or as far as both have done
+        the same. They have the same number of values; their axes may differ, see `order`.
+    order : tuple of int or None
+        Axes of b's tensor, batch included, in the order that brings it into a's arrangement; None
+        where that is the same, or differs in axes of length 1 only.
+    why : {'weights', 'structure', 'map'}
+        What settled it.
+    """
+
+    a: Layer
+    b: Layer
+    tensor_a: str
+    tensor_b: str
+    order: tuple[int, ...] | None
+    why: str
+
+
+class Alignment(NamedTuple):
+    """Which layers of two networks belong together.
+
+    Parameters
+    ----------
+    pairs : tuple of Pair
+        In the order of the first network.
+    only_a, only_b : tuple of Layer
+        Layers without a partner. What is folded or fused into one that has a partner is not listed.
+    """
+
+    pairs: tuple[Pair, ...]
+    only_a: tuple[Layer, ...]
+    only_b: tuple[Layer, ...]
+
+
+def align(a: Side, b: Side, by_hand: Mapping[str, str] | None = None) -> Alignment:
+    """Find which layers of two networks belong together.
+
+    Parameters
+    ----------
+    a, b : Side
+        The networks.
+    by_hand : mapping of str to str, optional
+        Names of layers of `a`, and what they are in `b`. They count before everything else.
+
+    Returns
+    -------
+    Alignment
+        Pairs, and layers without partner.
+
+    Raises
+    ------
+    ModelError
+        A name in `by_hand` means nothing, or something that is no layer.
+    """
+    if not by_hand and _is_same(a.graph, b.graph):
+        pairs: dict[str, Pair] = {}
+        for row, twin in zip(a.layers.rows, b.layers.rows, strict=True):
+            pair = Pair(row, twin, row.post, twin.post, None, "structure")
+            pairs.setdefault(row.post, pair)
+        return Alignment(tuple(pairs.values()), (), ())
+    return _Aligner(a, b, by_hand or {}).result()
+
+
+_CHUNK = 1 << 20
+
+
+def _is_same(a: Graph, b: Graph) -> bool:
+    """Tell whether two files say the same."""
+    if a is b or a.path == b.path:
+        return True
+    one, other = a.wire.data, b.wire.data
+    places = range(0, len(one), _CHUNK)
+    return len(one) == len(other) and all(
+        one[at : at + _CHUNK] == other[at : at + _CHUNK] for at in places
+    )
+
+
+class _Aligner:
+    """Finds the partners of steps, and what that means for layers."""
+
+    def __init__(self, a: Side, b: Side, by_hand: Mapping[str, str]) -> None:
+        self._a, self._b = a, b
+        self._steps = Steps(a.graph, a.layers, a.shapes), Steps(b.graph, b.layers, b.shapes)
+        self._partner: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self._why: dict[int, str] = {}
+        self._tokens: dict[Hashable, int] = {}
+        self._fields = [trace(side.graph, side.layers.flow, side.shapes) for side in (a, b)]
+        self._with_weights: tuple[set[int], set[int]] = (set(), set())
+        self._what = self._describe()
+        self._manual = {
+            pair.a.number: pair for pair in (self._read(*names) for names in by_hand.items())
+        }
+        self._pair_by_hand()
+        self._pair_inputs()
+        self._pair_by_weights()
+        while self._pair_by_structure() or self._pair_results() or self._pair_nearby():
+            pass
+
+    # What is known before any layer has a partner
+
+    def _describe(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Give what steps do a number; sizes of maps count if both see pictures of one size."""
+        sizes = [
+            {s.index: steps.size(s) for s in steps.all if s.kind in {"input", "pool", LINEAR}}
+            for steps in self._steps
+        ]
+        inputs = [
+            {size[step.index] for step in steps.all if step.kind == "input"}
+            for steps, size in zip(self._steps, sizes, strict=True)
+        ]
+        sized = inputs[0] == inputs[1] and not any(None in size.values() for size in sizes)
+        first, second = (
+            {s.index: self._token(s.what, size.get(s.index) if sized else None) for s in steps.all}
+            for steps, size in zip(self._steps, sizes, strict=True)
+        )
+        return first, second
+
+    def _token(self, *words: Hashable) -> int:
+        return self._tokens.setdefault(words, len(self._tokens))
+
+    def _join(self, u: int, v: int, why: str) -> None:
+        self._partner[0][u], self._partner[1][v] = v, u
+        self._why[u] = why
+
+    def _join_all(self, pairs: Iterable[tuple[int, int]]) -> bool:
+        """Join steps by structure, and tell whether there were any."""
+        before = len(self._why)
+        for u, v in pairs:
+            self._join(u, v, "structure")
+        return len(self._why) > before
+
+    def _read(self, name: str, other: str) -> Pair:
+        """Find out what a pair that is given by hand means."""
+        first, second = self._one(self._a, name), self._one(self._b, other)
+        if first.layer is None or second.layer is None:
+            lost, side = (name, self._a) if first.layer is None else (other, self._b)
+            raise ModelError(f"{lost!r} is no layer: nothing makes it", source=side.graph.wire.name)
+        order = self._order(first.tensor, second.tensor)
+        return Pair(first.layer, second.layer, first.tensor, second.tensor, order, "map")
+
+    @staticmethod
+    def _one(side: Side, name: str) -> Resolved:
+        meant = side.layers.resolve(name)
+        if len(meant) > 1:
+            raise ModelError(
+                f"{name!r} means {len(meant)} layers, and one is wanted",
+                source=side.graph.wire.name,
+            )
+        return meant[0]
+
+    def _pair_by_hand(self) -> None:
+        places = [{s.row.number: s.index for s in steps.all if s.row} for steps in self._steps]
+        for pair in self._manual.values():
+            u, v = places[0].get(pair.a.number), places[1].get(pair.b.number)
+            if u is not None and v is not None:
+                self._join(u, v, "map")
+
+    def _pair_inputs(self) -> None:
+        us, vs = ([s for s in steps.all if s.kind == "input"] for steps in self._steps)
+        alone = len(us) == len(vs) == 1
+        for u in us:
+            same = [v for v in vs if alone or self._what[0][u.index] == self._what[1][v.index]]
+            if len(same) == 1 and same[0].index not in self._partner[1]:
+                self._join(u.index, same[0].index, "structure")
+
+    # Weights
+
+    def _pair_by_weights(self) -> None:
+        """Join layers with equal weights; where several are equal, tell them from all others."""
+        prints = [self._fingerprints(side) for side in (0, 1)]
+        shapes = [
+            self._free(side, {u: (self._what[side][u], one.shape) for u, one in found.items()})
+            for side, found in enumerate(prints)
+        ]
+        joined = 0
+        for shape in shapes[0].keys() & shapes[1].keys():
+            us, vs = shapes[0][shape], shapes[1][shape]
+            alike = likeness([prints[0][u] for u in us], [prints[1][v] for v in vs])
+            for rows, columns in _groups(alike):
+                joined += min(len(rows), len(columns))
+                if len(rows) == len(columns) == 1:
+                    self._join(us[rows[0]], vs[columns[0]], "weights")
+                else:
+                    token = self._token("weights", us[rows[0]])
+                    self._what[0].update((us[row], token) for row in rows)
+                    self._what[1].update((vs[column], token) for column in columns)
+        if joined and joined >= _SPEAK * min(map(len, prints)):
+            self._with_weights = set(prints[0]), set(prints[1])
+
+    def _fingerprints(self, side: int) -> dict[int, NDArray[Any]]:
+        """Read what the kernels are known by, of steps that have no partner yet."""
+        steps = self._steps[side]
+        found = {}
+        for step in steps.all:
+            if step.kind == LINEAR and step.node and step.index not in self._partner[side]:
+                one = fingerprint(steps.graph, steps.flow, step.node)
+                if one is not None:
+                    found[step.index] = one
+        return found
+
+    # Structure
+
+    def _pair_by_structure(self) -> bool:
+        """Join steps with the same before and behind them, the only ones of their network."""
+        us, vs = (
+            self._free(side, {u: (before, behind[u]) for u, before in self._forward(side).items()})
+            for side, behind in enumerate(self._backward(side) for side in (0, 1))
+        )
+        same = [(us[seen], vs[seen]) for seen in us.keys() & vs.keys()]
+        return self._join_all((u[0], v[0]) for u, v in same if len(u) == len(v) == 1)
+
+    def _pair_results(self) -> bool:
+        """Join steps that do the same with the same values, and have no weights."""
+        us, vs = (self._free(side, self._forward(side)) for side in (0, 1))
+        return self._join_all(
+            pair
+            for seen in us.keys() & vs.keys()
+            if len(us[seen]) == len(vs[seen]) and self._is_determined(us[seen][0])
+            for pair in zip(us[seen], vs[seen], strict=True)
+        )
+
+    def _is_determined(self, u: int) -> bool:
+        """Tell whether what a step makes follows from results that have partners."""
+        step = self._steps[0].all[u]
+        known = all(source in self._partner[0] for source in step.sources)
+        return known and bool(step.sources) and step.kind not in {LINEAR, "affine"}
+
+    def _pair_nearby(self) -> bool:
+        """Join steps that are each other's best match both from the front and from behind.
+
+        The best match is what agrees with a step up to the largest distance.
+        """
+        best: list[dict[int, set[int]]] = [{}, {}]
+        for view in (self._forward, self._backward):
+            levels = [self._levels(side, view) for side in (0, 1)]
+            for side, mine in enumerate(levels):
+                tables = [self._free(1 - side, level) for level in levels[1 - side]]
+                for u in self._what[side].keys() - self._partner[side].keys():
+                    hits = (t.get(level[u]) for t, level in zip(tables, mine, strict=True))
+                    nearest = set(next(filter(None, hits), ()))
+                    best[side][u] = best[side].get(u, nearest) & nearest
+        return self._join_all(
+            (u, v)
+            for u, hits in best[0].items()
+            for v in hits
+            if hits == {v} and best[1][v] == {u} and not self._differ(u, v)
+        )
+
+    def _differ(self, u: int, v: int) -> bool:
+        """Tell whether the weights say that two steps are not the same."""
+        return u in self._with_weights[0] and v in self._with_weights[1]
+
+    def _levels(self, side: int, view: View) -> list[dict[int, int]]:
+        """Look at all that is in front or behind, then at less and less of it."""
+        levels = [self._what[side]]
+        for _ in range(_RADIUS):
+            levels.append(view(side, levels[-1]))
+        return [view(side), *reversed(levels)]
+
+    def _free(self, side: int, tokens: Mapping[int, T]) -> dict[T, list[int]]:
+        """Group the steps that have no partner yet."""
+        groups: dict[T, list[int]] = defaultdict(list)
+        for index in tokens.keys() - self._partner[side].keys():
+            groups[tokens[index]].append(index)
+        return {token: sorted(group) for token, group in groups.items()}
+
+    def _forward(self, side: int, last: Mapping[int, int] | None = None) -> dict[int, int]:
+        """Give what leads to each step a number; where that is the same, it is the same.
+
+        Parameters
+        ----------
+        side : {0, 1}
+            The network.
+        last : mapping of int to int, optional
+            Numbers of the sources; by default those that are being found.
+        """
+        found: dict[int, int] = {}
+        for step in self._steps[side].all:
+            sources = [(last or found)[source] for source in step.sources]
+            sources = sources if step.is_ordered else sorted(sources)
+            found[step.index] = self._number(side, step, "from", tuple(sources))
+        return found
+
+    def _backward(self, side: int, last: Mapping[int, int] | None = None) -> dict[int, int]:
+        """Give what each step leads to a number, as `_forward` does."""
+        steps = self._steps[side]
+        found: dict[int, int] = {}
+        for step in reversed(steps.all):
+            users = sorted(
+                ((last or found)[user], place if steps.all[user].is_ordered else -1)
+                for user, place in step.users
+            )
+            found[step.index] = self._number(side, step, step.index in steps.ends, tuple(users))
+        return found
+
+    def _number(self, side: int, step: Step, *around: Hashable) -> int:
+        partner = self._partner[side].get(step.index)
+        if partner is not None:
+            return self._token("pair", partner if side else step.index)
+        return self._token(self._what[side][step.index], *around)
+
+    # From steps to layers
+
+    def result(self) -> Alignment:
+        """List the pairs of layers, and what has no partner."""
+        pairs = dict(self._manual)
+        for u, v in sorted(self._partner[0].items()):
+            pair = self._pair(u, v)
+            if pair is not None and pair.a.number not in pairs:
+                pairs[pair.a.number] = pair
+        ordered = tuple(pairs[number] for number in sorted(pairs))
+        return Alignment(ordered, self._alone(0), self._alone(1))
+
+    def _pair(self, u: int, v: int) -> Pair | None:
+        one, other = self._steps[0].all[u], self._steps[1].all[v]
+        if one.row is None or other.row is None:
+            return None
+        if self._is_end(0, one) or self._is_end(1, other):
+            return None
+        tensors = self._common(one, other)
+        if tensors is None:
+            return None
+        return Pair(one.row, other.row, *tensors, self._order(*tensors), self._why[u])
+
+    def _only_user(self, side: int, step: Step) -> Step | None:
+        users = {user for user, _ in step.users}
+        return self._steps[side].all[users.pop()] if len(users) == 1 else None
+
+    def _is_end(self, side: int, step: Step) -> bool:
+        """Tell whether a step is the activation that a convolution or a dense layer ends with."""
+        if step.kind not in _END or not step.sources:
+            return False
+        source = self._steps[side].all[step.sources[0]]
+        return source.kind == LINEAR and self._only_user(side, source) is step
+
+    def _common(self, one: Step, other: Step) -> tuple[str, str] | None:
+        """Name the last tensors of two layers up to which both have done the same."""
+        found = None
+        while True:
+            tensors = self._steps[0].shown(one), self._steps[1].shown(other)
+            found = tensors if all(tensors) else found
+            after, behind = self._only_user(0, one), self._only_user(1, other)
+            if after is None or behind is None or self._partner[0].get(after.index) != behind.index:
+                return found
+            ends = self._is_end(0, after) or self._is_end(1, behind)
+            if found is not None and not ends:
+                return found
+            one, other = after, behind
+
+    def _alone(self, side: int) -> tuple[Layer, ...]:
+        """List the layers without partner."""
+        named = {(p.b if side else p.a).number for p in self._manual.values()}
+        return tuple(
+            step.row
+            for step in self._steps[side].all
+            if step.row is not None
+            and step.index not in self._partner[side]
+            and step.row.number not in named
+        )
+
+    def _order(self, tensor_a: str, tensor_b: str) -> tuple[int, ...] | None:
+        """Find the order of axes that brings a tensor into the arrangement of its partner."""
+        field_a, field_b = self._fields[0].get(tensor_a), self._fields[1].get(tensor_b)
+        if field_a and field_b and field_a.axes and field_b.axes and field_a.rank == field_b.rank:
+            order = _moved(field_a, field_b)
+            return None if order == tuple(range(len(order))) else order
+        shape_a = lengths(self._a.shapes.get(tensor_a))
+        shape_b = lengths(self._b.shapes.get(tensor_b))
+        if shape_a is None or shape_b is None or shape_a == shape_b:
+            return None
+        for order in _LAYOUTS:
+            if len(shape_b) == len(order) and tuple(shape_b[axis] for axis in order) == shape_a:
+                return order
+        return None
+
+
+_LAYOUTS = ((0, 3, 1, 2), (0, 2, 3, 1), (0, 2, 1))
+"""Channels from last to first, from first to last, and either of one-dimensional maps."""
+
+
+def _moved(a: ReceptiveField, b: ReceptiveField) -> tuple[int, ...]:
+    """Order b's axes so that its rows and columns lie where those of a do."""
+    order = [-1] * a.rank
+    for place, axis in zip(a.axes, b.axes, strict=True):
+        order[place] = axis
+    rest = iter(axis for axis in range(b.rank) if axis not in b.axes)
+    return tuple(next(rest) if axis < 0 else axis for axis in order)
+
+
+def _groups(alike: NDArray[Any]) -> Iterator[tuple[list[int], list[int]]]:
+    """Find rows and columns of a table that are alike, and clearly more so than others."""
+    best = np.maximum(alike.max(axis=1, keepdims=True), alike.max(axis=0, keepdims=True))
+    linked = (alike >= _ALIKE) & (alike >= best - _MARGIN)
+    left = set(np.flatnonzero(linked.any(axis=1)).tolist())
+    while left:
+        rows, columns = {left.pop()}, set[int]()
+        while True:
+            wider = set(np.flatnonzero(linked[sorted(rows)].any(axis=0)).tolist())
+            taller = set(np.flatnonzero(linked[:, sorted(wider)].any(axis=1)).tolist())
+            if wider == columns and taller == rows:
+                break
+            rows, columns = taller, wider
+        left -= rows
+        yield sorted(rows), sorted(columns)

@@ -1,0 +1,328 @@
+"""A network as steps of computation that all its spellings have in common.
+
+What an optimiser joins in one operator is taken apart (a convolution with its activation), what an
+exporter spells out is joined (a gate), what they add is skipped (quantisation and back, casts,
+other layouts). Constants that scale or shift the result of a convolution or a product are part of
+it, be they a bias, a batch norm or folded into its weights.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from cnntool.nets.layers.dataflow import (
+    ARRANGING,
+    DOMAINS,
+    FACTORS,
+    KERNEL,
+    KIND_OF,
+    operand,
+    result,
+    word,
+)
+from cnntool.nets.layers.layer_list import (
+    Tail,
+    activation_word,
+    cuts_below_zero,
+    dequantised,
+    is_global,
+    kernel_of,
+)
+from cnntool.nets.layers.receptive_field import read_window
+from cnntool.nets.layers.shapes import lengths
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterable, Mapping
+
+    from cnntool.nets.file.graph import Graph, Node, TensorInfo
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.lookup import Layers
+
+_SKIPPED = ARRANGING | {"Pad", "ReorderInput", "ReorderOutput"}
+"""Hand on the same numbers; zeros around them are the next convolution's in another spelling."""
+
+_AFFINE = frozenset({"BatchNormalization", "Add", "Sub", "Mul", "Div"})
+"""Scale and shift every channel, where they combine a result with constants."""
+
+_UNORDERED = frozenset({"add", "multiply", "max", "min", "mean of several"})
+_ACTIVATIONS = {
+    "FastGelu": "GELU",
+    "BiasGelu": "GELU",
+    "QuickGelu": "SiLU",
+    "Swish": "SiLU",
+    "Max": "ReLU",
+    "QLinearLeakyRelu": "leaky ReLU",
+    "QLinearSigmoid": "sigmoid",
+}
+_SAME = {
+    "Sum": "add",
+    "Add": "add",
+    "QLinearAdd": "add",
+    "Mul": "multiply",
+    "QLinearMul": "multiply",
+    "Mean": "mean of several",
+    "Max": "max",
+    "Min": "min",
+    "QLinearConcat": "Concat",
+    "QLinearSoftmax": "Softmax",
+    "Upsample": "Resize",
+}
+"""Operators that do the same by another name."""
+
+LINEAR = "linear"
+
+
+class Step:
+    """One step of computation.
+
+    Attributes
+    ----------
+    index : int
+        Its place among the steps.
+    what : tuple
+        What it does, in words that do not depend on the spelling; the kind comes first.
+    sources : list of int
+        The steps whose results it takes.
+    tensor : str
+        What it makes; empty where that is lost inside of a fused operator.
+    row : Layer or None
+        The layer whose operator it is.
+    within : list of Layer
+        Layers that are part of it, such as a batch norm.
+    node : Node or None
+        Its operator; None for an input.
+    users : list of (int, int)
+        The steps that take its result, and as which operand.
+    """
+
+    __slots__ = ("index", "node", "row", "sources", "tensor", "users", "what", "within")
+
+    def __init__(
+        self, index: int, what: tuple[Hashable, ...], sources: list[int], tensor: str
+    ) -> None:
+        self.index = index
+        self.what = what
+        self.sources = sources
+        self.tensor = tensor
+        self.node: Node | None = None
+        self.row: Layer | None = None
+        self.within: list[Layer] = []
+        self.users: list[tuple[int, int]] = []
+
+    @property
+    def kind(self) -> Hashable:
+        """The first word of what it does."""
+        return self.what[0]
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether its operands cannot change places."""
+        return self.kind not in _UNORDERED
+
+
+class Steps:
+    """The steps of a network, in the order in which they run.
+
+    Parameters
+    ----------
+    graph : Graph
+        The network.
+    layers : Layers
+        Its layers.
+    shapes : mapping of str to TensorInfo
+        Shapes of its tensors as far as they are known.
+
+    Attributes
+    ----------
+    all : list of Step
+        The steps, the inputs first.
+    """
+
+    def __init__(self, graph: Graph, layers: Layers, shapes: Mapping[str, TensorInfo]) -> None:
+        self.graph = graph
+        self.flow = layers.flow
+        self.all: list[Step] = []
+        self._shapes = shapes
+        self._at: dict[str, int] = {}
+        self._outputs = {info.name for info in graph.outputs}
+        rows = {index: row for row in layers.rows for index in row.members}
+        for info in graph.inputs:
+            self._append(("input",), [], info.name)
+        for node in graph.nodes:
+            if self.flow.data_inputs(node):
+                self._enter(node, rows.get(node.index))
+        for step in self.all:
+            for place, source in enumerate(step.sources):
+                self.all[source].users.append((step.index, place))
+        self.ends = {self._at[name] for name in self._outputs if name in self._at}
+
+    def shown(self, step: Step) -> str:
+        """Name the tensor to look at: of real numbers, where there is one."""
+        return (dequantised(self.flow, step.tensor) or step.tensor) if step.tensor else ""
+
+    def size(self, step: Step) -> tuple[int, ...] | None:
+        """Return the lengths of what an operator makes, whatever the order of its axes."""
+        made = result(step.node) if step.node else step.tensor
+        known = lengths(self._shapes.get(made))
+        return None if known is None else tuple(sorted(n for n in known if n != 1))
+
+    def _append(
+        self,
+        what: tuple[Hashable, ...],
+        sources: list[int],
+        tensor: str,
+        node: Node | None = None,
+        row: Layer | None = None,
+    ) -> Step:
+        step = Step(len(self.all), what, sources, tensor)
+        step.node, step.row = node, row
+        self.all.append(step)
+        if tensor:
+            self._at[tensor] = step.index
+        return step
+
+    def _sources(self, tensors: Iterable[str]) -> list[int]:
+        return [self._at[tensor] for tensor in tensors if tensor in self._at]
+
+    def _enter(self, node: Node, row: Layer | None) -> None:
+        """Add what a node does."""
+        if row is not None and len(row.members) > 1:
+            if node.index == max(row.members):
+                self._enter_group(row)
+            return
+        sources = self._sources(self.flow.data_inputs(node))
+        known = node.domain in DOMAINS or node.domain == "com.microsoft.nchwc"
+        if known and node.op in _SKIPPED and sources:
+            self._at[result(node)] = sources[0]
+            return
+        head = self._continued(node)
+        if head is not None:
+            head.tensor = result(node)
+            head.within += [row] if row else []
+            self._at[head.tensor] = head.index
+            return
+        if node.op in {"FusedConv", "FusedGemm"}:
+            self._enter_fused(node, row)
+            return
+        tensors = [tensor for tensor in node.outputs if tensor in self.flow.data]
+        for place, tensor in enumerate(tensors):
+            what = self._what(node) + ((place,) if place else ())
+            step = self._append(what, sources, tensor, node, row if place == 0 else None)
+            if place == 0:
+                self._cut(step)
+
+    def _enter_group(self, row: Layer) -> None:
+        """Add a layer of several nodes: a product with its bias, or a gate that is spelt out."""
+        nodes = [self.graph.nodes[index] for index in row.members]
+        made = {tensor for node in nodes for tensor in node.outputs}
+        taken = [t for node in nodes for t in self.flow.data_inputs(node) if t not in made]
+        sources = self._sources(dict.fromkeys(taken))
+        if row.kind == "activation":
+            self._append(("activation", row.op), sources[:1], row.pre, nodes[0], row)
+        else:
+            self._cut(self._append(self._what(nodes[0]), sources, row.pre, nodes[0], row))
+
+    def _continued(self, node: Node) -> Step | None:
+        """Find the product that a node scales or shifts with constants, if it does that alone."""
+        inputs = self.flow.data_inputs(node)
+        if node.op not in _AFFINE or node.domain or len(inputs) != 1 or inputs[0] not in self._at:
+            return None
+        head = self.all[self._at[inputs[0]]]
+        if head.kind not in {LINEAR, "matmul"} or not head.tensor:
+            return None
+        tensor = head.tensor
+        while tensor not in self._outputs:
+            follower = self.flow.follower(tensor)
+            if follower is node:
+                return head
+            if follower is None or follower.op not in _SKIPPED:
+                break
+            tensor = result(follower)
+        return None
+
+    def _enter_fused(self, node: Node, row: Layer | None) -> None:
+        """Take a convolution apart that adds a branch and ends with an activation."""
+        sources = self._sources(self.flow.data_inputs(node))
+        activation = node.attribute("activation", "")
+        steps = [(self._what(node), sources[:1])]
+        if len(sources) > 1:
+            steps.append((("add",), sources[1:]))
+        if isinstance(activation, str) and activation:
+            steps.append((_named(activation), []))
+        for number, (what, others) in enumerate(steps, 1):
+            before = [len(self.all) - 1] if number > 1 else []
+            tensor = result(node) if number == len(steps) else ""
+            self._append(what, before + others, tensor, node, row if number == 1 else None)
+
+    def _cut(self, step: Step) -> None:
+        """Add the ReLU that is in how a result is quantised."""
+        if step.kind not in {LINEAR, "add"}:
+            return
+        tensor = self.shown(step)
+        if cuts_below_zero(self.flow, Tail(tensor, (), dequantised=False, last=None)):
+            self._append(("activation", "ReLU"), [step.index], step.tensor)
+
+    def _what(self, node: Node) -> tuple[Hashable, ...]:
+        """Say what an operator does, in words that do not depend on the spelling."""
+        if node.op in KERNEL or "Conv" in node.op:
+            return self._convolution(node)
+        if node.op in FACTORS or node.op == "FusedGemm":
+            return self._product(node)
+        if KIND_OF.get(node.op) == "pool" or is_global(self.flow, node):
+            return self._pool(node)
+        with_constant = len(node.inputs) == 2 and len(self.flow.data_inputs(node)) == 1
+        if KIND_OF.get(node.op) in {"relu", "activation"} or (with_constant and node.op == "Max"):
+            return ("activation", _rectifier(activation_word(self.flow, node), node.op))
+        if with_constant and node.op in _AFFINE:
+            return ("affine",)
+        chosen = self.flow.numbers(operand(node, 1)) if node.op in {"Gather", "Slice"} else ()
+        return (_SAME.get(node.op, node.op), *(chosen or ()))
+
+    def _convolution(self, node: Node) -> tuple[Hashable, ...]:
+        kernel = self.flow.weight(kernel_of(node) or operand(node, 1))
+        window = read_window(self.flow, node)
+        if kernel is None or window is None or len(kernel.shape) < 3:
+            return (LINEAR, node.op)
+        group = node.attribute("group", 1)
+        group = group if isinstance(group, int) and group > 0 else 1
+        out, into = kernel.shape[0], kernel.shape[1] * group
+        if window.up:
+            out, into = kernel.shape[1] * group, kernel.shape[0]
+        slid = tuple((one.kernel, one.stride, one.dilation) for one in window.axes)
+        if all(one == (1, 1, 1) for one in slid):
+            slid = ()
+        return (LINEAR, out, into, group, slid, window.up and bool(slid))
+
+    def _product(self, node: Node) -> tuple[Hashable, ...]:
+        first, second = FACTORS.get(node.op, (0, 1))
+        factors = [operand(node, first), operand(node, second)]
+        if all(tensor in self.flow.data for tensor in factors):
+            return ("matmul",)
+        at = 1 if factors[0] in self.flow.data else 0
+        matrix = self.flow.weight(factors[at])
+        if matrix is None or len(matrix.shape) != 2:
+            return (LINEAR, "")
+        turned = node.attribute("transB" if at else "transA", 0) == 1
+        into, out = matrix.shape[::-1] if turned == (at == 1) else matrix.shape
+        return (LINEAR, out, into, 1, (), False)
+
+    def _pool(self, node: Node) -> tuple[Hashable, ...]:
+        how = "max" if "Max" in node.op else "Lp" if "Lp" in node.op else "average"
+        shape = lengths(self._shapes.get(result(node)))
+        if is_global(self.flow, node) or (shape and len(shape) > 2 and prod(shape[2:]) == 1):
+            return ("pool", how)
+        window = read_window(self.flow, node)
+        return ("pool", how, *((one.kernel, one.stride) for one in (window.axes if window else ())))
+
+
+def _named(activation: str) -> tuple[Hashable, ...]:
+    """Say what the activation is that a fused operator names."""
+    return ("activation", _rectifier("ReLU" if activation == "Clip" else word(activation), ""))
+
+
+def _rectifier(name: str, op: str) -> str:
+    """Return what an activation is called; where a ReLU ends at the top does not count."""
+    if name.startswith("ReLU"):
+        return "ReLU"
+    return _ACTIVATIONS.get(op, name)
