@@ -285,14 +285,14 @@ def running(command: F) -> F:
 
 def running_on_several(command: F) -> F:
     """Add what `running` adds; --device takes several, and ``settings`` are as many."""
-    more = " Several, with commas between, are compared."
-    return _running(_settings_of_each, param_types.DEVICES, more)(command)
+    several = " Several, with commas between, are compared."
+    return _running(_settings_of_each, param_types.DEVICES, several)(command)
 
 
 def _running(
     make: Callable[..., Any],
     devices: param_types.Parsed,
-    more: str = "",
+    several: str = "",
 ) -> Callable[[F], F]:
     from cnntool.nets.runtime.providers import AUTO, DEVICES
 
@@ -316,7 +316,8 @@ def _running(
             type=devices,
             default=AUTO,
             show_default=True,
-            help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.{more}",
+            help=f"Where the network runs: {DEVICES}.{several} 'cnntool devices' says what works"
+            " here.",
         ),
     )
 

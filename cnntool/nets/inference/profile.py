@@ -169,7 +169,8 @@ def measure(
             placement = profiled.placement
         kernels = read_kernels(events, folder / OPTIMISED, skip=WARM)
     plain, with_profile = (median(seconds[WARM:]) * 1e3 for seconds in took.values())
-    summed = median(map(sum, zip(*(kernel.times for kernel in kernels), strict=False)))
+    sums = map(sum, zip(*(kernel.times for kernel in kernels), strict=True))
+    summed = median([*sums] or [0.0])  # nothing runs where an input is the output
     return Measured(kernels, plain, with_profile, summed, counted, placement)
 
 
