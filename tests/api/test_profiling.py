@@ -78,5 +78,5 @@ def test_a_network_that_takes_no_picture_is_timed_on_noise(tokens):
 
 def test_a_picture_that_cannot_be_read(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    with cnntool.load_model() as net, pytest.raises(InputError, match="bad.png"):
+    with cnntool.load_model() as net, pytest.raises(InputError, match="bad"):
         net.profile(tmp_path / "bad.png")
