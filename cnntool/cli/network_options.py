@@ -280,25 +280,23 @@ def timeout_option(command: F) -> F:
 
 def running(command: F) -> F:
     """Add --device, --threads, --timeout and --max-memory; together: ``settings``."""
-    return _running(_settings, param_types.DEVICE)(command)
-
-
-def running_on_several(command: F) -> F:
-    """Add what `running` adds; --device takes several, and ``settings`` are as many."""
-    several = " Several, with commas between, are compared."
-    return _running(_settings_of_each, param_types.DEVICES, several)(command)
-
-
-def _running(
-    make: Callable[..., Any],
-    devices: param_types.Parsed,
-    several: str = "",
-) -> Callable[[F], F]:
     from cnntool.nets.runtime.providers import AUTO, DEVICES
 
+    device = options.setting(
+        "--device",
+        type=param_types.DEVICE,
+        default=AUTO,
+        show_default=True,
+        help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
+    )
+    return limits(device)(command)
+
+
+def limits(*more: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Add --threads, --timeout and --max-memory, and options of more; together: ``settings``."""
     return gathered(
         "settings",
-        make,
+        _settings,
         options.setting(
             "--max-memory",
             type=param_types.MEMORY,
@@ -311,20 +309,8 @@ def _running(
             type=click.IntRange(min=1, max=1024),
             help="Threads to compute on.  [default: usable CPUs]",
         ),
-        options.setting(
-            "--device",
-            type=devices,
-            default=AUTO,
-            show_default=True,
-            help=f"Where the network runs: {DEVICES}.{several} 'cnntool devices' says what works"
-            " here.",
-        ),
+        *more,
     )
-
-
-def _settings_of_each(*, device: tuple[str, ...], **values: Any) -> list[SessionSettings]:
-    settings = _settings(device="", **values)
-    return [settings._replace(device=each) for each in device]
 
 
 def _settings(*, max_memory: int | None, **values: Any) -> SessionSettings:

@@ -10,9 +10,9 @@ import click
 from cnntool.api.layers import lengths, summarise
 from cnntool.cli import console, options, param_types, time_output
 from cnntool.cli.network_options import (
+    limits,
     model_argument,
     read_model,
-    running_on_several,
 )
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import InputError, UsageError
@@ -105,7 +105,14 @@ _TIMED = ("photo", "runs", "device", "threads", "max_memory")
     type=click.IntRange(1, 10_000),
     help="Runs to take the median of.  [default: 10, and as many more as 2 seconds have room for]",
 )
-@running_on_several
+@options.setting(
+    "--device",
+    type=param_types.ANY_DEVICES,
+    default="auto",
+    show_default=True,
+    help="Where the network runs; several, with commas between, are set side by side.",
+)
+@limits()
 @options.talk
 @click.pass_context
 def command(
@@ -119,7 +126,8 @@ def command(
     as_json: bool,
     photo: str | None,
     runs: int | None,
-    settings: list[SessionSettings],
+    device: tuple[str, ...],
+    settings: SessionSettings,
 ) -> None:
     """Describe a network layer by layer.
 
@@ -145,10 +153,11 @@ def command(
         raise UsageError(f"{flags} are for --time", hint="summary MODEL --time [PHOTO]")
     if photo is not None and columns:
         raise UsageError("--columns and --time exclude each other")
-    network = read_model(model, settings[0].timeout)
+    network = read_model(model, settings.timeout)
     form = form_of(as_json=as_json, as_csv=as_csv)
     if photo is not None:
-        time_output.tell(network, _profiles(network, photo, size, runs, settings), form)
+        each = [settings._replace(device=name) for name in device]
+        time_output.tell(network, _profiles(network, photo, size, runs, each), form)
         return
     summary = summarise(network, size)
     if not size and any(None in (lengths(info) or (None,)) for info in summary.inputs):
