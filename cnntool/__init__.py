@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # what reads types takes it for true; typing would have t
 
 if TYPE_CHECKING:
     from cnntool import errors as errors
+    from cnntool.api.comparison import compare as compare
     from cnntool.api.filtering import convolve as convolve
     from cnntool.api.filtering import filter as filter
     from cnntool.api.kernels import kernels as kernels
@@ -39,6 +40,7 @@ else:
         "Figure": "api.pictures",
         "Model": "api.model",
         "__version__": "version",
+        "compare": "api.comparison",
         "contact_sheet": "api.pictures",
         "convolution_matrix": "api.unrolling",
         "convolve": "api.filtering",

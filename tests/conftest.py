@@ -161,3 +161,13 @@ def here(tmp_path, monkeypatch, capfdbinary):
         return done
 
     return call
+
+
+@pytest.fixture
+def inside(monkeypatch):
+    """Compare networks within this process."""
+    from pairs import Inside
+
+    from cnntool.nets.comparison import runs
+
+    monkeypatch.setattr(runs, "Session", Inside)

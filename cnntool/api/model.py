@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
     from cnntool.api.unit_trace import UnitTrace
-    from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -65,6 +64,26 @@ class Model(Network):
                 raise
 
         return ordered_map(ready, images, usable_cpus())
+
+    def _ranked(
+        self,
+        plan: InferredSpec,
+        pictures: Iterator[tuple[str, NDArray[Any]]],
+        *,
+        batch: int,
+        many: bool,
+    ) -> Iterator[Scores]:
+        """Score pictures that come with their names; what cannot be ranked is refused."""
+        from cnntool.nets.inference.classify import check
+
+        fed = ((picture, picture[1]) for picture in pictures)
+        for (name, tensor), scores in self.scores(plan, fed, batch=batch, many=many):
+            try:
+                check(scores, plan, partial(self.whence, plan, tensor))
+            except ModelError as error:
+                error.source = f"{name}: {error.source}"
+                raise
+            yield scores
 
     def _tensor(self, image: ImageLike, plan: InferredSpec) -> NDArray[Any]:
         from cnntool.nets.inference.preprocess import prepare
@@ -125,7 +144,6 @@ class Model(Network):
         >>> best[0].label, best[0].probability > 0.5
         ('cat', True)
         """
-        from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.classify import top as best_of
         from cnntool.nets.inference.preprocess import prepare
         from cnntool.nets.models.manifest import CLASSES
@@ -135,12 +153,11 @@ class Model(Network):
         plan = self.plan(CLASSES)
         images = image if isinstance(image, (list, tuple)) else [image]
         pictures = self._read(images, partial(prepare, spec=plan.input))
-        fed = ((tensor, tensor) for _, tensor in pictures)
-        found = []
         with self.lock:
-            for tensor, scores in self.scores(plan, fed, batch=batch, many=len(images) > 1):
-                check(scores, plan, partial(self.whence, plan, tensor))
-                found.append(Records(best_of(scores, plan, count)))
+            found = [
+                Records(best_of(scores, plan, count))
+                for scores in self._ranked(plan, pictures, batch=batch, many=len(images) > 1)
+            ]
         return found if images is image else found[0]
 
     def activations(
@@ -531,7 +548,6 @@ class Model(Network):
             A class that the network does not have.
         """
         from cnntool.api.evaluation import evaluate, read_truths
-        from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.preprocess import prepare
         from cnntool.nets.models.manifest import CLASSES
 
@@ -542,15 +558,9 @@ class Model(Network):
             raise error
         files = [item.path or item.name for item in truths]
         pictures = self._read(files, partial(prepare, spec=plan.input))
-        fed = (((item, tensor), tensor) for item, (_, tensor) in zip(truths, pictures, strict=True))
-
-        def answers() -> Iterator[tuple[Item, Scores]]:
-            for (item, tensor), scores in self.scores(plan, fed, batch=batch, many=True):
-                check(scores, plan, partial(self.whence, plan, tensor))
-                yield item, scores
-
+        scored = self._ranked(plan, pictures, batch=batch, many=True)
         with self.lock:
-            found = evaluate(plan, truths, answers(), str(photos))
+            found = evaluate(plan, truths, zip(truths, scored, strict=True), str(photos))
         if found is None:
             raise InputError("no picture could be read", source=str(photos))
         return found

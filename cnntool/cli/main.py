@@ -31,6 +31,7 @@ COMMANDS = {
     "run": "Make pictures of pictures, by a network.",
     "activations": "Show what every layer of a network makes of a picture.",
     "explain": "Show what in a picture speaks for a class, as heat maps.",
+    "diff": "Compare two networks layer by layer: where numbers part, and which layer is to blame.",
     "weights": "Show what layers of a network have learned.",
     "layers": "List the layers of a network by the names that can be asked for.",
     "summary": "Describe a network layer by layer.",

@@ -282,6 +282,18 @@ def running(command: F) -> F:
     """Add --device, --threads, --timeout and --max-memory; together: ``settings``."""
     from cnntool.nets.runtime.providers import AUTO, DEVICES
 
+    device = options.setting(
+        "--device",
+        type=param_types.DEVICE,
+        default=AUTO,
+        show_default=True,
+        help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
+    )
+    return limits(device)(command)
+
+
+def limits(*more: Callable[[Any], Any]) -> Callable[[F], F]:
+    """Add --threads, --timeout and --max-memory, and options of more; together: ``settings``."""
     return gathered(
         "settings",
         _settings,
@@ -297,14 +309,8 @@ def running(command: F) -> F:
             type=click.IntRange(min=1, max=1024),
             help="Threads to compute on.  [default: usable CPUs]",
         ),
-        options.setting(
-            "--device",
-            type=param_types.DEVICE,
-            default=AUTO,
-            show_default=True,
-            help=f"Where the network runs: {DEVICES}. 'cnntool devices' says what works here.",
-        ),
-    )(command)
+        *more,
+    )
 
 
 def _settings(*, max_memory: int | None, **values: Any) -> SessionSettings:

@@ -24,6 +24,9 @@ _MOST_FACTOR = 1_000_000_000
 _MOST_LENGTH = 1 << 31
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 _LEAST_MEMORY, _MOST_MEMORY = 64 << 20, 1 << 50
+LEVELS = ("none", "basic", "all")
+"""How far onnxruntime may optimise: the keys of `cnntool.api.comparison.LEVELS`."""
+
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 
 
@@ -269,6 +272,20 @@ def _device(text: str) -> str:
     return text
 
 
+def _pair_of(text: str, read: Callable[[str], str]) -> tuple[str, ...]:
+    """Read one word, or two with a comma between."""
+    words = tuple(read(part.strip()) for part in text.split(","))
+    if len(words) > 2:
+        raise UsageError(f"{text!r} are {len(words)}, and two are compared")
+    return words
+
+
+def _level(text: str) -> str:
+    if text not in LEVELS:
+        raise UsageError(f"{text!r} is no level (they are {', '.join(LEVELS)})")
+    return text
+
+
 FORMAT = Parsed("NAME", _format)
 PAIR = Parsed("N|ROWS,COLUMNS", _pair)
 PAIR_FROM_0 = Parsed("N|ROWS,COLUMNS", partial(_pair, least=0))
@@ -285,6 +302,8 @@ DEVIATIONS = Parsed("N[,N,N]", _deviations)
 SHARE = Parsed("SHARE", _share)
 MEMORY = Parsed("SIZE", _memory)
 DEVICE = Parsed("NAME", _device)
+DEVICES = Parsed("NAME[,NAME]", partial(_pair_of, read=_device))
+LEVEL = Parsed("LEVEL[,LEVEL]", partial(_pair_of, read=_level))
 BORDER = BorderName()
 SECONDS = Seconds()
 FILE = FileName()

@@ -337,6 +337,7 @@ RESULTS = {
     "run": ["-m", "net.onnx", "picture.png", "-o", "-"],
     "activations": ["-l", "conv:1", "picture.png", "-o", "-"],
     "explain": ["picture.png", "-o", "-"],
+    "diff": ["net.onnx", "net.onnx", "picture.png"],
     "weights": ["vgg16-mini", "-l", "conv:1", "-o", "-"],
     "layers": [],
     "summary": [],

@@ -168,7 +168,7 @@ class Taps:
         stated = next(info.shape for info in self._graph.inputs if info.name == self._entry.name)
         inputs = {} if shape == stated else {self._entry.name: shape}
         shapes = find_shapes(self._graph, inputs, self.tensors)
-        sizes = {tensor: _bytes(info) for tensor, info in shapes.items()}
+        sizes = {tensor: byte_size(info) for tensor, info in shapes.items()}
         return {tensor: size for tensor, size in sizes.items() if size is not None}
 
 
@@ -251,7 +251,8 @@ def _known_shape(entry: InputSpec) -> tuple[int, ...] | None:
     return (entry.batch or 1, *sides)
 
 
-def _bytes(info: TensorInfo) -> int | None:
+def byte_size(info: TensorInfo) -> int | None:
+    """Return how many bytes a tensor has; None where its shape or type is not known."""
     shape = lengths(info)
     if shape is None or not info.dtype:
         return None

@@ -1,0 +1,569 @@
+"""``cnntool diff``: where two networks, devices, settings or pictures part."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import click
+
+from cnntool.cli import console, options, param_types
+from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample, reading
+from cnntool.cli.network_options import (
+    begin,
+    hold_time,
+    labels,
+    limits,
+    output_name,
+    preprocessing,
+)
+from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.errors import FigureError, UsageError
+from cnntool.image.files import expand
+from cnntool.views.number_format import shape_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cnntool.api.comparison import (
+        ChannelDifference,
+        Comparer,
+        Comparison,
+        LayerDifference,
+        OutputDifference,
+        Ready,
+    )
+    from cnntool.cli.output import Form
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.network import Network
+    from cnntool.nets.runtime.providers import SessionSettings
+
+
+class Compared(NamedTuple):
+    """What is compared: two networks, or one under two settings or with two pictures.
+
+    Attributes
+    ----------
+    networks : (str, str)
+        Their names.
+    photos : list of Path
+        What they look at.
+    beside : bool
+        Whether the second one looks at the second photo.
+    """
+
+    networks: tuple[str, str]
+    photos: Sequence[Path]
+    beside: bool
+
+
+@click.command("diff")
+@click.argument("names", nargs=-1, metavar="A [B] [PHOTO]...")
+@click.option(
+    "-m",
+    "--model",
+    metavar="NAME|FILE",
+    help="One network: what is named are two pictures for it, or photos for two settings.",
+)
+@options.setting(
+    "--device",
+    type=param_types.DEVICES,
+    default="auto",
+    show_default=True,
+    help="Where the networks run; 'cpu,cuda' are the first one's and the second one's.",
+)
+@click.option(
+    "--optimise",
+    type=param_types.LEVEL,
+    default=(),
+    help="How far onnxruntime may optimise: none, basic or all; 'none,all' are the first one's and"
+    " the second one's.  [default: as far as no number changes]",
+)
+@click.option("-r", "--recursive", is_flag=True, help="Look into the folders of a folder too.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    metavar="SHARE",
+    help="The own error with which a layer diverges.  [default: 0.001 for float32, 0.02 for"
+    " float16, 0.1 for 8 bits]",
+)
+@click.option(
+    "--map",
+    "by_hand",
+    type=param_types.FILE,
+    metavar="FILE",
+    help="Partners by hand: in each line a layer of A and one of B, with a tab or spaces between.",
+)
+@click.option(
+    "-l",
+    "--layer",
+    "queries",
+    multiple=True,
+    metavar="NAME",
+    help="A layer of A to draw with --output; may be repeated.  [default: the first that diverges,"
+    " else the worst]",
+)
+@click.option(
+    "--per-channel", metavar="LAYER", help="Tell the maps of a layer of A apart, worst first."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=param_types.FILE,
+    metavar="DIR|FILE",
+    help="Draw layers of both networks and their differences: a folder, or a .png for one layer.",
+)
+@options.overwrite
+@click.option(
+    "--min-sqnr",
+    type=float,
+    metavar="DB",
+    help="Exit with 7 if the network's answer has less: its scores before the softmax where both"
+    " networks tell them. 'inf' wants equality.",
+)
+@click.option(
+    "--min-agreement",
+    type=param_types.SHARE,
+    help="Exit with 7 if both say the same of fewer photos.",
+)
+@preprocessing(output_name, labels)
+@reading
+@options.json_lines
+@limits()
+@options.talk
+def command(
+    *,
+    names: tuple[str, ...],
+    model: str | None,
+    device: tuple[str, ...],
+    optimise: tuple[str, ...],
+    recursive: bool,
+    tolerance: float | None,
+    by_hand: Path | None,
+    queries: tuple[str, ...],
+    per_channel: str | None,
+    output: Path | None,
+    overwrite: bool,
+    min_sqnr: float | None,
+    min_agreement: float | None,
+    overrides: Overrides,
+    reading: Reading,
+    as_json: bool,
+    settings: SessionSettings,
+) -> int:
+    """Compare two networks layer by layer: where numbers part, and which layer is to blame.
+
+    A and B are names or .onnx files: float and int8, before and after an optimiser, exports of one
+    network. With two devices or two levels A alone will do; with -m NET two pictures are compared.
+    Without a PHOTO the sample is taken. Layers become partners by structure and weights, not by
+    name or number.
+
+    Each pair gets its accumulated error, each network on its own, and its own error: B's layer fed
+    with A's numbers. Every layer of an 8-bit network differs; the first that diverges is the first
+    whose own error passes --tolerance.
+
+    Lines in a pipe hold the number, the layers of A and B, kind, shape, SQNR in decibels, error,
+    cosine, the largest difference, its place and photo, the worst photo's error and name, the same
+    of the own error (SQNR, error, worst, photo), values that are NaN or infinite on one side, and
+    whether it diverges.
+    """
+    what = _compared(names, model, settings=max(len(device), len(optimise)))
+    if queries and output is None:
+        raise UsageError("--layer says what --output draws, and that was not given")
+    partners = _read_map(by_hand) if by_hand else {}
+    from cnntool.api.comparison import Comparer
+
+    with ExitStack() as stack:
+        networks = _read(what, device, overrides, settings, stack)
+        comparer = Comparer(
+            *networks,
+            optimise=((*optimise, None, None)[0], (*optimise, *optimise, None, None)[1]),
+            tolerance=tolerance,
+            by_hand=partners,
+        )
+        for network, plan in zip(networks, comparer.plans, strict=True):
+            begin(network, plan)
+        work = _Work(comparer, what, reading, recursive=recursive)
+        found = work.run()
+        if output is not None:
+            work.draw(found, queries, output, overwrite=overwrite)
+        if per_channel is not None:
+            (number,) = comparer.numbers_of([per_channel])[:1]
+            _print_channels(found, number, form_of(as_json=as_json))
+        elif as_json:
+            emit_record(work.facts() | found.record())
+        else:
+            _print(found, networks)
+        _demand(found.outputs, min_sqnr, min_agreement)
+        return work.code
+
+
+def _compared(names: Sequence[str], model: str | None, *, settings: int) -> Compared:
+    """Tell networks from photos.
+
+    Raises
+    ------
+    UsageError
+        Too few or too many of either.
+    """
+    from cnntool.nets.models.catalog import is_path
+
+    if model is not None:
+        if settings > 1:
+            return Compared((model, model), _photos(names), beside=False)
+        if len(names) != 2:
+            raise UsageError(
+                f"-m NET compares two pictures, and {len(names)} were named",
+                hint="name two networks, or two settings such as --device cpu,cuda",
+            )
+        return Compared((model, model), _photos(names), beside=True)
+    if not names:
+        raise UsageError("no network was named", hint="cnntool diff A.onnx B.onnx [PHOTO]...")
+
+    def is_network(name: str) -> bool:
+        from cnntool.nets.models.catalog import SUFFIX
+        from cnntool.nets.models.catalog import names as known
+
+        return name.lower().endswith(SUFFIX) or (not is_path(name) and name in known())
+
+    first, *rest = names
+    second = first
+    if rest and (settings == 1 or is_network(rest[0])):
+        second, *rest = rest
+    elif settings == 1:
+        raise UsageError(
+            "one network alone has nothing to be compared with",
+            hint="name a second one, or two settings such as --device cpu,cuda",
+        )
+    for name in rest:
+        if is_network(name):
+            raise UsageError(f"two networks are compared, and {name} is another one")
+    return Compared((first, second), _photos(rest), beside=False)
+
+
+def _photos(names: Sequence[str]) -> Sequence[Path]:
+    return inputs_or_sample([Path(name) for name in names])
+
+
+def _read_map(path: Path) -> dict[str, str]:
+    """Read which layers are partners.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be read, or a line does not hold two names.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(reason.lower(), source=str(path)) from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        words = [word.strip() for word in line.split("\t")] if "\t" in line else line.split()
+        if len(words) != 2 or not all(words):
+            raise UsageError(
+                f"line {number} does not hold two names with a tab or spaces between",
+                source=str(path),
+            )
+        if words[0] in found:
+            raise UsageError(f"line {number}: {words[0]!r} was named before", source=str(path))
+        found[words[0]] = words[1]
+    return found
+
+
+def _read(
+    what: Compared,
+    devices: Sequence[str],
+    overrides: Overrides,
+    settings: SessionSettings,
+    stack: ExitStack,
+) -> tuple[Network, Network]:
+    """Read the networks; one that is compared with itself is read once."""
+    from cnntool.nets.network import Network
+
+    found: list[Network] = []
+    for name, device in zip(what.networks, (*devices, *devices), strict=False):
+        network = Network(name, overrides, settings._replace(device=device), note=console.note)
+        stack.enter_context(network)
+        if found and name == what.networks[0]:
+            network.found, network.graph = found[0].found, found[0].graph
+        else:
+            with hold_time(settings.timeout, name):
+                network.read()
+        found.append(network)
+    return found[0], found[1]
+
+
+class _Work:
+    """Runs a comparison over the photos of a command line, and draws what it found."""
+
+    def __init__(
+        self, comparer: Comparer, what: Compared, reading: Reading, *, recursive: bool
+    ) -> None:
+        self._comparer = comparer
+        self._what = what
+        items = expand(what.photos, recursive=recursive, matrices=False)
+        self._pictures = Pictures(items, comparer.prepare, reading)
+        self._first: Ready | None = None
+
+    @property
+    def code(self) -> int:
+        """The exit code that the photos deserve."""
+        return self._pictures.code
+
+    def run(self) -> Comparison:
+        """Compare the networks."""
+        with console.Progress("comparing") as progress:
+            total = 1 if self._what.beside else len(self._what.photos)
+            return self._comparer.compare(
+                self._beside() if self._what.beside else self._each(),
+                lambda done: progress.reach(done, max(done, total)),
+            )
+
+    def _each(self) -> Iterator[tuple[str, Ready]]:
+        for loaded in self._pictures:
+            self._first = self._first or loaded.made
+            yield loaded.item.name, loaded.made
+
+    def _beside(self) -> Iterator[tuple[str, Ready]]:
+        """Yield the two pictures as one: for either network another."""
+        found = list(self._each())
+        if len(found) == 2:
+            (one, ours), (other, theirs) = found
+            self._first = ours._replace(b=theirs.b)
+            yield f"{one} | {other}", self._first
+
+    def facts(self) -> dict[str, Any]:
+        """Return what records say of the networks."""
+        return {
+            side: {
+                "name": network.found.spec.name if network.found.spec else network.name,
+                "file": str(network.found.file),
+                "sha256": network.sha256,
+                "preprocessing": {
+                    key: list(value) if isinstance(value, tuple) else value
+                    for key, value in plan.input._asdict().items()
+                    if key not in {"name", "minimum", "batch"}
+                },
+                "device": placement.granted if placement else None,
+                "provider": placement.provider if placement else None,
+            }
+            for side, network, plan, placement in zip(
+                "ab",
+                self._comparer.networks,
+                self._comparer.plans,
+                self._comparer.placements,
+                strict=True,
+            )
+        }
+
+    def draw(
+        self, found: Comparison, queries: Sequence[str], output: Path, *, overwrite: bool
+    ) -> None:
+        """Draw layers, by the first photo."""
+        from cnntool.api.activations import safe
+        from cnntool.cli.inputs import make_folder
+        from cnntool.image.files import write_image
+        from cnntool.image.source import ImageInfo
+        from cnntool.views.difference import MOST, difference_sheet
+
+        rows = self._chosen(found, queries)
+        one = output.suffix.lower() == ".png" and not output.is_dir()
+        if one and len(rows) > 1:
+            raise UsageError(f"{len(rows)} layers need a folder to go to", source="--output")
+        if not one:
+            make_folder(output)
+        assert self._first is not None  # noqa: S101 - there was a picture
+        for row in rows:
+            values = self._comparer.values(row.number, self._first)
+            maps = [channel.channel for channel in found.channels(row.number)][:MOST]
+            facts = f"{shape_text(row.shape)}, SQNR {_decibels(row.sqnr)} dB"
+            ours, theirs = (network.name for network in self._comparer.networks)
+            pixels = difference_sheet(
+                *values,
+                maps,
+                titles=(row.name_a, row.name_b, "B - A"),
+                details=(ours, theirs, f"{facts}, {Path(found.photos[0]).name}"),
+            )
+            path = output if one else output / f"{row.number:02}-{safe(row.name_a)}.png"
+            height, width, channels = pixels.shape
+            write_image(
+                path,
+                pixels,
+                ImageInfo(height, width, channels),
+                name=str(path),
+                format="png",
+                overwrite=overwrite,
+            )
+            console.note(f"{row.name_a} is drawn in {path}")
+
+    def _chosen(self, found: Comparison, queries: Sequence[str]) -> list[LayerDifference]:
+        if queries:
+            return [found.layers[number] for number in self._comparer.numbers_of(queries)]
+        layers = found.layers[1:]
+        first = next((row for row in layers if row.diverges), None)
+        return [first or max(layers, key=lambda row: (row.apart, row.error))]
+
+
+LISTED = 10
+"""Nodes to exclude that are printed; records have all."""
+
+COLUMNS = (
+    Column("number", "", right=True, spare=3),
+    Column("a", "A", gives="cut", key=True),
+    Column("b", "B", gives="cut"),
+    Column("kind", spare=1),
+    Column("why", people=False),
+    Column("shape", spare=2),
+    Column("sqnr", "SQNR\ndB", right=True),
+    Column("error", right=True),
+    Column("cosine", right=True),
+    Column("largest", "largest\ndifference", right=True),
+    Column("where", right=True),
+    Column("photo", people=False),
+    Column("worst", people=False),
+    Column("worst-photo", people=False),
+    Column("own-sqnr", "own\nSQNR", right=True),
+    Column("own-error", "own\nerror", right=True),
+    Column("own-worst", people=False),
+    Column("own-worst-photo", people=False),
+    Column("apart", people=False),
+    Column("own-apart", people=False),
+    Column("diverges", ""),
+)
+
+
+def _decibels(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _print(found: Comparison, networks: Sequence[Network]) -> None:
+    """Print a table for people, lines for programs."""
+    form = form_of()
+    people = form == "table"
+    number = "{:.3g}".format if people else "{:.6g}".format
+    level = _decibels if people else (lambda value: _text(value, number))
+    rows = [
+        [
+            str(row.number),
+            row.name_a,
+            row.name_b,
+            row.kind,
+            row.why,
+            shape_text(row.shape, "x"),
+            level(row.sqnr),
+            number(row.error),
+            f"{row.cosine:.5f}" if people else number(row.cosine),
+            number(row.largest),
+            ",".join(map(str, row.where)),
+            row.photo,
+            number(row.worst),
+            row.worst_photo,
+            level(row.own_sqnr),
+            _text(row.own_error, number),
+            _text(row.own_worst, number),
+            row.own_worst_photo or "-",
+            str(row.apart),
+            "-" if row.own_apart is None else str(row.own_apart),
+            "diverges" if row.diverges else "",
+        ]
+        for row in found.layers
+    ]
+    columns: Sequence[Column] = COLUMNS
+    if people and len(found.photos) > 1:
+        shown = {"worst", "worst-photo"}
+        columns = [c._replace(people=c.people or c.name in shown) for c in columns]
+    emit(columns, rows, form, look="tight")
+    say = console.result if people else console.note
+    for text in _summary(found, networks):
+        say(text)
+
+
+def _text(value: float | None, number: Any) -> str:
+    return "-" if value is None else str(number(value))
+
+
+def _summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
+    """Say in sentences what the table comes to."""
+    bound = f"tolerance {found.tolerance:g}, for {found.precision}"
+    first = found.first
+    if found.equal:
+        yield "no difference"
+    elif first is None:
+        yield f"no layer diverges ({bound})"
+    else:
+        error = first.own_error if first.own_error is not None else first.error
+        why = f"own error {error:.3g}"
+        if first.own_apart or first.apart:
+            why += f", {first.own_apart or first.apart} values are NaN or infinite on one side only"
+        yield f"the first that diverges: {first.name_a} ({why}; {bound})"
+    for network, lonely in zip(networks, (found.only_a, found.only_b), strict=True):
+        if lonely:
+            yield f"without a partner in {network.name}: {', '.join(lonely)}"
+    if found.outputs:
+        yield _answers(found.outputs)
+    if exclude := found.nodes_to_exclude:
+        more = f", and {len(exclude) - LISTED} more (--json)" * (len(exclude) > LISTED)
+        yield f"nodes_to_exclude, the worst first: {', '.join(exclude[:LISTED])}{more}"
+    if found.nameless:
+        yield f"{found.nameless} layers have nodes without a name, which cannot be excluded"
+
+
+def _answers(outputs: OutputDifference) -> str:
+    text = f"answers: SQNR {_decibels(outputs.sqnr)} dB"
+    if outputs.agreement is not None:
+        agreeing = round(outputs.agreement * outputs.photos)
+        text += (
+            f", the same class of {agreeing} of {outputs.photos} photos"
+            f" ({outputs.agreement:.2%}), probability changed by {outputs.mean_change:.3g} on"
+            f" average, by {outputs.largest_change:.3g} at most"
+        )
+    return text
+
+
+def _print_channels(found: Comparison, number: int, form: Form) -> None:
+    rows: Sequence[ChannelDifference] = found.channels(number)
+    if form == "jsonl":
+        layer = found.record()["layers"][number]
+        emit_record(layer | {"channels": [row._asdict() for row in rows]})
+        return
+    digits = "{:.3g}".format if form == "table" else "{:.6g}".format
+    columns = [
+        Column("channel", right=True, key=True),
+        *(Column(name, right=True) for name in ("sqnr", "error", "cosine", "largest", "apart")),
+        *(Column(name, right=True) for name in ("own-sqnr", "own-error", "own-apart")),
+    ]
+    emit(
+        columns,
+        [[str(row.channel), *(_text(value, digits) for value in row[1:])] for row in rows],
+        form,
+        look="tight",
+    )
+
+
+def _demand(outputs: OutputDifference | None, sqnr: float | None, agreement: float | None) -> None:
+    """Hold the answers to what is demanded of them.
+
+    Raises
+    ------
+    FigureError
+        They miss it.
+    """
+    if sqnr is not None:
+        if outputs is None:
+            raise FigureError("the answers cannot be compared, and an SQNR was demanded")
+        if not outputs.sqnr >= sqnr or outputs.apart:
+            raise FigureError(
+                f"SQNR of the answers is {outputs.sqnr:.6g} dB, and {sqnr:g} dB were demanded"
+            )
+    if agreement is not None:
+        if outputs is None or outputs.agreement is None:
+            raise FigureError("there are no classes, and an agreement was demanded")
+        if outputs.agreement < agreement:
+            raise FigureError(
+                f"both say the same of {outputs.agreement:.2%}, and {agreement:.2%} was demanded"
+            )

@@ -1,0 +1,119 @@
+"""Differences of two layers as one picture: maps of either on one scale, and what lies between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from cnntool.errors import UsageError
+from cnntool.views.colormaps import TOP, palette
+from cnntool.views.contact_sheet import ContactSheet, enlargement, reduction
+from cnntool.views.heat_map import BAR, GAP, LEAST, MARGIN, Cell
+from cnntool.views.number_format import short
+from cnntool.views.scale import ScaleLimits, extremes, to_levels
+from cnntool.views.text import WHITE, line_height, wrapped
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+MOST = 36
+"""Maps that are drawn, unless others are chosen."""
+
+_TITLE, _SMALL = 16, 12
+
+
+def difference_sheet(
+    a: NDArray[np.generic],
+    b: NDArray[np.generic],
+    chosen: Sequence[int],
+    *,
+    titles: tuple[str, str, str] = ("A", "B", "B - A"),
+    details: tuple[str, str, str] = ("", "", ""),
+) -> NDArray[np.uint8]:
+    """Draw maps of a layer and of its partner, and their differences, as three grids.
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (C, H, W) or (n,)
+        Maps, or vectors, whose values are maps of one place then.
+    chosen : sequence of int
+        Which maps to show, in this order.
+    titles, details : tuple of str
+        What stands above the grids.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        Both layers have one scale, from the smallest to the largest value that is drawn; the
+        difference has 0 in the middle. NaN is magenta.
+
+    Raises
+    ------
+    UsageError
+        There is nothing to show.
+    """
+    from PIL import Image, ImageDraw
+
+    which = np.asarray(chosen, np.intp)
+    if not which.size:
+        raise UsageError("no map was chosen")
+    with np.errstate(invalid="ignore", over="ignore"):
+        ours, theirs = (
+            values.reshape(len(values), *(values.shape[1:] or (1, 1)))[which].astype(np.float32)
+            for values in (a, b)
+        )
+        between = theirs - ours
+    low, high = extremes(np.stack([ours, theirs]))
+    most = max(map(abs, extremes(between))) if np.isfinite(between).any() else 1.0
+    cells = [
+        _cell(maps, ends, which, title, detail)
+        for maps, ends, title, detail in zip(
+            (ours, theirs, between),
+            ((low, high), (low, high), (-(most or 1.0), most or 1.0)),
+            titles,
+            details,
+            strict=True,
+        )
+    ]
+    wide = max(LEAST, cells[0].picture.shape[1])
+    head = max(cell.head for cell in cells)
+    height = len(cells[0].picture) + head + BAR + 9 + line_height(_SMALL)
+    size = 2 * MARGIN + 3 * wide + 2 * GAP, 2 * MARGIN + height
+    page = Image.new("RGB", size, WHITE)
+    draw = ImageDraw.Draw(page)
+    for place, cell in enumerate(cells):
+        cell.draw(page, draw, (MARGIN + place * (wide + GAP), MARGIN), MARGIN + head)
+    return np.asarray(page)
+
+
+def _cell(
+    maps: NDArray[np.float32],
+    ends: tuple[float, float],
+    numbers: NDArray[np.intp],
+    title: str,
+    detail: str,
+) -> Cell:
+    """Draw one grid, with its caption and its colour bar; what has 0 in the middle has two hues."""
+    signed = ends[0] == -ends[1]
+    count, height, width = maps.shape
+    less = reduction(count, height, width)
+    factor = enlargement(count, -(-height // less), -(-width // less), largest=128)
+    limits = ScaleLimits(np.full(count, ends[0]), np.full(count, ends[1]), finite=False)
+    levels = to_levels(maps[:, ::less, ::less], limits)
+    shades = palette("diverging" if signed else "viridis")
+    grid = ContactSheet(
+        count,
+        (levels.shape[1] * factor, levels.shape[2] * factor, 3),
+        numbers=numbers.tolist(),
+    )
+    grid.place(0, shades[levels])
+    room = max(LEAST, grid.pixels.shape[1])
+    lines = [(line, _TITLE) for line in wrapped(title, _TITLE, room)]
+    lines += [(line, _SMALL) for line in wrapped(detail, _SMALL, room) if detail]
+    middle = ("0",) if signed else ()
+    return Cell(
+        grid.pixels, lines, shades[: TOP + 1], (short(ends[0], 3), *middle, short(ends[1], 3))
+    )

@@ -1,0 +1,154 @@
+"""Two networks beside each other: what differs, since when, and through whom."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pairs import WIDTHS, chain, quantised, scaled
+
+import cnntool
+from cnntool.errors import ArgumentTypeError, InputError, ModelError, UsageError
+from cnntool.nets.comparison import runs
+
+pytest.importorskip("onnxruntime")
+pytestmark = pytest.mark.usefixtures("inside")
+
+
+PHOTO = np.random.default_rng(5).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+OTHER = np.random.default_rng(6).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+
+
+def test_equal_networks_do_not_differ(tmp_path):
+    a = chain(tmp_path / "a.onnx")
+    b = chain(tmp_path / "b.onnx")
+    found = cnntool.compare(a, b, PHOTO)
+    assert found.equal
+    assert found.first is None
+    assert [row.name_a for row in found.layers] == [row.name_b for row in found.layers]
+    assert [row.kind for row in found.layers][:6] == ["input", *["conv"] * 4, "pool"]
+    assert found.outputs[:4] == (1, float("inf"), 0.0, 0.0)
+    assert (found.outputs.agreement, found.outputs.largest_change) == (1.0, 0.0)
+    assert (found.precision, found.tolerance, found.nodes_to_exclude) == ("float32", 0.001, ())
+
+
+def injection(tmp_path, number):
+    """Scale one channel of one layer by 1.5, and return what is found first."""
+    rng = np.random.default_rng(number)
+    layer = int(rng.integers(1, len(WIDTHS)))
+    channel = int(rng.integers(WIDTHS[layer]))
+    a = chain(tmp_path / "a.onnx", seed=number)
+    b = chain(tmp_path / "b.onnx", seed=number, change=scaled(layer, channel))
+    found = cnntool.compare(a, b, PHOTO)
+    assert found.first is not None, (layer, channel)
+    return (layer, channel), found
+
+
+def check(place, found):
+    (layer, channel), first = place, found.first
+    assert (first.number, first.kind) == (layer, "conv")
+    assert [row.number for row in found.layers if row.diverges] == [layer]
+    worst = found.channels(layer)[0]
+    assert worst.channel == channel == first.where[0]
+    assert worst.own_error == pytest.approx(0.5, rel=1e-5)
+    assert found.layers[-1].error > 0  # accumulated, and none of its own doing
+    assert found.layers[-1].own_error < 1e-5
+
+
+@pytest.mark.parametrize("number", range(20))
+def test_scaled_channels_are_found_wherever_they_are(number, tmp_path):
+    check(*injection(tmp_path, number))
+
+
+def test_own_and_accumulated_error_of_8_bits(tmp_path):
+    a = chain(tmp_path / "a.onnx")
+    b = quantised(tmp_path / "b.onnx", a)
+    found = cnntool.compare(a, b, [PHOTO, OTHER])
+    assert (found.precision, found.tolerance) == ("8 bits", 0.1)
+    convs = [row for row in found.layers if row.kind == "conv"]
+    assert len(convs) == 4
+    assert convs[0].own_error == pytest.approx(convs[0].error, rel=1e-6)  # nothing before it
+    assert all(0 < row.own_error < row.error for row in convs[1:])
+    assert all(row.own_worst >= row.own_error for row in convs)
+    worst = sorted(convs, key=lambda row: -row.own_error)
+    assert found.nodes_to_exclude == tuple(f"conv_{row.number}" for row in worst)
+    assert found.outputs.photos == 2
+    coarse = cnntool.compare(a, quantised(tmp_path / "c.onnx", a, bits=3), PHOTO)
+    assert coarse.first.number == 1
+
+
+def test_nodes_without_names_cannot_be_excluded(tmp_path):
+    a = chain(tmp_path / "a.onnx", named=False)
+    found = cnntool.compare(a, quantised(tmp_path / "b.onnx", a), PHOTO)
+    assert (found.nodes_to_exclude, found.nameless) == ((), 4)
+
+
+def test_two_pictures(tmp_path):
+    net = chain(tmp_path / "a.onnx")
+    found = cnntool.compare(net, None, PHOTO, against=OTHER)
+    assert found.first.number == 0  # what goes in
+    assert all(row.error > 0 for row in found.layers)
+    assert all(row.own_error == 0 for row in found.layers[1:])
+
+
+def test_nan_on_one_side_is_a_divergence(tmp_path):
+    a = chain(tmp_path / "a.onnx")
+
+    def spoil(weights):
+        weights["b3"][2] = np.nan
+
+    found = cnntool.compare(a, chain(tmp_path / "b.onnx", change=spoil), PHOTO)
+    assert (found.first.number, found.first.own_apart, found.first.shape) == (3, 64, (8, 8, 8))
+    assert found.layers[4].apart
+    assert found.layers[4].own_apart == 0
+    assert found.record()["layers"][3]["worst"] is None
+
+
+def test_another_settings_rounding_does_not_diverge(tmp_path):
+    net = chain(tmp_path / "a.onnx")
+    found = cnntool.compare(net, None, PHOTO, optimise=("none", "all"))
+    assert found.first is None
+    assert not found.only_a + found.only_b
+
+
+def test_chunks_and_spilled_arrays_change_nothing(tmp_path, monkeypatch):
+    a = chain(tmp_path / "a.onnx")
+    b = chain(tmp_path / "b.onnx", change=scaled(2, 1))
+    whole = cnntool.compare(a, b, [PHOTO, OTHER, PHOTO])
+    monkeypatch.setattr(runs, "BUDGET", 4000)
+    monkeypatch.setattr(runs, "ROUND", 12000)
+    assert cnntool.compare(a, b, [PHOTO, OTHER, PHOTO]).record() == whole.record()
+
+
+def test_partners_by_hand(tmp_path):
+    a = chain(tmp_path / "a.onnx")
+    found = cnntool.compare(a, chain(tmp_path / "b.onnx"), PHOTO, by_hand={"conv_3": "conv_3"})
+    assert [row.why for row in found.layers if row.number == 3] == ["map"]
+
+
+def test_progress_counts_photos(tmp_path):
+    seen = []
+    net = chain(tmp_path / "a.onnx")
+    cnntool.compare(net, None, [PHOTO, OTHER], progress=seen.append)
+    assert seen == [1, 2]
+
+
+def test_what_cannot_be_compared(tmp_path):
+    a = chain(tmp_path / "a.onnx")
+    wide = chain(tmp_path / "b.onnx", side=16)
+    with pytest.raises(ModelError, match="their inputs differ: 3 x 8 x 8 and 3 x 16 x 16"):
+        cnntool.compare(a, wide, PHOTO)
+    with pytest.raises(UsageError, match="there are 2 pictures for 1"):
+        cnntool.compare(a, None, PHOTO, against=[PHOTO, OTHER])
+    with pytest.raises(InputError, match="no picture"):
+        cnntool.compare(a, None, [])
+    with pytest.raises(UsageError, match="one of none, basic, all"):
+        cnntool.compare(a, None, PHOTO, optimise=("none", "most"))
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "b", "photos", "against", "optimise", "tolerance", "by_hand"]
+)
+def test_arguments_of_another_type(name, tmp_path):
+    net = chain(tmp_path / "a.onnx")
+    with pytest.raises(ArgumentTypeError, match="object"):
+        cnntool.compare(**{"a": net, "photos": PHOTO, name: object()})

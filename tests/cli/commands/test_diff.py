@@ -1,0 +1,173 @@
+"""``diff`` through the command line: what is compared, tables, records, pictures, errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pairs import chain, quantised, scaled
+from PIL import Image
+
+pytest.importorskip("onnxruntime")
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "diff.txt"
+KEYS = {
+    "a", "b", "photos", "precision", "tolerance", "layers", "first", "only_a", "only_b", "outputs",
+    "nodes_to_exclude",
+}  # fmt: skip
+
+
+@pytest.fixture
+def two(tmp_path, inside):
+    """Two networks of which one has a channel scaled, and two photos."""
+    chain(tmp_path / "a.onnx")
+    chain(tmp_path / "b.onnx", change=scaled(2, 5))
+    for number in (1, 2):
+        pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{number}.png")
+
+
+def lines(done):
+    return [line.split("\t") for line in done.text.splitlines()]
+
+
+def test_lines_in_a_pipe(here, two):
+    done = here("diff", "a.onnx", "b.onnx", "1.png")
+    rows = lines(done)
+    assert {len(row) for row in rows} == {21}
+    assert [row[0] for row in rows] == ["0", "1", "2", "3", "4", "5"]
+    assert rows[2][1:6] == ["block1_conv2", "block1_conv2", "conv", "weights", "8x8x8"]
+    assert [row[-1] for row in rows] == ["", "", "diverges", "", "", ""]
+    assert "cnntool: note: the first that diverges: block1_conv2 (own error 0." in done.err
+    assert "answers: SQNR " in done.err
+
+
+def test_records(here, two):
+    record = json.loads(here("diff", "-q", "a.onnx", "b.onnx", "1.png", "2.png", "--json").out)
+    assert {*record} == KEYS
+    assert record["photos"] == ["1.png", "2.png"]
+    assert record["first"] == "block1_conv2"
+    assert record["layers"][1]["sqnr"] is None  # no difference
+    assert record["layers"][1]["error"] == 0
+    assert record["outputs"]["photos"] == 2
+    assert record["a"]["sha256"] != record["b"]["sha256"]
+    assert record["a"]["device"] == "cpu"
+
+
+def test_equal_files_are_equal(here, two):
+    done = here("diff", "a.onnx", "a.onnx", "1.png", "--min-sqnr", "inf", "--min-agreement", "1")
+    assert "cnntool: note: no difference\n" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        (["a.onnx", "--optimise", "none,all", "1.png"], 7),
+        (["a.onnx", "--device", "cpu,cpu", "1.png"], 7),
+        (["-m", "a.onnx", "1.png", "2.png"], 7),
+        (["-m", "a.onnx", "--optimise", "none,basic", "1.png", "2.png"], 7),
+        (["a.onnx", "b.onnx", "--optimise", "none,all", "1.png"], 6),
+    ],
+)
+def test_what_is_compared(here, two, arguments, rows):
+    assert len(lines(here("diff", "-q", *arguments))) == rows
+
+
+def test_two_pictures_differ_from_the_first_row_on(here, two):
+    done = here("diff", "-m", "a.onnx", "1.png", "2.png")
+    rows = lines(done)
+    assert rows[0][-1] == "diverges"
+    assert rows[0][11] == "1.png | 2.png"
+    assert all(row[15] == "0" for row in rows[1:])
+
+
+def test_demands(fails, here, two):
+    here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--min-sqnr", "3", "--min-agreement", "0%")
+    done = here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--min-sqnr", "inf", code=7)
+    assert done.err.startswith("cnntool: error: SQNR of the answers is ")
+    assert done.err.endswith(" dB, and inf dB were demanded\n")
+    assert len(lines(done)) == 6
+
+
+def test_channels(here, two):
+    rows = lines(here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--per-channel", "block1_conv2"))
+    assert rows[0][0] == "5"
+    assert rows[0][2] == rows[0][7] == "0.5"
+    assert {row[2] for row in rows[1:]} == {"0"}
+    asked = ("diff", "-q", "a.onnx", "b.onnx", "1.png", "--per-channel", "conv:2", "--json")
+    record = json.loads(here(*asked).out)
+    assert (record["name_a"], record["channels"][0]["channel"]) == ("block1_conv2", 5)
+
+
+def test_pictures(here, two, tmp_path):
+    done = here("diff", "a.onnx", "b.onnx", "1.png", "-o", "first.png")
+    assert "block1_conv2 is drawn in first.png" in done.err
+    with Image.open(tmp_path / "first.png") as sheet:
+        assert sheet.mode == "RGB"
+    here("diff", "-q", "a.onnx", "b.onnx", "1.png", "-o", "all", "-l", "conv:1", "-l", "conv:4")
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
+        "01-block1_conv1.png",
+        "04-block1_conv4.png",
+    ]
+
+
+def test_eight_bits(here, two, tmp_path):
+    quantised(tmp_path / "q.onnx", tmp_path / "a.onnx")
+    done = here("diff", "a.onnx", "q.onnx", "1.png")
+    assert "nodes_to_exclude, the worst first: conv_" in done.err
+    record = json.loads(here("diff", "-q", "a.onnx", "q.onnx", "1.png", "--json").out)
+    assert sorted(record["nodes_to_exclude"]) == [f"conv_{number}" for number in range(1, 5)]
+
+
+def test_partners_by_hand(here, two, tmp_path):
+    (tmp_path / "map.txt").write_text("conv_1\tconv_1\n\nconv_2 conv_2\n")
+    rows = lines(here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--map", "map.txt"))
+    assert [row[4] for row in rows][1:3] == ["map", "map"]
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments", "reason"),
+    [
+        (2, [], "no network was named"),
+        (2, ["a.onnx"], "one network alone has nothing to be compared with"),
+        (2, ["a.onnx", "b.onnx", "a.onnx"], "two networks are compared, and a.onnx is another one"),
+        (2, ["-m", "a.onnx", "1.png"], "-m NET compares two pictures, and 1 were named"),
+        (2, ["a.onnx", "b.onnx", "1.png", "-l", "conv:1"], "--layer says what --output draws"),
+        (2, ["a.onnx", "b.onnx", "1.png", "--map", "bad.txt"], "bad.txt: line 1 does not hold two"),
+        (2, ["a.onnx", "b.onnx", "1.png", "--map", "no.txt"], "no.txt: no such file"),
+        (2, ["a.onnx", "--device", "cpu,cpu,cpu", "1.png"], "are 3, and two are compared"),
+        (2, ["a.onnx", "--optimise", "most", "1.png"], "'most' is no level"),
+        (2, ["a.onnx", "b.onnx", "1.png", "--tolerance", "-1"], "-1.0 is not in the range"),
+        (3, ["a.onnx", "b.onnx", "no.png"], "no.png: no such file"),
+        (4, ["a.onnx", "1.png"], "1.png"),
+        (4, ["a.onnx", "no.onnx", "1.png"], "no.onnx: no such file"),
+        (4, ["a.onnx", "nothing", "1.png"], "no model is called 'nothing'"),
+        (4, ["a.onnx", "b.onnx", "1.png", "--per-channel", "conv:9"], "conv:9"),
+        (4, ["a.onnx", "wide.onnx", "1.png"], "their inputs differ: 3 x 8 x 8 and 3 x 16 x 16"),
+        (6, ["a.onnx", "b.onnx", "1.png", "-o", "1.png"], "1.png: it exists already"),
+    ],
+)
+def test_bad_input_is_one_line(here, two, tmp_path, *, code, arguments, reason):
+    (tmp_path / "bad.txt").write_text("one two three\n")
+    chain(tmp_path / "wide.onnx", side=16)
+    done = here("diff", "-q", *arguments, code=code)
+    assert reason in done.err.splitlines()[0]
+    assert len(done.err.splitlines()) <= 2
+
+
+def test_table(two, tmp_path, monkeypatch, capsys):
+    """What people see; after a change that is meant, run this with UPDATE_GOLDEN=1."""
+    from cnntool.cli.main import run
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert run(["diff", "-q", "a.onnx", "b.onnx", "1.png"]) == 0
+    shown = re.sub(r"\x1b\[\d*m| +$", "", capsys.readouterr().out, flags=re.MULTILINE)
+    if os.environ.get("UPDATE_GOLDEN"):
+        GOLDEN.write_text(shown)
+    assert shown == GOLDEN.read_text()
