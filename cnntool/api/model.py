@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnntool.api.explain import Explanations
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
+    from cnntool.api.profiling import Profile
     from cnntool.api.unit_trace import UnitTrace
     from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
@@ -362,6 +363,54 @@ class Model(Network):
         from cnntool.api.layers import summarise
 
         return summarise(self, [arguments.whole("size", n) for n in size])
+
+    def profile(
+        self, image: ImageLike | None = None, *, size: Sequence[int] = (), runs: int | None = None
+    ) -> Profile:
+        """Measure how long each layer takes.
+
+        The whole network is run, in turns with onnxruntime's profiler and without it, on this
+        model's device and threads. What onnxruntime has fused into one kernel is one row, and what
+        it inserted (conversions of types, of layouts) has rows of its own: the rows together are
+        all that ran.
+
+        Parameters
+        ----------
+        image : picture, optional
+            See `cnntool.read_image`; by default the sample. A network that takes no picture is
+            timed on noise.
+        size : sequence of int, optional
+            Rows and columns that the picture is stretched to, or the whole shape of what goes in.
+        runs : int, optional
+            How many runs to count, after three that are not; by default ten, and as many more as
+            two seconds have room for.
+
+        Returns
+        -------
+        Profile
+            ``layers``, a record each (``milliseconds``, ``share``, ``gmacs``, ``moved``, ``fused``
+            and more), their sum ``total`` beside ``bare``, a run without the profiler.
+
+        Raises
+        ------
+        InputError
+            The picture cannot be read.
+        ModelError
+            The network fails, or takes no picture and one was given.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     found = net.profile("samples/cat.png", runs=2)
+        >>> found.layers[0].layer, found.layers[0].fused
+        ('block1_conv1', ('relu:1',))
+        """
+        from cnntool.api.profiling import profile
+
+        size = [arguments.whole("size", n) for n in size]
+        if runs is not None:
+            runs = arguments.whole("runs", runs, most=10_000)
+        return profile(self, image, size=size, runs=runs)
 
     def weights(self, layer: str) -> NDArray[Any]:
         """Return what a layer has learned.
