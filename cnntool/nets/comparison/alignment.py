@@ -478,16 +478,22 @@ class _Aligner:
         found = None
         while True:
             tensors = self._steps[0].shown(one), self._steps[1].shown(other)
-            found = tensors if all(tensors) else found
-            after, behind = self._only_user(0, one), self._only_user(1, other)
-            if after is None or behind is None or self._partner[0].get(after.index) != behind.index:
+            ahead = self._ahead(one, other)
+            inside = ahead and (ahead[0].node is one.node or ahead[1].node is other.node)
+            if all(tensors) and not inside:
+                found = tensors
+            if not ahead or not (inside or self._is_end(0, ahead[0]) or self._is_end(1, ahead[1])):
                 return found
-            if any(step.scales and step.tensor == step.own for step in (one, other)):
-                return found
-            ends = self._is_end(0, after) or self._is_end(1, behind)
-            if not ends and after.node is not one.node and behind.node is not other.node:
-                return found
-            one, other = after, behind
+            one, other = ahead
+
+    def _ahead(self, one: Step, other: Step) -> tuple[Step, Step] | None:
+        """Return what alone goes on with the results of partners, if these are partners, too."""
+        after, behind = self._only_user(0, one), self._only_user(1, other)
+        parted = any(step.scales and step.tensor == step.own for step in (one, other))
+        if after is None or behind is None or parted:
+            return None
+        joined = self._partner[0].get(after.index) == behind.index
+        return (after, behind) if joined else None
 
     def _alone(self, side: int) -> tuple[Layer, ...]:
         """List the layers without partner."""

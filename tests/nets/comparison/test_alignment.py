@@ -387,6 +387,30 @@ def test_networks_of_8_bits(tmp_path, a, b):
     assert_same(one, other, found, bound=0.02)
 
 
+@pytest.mark.parametrize("op", ["Add", "BatchNormalization"])
+def test_a_relu_in_the_quantisation_of_other_layers(tmp_path, op):
+    """What is quantised without values below 0 is compared with what a ReLU leaves."""
+    numbers = {"s": np.float32(0.1), "z": np.uint8(0)}
+    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()]
+    weights.append(weight("w", 2, 2, 3, 3))
+    if op == "Add":
+        made = node("Add", "x c", "n")
+    else:
+        made = node("BatchNormalization", "r0 one none none one", "n")
+        for name, value in (("one", 1), ("none", 0)):
+            weights.append(numpy_helper.from_array(np.full(2, value, np.float32), name))
+    start = [node("Conv", "x w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r0"), made]
+    a = build([*start, node("Relu", "n", "r"), node("GlobalMaxPool", "r", "y")], weights)
+    ends = [node("QuantizeLinear", "n s z", "q"), node("DequantizeLinear", "q s z", "d")]
+    b = build([*start, *ends, node("GlobalMaxPool", "d", "y")], weights)
+    one, other = side(tmp_path, a), side(tmp_path, b)
+    found = align(one, other)
+    assert ("r", "d") in names(found)
+    assert ("n", "d") not in names(found)
+    assert (found.only_a, found.only_b) == ((), ())
+    assert_same(one, other, found, bound=0.05)
+
+
 def channels_last(folder):
     """Write the same network for pictures whose channels come last, with sums over rows."""
     weights = [weight("w", 4, 3, 3, 3), weight("w2", 5, 4, seed=2)]
