@@ -299,13 +299,12 @@ class _Aligner:
 
         Where two networks have their weights in common, it is another layer in the same place.
         """
-        for side, mine in enumerate(prints):
-            others = self._free(1 - side, {v: self._what[1 - side][v] for v in prints[1 - side]})
-            for what, steps in self._free(side, {u: self._what[side][u] for u in mine}).items():
-                for u in steps:
-                    rivals = [prints[1 - side][v] for v in others.get(what, ())]
-                    if all(is_unrelated(mine[u], rival) for rival in rivals):
-                        self._what[side][u] = self._token("alone", side, u)
+        for side, (mine, theirs) in enumerate((prints, prints[::-1])):
+            rivals = self._free(1 - side, self._what[1 - side])
+            for u in mine.keys() - self._partner[side].keys():
+                found = rivals.get(self._what[side][u], [])
+                if all(v in theirs and is_unrelated(mine[u], theirs[v]) for v in found):
+                    self._what[side][u] = self._token("alone", side, u)
 
     def _part(self, u: int, v: int) -> None:
         """Take off a norm that one network alone has behind a kernel that is the same in both."""
@@ -320,10 +319,11 @@ class _Aligner:
         steps = self._steps[side]
         found = {}
         for step in steps.all:
-            if step.kind == LINEAR and step.node and step.index not in self._partner[side]:
-                one = fingerprint(steps.graph, steps.flow, step.node)
-                if one is not None:
-                    found[step.index] = one
+            if step.kind != LINEAR or step.node is None or step.index in self._partner[side]:
+                continue
+            one = fingerprint(steps.graph, steps.flow, step.node)
+            if one is not None:
+                found[step.index] = one
         return found
 
     # Structure

@@ -8,7 +8,7 @@ import numpy as np
 
 from cnntool.errors import ModelError
 from cnntool.nets.inference.weights import arranged
-from cnntool.nets.layers.dataflow import FACTORS, KERNEL, operand
+from cnntool.nets.layers.dataflow import DOMAINS, FACTORS, KERNEL, operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,6 +68,8 @@ def fingerprint(graph: Graph, flow: Dataflow, node: Node) -> Fingerprint | None:
     Fingerprint or None
         None where there are too few weights, or they are computed.
     """
+    if node.domain not in DOMAINS:  # its weights are in an order of its own
+        return None
     if node.op in KERNEL:
         position = KERNEL[node.op]
     else:

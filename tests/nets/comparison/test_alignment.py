@@ -538,3 +538,32 @@ def test_names_by_hand_win(tmp_path):
         align(*sides, {"c1": "y", "y": "conv:2"})
     with pytest.raises(ModelError, match="means 2 layers, and one is wanted"):
         align(*sides, {"c1": "*"})
+
+
+def blocked():
+    """Write a convolution as onnxruntime puts it: channels in blocks, weights in that order too."""
+    kernel = numpy_helper.to_array(weight("w", 8, 2, 3, 3)).reshape(1, 8, 2, 3, 3)
+    order = numpy_helper.from_array(kernel.transpose(0, 2, 3, 4, 1).reshape(8, 2, 3, 3), "w")
+    nodes = [
+        node("Conv", "x w", "c", domain="com.microsoft.nchwc", activation="Relu"),
+        node("ReorderOutput", "c", "r", domain="com.microsoft.nchwc", channels=8),
+        node("GlobalAveragePool", "r", "p"),
+        node("Conv", "p w2", "y"),
+    ]
+    model = build(nodes, [order, weight("w2", 30, 8, 1, 1)])
+    model.opset_import.append(helper.make_opsetid("com.microsoft.nchwc", 1))
+    return model
+
+
+def test_channels_in_blocks(tmp_path):
+    """Only what is back in order is compared."""
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("Relu", "c", "r"),
+        node("GlobalAveragePool", "r", "p"),
+        node("Conv", "p w2", "y"),
+    ]
+    a = build(nodes, [weight("w", 8, 2, 3, 3), weight("w2", 30, 8, 1, 1)])
+    found = align(side(tmp_path, a), side(tmp_path, blocked()))
+    assert names(found) == [("r", "r"), ("p", "p"), ("y", "y")]
+    assert (found.only_a, found.only_b) == ((), ())
