@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnntool.errors import ModelError
-from cnntool.nets.inference.weights import arranged
-from cnntool.nets.layers.dataflow import FACTORS, KERNEL, operand
+from cnntool.nets.inference.weights import arranged, place_of
+from cnntool.nets.layers.dataflow import operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,11 +43,7 @@ def fingerprint(graph: Graph, flow: Dataflow, node: Node) -> NDArray[Any] | None
     ndarray of shape (channels, values), or None
         None where there are too few weights, or they are computed.
     """
-    if node.op in KERNEL:
-        position = KERNEL[node.op]
-    else:
-        first, second = FACTORS[node.op]
-        position = first if operand(node, second) in flow.data else second
+    position = place_of(flow, node)
     values = _stored(graph, flow, node, position)
     if values is None or values.ndim < 2:
         return None
