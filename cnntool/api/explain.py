@@ -381,17 +381,20 @@ class Explainer:
             made = dict(self._forward(self._open(picture, needs), picture.tensor))
             made[self._scores], _ = dequantised(self.model.graph, self._scores, made[self._scores])
             (scores,) = map(self._as_scores, scores_of(made, self.plan, 1, 0.0))
-            check(scores, self.plan)
+            self._check(scores, picture.tensor)
         return scores
 
     def _many(self, tensors: Iterable[NDArray[Any]]) -> Iterator[Scores]:
         session = self.model.session(self.plan.taps, many=True)
         batch = 1 if word_of(session.placement.granted) == "cpu" else _BATCH
-        fed = ((None, tensor) for tensor in tensors)
-        for _, answer in stream(session, self.plan, fed, batch=batch):
+        fed = ((tensor, tensor) for tensor in tensors)
+        for tensor, answer in stream(session, self.plan, fed, batch=batch):
             scores = self._as_scores(answer)
-            check(scores, self.plan)
+            self._check(scores, tensor)
             yield scores
+
+    def _check(self, scores: Scores, tensor: NDArray[Any]) -> None:
+        check(scores, self.plan, lambda: self.model.whence(self.plan, tensor))
 
     def _as_scores(self, scores: Scores) -> Scores:
         """Turn one number into the probability of one class."""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from cnntool.api.explain import Explanations
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
+    from cnntool.api.profiling import Profile
     from cnntool.api.unit_trace import UnitTrace
-    from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -65,6 +65,26 @@ class Model(Network):
                 raise
 
         return ordered_map(ready, images, usable_cpus())
+
+    def _ranked(
+        self,
+        plan: InferredSpec,
+        pictures: Iterator[tuple[str, NDArray[Any]]],
+        *,
+        batch: int,
+        many: bool,
+    ) -> Iterator[Scores]:
+        """Score pictures that come with their names; what cannot be ranked is refused."""
+        from cnntool.nets.inference.classify import check
+
+        fed = ((picture, picture[1]) for picture in pictures)
+        for (name, tensor), scores in self.scores(plan, fed, batch=batch, many=many):
+            try:
+                check(scores, plan, partial(self.whence, plan, tensor))
+            except ModelError as error:
+                error.source = f"{name}: {error.source}"
+                raise
+            yield scores
 
     def _tensor(self, image: ImageLike, plan: InferredSpec) -> NDArray[Any]:
         from cnntool.nets.inference.preprocess import prepare
@@ -125,7 +145,6 @@ class Model(Network):
         >>> best[0].label, best[0].probability > 0.5
         ('cat', True)
         """
-        from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.classify import top as best_of
         from cnntool.nets.inference.preprocess import prepare
         from cnntool.nets.models.manifest import CLASSES
@@ -135,12 +154,11 @@ class Model(Network):
         plan = self.plan(CLASSES)
         images = image if isinstance(image, (list, tuple)) else [image]
         pictures = self._read(images, partial(prepare, spec=plan.input))
-        fed = ((tensor, tensor) for _, tensor in pictures)
-        found = []
         with self.lock:
-            for tensor, scores in self.scores(plan, fed, batch=batch, many=len(images) > 1):
-                check(scores, plan, partial(self.whence, plan, tensor))
-                found.append(Records(best_of(scores, plan, count)))
+            found = [
+                Records(best_of(scores, plan, count))
+                for scores in self._ranked(plan, pictures, batch=batch, many=len(images) > 1)
+            ]
         return found if images is image else found[0]
 
     def activations(
@@ -344,6 +362,54 @@ class Model(Network):
 
         return summarise(self, [arguments.whole("size", n) for n in size])
 
+    def profile(
+        self, image: ImageLike | None = None, *, size: Sequence[int] = (), runs: int | None = None
+    ) -> Profile:
+        """Measure how long each layer takes.
+
+        The whole network is run, in turns with onnxruntime's profiler and without it, on this
+        model's device and threads. What onnxruntime has fused into one kernel is one row, and what
+        it inserted (conversions of types, of layouts) has rows of its own: the rows together are
+        all that ran.
+
+        Parameters
+        ----------
+        image : picture, optional
+            See `cnntool.read_image`; by default the sample. A network that takes no picture is
+            timed on noise.
+        size : sequence of int, optional
+            Rows and columns that the picture is stretched to, or the whole shape of what goes in.
+        runs : int, optional
+            How many runs to count, after three that are not; by default ten, and as many more as
+            two seconds have room for.
+
+        Returns
+        -------
+        Profile
+            ``layers``, a record each (``milliseconds``, ``share``, ``gmacs``, ``moved``, ``fused``
+            and more), their sum ``total`` beside ``bare``, a run without the profiler.
+
+        Raises
+        ------
+        InputError
+            The picture cannot be read.
+        ModelError
+            The network fails, or takes no picture and one was given.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     found = net.profile("samples/cat.png", runs=2)
+        >>> found.layers[0].layer, found.layers[0].fused
+        ('block1_conv1', ('relu:1',))
+        """
+        from cnntool.api.profiling import profile
+
+        size = [arguments.whole("size", n) for n in size]
+        if runs is not None:
+            runs = arguments.whole("runs", runs, most=10_000)
+        return profile(self, image, size=size, runs=runs)
+
     def weights(self, layer: str) -> NDArray[Any]:
         """Return what a layer has learned.
 
@@ -531,7 +597,6 @@ class Model(Network):
             A class that the network does not have.
         """
         from cnntool.api.evaluation import evaluate, read_truths
-        from cnntool.nets.inference.classify import check
         from cnntool.nets.inference.preprocess import prepare
         from cnntool.nets.models.manifest import CLASSES
 
@@ -542,15 +607,9 @@ class Model(Network):
             raise error
         files = [item.path or item.name for item in truths]
         pictures = self._read(files, partial(prepare, spec=plan.input))
-        fed = (((item, tensor), tensor) for item, (_, tensor) in zip(truths, pictures, strict=True))
-
-        def answers() -> Iterator[tuple[Item, Scores]]:
-            for (item, tensor), scores in self.scores(plan, fed, batch=batch, many=True):
-                check(scores, plan, partial(self.whence, plan, tensor))
-                yield item, scores
-
+        scored = self._ranked(plan, pictures, batch=batch, many=True)
         with self.lock:
-            found = evaluate(plan, truths, answers(), str(photos))
+            found = evaluate(plan, truths, zip(truths, scored, strict=True), str(photos))
         if found is None:
             raise InputError("no picture could be read", source=str(photos))
         return found

@@ -6,13 +6,12 @@ import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.api.activations import Archive, safe, save_array
 from cnntool.cli import console
 from cnntool.cli.inputs import Naming, make_folder
-from cnntool.cli.output import Column, emit, emit_record, form_of, width
+from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
 from cnntool.views.number_format import shape_text
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 RAW = (".npz", ".npy")
 
-_REMARKS = 8
-"""Lines below a table."""
+_REMARKS, _NUMBERS = 8, 12
+"""Lines below a table, and numbers in each."""
 
 _TOLD = 0.01
 """Share of saturated or subnormal values that is worth a line."""
@@ -443,9 +442,10 @@ def _remarks(rows: Sequence[LayerRow]) -> None:
             continue
         figures = row.figures
         if 0 < figures.dead == len(figures.dead_maps) < figures.maps:
-            maps = ", ".join(map(str, figures.dead_maps))
-            start = f"{row.wanted.title}: {figures.dead} dead map{'s' * (figures.dead > 1)}: "
-            remarks.append(shorten(start + maps, width(), placeholder=" ..."))
+            numbers = ", ".join(map(str, figures.dead_maps[:_NUMBERS]))
+            rest = f" and {figures.dead - _NUMBERS} more" if figures.dead > _NUMBERS else ""
+            word = "map" if figures.dead == 1 else "maps"
+            remarks.append(f"{row.wanted.title}: {figures.dead} dead {word}: {numbers}{rest}")
         for share, words in (
             (figures.saturated, "8-bit values lie at the ends of the range"),
             (figures.subnormal, "values are subnormal: near 0 they lose digits"),

@@ -412,13 +412,20 @@ class Network:
         Returns
         -------
         Fault or None
-            See `cnntool.nets.inference.numerics.find_fault`.
-
-        Raises
-        ------
-        ModelError
-            The network fails.
+            See `cnntool.nets.inference.numerics.find_fault`. None also where the network cannot
+            be looked into; that is noted.
         """
+        try:
+            return self._find_fault(plan, picture, failed=failed)
+        except CnntoolError as error:
+            self.note(
+                f"{self.name}: where NaN or infinity comes from cannot be told: {error.message}"
+            )
+            return None
+
+    def _find_fault(
+        self, plan: InferredSpec, picture: NDArray[Any], *, failed: bool
+    ) -> Fault | None:
         import numpy as np
 
         from cnntool.nets.file.subgraph import skeleton
@@ -466,10 +473,7 @@ class Network:
 
         Empty where that cannot be found out.
         """
-        try:
-            fault = self.find_fault(plan, picture, failed=True)
-        except CnntoolError:  # the answer itself is the news
-            return ""
+        fault = self.find_fault(plan, picture, failed=True)
         words = fault.words(self.read_layers().rows) if fault else ""
         return f": the first comes from {words}" if words else ""
 

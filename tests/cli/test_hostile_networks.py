@@ -150,7 +150,8 @@ def test_answers_that_are_no_numbers_are_not_counted(here, picture, tmp_path):
     ]
     save(tmp_path / "net.onnx", nodes, [info("input", [1, 3, 8, 8])], [info("out", [1, 3])])
     (tmp_path / "list.csv").write_text("picture.png,2\n")
-    for verb in (("evaluate", *GUESS, "list.csv"), ("classify", *GUESS, "picture.png")):
+    for verb in (("evaluate", *GUESS, "list.csv"), ("classify", *GUESS, "picture.png"),
+                 ("explain", *GUESS, "picture.png", "--method", "saliency")):  # fmt: skip
         refused = refusal(here(*verb, code=4))
         assert "picture.png: net.onnx: 3 of its 3 scores are NaN or infinite: the first" in refused
         assert " comes from Sqrt 'out', which gets values from -" in refused

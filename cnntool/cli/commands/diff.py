@@ -53,7 +53,7 @@ class Compared(NamedTuple):
     """
 
     networks: tuple[str, str]
-    photos: list[Path]
+    photos: Sequence[Path]
     beside: bool
 
 
@@ -300,7 +300,7 @@ def _compared(names: Sequence[str], model: str | None, *, settings: int) -> Comp
     return Compared((first, second), _photos(rest), beside=False)
 
 
-def _photos(names: Sequence[str]) -> list[Path]:
+def _photos(names: Sequence[str]) -> Sequence[Path]:
     return inputs_or_sample([Path(name) for name in names])
 
 

@@ -661,9 +661,26 @@ def test_remarks_below_the_table(here, net, monkeypatch):
     from cnntool.cli import layer_files
 
     monkeypatch.setattr(layer_files, "form_of", lambda **_: "table")
-    monkeypatch.setenv("COLUMNS", "40")
-    lines = here(*net, "-q", "--all", "--stats-only", "p.png").text.splitlines()
-    assert lines[-1] == "block1_conv1: 2 dead maps: 2, 3"
     monkeypatch.setenv("COLUMNS", "30")
     lines = here(*net, "-q", "--all", "--stats-only", "p.png").text.splitlines()
-    assert lines[-1] == "block1_conv1: 2 dead maps: ..."
+    assert lines[-1] == "block1_conv1: 2 dead maps: 2, 3"
+
+
+def test_remarks_of_one_layer(capfd, monkeypatch):
+    from cnntool.cli import layer_files
+    from cnntool.nets.inference.layer_outputs import statistics
+
+    monkeypatch.setattr(layer_files, "form_of", lambda **_: "table")
+    maps = np.zeros((20, 1, 2), np.float32)
+    maps[0] = [1, -1e-40]
+    wanted = ChosenLayer(1, "c", "c", None, "", ())
+    figures = statistics(maps, ends=[1])
+    row = layer_files.LayerRow(wanted, figures, dequantised=False, field=None, output=None)
+    layer_files.tell("p.png", [row], None)
+    assert capfd.readouterr().out.splitlines()[-3:] == [
+        "c: 19 dead maps: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 7 more",
+        "c: 2.5% of its 8-bit values lie at the ends of the range",
+        "c: 2.5% of its values are subnormal: near 0 they lose digits",
+    ]
+    layer_files.tell("p.png", [row] * 2, None)
+    assert "subnormal" not in capfd.readouterr().out

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 from small import save
-from tiny import build, opened, weight
+from tiny import Runtime, build, every_kind, feeds, opened, weight, with_outputs
+from tiny import save as save_model
 
 import cnntool
 from cnntool.errors import ModelError
+from cnntool.nets.file.graph import read_graph
 from cnntool.nets.inference.layer_outputs import range_ends
 from cnntool.nets.inference.numerics import find_fault, measure
+from cnntool.nets.layers.lookup import Layers
 
 NAN, INF = np.nan, np.inf
 
@@ -215,8 +218,34 @@ def test_what_goes_wrong_is_named(tmp_path, kind, place, request):
             net.classify(PHOTO)
         assert f" comes from {kind} 'wrong', which gets " in str(caught.value)
         if request.config.getoption("--full"):
+            with pytest.raises(ModelError, match=f" comes from {kind} 'wrong', which gets "):
+                net.explain(PHOTO, method="occlusion")
             net.activations(PHOTO, everything=True)
             assert f"NaN or infinity comes from {kind} 'wrong'" in net.notes[-1]
+
+
+def test_evaluating_names_the_photo(tmp_path):
+    pytest.importorskip("onnxruntime")
+    path = spoil(tmp_path / "net.onnx", "Log", 0)
+    for name in ("0", "1"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        cnntool.write_image(tmp_path / "photos" / name / "p.png", PHOTO)
+    with cnntool.load_model(path, preprocess="unit") as net:
+        with pytest.raises(ModelError) as caught:
+            net.evaluate(tmp_path / "photos")
+        assert caught.value.source == f"{tmp_path / 'photos' / '0' / 'p.png'}: {net.name}"
+        assert "the first comes from Log 'wrong'" in caught.value.message
+
+
+@every_kind
+def test_every_operator_of_a_graph_can_be_looked_at(tmp_path, make):
+    pytest.importorskip("onnxruntime")
+    path = save_model(tmp_path, make())
+    graph = read_graph(path)
+    tensors = [row.post for row in Layers(graph).operators]
+    found = Runtime(with_outputs(path, tensors), tmp_path, optimise="NONE").run(feeds(graph))
+    arrays = ((tensor, np.asarray(found[tensor])) for tensor in tensors)
+    assert find_fault(graph, arrays, list(found), lambda _: None) is None
 
 
 def test_what_float16_would_not_hold_is_no_error(tmp_path):
