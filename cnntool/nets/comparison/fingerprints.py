@@ -8,7 +8,7 @@ import numpy as np
 
 from cnntool.errors import ModelError
 from cnntool.nets.inference.weights import arranged, place_of
-from cnntool.nets.layers.dataflow import operand
+from cnntool.nets.layers.dataflow import KERNEL, operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
