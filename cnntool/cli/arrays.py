@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cnntool.cli import console, options
+from cnntool.cli import batch_log, console, options
 from cnntool.cli.inputs import Batch, Naming, inputs_or_stdin, is_several
 from cnntool.errors import InputError, UsageError
 from cnntool.image.files import expand, is_folder
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.pictures import Picture
     from cnntool.api.rendering import Result
-    from cnntool.cli.inputs import Opened, Work
+    from cnntool.cli.inputs import Opened, Tell, Work
     from cnntool.cli.options import ReadingOptions, Saving
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -38,7 +39,7 @@ class Job(NamedTuple):
 
 def inputs_and_result(command: F) -> F:
     """Add the inputs and all that is said of results: what `run` needs."""
-    return options.inputs(result(options.jobs(command)))
+    return options.inputs(result(options.jobs(options.logged(command))))
 
 
 def result(command: F) -> F:
@@ -120,14 +121,18 @@ def run(
         style = rendering.Style(policy, saving.depth)
         target = naming.of_format(item, format_name, as_json=saving.as_json)
 
-        def one(lanes: int) -> Callable[[], None]:  # noqa: ARG001
+        def one(lanes: int) -> Tell:  # noqa: ARG001
             start = time.perf_counter()
             picture = _whole(opened)
             source, result = picture.info, work(picture)
             plan, samples, clipped = rendering.finish(
                 source, result, format_name, style, name=picture.name
             )
-            write_image(pixels=samples, info=plan.info, **saving.writing(target))
+            write_image(
+                pixels=samples,
+                info=plan.info,
+                **saving.writing(target, left=batch_log.begin(log, target)),
+            )
             record = {
                 "input": picture.name,
                 "read": source.record(),
@@ -139,11 +144,12 @@ def run(
                 "milliseconds": (time.perf_counter() - start) * 1e3,
             }
 
-            def tell() -> None:
+            def tell() -> dict[str, Any]:
                 console.notes(picture.name, source.notes)
                 for note in plan.notes:
                     console.note(note)
                 naming.tell(record, target, as_json=saving.as_json)
+                return record
 
             return tell
 
@@ -151,8 +157,9 @@ def run(
 
     items = expand(paths, recursive=job.recursive, results=naming.folder)
     lanes = usable_cpus()
-    with Batch(items, job.reading) as batch:
-        return batch.each(begin, doing, threads=lanes, jobs=job.jobs or lanes)
+    with batch_log.opened(saving, paths) as log, Batch(items, job.reading, log) as batch:
+        again = partial(naming.again, as_json=saving.as_json)
+        return batch.each(begin, again, doing, threads=lanes, jobs=job.jobs or lanes)
 
 
 def only_input(inputs: tuple[Path, ...], why: str) -> None:

@@ -5,31 +5,36 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 from functools import partial
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 from cnntool.cli import console, options
+from cnntool.cli.batch_log import stamp
 from cnntool.cli.output import emit_record
 from cnntool.errors import CnntoolError, OutputError, UsageError
-from cnntool.image.files import FORMATS, STDIO, is_folder, open_reader
+from cnntool.image.files import FORMATS, STDIO, Listed, is_folder, open_reader
 from cnntool.system import collect_garbage, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.options import ReadingOptions
     from cnntool.image.codecs.codec import Reader
     from cnntool.image.files import Item
     from cnntool.image.source import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
-    Work = Callable[[int], Callable[[], None]]
+    Tell = Callable[[], dict[str, Any] | None]
+    Work = Callable[[int], Tell]
     Begin = Callable[["Opened"], Work]
+    Again = Callable[[Item, dict[str, Any]], Work]
 
 
-def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
+def inputs_or_stdin(inputs: Sequence[Path]) -> Sequence[Path]:
     """Return the inputs, or stdin if there are none and something is piped in.
 
     Raises
@@ -37,6 +42,8 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
     UsageError
         No inputs, and stdin is a terminal, on which nobody should wait; stdin named twice.
     """
+    if isinstance(inputs, Listed):
+        return inputs
     named = list(inputs) or [Path(STDIO)]
     if Path(STDIO) in named and sys.stdin.isatty():
         raise UsageError("no input", hint="name files or folders, or pipe a picture in")
@@ -45,7 +52,7 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> list[Path]:
     return named
 
 
-def inputs_or_sample(inputs: Sequence[Path]) -> list[Path]:
+def inputs_or_sample(inputs: Sequence[Path]) -> Sequence[Path]:
     """Return the inputs; stdin if there are none and something is piped in; else the sample."""
     if inputs or _is_piped():
         return inputs_or_stdin(inputs)
@@ -67,7 +74,7 @@ def _is_piped() -> bool:
 
 def is_several(inputs: Sequence[Path]) -> bool:
     """Return whether the inputs may stand for more than one file."""
-    return len(inputs) > 1 or is_folder(inputs[0])
+    return len(inputs) > 1 or isinstance(inputs, Listed) or is_folder(inputs[0])
 
 
 class Naming:
@@ -173,6 +180,18 @@ class Naming:
             emit_record(record)
         elif target is not None and self.chosen:
             console.result(str(target))
+
+    def again(self, item: Item, line: dict[str, Any], *, as_json: bool) -> Work:
+        """Make the work of an input with which an earlier run is done: to tell of it."""
+        record: dict[str, Any] = line["result"]
+        target = Path(line["output"])
+        self._taken[target] = item
+
+        def tell() -> dict[str, Any]:
+            self.tell(record, target, as_json=as_json)
+            return record
+
+        return lambda _: tell
 
     @property
     def named(self) -> str | None:
@@ -338,6 +357,8 @@ class Opened:
         How.
     ahead : bool
         Whether its decoding begins at once, on a thread of its own.
+    log : BatchLog, optional
+        May say that an earlier run is done with it; it is not opened then.
 
     Attributes
     ----------
@@ -345,16 +366,24 @@ class Opened:
         What was worth telling before decoding began.
     pixels : int
         How many it has.
+    past : dict or None
+        The line of the log, if an earlier run is done with it.
+    stamp : list of int or None
+        See `cnntool.cli.batch_log.stamp`, if there is a log.
     """
 
     notes: tuple[str, ...] = ()
     pixels = 0
 
-    def __init__(self, item: Item, reading: ReadingOptions, *, ahead: bool) -> None:
+    def __init__(
+        self, item: Item, reading: ReadingOptions, *, ahead: bool, log: BatchLog | None
+    ) -> None:
         self.item = item
         self._reader: Reader | None = None
         self._error: CnntoolError | None = item.error
-        if item.error is not None:
+        self.past = log.past(item) if log else None
+        self.stamp = stamp(item.path) if log else None
+        if item.error is not None or self.past is not None:
             return
         source = sys.stdin.buffer if item.path is None else item.path
         try:
@@ -381,6 +410,34 @@ class Opened:
             self._reader.close()
 
 
+class Tally:
+    """Counts what became of inputs."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._done = self._skipped = self._failed = self._last = 0
+
+    def add(self, code: int, *, skipped: bool) -> None:
+        """Count an input by its exit code."""
+        self._skipped += skipped
+        self._failed += code > 0
+        self._done += not (skipped or code)
+        self._last = code
+
+    @property
+    def code(self) -> int:
+        """The exit code: 0, that of an only input, or 1 if some failed."""
+        several = self._done + self._skipped + self._failed > 1
+        return int(self._failed > 0) if several else self._last
+
+    def __str__(self) -> str:
+        pace = self._done / max(time.monotonic() - self._since, 1e-9)
+        return (
+            f"{self._done:,} done, {self._skipped:,} skipped, {self._failed:,} failed,"
+            f" {pace:.1f} a second"
+        )
+
+
 class Batch:
     """The inputs of a command, worked on one after the other or side by side.
 
@@ -392,12 +449,17 @@ class Batch:
         What to open.
     reading : ReadingOptions
         How.
+    log : BatchLog, optional
+        Says what an earlier run has done, and is told what becomes of the inputs.
     """
 
-    def __init__(self, items: Iterable[Item], reading: ReadingOptions) -> None:
+    def __init__(
+        self, items: Iterable[Item], reading: ReadingOptions, log: BatchLog | None = None
+    ) -> None:
         self._count = length_hint(items)
         self._items = iter(items)
         self._reading = reading
+        self._log = log
         self._next = self._open(ahead=True)
 
     def __length_hint__(self) -> int:
@@ -405,14 +467,16 @@ class Batch:
 
     def _open(self, *, ahead: bool) -> Opened | None:
         item = next(self._items, None)
-        return None if item is None else Opened(item, self._reading, ahead=ahead)
+        if item is None:
+            return None
+        return Opened(item, self._reading, ahead=ahead, log=self._log)
 
     def first(self) -> Opened:
         """Return the first input."""
         assert self._next is not None  # noqa: S101
         return self._next
 
-    def each(self, begin: Begin, doing: str, *, threads: int, jobs: int) -> int:
+    def each(self, begin: Begin, again: Again, doing: str, *, threads: int, jobs: int) -> int:
         """Do the work on every input; a bad one is reported and the others go on.
 
         Parameters
@@ -420,7 +484,9 @@ class Batch:
         begin : callable
             Is given an input, in their order, and plans its work. What it returns is called on some
             thread with the number of threads that it may use, and does the work; what that returns
-            is called in the order of the inputs again, and tells of it.
+            is called in the order of the inputs again, tells of it and returns the record.
+        again : callable
+            The same for an input with which an earlier run is done, see `Naming.again`.
         doing : str
             What the progress line says.
         threads : int
@@ -439,43 +505,56 @@ class Batch:
         jobs = jobs if self._count != 1 else 1
         most = self._reading.max_pixels
 
-        def done(job: tuple[Opened, Work]) -> tuple[Item, Callable[[], None]]:
+        def done(job: tuple[Opened, Work]) -> tuple[Opened, Tell]:
             opened, work = job
             beside = min(jobs, max(1, most // max(1, opened.pixels)))
             try:
-                return opened.item, work(max(1, threads // beside))
+                return opened, work(max(1, threads // beside))
             except (CnntoolError, MemoryError) as error:
-                return opened.item, partial(_fail, error)
+                return opened, partial(_fail, error)
             finally:
                 opened.close()
 
-        begun = self._begun(begin, ahead=jobs == 1 < threads)
+        begun = self._begun(begin, again, ahead=jobs == 1 < threads)
         results = ordered_map(done, begun, jobs, size=lambda job: job[0].pixels, most=most)
-        codes = []
+        tally = Tally()
         with console.Progress(doing) as progress:
-            for item, tell in progress.track(results, of=self):
-                try:
-                    with console.notes_on_success():
-                        tell()
-                    codes.append(0)
-                except CnntoolError as error:
-                    error.source = error.source or item.name
-                    console.error(str(error), error.hint)
-                    codes.append(error.exit_code)
-                except MemoryError:
-                    console.error(f"{item.name}: not enough memory")
-                    codes.append(CnntoolError.exit_code)
-        return codes[0] if len(codes) == 1 else int(any(codes))
+            for opened, tell in progress.track(results, of=self):
+                code = self._told(opened, tell)
+                tally.add(code, skipped=opened.past is not None)
+        if self._log is not None:
+            console.note(str(tally))
+        return tally.code
 
-    def _begun(self, begin: Begin, *, ahead: bool) -> Iterator[tuple[Opened, Work]]:
+    def _begun(self, begin: Begin, again: Again, *, ahead: bool) -> Iterator[tuple[Opened, Work]]:
         """Open the inputs and plan what is to be done with each."""
         while (opened := self._next) is not None:
             self._next = self._open(ahead=ahead)
             try:
-                work = begin(opened)
+                work = begin(opened) if opened.past is None else again(opened.item, opened.past)
             except (CnntoolError, MemoryError) as error:
                 work = partial(_fail, error)
             yield opened, work
+
+    def _told(self, opened: Opened, tell: Tell) -> int:
+        """Tell and log what became of an input; return the exit code that it deserves."""
+        item, code, fault, record = opened.item, 0, "", None
+        try:
+            with console.notes_on_success():
+                record = tell()
+        except CnntoolError as error:
+            error.source = error.source or item.name
+            code, fault = error.exit_code, console.as_options(str(error))
+            console.error(str(error), error.hint)
+        except MemoryError:
+            code, fault = CnntoolError.exit_code, f"{item.name}: not enough memory"
+            console.error(fault)
+        if self._log is not None:
+            if opened.past is not None:
+                self._log.again(opened.past)
+            else:
+                self._log.add(item, opened.stamp, code, fault, record)
+        return code
 
     def __enter__(self) -> Self:
         return self

@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from cnntool.cli import param_types
 from cnntool.cli.console import TALK
-from cnntool.errors import UsageError
+from cnntool.errors import InputError, UsageError, system_errors_as
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,7 +35,7 @@ class ReadingOptions(NamedTuple):
 
 
 class Saving(NamedTuple):
-    """Where a result goes, and how: `output`, `encoding` and `json_lines`."""
+    """Where a result goes, and how: `output`, `encoding`, `json_lines` and `logged`."""
 
     output: str | None
     format_name: str | None
@@ -44,15 +44,25 @@ class Saving(NamedTuple):
     quality: int
     overwrite: bool
     as_json: bool
+    log: Path | None = None
+    resume: bool = False
 
-    def writing(self, target: Path | None) -> dict[str, Any]:
-        """Return what `cnntool.image.files.open_writer` takes to write there, or on stdout."""
+    def writing(self, target: Path | None, *, left: bool = False) -> dict[str, Any]:
+        """Return what `cnntool.image.files.open_writer` takes to write there, or on stdout.
+
+        Parameters
+        ----------
+        target : Path or None
+            None is stdout.
+        left : bool
+            Whether what is there was left by an earlier run, and may be replaced.
+        """
         return {
             "target": target or sys.stdout.buffer,
             "name": str(target or "<stdout>"),
             "compression": self.compression,
             "quality": self.quality,
-            "overwrite": self.overwrite,
+            "overwrite": self.overwrite or left,
         }
 
 
@@ -243,11 +253,44 @@ def talk(command: F) -> F:
 
 
 def inputs(command: F) -> F:
-    """Add the positional inputs and --recursive."""
+    """Add the positional inputs, lists of them, and --recursive."""
     recursive = click.option(
         "-r", "--recursive", is_flag=True, help="Look into the folders of a folder too."
     )
-    return sources(recursive(command))
+    lists = [
+        click.option(
+            f"--files{ending}-from",
+            type=param_types.FILE_OR_STDIN,
+            metavar="FILE|-",
+            help=f"Read the inputs' names from a file, {how}; results keep their tree of folders.",
+        )
+        for ending, how in (("0", "each ended by a zero byte"), ("", "one a line"))
+    ]
+    return gathered("inputs", _inputs, *lists, sources)(recursive(command))
+
+
+def _inputs(
+    *, inputs: tuple[Path, ...], files_from: Path | None, files0_from: Path | None
+) -> tuple[Path, ...]:
+    """Return the inputs that are named, be it in a list."""
+    lists = [one for one in (files_from, files0_from) if one is not None]
+    if not lists:
+        return inputs
+    if inputs or len(lists) > 1:
+        raise UsageError("inputs are named here or in one list", source="--files-from")
+    from cnntool.image.files import STDIO, Listed
+
+    if str(lists[0]) == STDIO and sys.stdin.isatty():
+        raise UsageError("no list of inputs", hint="pipe one in: find . -name '*.jpg' |")
+    with system_errors_as(InputError, lists[0]):
+        whole = sys.stdin.buffer.read() if str(lists[0]) == STDIO else lists[0].read_bytes()
+    names = whole.split(b"\0") if files0_from is not None else whole.splitlines()
+    here = Path.cwd()  # a file that is called '-' is not stdin here
+    paths = (Path(os.fsdecode(name)) for name in names if name)
+    found = Listed(here / path if str(path) == STDIO else path for path in paths)
+    if not found:
+        raise UsageError("it names no input", source=str(lists[0]))
+    return found
 
 
 def setting(*flags: str, **attributes: Any) -> Callable[[F], F]:
@@ -404,6 +447,23 @@ jobs = setting(
     type=click.IntRange(min=1, max=1024),
     help="Inputs to work on side by side; no result depends on it.  [default: usable CPUs]",
 )
+
+
+def logged(command: F) -> F:
+    """Add --log and --resume."""
+    return click.option(
+        "--log",
+        type=param_types.FILE,
+        metavar="FILE.jsonl",
+        help="Write a line of JSON for each input: its result, or what is wrong with it.",
+    )(
+        click.option(
+            "--resume",
+            is_flag=True,
+            help="Go on from the log: do what is missing, was wrong, or has changed since.",
+        )(command)
+    )
+
 
 threads = setting(
     "--threads",

@@ -280,6 +280,10 @@ def _pair_of(text: str, read: Callable[[str], str]) -> tuple[str, ...]:
     return words
 
 
+def _any_devices(text: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(_device(name.strip()) for name in text.split(",")))
+
+
 def _level(text: str) -> str:
     if text not in LEVELS:
         raise UsageError(f"{text!r} is no level (they are {', '.join(LEVELS)})")
@@ -303,6 +307,7 @@ SHARE = Parsed("SHARE", _share)
 MEMORY = Parsed("SIZE", _memory)
 DEVICE = Parsed("NAME", _device)
 DEVICES = Parsed("NAME[,NAME]", partial(_pair_of, read=_device))
+ANY_DEVICES = Parsed("NAME[,NAME]...", _any_devices)
 LEVEL = Parsed("LEVEL[,LEVEL]", partial(_pair_of, read=_level))
 BORDER = BorderName()
 SECONDS = Seconds()

@@ -355,6 +355,17 @@ class Item(NamedTuple):
     error: InputError | None = None
 
 
+class Listed(tuple[Path, ...]):
+    """Inputs that a list names; their results keep the tree below the folder that all share."""
+
+    __slots__ = ()
+
+    @property
+    def folder(self) -> str:
+        """The folder that all share."""
+        return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in self])  # noqa: PTH100, PTH120
+
+
 def is_folder(path: Path | str) -> bool:
     """Return whether a path is a folder; of one that cannot be looked at, no."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where it may not look
@@ -369,6 +380,7 @@ def expand(
 ) -> Iterable[Item]:
     """Return the files that the inputs stand for; folders give theirs in sorted order.
 
+    A file's place is its name; of a list (`Listed`) it is that below the folder that all share.
     Of a folder, the files with a known suffix are taken, hidden ones not; with ``recursive`` those
     of its folders too, but not ``results``, where the command writes; matrices only if wanted.
     Links to folders are not followed. A folder with no picture in it, or one that cannot be read,
@@ -382,11 +394,13 @@ def expand(
 def _each(
     inputs: Sequence[Path], *, recursive: bool, results: Path | None, matrices: bool
 ) -> Iterator[Item]:
+    base = inputs.folder if isinstance(inputs, Listed) else None
     for path in inputs:
         if str(path) == STDIO:
             yield Item(None, "<stdin>", Path("stdin"))
         elif not is_folder(path):
-            yield Item(path, str(path), Path(path.name))
+            place = path.name if base is None else os.path.relpath(path, base)
+            yield Item(path, str(path), Path(place))
         else:
             yield from _walk(path, recursive=recursive, results=results, matrices=matrices)
 

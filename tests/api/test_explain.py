@@ -9,8 +9,10 @@ from onnx import helper
 from small import attending, chain, colours, halves, save, weighing, windowed
 
 import cnntool
+from cnntool.api.explain import Explainer, Ready
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.attribution.insertion_deletion import Curve
+from cnntool.nets.inference.preprocess import Fitting
 
 NAMES = "red\nblue\n"
 
@@ -261,6 +263,20 @@ def test_a_second_picture_of_another_size(tmp_path):
         for size in ((300, 451), (20, 20)):
             (found,) = net.explain(np.zeros((*size, 3), np.uint8))
             assert found.map.shape == size
+
+
+@pytest.mark.full
+def test_each_size_of_what_goes_in_has_maps_of_its_own():
+    rng = np.random.default_rng(0)
+    with cnntool.load_model() as net:
+        explainer = Explainer(net)
+        for side in (64, 96):
+            photo = rng.integers(0, 256, (side, side, 3), np.uint8)
+            tensor = rng.normal(size=(3, side, side)).astype(np.float32)
+            whole = Fitting((side, side), 0, 0, (side, side))
+            (found,) = explainer.explain(Ready(tensor, photo, whole))
+            assert found.attribution.shape == (side // 16,) * 2
+            assert net.notes[-1].endswith(f"maps of {side // 16} x {side // 16}")
 
 
 def test_curves_go_between_the_photo_and_its_blur(tmp_path, photo):

@@ -210,6 +210,11 @@ RECIPES = {
     },
     "cnntool models info vgg16-mini": lambda _: {"records": [record(catalog.entry("vgg16-mini"))]},
     "cnntool models path vgg16-mini": lambda net: {"stdout": str(net.found.file)},
+    "find samples -name '*.png' | cnntool filter -q -k sobel --files-from - -o edges/"
+    " --log edges.jsonl": lambda _: {
+        f"edges/{name}": cnntool.filter(f"samples/{name}", "sobel")
+        for name in ("camera.png", "cat.png")
+    },
     "cnntool filter -k median:5 samples/camera.png -o clean.png": lambda _: {
         "clean.png": cnntool.filter(camera, "median:5")
     },
@@ -284,7 +289,7 @@ def test_a_recipe_of_the_readme_both_ways(command, net, here, tmp_path, monkeypa
         return
     monkeypatch.chdir(tmp_path)
     library = RECIPES[command](net)
-    assert files - {"truth.csv"} == library.keys() - {"stdout", "records"}
+    assert files - {"truth.csv", "edges.jsonl"} == library.keys() - {"stdout", "records"}
     for name, expected in library.items():
         if name == "records":
             last = shlex.split(command.rpartition("cnntool ")[2])

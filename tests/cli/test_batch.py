@@ -1,6 +1,10 @@
 """Many inputs: side by side or one by one, the same bytes, records and lines in the same order."""
 
 import json
+import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 
@@ -78,7 +82,180 @@ def test_pictures_are_worked_on_side_by_side_within_the_pixels_of_one(folder):
         return work
 
     with Batch(expand([folder], recursive=False), ReadingOptions(max_pixels=most)) as batch:
-        assert batch.each(begin, "waiting", threads=4, jobs=3) == 1
+        assert batch.each(begin, None, "waiting", threads=4, jobs=3) == 1
     assert max(map(sum, seen)) <= most
     assert max(map(len, seen)) == 3
     assert lanes == {1, 2}
+
+
+def lines_of(log):
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def untimed(log):
+    """A log without what every run has of its own: times, and when a result was written."""
+    lines = lines_of(log)
+    for line in lines[1:]:
+        line["written"] = line["written"] and line["written"][0]
+        if line["result"]:
+            del line["result"]["milliseconds"]
+    return lines
+
+
+@pytest.fixture
+def batch(here, folder, tmp_path):
+    """Filter the folder with a log, and return what was told of the batch at its end."""
+
+    def call(*more, kernel="sobel", code=1):
+        where = ["-o", f"{tmp_path}/out/", "--log", tmp_path / "log.jsonl"]
+        done = here("filter", "-k", kernel, folder, *where, *more, code=code)
+        return done.err.splitlines()[-1].removeprefix("cnntool: note: ").rpartition(",")[0]
+
+    return call
+
+
+def kept(tmp_path):
+    return {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+
+
+def test_a_log_has_a_line_for_each_input(batch, tmp_path):
+    assert batch() == "11 done, 0 skipped, 2 failed"
+    first, *lines = lines_of(tmp_path / "log.jsonl")
+    assert (first["command"], first["options"]["kernels"]) == ("filter", ["sobel"])
+    bad = [line for line in lines if line["code"]]
+    assert [line["code"] for line in bad] == [3, 3]
+    assert all("4c.png" in line["error"] or "0.jpg" in line["error"] for line in bad)
+    assert len({line["input"] for line in lines}) == 13
+    assert "goes on from it" in batch(code=6)
+
+
+def cut(path):
+    """Tear the log where a killed process may leave it: in the line after the fifth input."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:6]) + lines[6][: len(lines[6]) // 2])
+    return [json.loads(line)["output"] for line in lines[6:]]
+
+
+def test_a_second_run_does_what_is_missing(batch, tmp_path):
+    batch()
+    files, log = kept(tmp_path), untimed(tmp_path / "log.jsonl")
+    for output in filter(None, cut(tmp_path / "log.jsonl")):
+        (tmp_path / "out" / output).unlink()
+    assert batch("--resume") == "7 done, 4 skipped, 2 failed"
+    assert kept(tmp_path) == files
+    assert untimed(tmp_path / "log.jsonl") == log
+    assert batch("--resume") == "0 done, 11 skipped, 2 failed"
+    assert untimed(tmp_path / "log.jsonl") == log
+
+
+def test_what_was_begun_may_be_replaced_and_nothing_else(batch, tmp_path):
+    batch()
+    files = kept(tmp_path)
+    outputs = [one for one in cut(tmp_path / "log.jsonl") if one]
+    with (tmp_path / "log.jsonl").open("ab") as log:
+        log.write(b"\n" + json.dumps({"begin": outputs[0]}).encode() + b"\n")
+    (tmp_path / "out" / outputs[0]).write_text("half")
+    assert batch("--resume") == "1 done, 4 skipped, 8 failed"
+    assert kept(tmp_path) == files
+    assert batch("--resume", "--overwrite") == "6 done, 5 skipped, 2 failed"
+
+
+def touched(path):
+    path.write_bytes(path.read_bytes())
+    os.utime(path, (1, 1))
+
+
+def test_an_input_or_result_that_has_changed_is_done_again(batch, folder, tmp_path):
+    batch()
+    files = kept(tmp_path)
+    touched(folder / "1.png")
+    (tmp_path / "out" / "2.png").unlink()
+    assert batch("--resume") == "2 done, 9 skipped, 2 failed"
+    (tmp_path / "out" / "3.png").write_text("somebody else's")
+    assert batch("--resume") == "0 done, 10 skipped, 3 failed"
+    assert batch("--resume", "--overwrite") == "1 done, 10 skipped, 2 failed"
+    assert kept(tmp_path) == files
+
+
+def test_other_options_versions_and_kernel_files_do_all_again(batch, tmp_path, monkeypatch):
+    batch()
+    files = kept(tmp_path)
+    assert batch("--resume", kernel="box:3") == "11 done, 0 skipped, 2 failed"
+    assert batch("--resume", kernel="sobel") == "11 done, 0 skipped, 2 failed"
+    assert batch("--resume", "--jobs", "1", "--threads", "1") == "0 done, 11 skipped, 2 failed"
+    monkeypatch.setattr("cnntool.cli.batch_log.__version__", "0.0.1")
+    assert batch("--resume") == "11 done, 0 skipped, 2 failed"
+    assert kept(tmp_path) == files
+    kernel = tmp_path / "k.csv"
+    kernel.write_text("0,1\n2,3\n")
+    assert batch("--resume", kernel=f"@{kernel}") == "11 done, 0 skipped, 2 failed"
+    assert batch("--resume", kernel=f"@{kernel}") == "0 done, 11 skipped, 2 failed"
+    kernel.write_text("0,1\n2,4\n")
+    os.utime(kernel, (1, 1))
+    assert batch("--resume", kernel=f"@{kernel}") == "11 done, 0 skipped, 2 failed"
+
+
+def test_names_are_chosen_alike_when_some_are_skipped(batch, folder, tmp_path):
+    (folder / "1.jpg").write_bytes((folder / "1b.jpg").read_bytes())
+    batch()
+    files = kept(tmp_path)
+    assert {"1.png", "1.png.png"} <= set(files)
+    (tmp_path / "out" / "1.png.png").unlink()
+    assert batch("--resume") == "1 done, 11 skipped, 2 failed"
+    assert kept(tmp_path) == files
+
+
+def test_streams_and_strange_files_are_refused(here, samples, tmp_path):
+    cat = samples / "cat.png"
+    log = ["--log", tmp_path / "log.jsonl"]
+    assert "no log to go on from" in here("filter", "-k", "box:3", cat, "--resume", code=2).err
+    done = here("filter", "-k", "box:3", cat, "-o", "-", *log, code=2)
+    assert "of files, not of streams" in done.err
+    (tmp_path / "log.jsonl").write_text("my diary\n")
+    done = here("filter", "-k", "box:3", cat, "-o", tmp_path / "x.png", *log, "--resume", code=2)
+    assert "this is no log of a batch" in done.err
+    assert (tmp_path / "log.jsonl").read_text() == "my diary\n"
+
+
+@pytest.mark.full
+@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
+def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(tmp_path):
+    rng = np.random.default_rng(1)
+    (tmp_path / "in").mkdir()
+    for number in range(80):
+        pixels = rng.integers(0, 256, (60, 80, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "in" / f"{number:03}.jpg")
+    command = [sys.executable, "-m", "cnntool", "filter", "-k", "sobel", "in", "-o", "out/"]
+    command += ["--log", "log.jsonl"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    files, log = kept(tmp_path), untimed(tmp_path / "log.jsonl")
+    for moment in np.linspace(0.2, 1.0, 20):
+        shutil.rmtree(tmp_path / "out")
+        (tmp_path / "log.jsonl").unlink()
+        with subprocess.Popen(
+            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as run:
+            time.sleep(moment)
+            run.kill()
+        subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True)
+        assert kept(tmp_path) == files
+        assert untimed(tmp_path / "log.jsonl") == log
+
+
+@pytest.mark.parametrize(("option", "end"), [("--files-from", "\n"), ("--files0-from", "\0")])
+def test_inputs_may_be_listed_and_keep_their_tree(here, folder, tmp_path, option, end):
+    (tmp_path / "other").mkdir()
+    (folder / "1.png").rename(tmp_path / "other" / "0.png")
+    names = [folder / "0.png", tmp_path / "other" / "0.png"]
+    (tmp_path / "names").write_text("".join(f"{name}{end}" for name in names) + end)
+    done = here("resize", "--scale", "2", option, tmp_path / "names", "-o", f"{tmp_path}/out/")
+    assert done.text.splitlines() == [f"{tmp_path}/out/in/0.png", f"{tmp_path}/out/other/0.png"]
+
+
+def test_lists_that_make_no_sense(here, tmp_path):
+    (tmp_path / "names").write_text("\n\n")
+    listed = ["--files-from", tmp_path / "names"]
+    assert "names no input" in here("filter", "-k", "box:3", *listed, code=2).err
+    assert "here or in one list" in here("filter", "-k", "box:3", "a.png", *listed, code=2).err
+    gone = ["--files-from", tmp_path / "gone"]
+    assert "no such file" in here("filter", "-k", "box:3", *gone, code=3).err

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.api.arguments import FilterOptions
-from cnntool.cli import console, options, param_types
+from cnntool.cli import batch_log, console, options, param_types
 from cnntool.cli.inputs import Batch, Naming, inputs_or_stdin, is_several
 from cnntool.errors import UsageError
 from cnntool.image.files import expand
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from cnntool.api.filtering import Filtering
-    from cnntool.cli.inputs import Opened, Work
+    from cnntool.cli.inputs import Opened, Tell, Work
     from cnntool.image.source import ImageInfo
 
 
@@ -80,6 +80,7 @@ if TYPE_CHECKING:
 @options.json_lines
 @options.threads
 @options.jobs
+@options.logged
 @options.talk
 @options.gathered("arithmetic", FilterOptions)
 @options.gathered("reading", options.ReadingOptions)
@@ -113,9 +114,7 @@ def command(
     naming = Naming(saving.output, label, several=is_several(paths))
     # The first picture is being decoded while numpy is being imported.
     items = expand(paths, recursive=recursive, results=naming.folder)
-    with Batch(items, reading) as batch:
-        from functools import lru_cache
-
+    with batch_log.opened(saving, paths) as log, Batch(items, reading, log) as batch:
         from cnntool.api import filtering, rendering
         from cnntool.api.kernels import read_kernel
 
@@ -142,17 +141,17 @@ def command(
                 return lambda _: explained
             target = naming.of_format(item, name, as_json=saving.as_json)
 
-            def work(lanes: int) -> Callable[[], None]:
+            def work(lanes: int) -> Tell:
                 start = time.perf_counter()
                 clipped = plan.write(
                     reader,
                     threads=lanes,
                     count=saving.as_json or console.TALK.verbose,
-                    **saving.writing(target),
+                    **saving.writing(target, left=batch_log.begin(log, target)),
                 )
                 milliseconds = (time.perf_counter() - start) * 1e3
 
-                def tell() -> None:
+                def tell() -> dict[str, Any]:
                     for note in plan.rendering.notes:
                         console.note(note)
                     console.notes(item.name, reader.info.notes)  # damage is known by now
@@ -165,13 +164,15 @@ def command(
                         "milliseconds": milliseconds,
                     }
                     naming.tell(record, target, as_json=saving.as_json)
+                    return record
 
                 return tell
 
             return work
 
         lanes = usable_cpus()
-        return batch.each(begin, "filtering", threads=threads or lanes, jobs=jobs or lanes)
+        again = partial(naming.again, as_json=saving.as_json)
+        return batch.each(begin, again, "filtering", threads=threads or lanes, jobs=jobs or lanes)
 
 
 def _name(spec: str) -> str:

@@ -1,23 +1,31 @@
-"""``cnntool summary``: the layers of a network with their shapes, parameters and costs."""
+"""``cnntool summary``: the layers of a network with their shapes, parameters, costs and times."""
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.api.layers import lengths, summarise
-from cnntool.cli import console, options, param_types
-from cnntool.cli.network_options import model_argument, read_model, timeout_option
+from cnntool.cli import console, options, param_types, time_output
+from cnntool.cli.network_options import (
+    limits,
+    model_argument,
+    read_model,
+)
 from cnntool.cli.output import Column, emit, emit_record, form_of
-from cnntool.errors import UsageError
+from cnntool.errors import InputError, UsageError
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cnntool.api.layers import LayerSummary, ModelSummary
+    from cnntool.api.profiling import Profile
     from cnntool.cli.output import Form
+    from cnntool.nets.network import Network
+    from cnntool.nets.runtime.providers import SessionSettings
 
 
 def _number(value: float | None) -> str:
@@ -63,7 +71,10 @@ def _columns(text: str) -> tuple[str, ...]:
     return names
 
 
-@click.command("summary")
+_TIMED = ("photo", "runs", "device", "threads", "max_memory")
+
+
+@click.command("summary", cls=options.Forms, forms={"--time": _TIMED})
 @model_argument
 @click.option(
     "--input-size",
@@ -81,16 +92,42 @@ def _columns(text: str) -> tuple[str, ...]:
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print comma-separated lines with a heading.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON record on stdout.")
-@timeout_option
+@click.option(
+    "--time",
+    "photo",
+    is_flag=False,
+    flag_value="",
+    metavar="[PHOTO]",
+    help="Run the network on this picture, or on the sample, and say how long each layer takes.",
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1, 10_000),
+    help="Runs to take the median of.  [default: 10, and as many more as 2 seconds have room for]",
+)
+@options.setting(
+    "--device",
+    type=param_types.ANY_DEVICES,
+    default="auto",
+    show_default=True,
+    help="Where the network runs; several, with commas between, are set side by side.",
+)
+@limits()
 @options.talk
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     *,
     model: str,
     size: tuple[int, ...],
     columns: tuple[str, ...],
     as_csv: bool,
     as_json: bool,
-    timeout: float,
+    photo: str | None,
+    runs: int | None,
+    device: tuple[str, ...],
+    settings: SessionSettings,
 ) -> None:
     """Describe a network layer by layer.
 
@@ -102,14 +139,29 @@ def command(
     stride are in pixels of the input ('all' sees the whole of it), the memory is what the
     layer's output takes, in bytes. A dash is what is not known. On a narrow terminal some columns
     are left out; --columns chooses.
+
+    With --time, what onnxruntime has fused into one kernel is one row, with what was fused into it;
+    what it inserted has rows of its own, so that the rows are all that ran. Times are medians;
+    GMAC/s are billions of multiply-adds a second, moved are the bytes that go in and out of the
+    kernels, weights included. The last lines compare the sum with a run without the profiler.
     """
     if as_json and (as_csv or columns):
         raise UsageError("--json tells all there is: --csv and --columns are for lines")
-    network = read_model(model, timeout)
+    assert isinstance(ctx.command, options.Forms)  # noqa: S101 - see above
+    if photo is None and ctx.command.form(ctx):
+        flags = "--runs, --device, --threads and --max-memory"
+        raise UsageError(f"{flags} are for --time", hint="summary MODEL --time [PHOTO]")
+    if photo is not None and columns:
+        raise UsageError("--columns and --time exclude each other")
+    network = read_model(model, settings.timeout)
+    form = form_of(as_json=as_json, as_csv=as_csv)
+    if photo is not None:
+        each = [settings._replace(device=name) for name in device]
+        time_output.tell(network, _profiles(network, photo, size, runs, each), form)
+        return
     summary = summarise(network, size)
     if not size and any(None in (lengths(info) or (None,)) for info in summary.inputs):
         console.note(f"{model} takes more than one size: --input-size HxW settles it")
-    form = form_of(as_json=as_json, as_csv=as_csv)
     if form == "jsonl":
         model_of = {"model": network.found.name, "file": str(network.found.file)}
         emit_record(model_of | _record(summary))
@@ -121,6 +173,29 @@ def command(
     emit([_column(name, chosen=bool(columns)) for name in told], rows, form, look="tight")
     if form == "table":
         console.result("\n".join(_totals(summary)))
+
+
+def _profiles(
+    network: Network,
+    photo: str,
+    size: tuple[int, ...],
+    runs: int | None,
+    settings: list[SessionSettings],
+) -> list[Profile]:
+    """Measure on each device."""
+    from cnntool.api.profiling import profile
+    from cnntool.image.files import STDIO
+
+    image = sys.stdin.buffer if photo == STDIO else photo or None
+    found = []
+    try:
+        for each in settings:
+            with console.Progress(f"timing {network.name} on {each.device}"):
+                found.append(profile(network, image, size=size, runs=runs, settings=each))
+    except InputError as error:
+        error.hint = error.hint or "MODEL comes before --time, PHOTO behind it"
+        raise
+    return found
 
 
 def _column(name: str, *, chosen: bool) -> Column:

@@ -14,13 +14,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 
 from cnntool.errors import ModelError
-from cnntool.nets.comparison.fingerprints import fingerprint, likeness
-from cnntool.nets.comparison.steps import LINEAR, Step, Steps
+from cnntool.nets.comparison.fingerprints import (
+    Fingerprint,
+    fingerprint,
+    is_scaled,
+    is_unrelated,
+    likeness,
+)
+from cnntool.nets.comparison.steps import LINEAR, Step, Steps, has_blocks
 from cnntool.nets.layers.receptive_field import trace
 from cnntool.nets.layers.shapes import lengths
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,7 +35,9 @@ if TYPE_CHECKING:
     from cnntool.nets.layers.lookup import Layers, Resolved
     from cnntool.nets.layers.receptive_field import ReceptiveField
 
-    View = Callable[..., dict[int, int]]
+    Tokens = dict[int, int]
+    Levels = tuple[list[Tokens], list[Tokens]]
+    View = Callable[..., Tokens]
 
 T = TypeVar("T", bound="Hashable")
 
@@ -45,6 +53,9 @@ _SPEAK = 0.5
 
 _RADIUS = 8
 """So many steps around a layer are looked at where the rest of the networks differs."""
+
+_NEAR = 2
+"""So many steps around a convolution or a dense layer have to agree at least."""
 
 _END = frozenset({"activation", "Softmax", "LogSoftmax"})
 """What a convolution or a dense layer may end with."""
@@ -157,16 +168,15 @@ class _Aligner:
 
     def __init__(self, a: Side, b: Side, by_hand: Mapping[str, str]) -> None:
         self._a, self._b = a, b
-        self._steps = Steps(a.graph, a.layers, a.shapes), Steps(b.graph, b.layers, b.shapes)
+        in_blocks = any(has_blocks(side.graph) for side in (a, b))
+        self._steps = Steps(*a, in_blocks=in_blocks), Steps(*b, in_blocks=in_blocks)
         self._partner: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._why: dict[int, str] = {}
         self._tokens: dict[Hashable, int] = {}
         self._fields = [trace(side.graph, side.layers.flow, side.shapes) for side in (a, b)]
-        self._with_weights: tuple[set[int], set[int]] = (set(), set())
+        self._added: tuple[list[Layer], list[Layer]] = ([], [])
         self._what = self._describe()
-        self._manual = {
-            pair.a.number: pair for pair in (self._read(*names) for names in by_hand.items())
-        }
+        self._manual = self._read_all(by_hand)
         self._pair_by_hand()
         self._pair_inputs()
         self._pair_by_weights()
@@ -206,6 +216,19 @@ class _Aligner:
             self._join(u, v, "structure")
         return len(self._why) > before
 
+    def _read_all(self, by_hand: Mapping[str, str]) -> dict[int, Pair]:
+        """Find out what is given by hand, by the numbers of a's layers."""
+        pairs: dict[int, Pair] = {}
+        taken: set[int] = set()
+        for name, other in by_hand.items():
+            pair = self._read(name, other)
+            if pair.a.number in pairs or pair.b.number in taken:
+                double, side = (name, self._a) if pair.a.number in pairs else (other, self._b)
+                raise ModelError(f"{double!r} is given two partners", source=side.graph.wire.name)
+            pairs[pair.a.number] = pair
+            taken.add(pair.b.number)
+        return pairs
+
     def _read(self, name: str, other: str) -> Pair:
         """Find out what a pair that is given by hand means."""
         first, second = self._one(self._a, name), self._one(self._b, other)
@@ -244,9 +267,11 @@ class _Aligner:
 
     def _pair_by_weights(self) -> None:
         """Join layers with equal weights; where several are equal, tell them from all others."""
-        prints = [self._fingerprints(side) for side in (0, 1)]
+        prints = self._fingerprints(0), self._fingerprints(1)
         shapes = [
-            self._free(side, {u: (self._what[side][u], one.shape) for u, one in found.items()})
+            self._free(
+                side, {u: (self._what[side][u], one.channels.shape) for u, one in found.items()}
+            )
             for side, found in enumerate(prints)
         ]
         joined = 0
@@ -262,17 +287,43 @@ class _Aligner:
                     self._what[0].update((us[row], token) for row in rows)
                     self._what[1].update((vs[column], token) for column in columns)
         if joined and joined >= _SPEAK * min(map(len, prints)):
-            self._with_weights = set(prints[0]), set(prints[1])
+            self._part_unrelated(prints)
+        for u, v in self._partner[0].items():
+            if u in prints[0] and v in prints[1] and not is_scaled(prints[0][u], prints[1][v]):
+                self._part(u, v)
 
-    def _fingerprints(self, side: int) -> dict[int, NDArray[Any]]:
+    def _part_unrelated(
+        self, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]]
+    ) -> None:
+        """See to it that a layer has no partner whose weights have nothing to do with its own.
+
+        Where two networks have their weights in common, it is another layer in the same place.
+        """
+        for side, (mine, theirs) in enumerate((prints, prints[::-1])):
+            rivals = self._free(1 - side, self._what[1 - side])
+            for u in mine.keys() - self._partner[side].keys():
+                found = rivals.get(self._what[side][u], [])
+                if all(v in theirs and is_unrelated(mine[u], theirs[v]) for v in found):
+                    self._what[side][u] = self._token("alone", side, u)
+
+    def _part(self, u: int, v: int) -> None:
+        """Take off a norm that one network alone has behind a kernel that is the same in both."""
+        steps = self._steps[0].all[u], self._steps[1].all[v]
+        if bool(steps[0].scales) != bool(steps[1].scales):
+            for side, step in enumerate(steps):
+                step.tensor = step.own
+                self._added[side].extend(step.scales)
+
+    def _fingerprints(self, side: int) -> dict[int, Fingerprint]:
         """Read what the kernels are known by, of steps that have no partner yet."""
         steps = self._steps[side]
         found = {}
         for step in steps.all:
-            if step.kind == LINEAR and step.node and step.index not in self._partner[side]:
-                one = fingerprint(steps.graph, steps.flow, step.node)
-                if one is not None:
-                    found[step.index] = one
+            if step.kind != LINEAR or step.node is None or step.index in self._partner[side]:
+                continue
+            one = fingerprint(steps.graph, steps.flow, step.node)
+            if one is not None:
+                found[step.index] = one
         return found
 
     # Structure
@@ -292,14 +343,14 @@ class _Aligner:
         return self._join_all(
             pair
             for seen in us.keys() & vs.keys()
-            if len(us[seen]) == len(vs[seen]) and self._is_determined(us[seen][0])
+            if len(us[seen]) == len(vs[seen]) and self._is_determined(0, us[seen][0])
             for pair in zip(us[seen], vs[seen], strict=True)
         )
 
-    def _is_determined(self, u: int) -> bool:
+    def _is_determined(self, side: int, u: int) -> bool:
         """Tell whether what a step makes follows from results that have partners."""
-        step = self._steps[0].all[u]
-        known = all(source in self._partner[0] for source in step.sources)
+        step = self._steps[side].all[u]
+        known = all(source in self._partner[side] for source in step.sources)
         return known and bool(step.sources) and step.kind not in {LINEAR, "affine"}
 
     def _pair_nearby(self) -> bool:
@@ -308,24 +359,36 @@ class _Aligner:
         The best match is what agrees with a step up to the largest distance.
         """
         best: list[dict[int, set[int]]] = [{}, {}]
+        views = []
         for view in (self._forward, self._backward):
-            levels = [self._levels(side, view) for side in (0, 1)]
+            levels = self._levels(0, view), self._levels(1, view)
+            views.append(levels)
             for side, mine in enumerate(levels):
                 tables = [self._free(1 - side, level) for level in levels[1 - side]]
                 for u in self._what[side].keys() - self._partner[side].keys():
-                    hits = (t.get(level[u]) for t, level in zip(tables, mine, strict=True))
+                    hits = (t.get(level[u], ()) for t, level in zip(tables, mine, strict=True))
                     nearest = set(next(filter(None, hits), ()))
                     best[side][u] = best[side].get(u, nearest) & nearest
         return self._join_all(
             (u, v)
             for u, hits in best[0].items()
             for v in hits
-            if hits == {v} and best[1][v] == {u} and not self._differ(u, v)
+            if hits == {v} and best[1][v] == {u} and self._is_likely(u, v, views)
         )
 
-    def _differ(self, u: int, v: int) -> bool:
-        """Tell whether the weights say that two steps are not the same."""
-        return u in self._with_weights[0] and v in self._with_weights[1]
+    def _is_likely(self, u: int, v: int, views: Sequence[Levels]) -> bool:
+        """Tell whether there is enough around two steps that is the same.
+
+        The same operator may stand anywhere: without weights all in front of it or all behind it
+        has to agree. What is made of other results is something else.
+        """
+        near = [
+            sum(one[u] == other[v] for one, other in zip(mine, others, strict=True)) - 1
+            for mine, others in views
+        ]
+        if self._steps[0].all[u].kind == LINEAR:
+            return sum(near) >= _NEAR
+        return max(near) > _RADIUS and not (self._is_determined(0, u) and self._is_determined(1, v))
 
     def _levels(self, side: int, view: View) -> list[dict[int, int]]:
         """Look at all that is in front or behind, then at less and less of it."""
@@ -415,25 +478,35 @@ class _Aligner:
         found = None
         while True:
             tensors = self._steps[0].shown(one), self._steps[1].shown(other)
-            found = tensors if all(tensors) else found
-            after, behind = self._only_user(0, one), self._only_user(1, other)
-            if after is None or behind is None or self._partner[0].get(after.index) != behind.index:
+            ahead = self._ahead(one, other)
+            inside = ahead and (ahead[0].node is one.node or ahead[1].node is other.node)
+            if all(tensors) and not inside:
+                found = tensors
+            if not ahead or not (inside or self._is_end(0, ahead[0]) or self._is_end(1, ahead[1])):
                 return found
-            ends = self._is_end(0, after) or self._is_end(1, behind)
-            if found is not None and not ends:
-                return found
-            one, other = after, behind
+            one, other = ahead
+
+    def _ahead(self, one: Step, other: Step) -> tuple[Step, Step] | None:
+        """Return what alone goes on with the results of partners, if these are partners, too."""
+        after, behind = self._only_user(0, one), self._only_user(1, other)
+        parted = any(step.scales and step.tensor == step.own for step in (one, other))
+        if after is None or behind is None or parted:
+            return None
+        joined = self._partner[0].get(after.index) == behind.index
+        return (after, behind) if joined else None
 
     def _alone(self, side: int) -> tuple[Layer, ...]:
         """List the layers without partner."""
         named = {(p.b if side else p.a).number for p in self._manual.values()}
-        return tuple(
+        alone = [
             step.row
             for step in self._steps[side].all
             if step.row is not None
             and step.index not in self._partner[side]
-            and step.row.number not in named
-        )
+            and not (self._is_end(side, step) and step.sources[0] not in self._partner[side])
+        ]
+        left = [row for row in (*alone, *self._added[side]) if row.number not in named]
+        return tuple(sorted(left, key=lambda row: row.number))
 
     def _order(self, tensor_a: str, tensor_b: str) -> tuple[int, ...] | None:
         """Find the order of axes that brings a tensor into the arrangement of its partner."""

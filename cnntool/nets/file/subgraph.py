@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 NODE, _GRAPH_NAME, WEIGHT, INPUT, OUTPUT, VALUE = 1, 2, 5, 11, 12, 13
 """Fields of ``GraphProto``."""
 
-_NODE_OUTPUT = 2 << 3 | CHUNK
-"""The tag of a result in a ``NodeProto``."""
+_NODE_OUTPUT, _NODE_NAME = 2 << 3 | CHUNK, 3
+"""The tag of a result in a ``NodeProto``, and the field of its name."""
 
 _DIMS, _DATA_TYPE, _STRING_DATA, _NAME, _RAW, _EXTERNAL, _LOCATION = 1, 2, 6, 8, 9, 13, 14
 """Fields of ``TensorProto``."""
@@ -252,7 +252,13 @@ class Skeleton(NamedTuple):
     folder: Path
 
 
-def skeleton(graph: Graph, outputs: Sequence[str], given: Iterable[TensorInfo] = ()) -> Skeleton:
+def skeleton(
+    graph: Graph,
+    outputs: Sequence[str],
+    given: Iterable[TensorInfo] = (),
+    *,
+    labelled: bool = False,
+) -> Skeleton:
     """Cut a network at some tensors.
 
     Parameters
@@ -266,6 +272,8 @@ def skeleton(graph: Graph, outputs: Sequence[str], given: Iterable[TensorInfo] =
         Results of nodes that are fed instead of computed: inputs of these types and shapes. One
         that is wanted, too, is computed all the same, from what is given before it, and comes out
         under its `own_name`.
+    labelled : bool
+        Whether nodes are named by their first results, whatever the file calls them.
 
     Returns
     -------
@@ -292,7 +300,12 @@ def skeleton(graph: Graph, outputs: Sequence[str], given: Iterable[TensorInfo] =
         model_message(
             graph,
             [
-                *(chunk_field(NODE, _renamed(graph, node, fed)) for node in nodes),
+                *(
+                    chunk_field(
+                        NODE, _renamed(graph, node, fed) + (_label(node) if labelled else b"")
+                    )
+                    for node in nodes
+                ),
                 *(chunk_field(INPUT, raw(graph, graph.body.inputs[name])) for name in inputs),
                 *(chunk_field(INPUT, value_message(*fed[name])) for name in fed if name in used),
                 *weight_fields(graph, weights, folder),
@@ -302,6 +315,11 @@ def skeleton(graph: Graph, outputs: Sequence[str], given: Iterable[TensorInfo] =
         ),
         folder,
     )
+
+
+def _label(node: Node) -> bytes:
+    """Write a name for a node: of two the last one counts."""
+    return chunk_field(_NODE_NAME, next(filter(None, node.outputs), "").encode())
 
 
 def own_name(tensor: str) -> str:

@@ -9,6 +9,7 @@ from cnntool.system import available_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 INSTALL = "pip install 'cnntool[cpu]' or, for NVIDIA cards, 'cnntool[gpu]'"
 CPU = "CPUExecutionProvider"
@@ -126,6 +127,8 @@ class SessionSettings(NamedTuple):
         Bytes of memory that the network's process may take; None for no limit.
     optimise : bool or "basic"
         Whether onnxruntime may fuse and reorder nodes; "basic" for what changes no number.
+    profile : Path or None
+        A folder that onnxruntime writes into what it runs and how long each part takes.
     """
 
     device: str = AUTO
@@ -134,6 +137,7 @@ class SessionSettings(NamedTuple):
     timeout: float = TIMEOUT
     max_memory: int | None = available_memory()
     optimise: bool | Literal["basic"] = True
+    profile: Path | None = None
 
 
 class Attempt(NamedTuple):

@@ -251,12 +251,12 @@ _TYPES = {"float": "float32", "double": "float64"}
 """What onnxruntime calls differently from numpy."""
 
 
-def start() -> Child:
+def start(**environment: str) -> Child:
     """Start a process that makes ready to open a network, before it is known which.
 
     Give it to `Session`; until then it is the caller's to close.
     """
-    return Child({"OPENBLAS_NUM_THREADS": "1"})
+    return Child({"OPENBLAS_NUM_THREADS": "1", **environment})
 
 
 class Session:
@@ -457,6 +457,13 @@ class Session:
         self.seconds = answer.facts["seconds"]
         return list(answer.parts)  # type: ignore[arg-type]  # arrays, as they were sent
 
+    def end_profile(self) -> str:
+        """Return the file with the times of all runs, of a session that writes a profile."""
+        self._since, seconds = monotonic(), self._settings.timeout
+        self._child.put(Message("profile", {"session": self._number}))
+        answer = self._wait(seconds, f"its profile was not written within {seconds:g} s")
+        return str(answer.facts["file"])
+
     def close(self, *, wait: bool = True) -> None:
         """End the process; runs that were not collected are lost.
 
@@ -524,6 +531,7 @@ def _request(model: Path | Skeleton, settings: SessionSettings, attempts: list[A
         "lanes": settings.lanes,
         "max_memory": settings.max_memory,
         "optimise": settings.optimise,
+        "profile": os.fspath(settings.profile or ""),
     }
     if isinstance(model, os.PathLike):  # made absolute here: pathlib would keep '..'
         return Message("open", {"path": os.path.abspath(model), "folder": "", **facts})  # noqa: PTH100

@@ -27,6 +27,8 @@ _NVIDIA = ("CUDAExecutionProvider", "TensorrtExecutionProvider")
 CPU = "CPUExecutionProvider"
 _DIRECTML = "DmlExecutionProvider"
 _SILENT = 3  # errors only
+GRAPH, WEIGHTS = "optimised.onnx", "weights"
+"""In the folder of a profile: the graph that onnxruntime made of the network, and its weights."""
 
 
 def main() -> NoReturn:
@@ -185,7 +187,31 @@ def _session(onnxruntime: Any, model: Any, facts: dict[str, Any], providers: Pro
     if _DIRECTML in names:
         options.enable_mem_pattern = False  # as its documentation demands
     pairs = [(name, choices) for name, choices in providers]  # a message makes lists of tuples
-    return onnxruntime.InferenceSession(model, options, providers=pairs, enable_fallback=0)
+
+    def build() -> Any:
+        return onnxruntime.InferenceSession(model, options, providers=pairs, enable_fallback=0)
+
+    return _profiling(build, options, facts["profile"]) if facts["profile"] else build()
+
+
+def _profiling(build: Callable[[], Any], options: Any, folder: str) -> Any:
+    """Build a session that notes what it runs, and writes the graph that it made of the network.
+
+    The graph's weights, half a gigabyte perhaps, go where nothing is kept, if there is a link to
+    such a place. Providers that compile what they run cannot write it.
+    """
+    options.enable_profiling = True
+    options.profile_file_prefix = f"{folder}/trace"
+    if os.path.lexists(f"{folder}/{WEIGHTS}"):
+        setting = "session.optimized_model_external_initializers_"
+        options.add_session_config_entry(f"{setting}file_name", WEIGHTS)
+        options.add_session_config_entry(f"{setting}min_size_in_bytes", "0")
+        options.optimized_model_filepath = f"{folder}/{GRAPH}"
+        try:
+            return build()
+        except Exception:  # noqa: BLE001 - if the network is at fault, it fails once more
+            options.optimized_model_filepath = ""
+    return build()
 
 
 def _describe(session: Any) -> dict[str, Any]:
@@ -220,6 +246,9 @@ class Sessions:
         if request.kind == "close":
             self.open[request.facts["session"]] = None
             return None
+        if request.kind == "profile":
+            file = self.open[request.facts["session"]].end_profiling()
+            return Message("profiled", {"file": file})
         return self._run(request)
 
     def _run(self, request: Message) -> Message:

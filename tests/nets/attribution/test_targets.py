@@ -73,12 +73,12 @@ def test_a_tensor_without_its_batch():
 def found_in(path):
     """Return the layers to look at, and the rows and columns of what convolutions make."""
     model = onnx.shape_inference.infer_shapes(onnx.load(path), data_prop=True)
-    shapes = {
-        one.name: TensorInfo(
-            one.name, "float32", tuple(n.dim_value for n in one.type.tensor_type.shape.dim)
-        )
-        for one in (*model.graph.value_info, *model.graph.input)
-    }
+    shapes = {}
+    for one in (*model.graph.value_info, *model.graph.input):
+        made = one.type.tensor_type
+        dtype = str(onnx.helper.tensor_dtype_to_np_dtype(made.elem_type))
+        shape = tuple(n.dim_value for n in made.shape.dim)
+        shapes[one.name] = TensorInfo(one.name, dtype, shape)
     with cnntool.load_model(path) as net:
         flow = net.read_layers().flow
         fields = fields_of(net.graph, flow, "input", (1, 3, 8, 8))
@@ -118,6 +118,17 @@ def test_pools_and_what_is_only_handed_on_are_no_activations(tmp_path):
         ("Flatten", ["means"], "scores", {}),
     ]
     found, _ = found_in(chain(tmp_path / "net.onnx", steps))
+    assert [tensor for tensor, _ in found] == ["maps", "conv"]
+
+
+def test_what_is_no_number_of_the_picture_is_no_map(tmp_path):
+    steps = [
+        ("Greater", ["conv", "zero"], "positive", {}),
+        ("Where", ["positive", "conv", "zero"], "maps", {}),
+        ("GlobalAveragePool", ["maps"], "means", {}),
+        ("Flatten", ["means"], "scores", {}),
+    ]
+    found, _ = found_in(chain(tmp_path / "net.onnx", steps, [("zero", np.float32(0))]))
     assert [tensor for tensor, _ in found] == ["maps", "conv"]
 
 

@@ -451,3 +451,18 @@ def test_vgg16_has_the_published_shapes(tmp_path):
     dense = sum(w.nbytes // 4 for w in graph.weights.values() if len(w.shape) == 2)
     assert dense == 128 * 4 * 64 + 64 * 64 + 64 * 10
     assert convolutions == 920_784 + 138
+
+
+def test_nodes_are_labelled_by_what_they_make(tmp_path):
+    path = save(tmp_path, chain())
+    graph = read_graph(path)
+    outputs = [info.name for info in graph.outputs]
+    plain, labelled = (
+        onnx.load_from_string(skeleton(graph, outputs, labelled=on).model) for on in (False, True)
+    )
+    assert [node.name for node in labelled.graph.node] == [
+        node.output[0] for node in plain.graph.node
+    ]
+    for node in (*plain.graph.node, *labelled.graph.node):
+        node.name = ""
+    assert labelled == plain

@@ -1,0 +1,241 @@
+"""Logs of batches: a line for each input, by which a second run knows what is left to do.
+
+Runs append to the log. Each begins with a line of what it was asked for; only runs that were asked
+for the same count. Before a result can appear its name is logged, so that what a killed run left
+half known may be replaced, and nothing else. A run that comes to its end leaves its own lines only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import console
+from cnntool.cli.output import json_text
+from cnntool.errors import OutputError, UsageError, system_errors_as
+from cnntool.image.files import STDIO
+from cnntool.version import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from cnntool.cli.options import Saving
+    from cnntool.image.files import Item
+
+_ASIDE = frozenset({"inputs", "files_from", "files0_from", "recursive", "jobs", "threads", "log",
+                    "resume", "overwrite", "as_json"})  # fmt: skip
+"""Options that change no result."""
+
+_FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
+"""Options whose value is in a file."""
+
+Stamp = list[int]
+"""Bytes of a file, and when it was changed last, in nanoseconds."""
+
+
+class BatchLog:
+    """The log of a run.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    resume : bool
+        Whether to go on from what is in it.
+    overwrite : bool
+        Whether to begin it anew where it exists.
+
+    Raises
+    ------
+    OutputError
+        It exists already, or cannot be written.
+    UsageError
+        It is no log.
+    """
+
+    def __init__(self, path: Path, *, resume: bool, overwrite: bool) -> None:
+        self._path = path
+        self._lock = Lock()
+        self._past: dict[str, dict[str, Any]] = {}
+        self._own: dict[str, Stamp | None] = {}
+        header = {"cnntool": __version__, **_asked()}
+        with system_errors_as(OutputError, path):
+            if path.exists() and not (resume or overwrite):
+                hint = "--resume goes on from it, --overwrite begins it anew"
+                raise OutputError("it exists already", source=str(path), hint=hint)
+            sound = self._read(header) if resume and path.exists() else 0
+            self._file = path.open("ab", buffering=0)
+            self._file.truncate(sound)
+            self._start = self._file.seek(0, os.SEEK_END)
+            self._put(header)
+
+    def past(self, item: Item) -> dict[str, Any] | None:
+        """Return the line of an input with which an earlier run is done, if nothing has changed."""
+        line = self._past.get(item.name)
+        if line is None or line["output"] is None or line["stamp"] != stamp(item.path):
+            return None
+        return line if stamp(Path(line["output"])) == line["written"] else None
+
+    def begin(self, target: Path) -> bool:
+        """Note that a result is about to appear; tell whether it may replace what is there."""
+        name = str(target)
+        there = stamp(target)
+        may = name in self._own and self._own[name] in (None, there)
+        if there is None or may:
+            self._put({"begin": name})
+        return may
+
+    def add(
+        self, item: Item, read: Stamp | None, code: int, error: str, result: dict[str, Any] | None
+    ) -> None:
+        """Note what became of an input.
+
+        Parameters
+        ----------
+        item : Item
+            Which one.
+        read : list of int or None
+            Its `stamp` from before it was read.
+        code : int
+            The exit code that it deserves.
+        error : str
+            What is wrong with it; empty if nothing is.
+        result : dict or None
+            The record of its result.
+        """
+        output = result["output"] if result and result["output"] != str(None) else None
+        self._put(
+            {
+                "input": item.name,
+                "code": code,
+                "error": error or None,
+                "stamp": read,
+                "output": output,
+                "written": output and stamp(Path(output)),
+                "result": result,
+            }
+        )
+
+    def again(self, line: dict[str, Any]) -> None:
+        """Note an input with which an earlier run was done."""
+        self._put(line)
+
+    def _put(self, record: dict[str, Any]) -> None:
+        with self._lock, system_errors_as(OutputError, self._path):
+            self._file.write(f"{json_text(record)}\n".encode())
+
+    def _read(self, header: dict[str, Any]) -> int:
+        """Read what earlier runs have done; return where the last line ends that was finished."""
+        counts, known, sound = False, False, 0
+        for line in self._lines():
+            sound += len(line)
+            record = _parsed(line)
+            if "cnntool" in record:
+                counts, known = record == header, True
+            elif "begin" in record:
+                self._own[record["begin"]] = None
+            elif "input" in record:
+                if record["output"] is not None:
+                    self._own[record["output"]] = record["written"]
+                if counts and record["code"] == 0:
+                    self._past[record["input"]] = record
+        if sound and not known:
+            raise UsageError("this is no log of a batch", source=str(self._path))
+        if known and not counts:
+            console.note(f"{self._path}: asked for otherwise than now: everything is done again")
+            self._past.clear()
+        return sound
+
+    def _lines(self) -> Iterator[bytes]:
+        with self._path.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    yield line
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def finish(self) -> None:
+        """Keep the lines of this run, without what was only begun."""
+        from cnntool.image.atomic import Output
+
+        output = Output(self._path, name=str(self._path), overwrite=True)
+        try:
+            with self._path.open("rb") as file:
+                file.seek(self._start)
+                for line in file:
+                    if not line.startswith(b'{"begin"'):
+                        output.write(line)
+            output.commit()
+        finally:
+            output.discard()
+
+
+def _asked() -> dict[str, Any]:
+    """Return what decides the results: the command, its options, and the files behind them."""
+    context = click.get_current_context()
+    values = {key: value for key, value in sorted(context.params.items()) if key not in _ASIDE}
+    files = {}
+    for value in values.values():
+        for text in value if isinstance(value, tuple) else [value]:
+            found = _FILE.fullmatch(text) if isinstance(text, str) else None
+            if found:
+                name = found[1] or found[2]
+                files[name] = stamp(Path(name))
+    asked = {"command": context.info_name, "options": values, "files": files}
+    told: dict[str, Any] = json.loads(json.dumps(asked, default=str))
+    return told
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def stamp(path: Path | None) -> Stamp | None:
+    """Return by what it is seen that a file has not changed; None where there is none."""
+    try:
+        found = path and path.stat()
+    except OSError:
+        return None
+    return [found.st_size, found.st_mtime_ns] if found else None
+
+
+def begin(log: BatchLog | None, target: Path | None) -> bool:
+    """Note that a result is about to appear; tell whether it may replace what is there."""
+    return log is not None and target is not None and log.begin(target)
+
+
+@contextmanager
+def opened(saving: Saving, inputs: Sequence[Path]) -> Iterator[BatchLog | None]:
+    """Open the log that was asked for, if any; what comes to its end leaves its own lines only.
+
+    Raises
+    ------
+    UsageError
+        There is none to resume, or what is read or written is a stream.
+    """
+    if saving.log is None:
+        if saving.resume:
+            raise UsageError("there is no log to go on from", source="--resume", hint="--log FILE")
+        yield None
+        return
+    if saving.output == STDIO or Path(STDIO) in inputs:
+        raise UsageError("a log is of files, not of streams", source="--log")
+    log = BatchLog(saving.log, resume=saving.resume, overwrite=saving.overwrite)
+    try:
+        yield log
+        log.finish()
+    finally:
+        log.close()
