@@ -253,11 +253,11 @@ class Comparison:
             "photos": list(self.photos),
             "precision": self.precision,
             "tolerance": self.tolerance,
-            "layers": [_plain(row) for row in self.layers],
+            "layers": [plain(row) for row in self.layers],
             "first": first.name_a if first else None,
             "only_a": list(self.only_a),
             "only_b": list(self.only_b),
-            "outputs": self.outputs and _plain(self.outputs),
+            "outputs": self.outputs and plain(self.outputs),
             "nodes_to_exclude": list(self.nodes_to_exclude),
         }
 
@@ -265,7 +265,8 @@ class Comparison:
         return self.layers._repr_html_()
 
 
-def _plain(row: Any) -> dict[str, Any]:
+def plain(row: Any) -> dict[str, Any]:
+    """Return a record for JSON, which knows no infinity."""
     return {
         key: list(value)
         if isinstance(value, tuple)

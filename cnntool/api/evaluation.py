@@ -216,6 +216,64 @@ class Evaluation(NamedTuple):
         }
 
 
+class Judge:
+    """Compares a network's answers with the truth, picture by picture.
+
+    Parameters
+    ----------
+    plan : InferredSpec
+        Knows the classes.
+    truths : mapping of Item to int
+        See `read_truths`.
+    source : str
+        What errors call the truths.
+    """
+
+    def __init__(self, plan: InferredSpec, truths: Mapping[Item, int], source: str) -> None:
+        self._plan, self._truths, self._source = plan, truths, source
+        self._tally: Tally | None = None
+
+    def add(self, item: Item, scores: Scores) -> bool:
+        """Count an answer; return whether it was right.
+
+        Raises
+        ------
+        ModelError
+            A class that the network does not have.
+        """
+        background = self._plan.output.background
+        if self._tally is None:  # without labels, the first answer tells how many classes are
+            classes, highest = len(scores.probabilities), max(self._truths.values())
+            if highest + background >= classes:
+                raise ModelError(
+                    f"there is no class {highest}: the network tells {classes} apart, from 0",
+                    source=self._source,
+                )
+            rest = self._plan.labels.rest if self._plan.labels else None
+            self._tally = Tally(classes, None if rest is None else rest + background)
+        return self._tally.add(self._truths[item] + background, scores.probabilities)
+
+    def evaluation(self) -> Evaluation | None:
+        """Return all figures; None if there was no answer."""
+        from cnntool.nets.inference.classify import name_of
+
+        tally = self._tally
+        if tally is None:
+            return None
+        places = tally.present
+        background = self._plan.output.background
+        labels = tuple(name_of(self._plan, place - background)[0] for place in places)
+        shares = zip(labels, map(tally.of, places), strict=True)
+        return Evaluation(
+            tally.total,
+            tuple((label, share) for label, share in shares if share.pictures),
+            tally.mean,
+            tally.rest,
+            tally.confusion[places][:, places],
+            labels,
+        )
+
+
 def evaluate(
     plan: InferredSpec,
     truths: Mapping[Item, int],
@@ -226,14 +284,10 @@ def evaluate(
 
     Parameters
     ----------
-    plan : InferredSpec
-        Knows the classes.
-    truths : mapping of Item to int
-        See `read_truths`.
+    plan, truths, source
+        See `Judge`.
     answers : iterable of (Item, Scores)
         For pictures among them.
-    source : str
-        What errors call the truths.
 
     Returns
     -------
@@ -245,35 +299,33 @@ def evaluate(
     ModelError
         A class that the network does not have.
     """
-    from cnntool.api.evaluation import Tally
-    from cnntool.nets.inference.classify import name_of
-
-    tally = None
-    background = plan.output.background
+    judge = Judge(plan, truths, source)
     for item, scores in answers:
-        if tally is None:  # where no labels are known, the first answer tells how many classes are
-            classes, highest = len(scores.probabilities), max(truths.values())
-            if highest + background >= classes:
-                raise ModelError(
-                    f"there is no class {highest}: the network tells {classes} apart, from 0",
-                    source=source,
-                )
-            rest = plan.labels.rest if plan.labels else None
-            tally = Tally(classes, None if rest is None else rest + background)
-        tally.add(truths[item] + background, scores.probabilities)
-    if tally is None:
-        return None
-    places = tally.present
-    labels = tuple(name_of(plan, place - background)[0] for place in places)
-    shares = zip(labels, map(tally.of, places), strict=True)
-    return Evaluation(
-        tally.total,
-        tuple((label, share) for label, share in shares if share.pictures),
-        tally.mean,
-        tally.rest,
-        tally.confusion[places][:, places],
-        labels,
-    )
+        judge.add(item, scores)
+    return judge.evaluation()
+
+
+def drawn(truths: Mapping[Item, int], count: int) -> dict[Item, int]:
+    """Draw some of the pictures at random: of each class as many, as far as they go.
+
+    The same pictures give the same draw.
+
+    Parameters
+    ----------
+    truths : mapping of Item to int
+        See `read_truths`.
+    count : int
+        How many.
+    """
+    order = np.random.default_rng(0).permutation(len(truths))
+    taken: dict[int, int] = {}
+    turns = []  # of each picture, how many of its class were drawn before
+    items = list(truths)
+    for place in order.tolist():
+        turn = taken[truths[items[place]]] = taken.get(truths[items[place]], -1) + 1
+        turns.append((turn, place))
+    chosen = {items[place] for _, place in sorted(turns, key=lambda one: one[0])[:count]}
+    return {item: truth for item, truth in truths.items() if item in chosen}
 
 
 def read_truths(photos: Path, plan: InferredSpec) -> dict[Item, int]:

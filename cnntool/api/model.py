@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from cnntool.api import arguments
 from cnntool.api.records import Records
@@ -14,11 +14,12 @@ from cnntool.nets.network import Network
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from cnntool.api.ablation import Ablation
     from cnntool.api.activations import LayerOutputs, Patch
     from cnntool.api.evaluation import Evaluation
     from cnntool.api.explain import Explanations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from cnntool.api.pictures import ImageLike
     from cnntool.api.profiling import Profile
     from cnntool.api.unit_trace import UnitTrace
+    from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -573,7 +575,9 @@ class Model(Network):
         ((_, ready),) = self._read([image], explainer.prepare)
         return Explanations(explainer.explain(ready))
 
-    def evaluate(self, photos: str | Path, *, batch: int = 1) -> Evaluation:
+    def evaluate(
+        self, photos: str | Path, *, batch: int = 1, within: int | None = None
+    ) -> Evaluation:
         """Measure how often it is right.
 
         Parameters
@@ -583,6 +587,8 @@ class Model(Network):
             id; or a CSV with a picture and its class in each line.
         batch : int
             Pictures that go through the network at once.
+        within : int, optional
+            Take so many pictures at most, drawn evenly over the classes, always the same.
 
         Returns
         -------
@@ -596,23 +602,119 @@ class Model(Network):
         ModelError
             A class that the network does not have.
         """
-        from cnntool.api.evaluation import evaluate, read_truths
+        from cnntool.api.evaluation import evaluate
         from cnntool.nets.inference.preprocess import prepare
         from cnntool.nets.models.manifest import CLASSES
 
         batch = arguments.whole("batch", batch, most=4096)
         plan = self.plan(CLASSES)
-        truths = read_truths(_path("photos", photos), plan)
-        for error in (item.error for item in truths if item.error):
-            raise error
-        files = [item.path or item.name for item in truths]
-        pictures = self._read(files, partial(prepare, spec=plan.input))
+        truths = self._truths(photos, plan, within)
+        read = self._items(truths, partial(prepare, spec=plan.input))
+        pictures = ((item.name, tensor) for item, tensor in read)
         scored = self._ranked(plan, pictures, batch=batch, many=True)
         with self.lock:
             found = evaluate(plan, truths, zip(truths, scored, strict=True), str(photos))
         if found is None:
             raise InputError("no picture could be read", source=str(photos))
         return found
+
+    def ablate(
+        self,
+        photos: str | Path,
+        without: str | Sequence[str],
+        *,
+        fill: str = "zero",
+        each: bool = False,
+        batch: int = 1,
+        within: int | None = None,
+    ) -> Ablation:
+        """Measure how often it is right when maps of its layers are silenced.
+
+        Parameters
+        ----------
+        photos : path
+            See `evaluate`.
+        without : str, or list of str
+            Layers, each with or without numbers of maps in brackets: ``"block4_conv2"``,
+            ``"block4_conv2[0,3,8-15]"``. Of a dense layer the numbers are those of its values, of a
+            transformer's tokens those of the channels.
+        fill : {'zero', 'mean'}
+            What a silenced map holds in all its places: zero, or its mean over the pictures, which
+            takes one pass more.
+        each : bool
+            Whether each of the maps is silenced for itself, not all of them together.
+        batch : int
+            Pictures that go at once through what lies before the layers.
+        within : int, optional
+            See `evaluate`.
+
+        Returns
+        -------
+        Ablation
+            ``plain`` and ``silenced``, as `evaluate` returns them, ``lost`` and ``change``; with
+            ``each`` a record for each map in ``each``, the worst first, and ``figure()``.
+
+        Raises
+        ------
+        InputError
+            The folder, the table or a picture cannot be read.
+        ModelError
+            There is no such layer, or the scores do not depend on it.
+        UsageError
+            The layer has no such map.
+        """
+        from cnntool.api.ablation import DRAWN, FILLS, Ablator, choose_silenced
+        from cnntool.nets.models.manifest import CLASSES
+
+        names = [without] if isinstance(without, str) else without
+        names = [arguments.text("without", name) for name in names]
+        fill, each = arguments.one_of("fill", fill, FILLS), arguments.flag("each", each)
+        batch = arguments.whole("batch", batch, most=4096)
+        layers = choose_silenced(self, names)
+        truths = self._truths(photos, self.plan(CLASSES), within)
+
+        def failed(item: Item, error: ModelError) -> NoReturn:
+            error.source = f"{item.name}: {error.source}"
+            raise error
+
+        ablator = Ablator(
+            self,
+            layers,
+            truths,
+            self._items,
+            failed,
+            fill=fill,
+            each=each,
+            batch=batch,
+            source=str(photos),
+            drawn=DRAWN,
+        )
+        with self.lock:
+            found = ablator.run()
+        if found is None:
+            raise InputError("no picture could be read", source=str(photos))
+        return found
+
+    def _truths(
+        self, photos: str | Path, plan: InferredSpec, within: int | None
+    ) -> dict[Item, int]:
+        """Return the pictures to evaluate it on, each with its class."""
+        from cnntool.api.evaluation import drawn, read_truths
+
+        truths = read_truths(_path("photos", photos), plan)
+        if within is not None:
+            truths = drawn(truths, arguments.whole("within", within))
+        for error in (item.error for item in truths if item.error):
+            raise error
+        return truths
+
+    def _items(
+        self, items: Iterable[Item], prepare: Callable[..., Any]
+    ) -> Iterator[tuple[Item, Any]]:
+        """Read pictures as `_read` does; each comes with what it was found as."""
+        items = list(items)
+        read = self._read([item.path or item.name for item in items], prepare)
+        return ((item, made) for item, (_, made) in zip(items, read, strict=True))
 
     def __repr__(self) -> str:
         return f"<Model {self.name}>"

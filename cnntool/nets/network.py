@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph, TensorInfo
     from cnntool.nets.gradients.differentiate import Differentiator
+    from cnntool.nets.inference.ablation import AblatedNetwork
     from cnntool.nets.inference.classify import Scores, T
     from cnntool.nets.inference.image_output import Fitted, Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -363,6 +364,26 @@ class Network:
         from cnntool.nets.inference.classify import stream
 
         return stream(self.session(plan.taps, many=many), plan, pictures, batch=batch)
+
+    def ablated(self, plan: InferredSpec, cuts: Sequence[str]) -> AblatedNetwork:
+        """Cut it at layers whose maps may be silenced.
+
+        Parameters
+        ----------
+        plan : InferredSpec
+            Of class scores.
+        cuts : sequence of str
+            See `cnntool.nets.inference.ablation.cut_at`.
+
+        Raises
+        ------
+        ModelError
+            The scores do not depend on one of them.
+        """
+        from cnntool.nets.inference.ablation import AblatedNetwork
+
+        begin = partial(self.session, many=True)
+        return AblatedNetwork(self.read_layers().flow, plan, cuts, begin, self.settings)
 
     def paint(self, plan: InferredSpec, picture: Fitted, *, native: bool = False) -> Painting:
         """Have the network make a picture of a picture.

@@ -69,26 +69,43 @@ def choose(maps: NDArray[Any], selection: str = "", sort: Sort | None = None) ->
         if count == 0:
             raise UsageError("top:0 leaves nothing to show", source="`maps`", hint=_HINT)
         return rank(maps, sort or "mean")[:count]
-    indices = _named(selection, len(maps))
+    indices = numbered(selection, len(maps))
     return indices if sort is None else indices[rank(maps[indices], sort)]
 
 
-def _named(selection: str, count: int) -> NDArray[np.intp]:
-    """Read numbers and ranges."""
+def numbered(
+    selection: str, count: int, *, source: str = "`maps`", hint: str = _HINT
+) -> NDArray[np.intp]:
+    """Read numbers and ranges of maps, see `choose`.
+
+    Parameters
+    ----------
+    selection : str
+        ``3,7``, ``0-15``, ``8-``; nothing means all maps.
+    count : int
+        How many maps there are.
+    source, hint : str
+        What errors name, and what they advise.
+
+    Raises
+    ------
+    UsageError
+        It cannot be read, or names a map that is not there.
+    """
     if not selection.strip():
         return np.arange(count)
     found: dict[int, None] = {}
     for part in selection.split(","):
         match = re.fullmatch(r"\s*(\d{1,9})\s*(?:(-)\s*(\d{0,9})\s*)?", part, re.ASCII)
         if not match:
-            raise UsageError(f"no choice of maps: {part!r}", source="`maps`", hint=_HINT)
+            raise UsageError(f"no choice of maps: {part!r}", source=source, hint=hint)
         first = int(match[1])
         last = first if not match[2] else int(match[3]) if match[3] else max(first, count - 1)
         if last < first:
-            raise UsageError(f"the range {part.strip()} is empty", source="`maps`", hint=_HINT)
+            raise UsageError(f"the range {part.strip()} is empty", source=source, hint=hint)
         if first >= count:
             reason = f"there is no map {first}: the layer has {count} (0 to {count - 1})"
-            raise UsageError(reason, source="`maps`")
+            raise UsageError(reason, source=source)
         found.update(dict.fromkeys(range(first, min(last + 1, count))))
     return np.array(list(found), np.intp)
 

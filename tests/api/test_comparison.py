@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pairs import WIDTHS, chain, quantised, scaled
+from pairs import WIDTHS, chain, coarse, quantised, scaled
 
 import cnntool
 from cnntool.errors import ArgumentTypeError, InputError, ModelError, UsageError
+from cnntool.image.source import ImageInfo
 from cnntool.nets.comparison import runs
 
 pytest.importorskip("onnxruntime")
@@ -145,10 +146,50 @@ def test_what_cannot_be_compared(tmp_path):
         cnntool.compare(a, None, PHOTO, optimise=("none", "most"))
 
 
-@pytest.mark.parametrize(
-    "name", ["a", "b", "photos", "against", "optimise", "tolerance", "by_hand"]
-)
+TYPED = ["a", "b", "photos", "against", "optimise", "tolerance", "by_hand"]
+
+
+@pytest.mark.parametrize("name", TYPED)
 def test_arguments_of_another_type(name, tmp_path):
     net = chain(tmp_path / "a.onnx")
     with pytest.raises(ArgumentTypeError, match="object"):
         cnntool.compare(**{"a": net, "photos": PHOTO, name: object()})
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+def test_the_list_of_nodes_to_exclude_beats_chance(tmp_path):
+    """Quantise a network by onnxruntime, with the list's first five in float, or any five."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    from cnntool.nets.inference.preprocess import prepare
+
+    bad = [2, 4, 7, 9, 11]
+    a = chain(tmp_path / "a.onnx", widths=(3, *[12] * 13), side=16, change=coarse(bad))
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 256, (16, 16, 3), dtype=np.uint8) for _ in range(4)]
+    with cnntool.load_model(a) as net:
+        entry = net.plan().input
+        tensors = [prepare(p, ImageInfo(16, 16, 3), entry)[None] for p in photos]
+
+    class Calibration(quantization.CalibrationDataReader):
+        def __init__(self):
+            self._feeds = ({"input": tensor} for tensor in tensors)
+
+        def get_next(self):
+            return next(self._feeds, None)
+
+    def compared(exclude):
+        target = tmp_path / "q.onnx"
+        quantization.quantize_static(a, target, Calibration(), nodes_to_exclude=list(exclude))
+        return cnntool.compare(a, target, photos)
+
+    found = compared([])
+    assert len(found.nodes_to_exclude) >= 13
+    best = compared(found.nodes_to_exclude[:5]).outputs.sqnr
+    draws = [
+        compared(rng.choice(found.nodes_to_exclude, 5, replace=False)).outputs.sqnr
+        for _ in range(8)
+    ]
+
+    assert best > max(draws)
+    assert best > found.outputs.sqnr + 3

@@ -277,3 +277,21 @@ def several(path, outputs, *, side=32, nodes=()):
         infos,
         weights,
     )
+
+
+def planes(path, *, name="maps"):
+    """Write a classifier with a map for each colour; its logits are ten times their means."""
+    return save(
+        path,
+        [
+            helper.make_node("Conv", ["input", "kernel"], ["conv"], name=name),
+            helper.make_node("Relu", ["conv"], ["planes"]),
+            helper.make_node("GlobalAveragePool", ["planes"], ["pooled"]),
+            helper.make_node("Flatten", ["pooled"], ["means"]),
+            helper.make_node("Softmax", ["means"], ["scores"], axis=-1),
+            helper.make_node("Neg", ["planes"], ["aside"]),
+        ],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 3])],
+        [("kernel", 10 * np.eye(3, dtype=np.float32).reshape(3, 3, 1, 1))],
+    )

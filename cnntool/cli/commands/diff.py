@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cnntool.cli import console, options, param_types
+from cnntool.cli.differences import decibels, print_channels, print_layers, print_weights
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample, reading
 from cnntool.cli.network_options import (
     begin,
@@ -18,7 +19,7 @@ from cnntool.cli.network_options import (
     output_name,
     preprocessing,
 )
-from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.cli.output import emit_record, form_of
 from cnntool.errors import FigureError, UsageError
 from cnntool.image.files import expand
 from cnntool.views.number_format import shape_text
@@ -27,14 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cnntool.api.comparison import (
-        ChannelDifference,
         Comparer,
         Comparison,
         LayerDifference,
         OutputDifference,
         Ready,
     )
-    from cnntool.cli.output import Form
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
@@ -89,6 +88,12 @@ class Compared(NamedTuple):
     " float16, 0.1 for 8 bits]",
 )
 @click.option(
+    "--weights",
+    is_flag=True,
+    help="Compare what the layers have learned, without a run: shapes, values, added and removed"
+    " layers.",
+)
+@click.option(
     "--map",
     "by_hand",
     type=param_types.FILE,
@@ -117,7 +122,7 @@ class Compared(NamedTuple):
 @options.overwrite
 @click.option(
     "--min-sqnr",
-    type=float,
+    type=click.FloatRange(),
     metavar="DB",
     help="Exit with 7 if the network's answer has less: its scores before the softmax where both"
     " networks tell them. 'inf' wants equality.",
@@ -140,6 +145,7 @@ def command(
     optimise: tuple[str, ...],
     recursive: bool,
     tolerance: float | None,
+    weights: bool,
     by_hand: Path | None,
     queries: tuple[str, ...],
     per_channel: str | None,
@@ -168,6 +174,23 @@ def command(
     of the own error (SQNR, error, worst, photo), values that are NaN or infinite on one side, and
     whether it diverges.
     """
+    if weights:
+        refused = {
+            "-m": model,
+            "--per-channel": per_channel,
+            "--output": output,
+            "--layer": queries,
+            "--tolerance": tolerance,
+            "--min-agreement": min_agreement,
+            "a second device": device[1:],
+            "--optimise": optimise,
+        }
+        for option, value in refused.items():
+            if value not in {None, ()}:
+                raise UsageError(
+                    f"--weights compares two files without a run, and {option} was given"
+                )
+        return _compare_weights(names, by_hand, min_sqnr, settings, as_json=as_json)
     what = _compared(names, model, settings=max(len(device), len(optimise)))
     if queries and output is None:
         raise UsageError("--layer says what --output draws, and that was not given")
@@ -190,13 +213,48 @@ def command(
             work.draw(found, queries, output, overwrite=overwrite)
         if per_channel is not None:
             (number,) = comparer.numbers_of([per_channel])[:1]
-            _print_channels(found, number, form_of(as_json=as_json))
+            print_channels(found, number, form_of(as_json=as_json))
         elif as_json:
             emit_record(work.facts() | found.record())
         else:
-            _print(found, networks)
+            print_layers(found, networks)
         _demand(found.outputs, min_sqnr, min_agreement)
         return work.code
+
+
+def _compare_weights(
+    names: Sequence[str],
+    by_hand: Path | None,
+    min_sqnr: float | None,
+    settings: SessionSettings,
+    *,
+    as_json: bool,
+) -> int:
+    """Compare what two networks have learned."""
+    if len(names) != 2:
+        raise UsageError(f"--weights compares two networks, and {len(names)} were named")
+    partners = _read_map(by_hand) if by_hand else {}
+    from cnntool.api.weight_comparison import compare_weights
+    from cnntool.cli.network_options import read_model
+
+    a, b = (read_model(name, settings.timeout) for name in names)
+    with a, b:
+        found = compare_weights(a, b, partners)
+    form = form_of(as_json=as_json)
+    if form == "jsonl":
+        sides = {"a": a, "b": b}
+        files = {
+            side: {"name": one.name, "file": str(one.found.file), "sha256": one.sha256}
+            for side, one in sides.items()
+        }
+        emit_record(files | found.record())
+    else:
+        print_weights(found, form, (a, b))
+    if min_sqnr is not None and not found.sqnr >= min_sqnr:
+        raise FigureError(
+            f"SQNR of the weights is {found.sqnr:.6g} dB, and {min_sqnr:g} dB were demanded"
+        )
+    return 0
 
 
 def _compared(names: Sequence[str], model: str | None, *, settings: int) -> Compared:
@@ -381,13 +439,17 @@ class _Work:
         for row in rows:
             values = self._comparer.values(row.number, self._first)
             maps = [channel.channel for channel in found.channels(row.number)][:MOST]
-            facts = f"{shape_text(row.shape)}, SQNR {_decibels(row.sqnr)} dB"
-            ours, theirs = (network.name for network in self._comparer.networks)
+            facts = f"{shape_text(row.shape)}, SQNR {decibels(row.sqnr)} dB"
+            ours, theirs = (Path(network.name).name for network in self._comparer.networks)
             pixels = difference_sheet(
                 *values,
                 maps,
                 titles=(row.name_a, row.name_b, "B - A"),
-                details=(ours, theirs, f"{facts}, {Path(found.photos[0]).name}"),
+                details=(
+                    Path(ours).name,
+                    Path(theirs).name,
+                    f"{facts}, {Path(found.photos[0]).name}",
+                ),
             )
             path = output if one else output / f"{row.number:02}-{safe(row.name_a)}.png"
             height, width, channels = pixels.shape
@@ -407,142 +469,6 @@ class _Work:
         layers = found.layers[1:]
         first = next((row for row in layers if row.diverges), None)
         return [first or max(layers, key=lambda row: (row.apart, row.error))]
-
-
-LISTED = 10
-"""Nodes to exclude that are printed; records have all."""
-
-COLUMNS = (
-    Column("number", "", right=True, spare=3),
-    Column("a", "A", gives="cut", key=True),
-    Column("b", "B", gives="cut"),
-    Column("kind", spare=1),
-    Column("why", people=False),
-    Column("shape", spare=2),
-    Column("sqnr", "SQNR\ndB", right=True),
-    Column("error", right=True),
-    Column("cosine", right=True),
-    Column("largest", "largest\ndifference", right=True),
-    Column("where", right=True),
-    Column("photo", people=False),
-    Column("worst", people=False),
-    Column("worst-photo", people=False),
-    Column("own-sqnr", "own\nSQNR", right=True),
-    Column("own-error", "own\nerror", right=True),
-    Column("own-worst", people=False),
-    Column("own-worst-photo", people=False),
-    Column("apart", people=False),
-    Column("own-apart", people=False),
-    Column("diverges", ""),
-)
-
-
-def _decibels(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
-
-
-def _print(found: Comparison, networks: Sequence[Network]) -> None:
-    """Print a table for people, lines for programs."""
-    form = form_of()
-    people = form == "table"
-    number = "{:.3g}".format if people else "{:.6g}".format
-    level = _decibels if people else (lambda value: _text(value, number))
-    rows = [
-        [
-            str(row.number),
-            row.name_a,
-            row.name_b,
-            row.kind,
-            row.why,
-            shape_text(row.shape, "x"),
-            level(row.sqnr),
-            number(row.error),
-            f"{row.cosine:.5f}" if people else number(row.cosine),
-            number(row.largest),
-            ",".join(map(str, row.where)),
-            row.photo,
-            number(row.worst),
-            row.worst_photo,
-            level(row.own_sqnr),
-            _text(row.own_error, number),
-            _text(row.own_worst, number),
-            row.own_worst_photo or "-",
-            str(row.apart),
-            "-" if row.own_apart is None else str(row.own_apart),
-            "diverges" if row.diverges else "",
-        ]
-        for row in found.layers
-    ]
-    columns: Sequence[Column] = COLUMNS
-    if people and len(found.photos) > 1:
-        shown = {"worst", "worst-photo"}
-        columns = [c._replace(people=c.people or c.name in shown) for c in columns]
-    emit(columns, rows, form, look="tight")
-    say = console.result if people else console.note
-    for text in _summary(found, networks):
-        say(text)
-
-
-def _text(value: float | None, number: Any) -> str:
-    return "-" if value is None else str(number(value))
-
-
-def _summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
-    """Say in sentences what the table comes to."""
-    bound = f"tolerance {found.tolerance:g}, for {found.precision}"
-    first = found.first
-    if found.equal:
-        yield "no difference"
-    elif first is None:
-        yield f"no layer diverges ({bound})"
-    else:
-        error = first.own_error if first.own_error is not None else first.error
-        why = f"own error {error:.3g}"
-        if first.own_apart or first.apart:
-            why += f", {first.own_apart or first.apart} values are NaN or infinite on one side only"
-        yield f"the first that diverges: {first.name_a} ({why}; {bound})"
-    for network, lonely in zip(networks, (found.only_a, found.only_b), strict=True):
-        if lonely:
-            yield f"without a partner in {network.name}: {', '.join(lonely)}"
-    if found.outputs:
-        yield _answers(found.outputs)
-    if exclude := found.nodes_to_exclude:
-        more = f", and {len(exclude) - LISTED} more (--json)" * (len(exclude) > LISTED)
-        yield f"nodes_to_exclude, the worst first: {', '.join(exclude[:LISTED])}{more}"
-    if found.nameless:
-        yield f"{found.nameless} layers have nodes without a name, which cannot be excluded"
-
-
-def _answers(outputs: OutputDifference) -> str:
-    text = f"answers: SQNR {_decibels(outputs.sqnr)} dB"
-    if outputs.agreement is not None:
-        agreeing = round(outputs.agreement * outputs.photos)
-        text += (
-            f", the same class of {agreeing} of {outputs.photos} photos"
-            f" ({outputs.agreement:.2%}), probability changed by {outputs.mean_change:.3g} on"
-            f" average, by {outputs.largest_change:.3g} at most"
-        )
-    return text
-
-
-def _print_channels(found: Comparison, number: int, form: Form) -> None:
-    rows: Sequence[ChannelDifference] = found.channels(number)
-    if form == "jsonl":
-        layer = found.record()["layers"][number]
-        emit_record(layer | {"channels": [row._asdict() for row in rows]})
-        return
-    digits = "{:.3g}".format if form == "table" else "{:.6g}".format
-    columns = [
-        Column("channel", right=True, key=True),
-        *(Column(name, right=True) for name in ("sqnr", "error", "cosine", "largest", "apart")),
-        *(Column(name, right=True) for name in ("own-sqnr", "own-error", "own-apart")),
-    ]
-    emit(
-        columns,
-        [[str(row.channel), *(_text(value, digits) for value in row[1:])] for row in rows],
-        form,
-        look="tight",
-    )
 
 
 def _demand(outputs: OutputDifference | None, sqnr: float | None, agreement: float | None) -> None:

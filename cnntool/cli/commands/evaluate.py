@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnntool.cli import console, options, param_types
+from cnntool.cli.ablation import Silenced, Silencing, figure, print_effects, silencing
 from cnntool.cli.inputs import Pictures, Reading, reading
 from cnntool.cli.network_options import (
     begin,
@@ -24,11 +25,16 @@ from cnntool.cli.output import Column, csv_text, emit, emit_record, form_of
 from cnntool.errors import FigureError, InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from cnntool.api.evaluation import Evaluation
+    from cnntool.api.ablation import Ablation
+    from cnntool.api.evaluation import Evaluation, Share
     from cnntool.cli.output import Form
+    from cnntool.image.files import Item
+    from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
 
 
@@ -53,6 +59,13 @@ COLUMNS = (
     metavar="FILE",
     help="Write what was taken for what: a table (.csv) or a picture (.png).",
 )
+@silencing
+@click.option(
+    "--within",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Take so many photos at most, drawn evenly over the classes, always the same.",
+)
 @options.overwrite
 @preprocessing(output_name, labels)
 @options.batch
@@ -66,6 +79,8 @@ def command(
     model: str,
     min_top1: float | None,
     confusion: Path | None,
+    silencing: Silencing,
+    within: int | None,
     overwrite: bool,
     batch: int,
     reading: Reading,
@@ -78,55 +93,100 @@ def command(
     DIR has a folder for each class, named by its label, its index or its WordNet id; the folder
     'other' is the class 'something else', where a network has it. CSV has a picture and its class
     in each line; paths are relative to the file.
+
+    With --without the figures are those of the network without some of its maps, and the last line
+    is that of the network as it is. With --each, lines hold the layer, the map, the top-1 accuracy
+    without it, how much that is less, by how much the probability of the true class changes on the
+    mean, and the photo in which it falls most.
     """
-    from cnntool.api.evaluation import evaluate, read_truths
-    from cnntool.cli.commands.classify import answers
+    from cnntool.api.evaluation import drawn, read_truths
     from cnntool.image.atomic import Output
-    from cnntool.nets.inference.preprocess import prepare
     from cnntool.nets.models.manifest import CLASSES
 
     suffix = confusion.suffix.lower() if confusion else ""
     if confusion and suffix not in {".csv", ".png"}:
         raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
+    silencing.check(confusion=confusion is not None)
     with ExitStack() as stack:
-        if confusion:  # begun before the long work
-            matrix = Output(confusion, name=str(confusion), overwrite=overwrite)
-            stack.callback(matrix.discard)
+        target = confusion or silencing.output
+        if target:  # begun before the long work
+            file = Output(target, name=str(target), overwrite=overwrite)
+            stack.callback(file.discard)
         network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
         begin(network, plan)
+        silenced = Silenced(network, silencing, reading) if silencing.without else None
         truths = read_truths(photos, plan)
-        pictures = Pictures(truths, partial(prepare, spec=plan.input), reading)
-        found = evaluate(
-            plan,
-            truths,
-            (
-                (loaded.item, scores)
-                for loaded, scores in answers(network, plan, pictures, batch=batch, many=True)
-            ),
-            str(photos),
-        )
+        if within is not None and within < len(truths):
+            console.note(f"{within:,} of {len(truths):,} photos, drawn evenly over the classes")
+            truths = drawn(truths, within)
+        ablation = None
+        if silenced:
+            pictures, ablation = silenced.run(truths, str(photos), batch)
+            found = ablation and (ablation.silenced or ablation.plain)
+        else:
+            pictures, found = _evaluate(
+                network, plan, truths, source=str(photos), batch=batch, reading=reading
+            )
         if found is None:
-            if pictures.code > 1:  # there was but one, and what is wrong with it was said
-                return pictures.code
-            if pictures.last == ModelError.exit_code:
-                raise ModelError(f"it has no scores for any picture of {photos}", source=model)
-            raise InputError("no picture could be read", source=str(photos))
+            return _without_answers(pictures, model, photos)
         form = form_of(as_json=as_json)
         if form == "jsonl":
-            emit_record(facts_of(network, plan) | found.record())
+            emit_record(facts_of(network, plan) | (ablation or found).record())
+        elif ablation and silencing.each:
+            print_effects(ablation, form)
         else:
-            _print(found, form)
-        if confusion:
-            matrix.write(_confusion(found, suffix))
-            matrix.commit()
-        top1 = found.total.accuracy1
-        if min_top1 is not None and top1 < min_top1:
-            raise FigureError(f"top-1 accuracy is {top1:.2%}, and {min_top1:.2%} was demanded")
+            _print(found, form, ablation and ablation.plain.total)
+        if target:
+            file.write(
+                figure(model, ablation) if ablation and not confusion else _confusion(found, suffix)
+            )
+            file.commit()
+        if min_top1 is not None:
+            _demand(min_top1, found, ablation)
         return pictures.code
 
 
-def _print(evaluation: Evaluation, form: Form) -> None:
-    """Print a line for each class, for their mean and for all pictures."""
+def _evaluate(
+    network: Network,
+    plan: InferredSpec,
+    truths: Mapping[Item, int],
+    *,
+    source: str,
+    batch: int,
+    reading: Reading,
+) -> tuple[Pictures, Evaluation | None]:
+    """Evaluate the network as it is."""
+    from cnntool.api.evaluation import evaluate
+    from cnntool.cli.commands.classify import answers
+    from cnntool.nets.inference.preprocess import prepare
+
+    pictures = Pictures(truths, partial(prepare, spec=plan.input), reading)
+    found = answers(network, plan, pictures, batch=batch, many=True)
+    scores = ((loaded.item, one) for loaded, one in found)
+    return pictures, evaluate(plan, truths, scores, source)
+
+
+def _without_answers(pictures: Pictures, model: str, photos: Path) -> int:
+    """Say why there are no figures."""
+    if pictures.code > 1:  # there was but one, and what is wrong with it was said
+        return pictures.code
+    if pictures.last == ModelError.exit_code:
+        raise ModelError(f"it has no scores for any picture of {photos}", source=model)
+    raise InputError("no picture could be read", source=str(photos))
+
+
+def _demand(least: float, found: Evaluation, ablation: Ablation | None) -> None:
+    """See that the accuracy is high enough; where each map was silenced, that of the worst."""
+    top1, what = found.total.accuracy1, ""
+    if ablation and ablation.each:
+        worst = min(ablation.each, key=lambda one: one.top1)
+        top1, what = worst.top1, f" without {worst.layer}[{worst.map}]"
+    if top1 < least:
+        raise FigureError(f"top-1 accuracy{what} is {top1:.2%}, and {least:.2%} was demanded")
+
+
+def _print(evaluation: Evaluation, form: Form, plain: Share | None) -> None:
+    """Print a line for each class, for their mean and all pictures; last with nothing silenced."""
     from cnntool.nets.models.labels import REST
 
     counted = sum(label != REST for label, _ in evaluation.classes)
@@ -135,6 +195,8 @@ def _print(evaluation: Evaluation, form: Form) -> None:
         for label, one in (*evaluation.classes, ("all", evaluation.total))
     ]
     shares.insert(-1, ("mean over classes", counted, *evaluation.class_mean))
+    if plain:
+        shares.append(("all, nothing silenced", plain.pictures, plain.accuracy1, plain.accuracy5))
     written = "{:.2%}".format if form == "table" else "{:.6g}".format
     rows = [
         [label, str(count), *map(written, (top1, top5, 1 - top1, 1 - top5))]
@@ -144,7 +206,7 @@ def _print(evaluation: Evaluation, form: Form) -> None:
         names = ("found", "mistaken", "ROC area")
         rest = zip(names, map(written, evaluation.rest), strict=True)
         rows = [*([f"{REST}, {name}", "", share, "", "", ""] for name, share in rest), *rows]
-    emit(COLUMNS, rows, form, totals=2)
+    emit(COLUMNS, rows, form, totals=3 if plain else 2)
     if evaluation.rest and form == "table":
         found, mistaken, area = evaluation.rest
         console.result(

@@ -299,13 +299,12 @@ class _Aligner:
 
         Where two networks have their weights in common, it is another layer in the same place.
         """
-        for side, mine in enumerate(prints):
-            others = self._free(1 - side, {v: self._what[1 - side][v] for v in prints[1 - side]})
-            for what, steps in self._free(side, {u: self._what[side][u] for u in mine}).items():
-                for u in steps:
-                    rivals = [prints[1 - side][v] for v in others.get(what, ())]
-                    if all(is_unrelated(mine[u], rival) for rival in rivals):
-                        self._what[side][u] = self._token("alone", side, u)
+        for side, (mine, theirs) in enumerate((prints, prints[::-1])):
+            rivals = self._free(1 - side, self._what[1 - side])
+            for u in mine.keys() - self._partner[side].keys():
+                found = rivals.get(self._what[side][u], [])
+                if all(v in theirs and is_unrelated(mine[u], theirs[v]) for v in found):
+                    self._what[side][u] = self._token("alone", side, u)
 
     def _part(self, u: int, v: int) -> None:
         """Take off a norm that one network alone has behind a kernel that is the same in both."""
@@ -320,10 +319,11 @@ class _Aligner:
         steps = self._steps[side]
         found = {}
         for step in steps.all:
-            if step.kind == LINEAR and step.node and step.index not in self._partner[side]:
-                one = fingerprint(steps.graph, steps.flow, step.node)
-                if one is not None:
-                    found[step.index] = one
+            if step.kind != LINEAR or step.node is None or step.index in self._partner[side]:
+                continue
+            one = fingerprint(steps.graph, steps.flow, step.node)
+            if one is not None:
+                found[step.index] = one
         return found
 
     # Structure
@@ -478,16 +478,22 @@ class _Aligner:
         found = None
         while True:
             tensors = self._steps[0].shown(one), self._steps[1].shown(other)
-            found = tensors if all(tensors) else found
-            after, behind = self._only_user(0, one), self._only_user(1, other)
-            if after is None or behind is None or self._partner[0].get(after.index) != behind.index:
+            ahead = self._ahead(one, other)
+            inside = ahead and (ahead[0].node is one.node or ahead[1].node is other.node)
+            if all(tensors) and not inside:
+                found = tensors
+            if not ahead or not (inside or self._is_end(0, ahead[0]) or self._is_end(1, ahead[1])):
                 return found
-            if any(step.scales and step.tensor == step.own for step in (one, other)):
-                return found
-            ends = self._is_end(0, after) or self._is_end(1, behind)
-            if not ends and after.node is not one.node and behind.node is not other.node:
-                return found
-            one, other = after, behind
+            one, other = ahead
+
+    def _ahead(self, one: Step, other: Step) -> tuple[Step, Step] | None:
+        """Return what alone goes on with the results of partners, if these are partners, too."""
+        after, behind = self._only_user(0, one), self._only_user(1, other)
+        parted = any(step.scales and step.tensor == step.own for step in (one, other))
+        if after is None or behind is None or parted:
+            return None
+        joined = self._partner[0].get(after.index) == behind.index
+        return (after, behind) if joined else None
 
     def _alone(self, side: int) -> tuple[Layer, ...]:
         """List the layers without partner."""

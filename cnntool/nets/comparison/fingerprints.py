@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.errors import ModelError
-from cnntool.nets.inference.weights import arranged
-from cnntool.nets.layers.dataflow import FACTORS, KERNEL, operand
+from cnntool.nets.inference.weights import arranged, place_of
+from cnntool.nets.layers.dataflow import DOMAINS, KERNEL, operand
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,11 +68,9 @@ def fingerprint(graph: Graph, flow: Dataflow, node: Node) -> Fingerprint | None:
     Fingerprint or None
         None where there are too few weights, or they are computed.
     """
-    if node.op in KERNEL:
-        position = KERNEL[node.op]
-    else:
-        first, second = FACTORS[node.op]
-        position = first if operand(node, second) in flow.data else second
+    if node.domain not in DOMAINS:  # its weights are in an order of its own
+        return None
+    position = place_of(flow, node)
     values = constant(graph, flow, operand(node, position))
     if values is None or values.ndim < 2:
         return None

@@ -11,6 +11,8 @@ from __future__ import annotations
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from cnntool.nets.comparison.fingerprints import constant
 from cnntool.nets.layers.dataflow import (
     ARRANGING,
@@ -23,10 +25,8 @@ from cnntool.nets.layers.dataflow import (
     word,
 )
 from cnntool.nets.layers.layer_list import (
-    Tail,
     activation_word,
     constant_operand,
-    cuts_below_zero,
     dequantised,
     is_global,
     kernel_of,
@@ -49,6 +49,9 @@ _SKIPPED = ARRANGING | {"Pad", "ReorderInput", "ReorderOutput"}
 
 _AFFINE = frozenset({"BatchNormalization", "Add", "Sub", "Mul", "Div"})
 """Scale and shift every channel, where they combine a result with constants."""
+
+_ZERO = {"DequantizeLinear": 2, "QLinearConv": 7, "QLinearAdd": 7, "QLinearMatMul": 7, "QGemm": 8}
+"""Which input is the whole number that stands for 0 in the result, or in what is dequantised."""
 
 _FUSED = frozenset({"FusedConv", "FusedGemm", "SkipLayerNormalization"})
 _LATE_BIAS = {"BiasGelu": 1, "SkipLayerNormalization": 4}
@@ -315,12 +318,16 @@ class Steps:
                     self.all[source].tensor = ""
 
     def _cut(self, step: Step) -> None:
-        """Add the ReLU that is in how a result is quantised."""
-        if step.kind not in {LINEAR, "add"}:
+        """Add the ReLU that is in how a result is quantised: nothing below 0 can be told."""
+        if step.kind not in {LINEAR, "add", "affine", "BatchNormalization"}:
             return
-        tensor = self.shown(step)
-        if cuts_below_zero(self.flow, Tail(tensor, (), dequantised=False, last=None)):
-            self._append(("activation", "ReLU"), [step.index], step.tensor)
+        maker = self.graph.producer_of.get(self.shown(step))
+        place = _ZERO.get(maker.op) if maker else None
+        zeros = self.graph.weights.get(operand(maker, place)) if maker and place else None
+        if zeros is not None and zeros.dtype in {"int8", "uint8", "int16", "uint16"}:
+            values = zeros.read()
+            if (values == np.iinfo(values.dtype).min).all():
+                self._append(("activation", "ReLU"), [step.index], step.tensor, step.node)
 
     def _what(self, node: Node) -> tuple[Hashable, ...]:
         """Say what an operator does, in words that do not depend on the spelling."""

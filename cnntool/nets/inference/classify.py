@@ -10,7 +10,7 @@ import numpy as np
 from cnntool.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -87,17 +87,48 @@ def stream(
     ModelError
         When the network fails, or its answer is not a score for each class.
     """
-    waiting: deque[list[T]] = deque()
-    for keys, feed in _batches(pictures, plan.input.batch or batch, padded=bool(plan.input.batch)):
-        session.submit({plan.input.name: feed}, list(plan.taps))
-        waiting.append(keys)
+    fed = batches(pictures, plan.input.batch or batch, padded=bool(plan.input.batch))
+    runs = ((keys, {plan.input.name: feed}) for keys, feed in fed)
+    for keys, results in pipelined(session, runs, plan.taps):
+        yield from zip(keys, score(results, plan, len(keys), session.seconds), strict=True)
+
+
+def pipelined(
+    session: Session,
+    runs: Iterable[tuple[T, Mapping[str, NDArray[Any]]]],
+    outputs: Sequence[str],
+) -> Iterator[tuple[T, dict[str, NDArray[Any]]]]:
+    """Run a network again and again, with the next run waiting while one is computed.
+
+    Parameters
+    ----------
+    session : Session
+        It has these outputs.
+    runs : iterable of (anything, mapping of str to ndarray)
+        What goes in, with what it is to be known by.
+    outputs : sequence of str
+        What to compute.
+
+    Yields
+    ------
+    (anything, dict of str to ndarray)
+        The outputs, in the order of the runs; ``session.seconds`` tells how long each took.
+    """
+    waiting: deque[T] = deque()
+
+    def collected() -> tuple[T, dict[str, NDArray[Any]]]:
+        return waiting.popleft(), dict(zip(outputs, session.collect(), strict=True))
+
+    for key, feeds in runs:
+        session.submit(feeds, outputs)
+        waiting.append(key)
         if len(waiting) > session.lanes:
-            yield from _answers(session, plan, waiting.popleft())
+            yield collected()
     while waiting:
-        yield from _answers(session, plan, waiting.popleft())
+        yield collected()
 
 
-def _batches(
+def batches(
     pictures: Iterable[tuple[T, NDArray[Any]]], size: int, *, padded: bool
 ) -> Iterator[tuple[list[T], NDArray[Any]]]:
     """Collect pictures of one shape; a graph of fixed batch gets the last one again to fill up."""
@@ -120,11 +151,6 @@ def _batches(
             yield flush()
     if keys:
         yield flush()
-
-
-def _answers(session: Session, plan: InferredSpec, keys: list[T]) -> Iterator[tuple[T, Scores]]:
-    results = dict(zip(plan.taps, session.collect(), strict=True))
-    yield from zip(keys, score(results, plan, len(keys), session.seconds), strict=True)
 
 
 def score(

@@ -12,7 +12,7 @@ from cnntool.nets.layers.dataflow import FACTORS, KERNEL, operand
 from cnntool.nets.layers.receptive_field import trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -54,7 +54,22 @@ def has_weights(graph: Graph, layer: Layer) -> bool:
     return op in KERNEL or op in FACTORS
 
 
-def learned(graph: Graph, flow: Dataflow, layer: Layer, settings: SessionSettings) -> LayerWeights:
+def place_of(flow: Dataflow, node: Node) -> int:
+    """Tell which input of a convolution or a product its weights are."""
+    if node.op in KERNEL:
+        return KERNEL[node.op]
+    first, second = FACTORS[node.op]
+    return first if operand(node, second) in flow.data else second
+
+
+def learned(
+    graph: Graph,
+    flow: Dataflow,
+    layer: Layer,
+    settings: SessionSettings,
+    *,
+    read: Callable[[str], NDArray[Any]] | None = None,
+) -> LayerWeights:
     """Read the weights of a convolution or a dense layer.
 
     Parameters
@@ -66,6 +81,8 @@ def learned(graph: Graph, flow: Dataflow, layer: Layer, settings: SessionSetting
     settings : SessionSettings
         How to run the part of the network that makes the weights, where it computes them from
         what is stored.
+    read : callable, optional
+        Gives constants that were read before, by their names.
 
     Returns
     -------
@@ -80,22 +97,19 @@ def learned(graph: Graph, flow: Dataflow, layer: Layer, settings: SessionSetting
     node = graph.nodes[layer.members[0]]
     name = graph.wire.name
     what = layer.alias or layer.node or layer.pre
-    if node.op in KERNEL:
-        position = KERNEL[node.op]
-    elif node.op in FACTORS:
-        first, second = FACTORS[node.op]
-        position = first if operand(node, second) in flow.data else second
-    else:
+    if not has_weights(graph, layer):
         raise ModelError(
             f"{what!r} has no kernel: it is of kind {layer.kind}",
             source=name,
             hint=f"'cnntool layers {name} `type=conv`' lists those that have",
         )
+    position = place_of(flow, node)
     tensor = operand(node, position)
     if tensor in flow.data:
         raise ModelError(f"the weights of {what!r} are computed from the picture", source=name)
-    values = read_constant(graph, flow, tensor, settings=settings)
-    scaled = _scaled(node, position, values, partial(read_constant, graph, flow, settings=settings))
+    read = read or partial(read_constant, graph, flow, settings=settings)
+    values = read(tensor)
+    scaled = _scaled(node, position, values, read)
     made = graph.producer_of.get(tensor)
     dequantised = scaled is not None or (made is not None and made.op == "DequantizeLinear")
     values = np.asarray(values if scaled is None else scaled, np.float32)
@@ -107,17 +121,29 @@ def read_constant(
     graph: Graph, flow: Dataflow, tensor: str, *, settings: SessionSettings
 ) -> NDArray[Any]:
     """Read a constant, or have onnxruntime compute it."""
-    made = graph.producer_of.get(tensor)
-    if made is None or made.op in {"Identity", "Cast"} or tensor in graph.weights:
-        weight = flow.weight(tensor)
-        if weight is not None:
-            return weight.read()
-    from cnntool.nets.file.subgraph import skeleton
-    from cnntool.nets.runtime.session import Session
+    return read_constants(graph, flow, [tensor], settings=settings)[tensor]
 
-    settings = settings._replace(device="cpu", optimise=False)
-    with Session(skeleton(graph, [tensor]), settings, name=graph.wire.name) as session:
-        return session.run({}, [tensor])[0]
+
+def read_constants(
+    graph: Graph, flow: Dataflow, tensors: Sequence[str], *, settings: SessionSettings
+) -> dict[str, NDArray[Any]]:
+    """Read constants, by their names; onnxruntime computes at once those that are not stored."""
+    found = {}
+    for tensor in tensors:
+        made = graph.producer_of.get(tensor)
+        if made is None or made.op in {"Identity", "Cast"} or tensor in graph.weights:
+            weight = flow.weight(tensor)
+            if weight is not None:
+                found[tensor] = weight.read()
+    computed = [tensor for tensor in tensors if tensor not in found]
+    if computed:
+        from cnntool.nets.file.subgraph import skeleton
+        from cnntool.nets.runtime.session import Session
+
+        settings = settings._replace(device="cpu", optimise=False)
+        with Session(skeleton(graph, computed), settings, name=graph.wire.name) as session:
+            found.update(zip(computed, session.run({}, computed), strict=True))
+    return found
 
 
 def _scaled(

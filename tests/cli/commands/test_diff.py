@@ -123,6 +123,30 @@ def test_eight_bits(here, two, tmp_path):
     assert sorted(record["nodes_to_exclude"]) == [f"conv_{number}" for number in range(1, 5)]
 
 
+def test_weights(here, two):
+    done = here("diff", "a.onnx", "b.onnx", "--weights")
+    rows = {(row[0], row[2]): row for row in lines(done)}
+    assert len(rows) == 8
+    assert rows["block1_conv2", "weights"][3:5] == ["8x6x3x3", "8x6x3x3"]
+    changed = {key for key, row in rows.items() if row[6] != "0"}
+    assert changed == {("block1_conv2", "weights"), ("block1_conv2", "bias")}
+    assert "cnntool: note: 2 of 8 parameters differ\n" in done.err
+    record = json.loads(here("diff", "-q", "a.onnx", "a.onnx", "--weights", "--json").out)
+    assert record["equal"]
+    assert record["same_file"]
+    here("diff", "-q", "a.onnx", "a.onnx", "--weights", "--min-sqnr", "inf")
+    done = here("diff", "-q", "a.onnx", "b.onnx", "--weights", "--min-sqnr", "inf", code=7)
+    assert "dB, and inf dB were demanded" in done.err
+
+
+def test_weights_of_other_spellings(here, two, tmp_path):
+    quantised(tmp_path / "q.onnx", tmp_path / "a.onnx")
+    rows = lines(here("diff", "-q", "a.onnx", "q.onnx", "--weights"))
+    assert [row[2] for row in rows] == ["weights", "bias"] * 4
+    assert all(30 < float(row[5]) < 50 for row in rows[::2])
+    assert all(row[5] == "inf" for row in rows[1::2])
+
+
 def test_partners_by_hand(here, two, tmp_path):
     (tmp_path / "map.txt").write_text("conv_1\tconv_1\n\nconv_2 conv_2\n")
     rows = lines(here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--map", "map.txt"))
@@ -142,6 +166,8 @@ def test_partners_by_hand(here, two, tmp_path):
         (2, ["a.onnx", "--device", "cpu,cpu,cpu", "1.png"], "are 3, and two are compared"),
         (2, ["a.onnx", "--optimise", "most", "1.png"], "'most' is no level"),
         (2, ["a.onnx", "b.onnx", "1.png", "--tolerance", "-1"], "-1.0 is not in the range"),
+        (2, ["a.onnx", "--weights"], "--weights compares two networks, and 1 were named"),
+        (2, ["a.onnx", "b.onnx", "--weights", "-o", "x"], "--weights compares two files"),
         (3, ["a.onnx", "b.onnx", "no.png"], "no.png: no such file"),
         (4, ["a.onnx", "1.png"], "1.png"),
         (4, ["a.onnx", "no.onnx", "1.png"], "no.onnx: no such file"),

@@ -387,6 +387,30 @@ def test_networks_of_8_bits(tmp_path, a, b):
     assert_same(one, other, found, bound=0.02)
 
 
+@pytest.mark.parametrize("op", ["Add", "BatchNormalization"])
+def test_a_relu_in_the_quantisation_of_other_layers(tmp_path, op):
+    """What is quantised without values below 0 is compared with what a ReLU leaves."""
+    numbers = {"s": np.float32(0.1), "z": np.uint8(0)}
+    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in numbers.items()]
+    weights.append(weight("w", 2, 2, 3, 3))
+    if op == "Add":
+        made = node("Add", "x c", "n")
+    else:
+        made = node("BatchNormalization", "r0 one none none one", "n")
+        for name, value in (("one", 1), ("none", 0)):
+            weights.append(numpy_helper.from_array(np.full(2, value, np.float32), name))
+    start = [node("Conv", "x w", "c", pads=[1, 1, 1, 1]), node("Relu", "c", "r0"), made]
+    a = build([*start, node("Relu", "n", "r"), node("GlobalMaxPool", "r", "y")], weights)
+    ends = [node("QuantizeLinear", "n s z", "q"), node("DequantizeLinear", "q s z", "d")]
+    b = build([*start, *ends, node("GlobalMaxPool", "d", "y")], weights)
+    one, other = side(tmp_path, a), side(tmp_path, b)
+    found = align(one, other)
+    assert ("r", "d") in names(found)
+    assert ("n", "d") not in names(found)
+    assert (found.only_a, found.only_b) == ((), ())
+    assert_same(one, other, found, bound=0.05)
+
+
 def channels_last(folder):
     """Write the same network for pictures whose channels come last, with sums over rows."""
     weights = [weight("w", 4, 3, 3, 3), weight("w2", 5, 4, seed=2)]
@@ -514,3 +538,32 @@ def test_names_by_hand_win(tmp_path):
         align(*sides, {"c1": "y", "y": "conv:2"})
     with pytest.raises(ModelError, match="means 2 layers, and one is wanted"):
         align(*sides, {"c1": "*"})
+
+
+def blocked():
+    """Write a convolution as onnxruntime puts it: channels in blocks, weights in that order too."""
+    kernel = numpy_helper.to_array(weight("w", 8, 2, 3, 3)).reshape(1, 8, 2, 3, 3)
+    order = numpy_helper.from_array(kernel.transpose(0, 2, 3, 4, 1).reshape(8, 2, 3, 3), "w")
+    nodes = [
+        node("Conv", "x w", "c", domain="com.microsoft.nchwc", activation="Relu"),
+        node("ReorderOutput", "c", "r", domain="com.microsoft.nchwc", channels=8),
+        node("GlobalAveragePool", "r", "p"),
+        node("Conv", "p w2", "y"),
+    ]
+    model = build(nodes, [order, weight("w2", 30, 8, 1, 1)])
+    model.opset_import.append(helper.make_opsetid("com.microsoft.nchwc", 1))
+    return model
+
+
+def test_channels_in_blocks(tmp_path):
+    """Only what is back in order is compared."""
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("Relu", "c", "r"),
+        node("GlobalAveragePool", "r", "p"),
+        node("Conv", "p w2", "y"),
+    ]
+    a = build(nodes, [weight("w", 8, 2, 3, 3), weight("w2", 30, 8, 1, 1)])
+    found = align(side(tmp_path, a), side(tmp_path, blocked()))
+    assert names(found) == [("r", "r"), ("p", "p"), ("y", "y")]
+    assert (found.only_a, found.only_b) == ((), ())
