@@ -2,9 +2,10 @@
 
     python bench/profile.py NETWORK... [--size HxW] [--threads 1 2] > table.md
 
-**Named**: onnxruntime's own trace of the file as it is; a kernel counts if it has the name of a node
-of the file. Beside it, ``net.profile()``: the kernels that were put down to a layer or an operator
-of the file, and those that were recognised as inserted conversions; what is left is not known.
+**Named**: onnxruntime's own trace of the file as it is; a kernel counts if it has the name of a
+node of the file. Beside it, ``net.profile()``: the kernels that were put down to a layer or an
+operator of the file, and those that were recognised as inserted conversions; what is left is not
+known.
 
 **Sum**: the layers of ``net.profile()`` over a run without the profiler. The runs take turns. Of a
 busy machine, the kernels of one run (median over the runs) over the same tell whether something
