@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 _MASKING = ARRANGING | {"Add", "Concat", "Expand", "Gather", "Pad", "Slice", "Where"}
 """Operators by which a mask of minus infinity, a constant, reaches the scores that it hides."""
 
+_CHOOSING = frozenset(
+    {"Where", "IsNaN", "IsInf", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+)
+"""Operators by which a network deals with NaN. Others may lose it, too: of nothing but NaN a
+MaxPool of onnxruntime makes the lowest number there is."""
+
 _MOST = 6
 """Operands that are told of."""
 
@@ -197,7 +203,9 @@ def find_fault(
     origins = search.origins
     if not origins:
         return None
-    reached = [origins[tensor] for tensor in answer if tensor in origins]
+    reached = [
+        origins[one] for one in answer if one in origins and not search.ranges[one].is_finite
+    ]
     place = min(reached or origins.values())
     node = None if place == _PICTURE else graph.nodes[place]
     operands = tuple(search.operands(node)) if node else ()
@@ -212,7 +220,8 @@ class _Search:
     ranges : dict of str to Range
         Of what was looked at.
     origins : dict of str to int
-        Tensors that are not finite, and the place of the operator from which that comes.
+        Tensors that are not finite, or made of NaN all the same, and the place of the operator from
+        which that comes.
     made : dict of int to Range
         What these operators make.
     """
@@ -223,17 +232,26 @@ class _Search:
         self.ranges: dict[str, Range] = {}
         self.origins: dict[str, int] = {}
         self.made: dict[int, Range] = {}
+        self._lost: set[str] = set()
 
     def look(self, tensor: str, values: NDArray[Any]) -> None:
         """Take the next result into account."""
         found = self.ranges[tensor] = measure(tensor, values)
         node = self._graph.producer_of.get(tensor)
-        if found.is_finite or (node and self._hides(node, values)):
+        if node is None:
+            if not found.is_finite:
+                self.origins[tensor] = _PICTURE
+                self.made[_PICTURE] = found
             return
-        origin = _PICTURE
-        if node:
-            before = [self.origins[name] for name in needs(node) if name in self.origins]
-            origin = min(before, default=node.index)
+        before = [name for name in needs(node) if name in self.origins]
+        if found.is_finite:
+            lost = any(self.ranges[name].nan or name in self._lost for name in before)
+            if not lost or node.op in _CHOOSING:
+                return
+            self._lost.add(tensor)
+        elif self._hides(node, values):
+            return
+        origin = min((self.origins[name] for name in before), default=node.index)
         self.origins[tensor] = origin
         self.made.setdefault(origin, found)
 

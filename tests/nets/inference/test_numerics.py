@@ -106,6 +106,28 @@ def test_a_mask_of_infinity_is_no_fault(tmp_path):
     assert fault_of(graph, wrong).node.op == "Add"
 
 
+def test_nan_that_a_maximum_loses_is_blamed_for_what_follows(tmp_path):
+    """Of nothing but NaN, onnxruntime's MaxPool makes the lowest number; products overflow then."""
+    graph = network(
+        tmp_path,
+        ("Sqrt", ["x"], ["s"]),
+        ("MaxPool", ["s"], ["p"]),
+        ("Neg", ["p"], ["n"]),
+        ("Mul", ["n", "n"], ["y"]),
+    )
+    results = {"x": [-1], "s": [NAN], "p": [-3.4e38], "n": [3.4e38], "y": [INF]}
+    assert fault_of(graph, results).node.op == "Sqrt"
+    graph = network(
+        tmp_path,
+        ("Sqrt", ["x"], ["s"]),
+        ("IsNaN", ["s"], ["p"]),
+        ("Where", ["p", "x", "s"], ["n"]),
+        ("Mul", ["n", "n"], ["y"]),
+    )
+    results |= {"p": [1], "n": [3.4e38]}
+    assert fault_of(graph, results).node.op == "Mul"  # the network has dealt with the root
+
+
 def test_what_goes_in_may_be_at_fault(tmp_path):
     graph = network(tmp_path, ("Relu", ["x"], ["y"]))
     found = fault_of(graph, {"x": [NAN, 1], "y": [NAN, 1]})
