@@ -6,17 +6,19 @@ import re
 from contextlib import ExitStack
 from functools import partial
 from itertools import chain
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cnntool.api.activations import title_of
 from cnntool.api.evaluation import Evaluation, Judge
+from cnntool.api.pictures import Figure
 from cnntool.api.records import Records
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.inference.ablation import cut_at
 from cnntool.nets.inference.classify import check
-from cnntool.nets.inference.preprocess import prepare
+from cnntool.nets.inference.preprocess import prepare, seen
 from cnntool.nets.models.manifest import CLASSES
 from cnntool.views.feature_maps import numbered
 
@@ -26,11 +28,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.image.files import Item
+    from cnntool.image.source import ImageInfo
     from cnntool.nets.inference.ablation import AblatedNetwork, Silenced
     from cnntool.nets.network import Network
 
     Read = Callable[[Iterable[Item], Callable[..., Any]], Iterable[tuple[Item, Any]]]
     """Reads pictures, and makes of each what a function makes of its pixels."""
+
+DRAWN = 12
+"""Maps that a figure shows, the worst."""
 
 FILLS = ("zero", "mean")
 """What a silenced map holds in all its places."""
@@ -88,6 +94,21 @@ class MapEffect(NamedTuple):
     photo: str
 
 
+class Sample(NamedTuple):
+    """A map of a photo.
+
+    Attributes
+    ----------
+    photo : ndarray of uint8, shape (H, W, 3)
+        What the network saw.
+    values : ndarray of shape (h, w)
+        What the map is in it.
+    """
+
+    photo: NDArray[np.uint8]
+    values: NDArray[Any]
+
+
 class Ablation(NamedTuple):
     """How often a network is right without some of its maps. Shares are 0..1.
 
@@ -105,6 +126,8 @@ class Ablation(NamedTuple):
         Of the true class's probability, on the mean, when all are silenced.
     each : Records of MapEffect
         Where each map was silenced for itself: what that does, the worst first.
+    samples : tuple of Sample or None
+        For the first of these: the map in the photo in which it counts most, if it is a map.
     """
 
     without: tuple[str, ...]
@@ -113,6 +136,7 @@ class Ablation(NamedTuple):
     silenced: Evaluation | None
     change: float | None
     each: Records[MapEffect]
+    samples: tuple[Sample | None, ...] = ()
 
     @property
     def lost(self) -> float:
@@ -134,6 +158,47 @@ class Ablation(NamedTuple):
             "change": self.change,
             **self.silenced.record(),
         }
+
+    def figure(self, detail: str = "") -> Figure:
+        """Draw what the worst maps do, where each was silenced for itself: bars, and samples.
+
+        Parameters
+        ----------
+        detail : str
+            What stands below the title first.
+
+        Raises
+        ------
+        UsageError
+            The maps were silenced together.
+        """
+        from cnntool.views.bars import Bar, chart, on_photo
+
+        if self.silenced is not None:
+            raise UsageError("the maps were silenced together", hint="`each` takes one at a time")
+        layers = dict.fromkeys(one.layer for one in self.each)
+        samples = zip(self.each, self.samples, strict=False)
+        bars = [
+            Bar(
+                f"{one.layer} {one.map}" if len(layers) > 1 else str(one.map),
+                (one.lost, -one.change),
+                sample and on_photo(sample.values, sample.photo),
+                "/".join(PurePath(one.photo).parts[-2:]),
+            )
+            for one, sample in samples
+        ]
+        share = self.plain.total
+        facts = f"{share.pictures:,} photos, {share.accuracy1:.2%} right with all maps"
+        title = f"What is lost without one map of {', '.join(layers)}"
+        fill = f"silenced: {self.fill}; worst {len(bars)} of {len(self.each)}"
+        return Figure(
+            chart(
+                bars,
+                ("top-1 accuracy lost", "probability of the true class lost, on the mean"),
+                title=title,
+                detail="; ".join(filter(None, (detail, facts, fill))),
+            )
+        )
 
 
 def choose_silenced(network: Network, names: Sequence[str]) -> list[SilencedLayer]:
@@ -214,6 +279,8 @@ class Ablator:
         Pictures that go through the network up to the layers at once.
     source : str
         What errors call the truths.
+    drawn : int
+        Of how many of the worst maps samples are kept, to be drawn, where each is silenced.
     """
 
     def __init__(
@@ -228,10 +295,12 @@ class Ablator:
         each: bool = False,
         batch: int = 1,
         source: str = "",
+        drawn: int = 0,
     ) -> None:
         self._network, self._without, self._truths = network, without, truths
         self._read, self._failed = read, failed
         self._fill, self._each, self._batch, self._source = fill, each, batch, source
+        self._drawn = drawn
         self._plan = network.plan(CLASSES)
         self._items = [*truths]
 
@@ -282,7 +351,8 @@ class Ablator:
                 effects += self._effects(cut, units[cut], found)
                 fed = self._pictures()
         effects.sort(key=lambda one: (-one.lost, one.change))
-        return plain and Ablation(names, self._fill, plain, None, None, Records(effects))
+        samples = self._samples(effects[: self._drawn])
+        return plain and Ablation(names, self._fill, plain, None, None, Records(effects), samples)
 
     def _pictures(self) -> Iterator[tuple[Item, NDArray[Any]]]:
         """Read the pictures; once that was done, those that could be."""
@@ -336,6 +406,27 @@ class Ablator:
             return None
         count = plain.total.pictures
         return _Outcome(plain, silenced, right / count, change / count, photos)
+
+    def _samples(self, effects: Sequence[MapEffect]) -> tuple[Sample | None, ...]:
+        """Look at maps in the photos in which they count most."""
+        cuts = {layer.title: layer.cut for layer in self._without}
+        found: dict[MapEffect, Sample] = {}
+        wanted = {one.photo for one in effects}
+        items = [item for item in self._items if item.name in wanted]
+        spec = self._plan.input
+
+        def make(pixels: Any, info: ImageInfo) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+            return prepare(pixels, info, spec), seen(pixels, info, spec)
+
+        used = [*dict.fromkeys(cuts[one.layer] for one in effects)]
+        with self._network.ablated(self._plan, used) as network:
+            for item, (tensor, photo) in self._read(items, make):
+                ((_, layers),) = network.layers([(None, tensor)])
+                for one in effects:
+                    maps = layers[cuts[one.layer]]
+                    if one.photo == item.name and maps.ndim == 4 and maps[0, 0].size > 1:
+                        found[one] = Sample(photo, maps[one.map, 0])
+        return tuple(map(found.get, effects))
 
     def _whence(self, silenced: Silenced) -> str:
         """Say which maps were silenced, as the end of a sentence."""

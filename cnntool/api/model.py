@@ -652,7 +652,7 @@ class Model(Network):
         -------
         Ablation
             ``plain`` and ``silenced``, as `evaluate` returns them, ``lost`` and ``change``; with
-            ``each`` a record for each map in ``each``, the worst first.
+            ``each`` a record for each map in ``each``, the worst first, and ``figure()``.
 
         Raises
         ------
@@ -663,7 +663,7 @@ class Model(Network):
         UsageError
             The layer has no such map.
         """
-        from cnntool.api.ablation import FILLS, Ablator, choose_silenced
+        from cnntool.api.ablation import DRAWN, FILLS, Ablator, choose_silenced
         from cnntool.nets.models.manifest import CLASSES
 
         names = [without] if isinstance(without, str) else without
@@ -687,6 +687,7 @@ class Model(Network):
             each=each,
             batch=batch,
             source=str(photos),
+            drawn=DRAWN,
         )
         with self.lock:
             found = ablator.run()

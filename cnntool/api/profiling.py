@@ -239,7 +239,7 @@ def _rows(
     network: Network, kernels: Sequence[Kernel], shape: Sequence[int], total: float
 ) -> list[LayerTime]:
     """Gather kernels by the layers that they compute."""
-    from cnntool.nets.inference.profile import assign
+    from cnntool.nets.inference.profile import assign, named_tensor, tensors_of
     from cnntool.nets.inference.summary import summarise
     from cnntool.nets.layers.dataflow import result
 
@@ -250,7 +250,10 @@ def _rows(
     }
     layer_of = {index: row for row in layers.rows for index in row.members}
     rows: dict[object, _Row] = {}
-    for kernel, nodes in zip(kernels, assign(graph, layers.flow, kernels), strict=True):
+    known = tensors_of(graph)
+    assigned = assign(graph, layers.flow, kernels)
+    for place, (kernel, own) in enumerate(zip(kernels, assigned, strict=True)):
+        nodes = own or _step(kernels[place:], assigned[place:])
         layer = _main(kernel, nodes, layer_of, costs)
         if layer is not None:
             row = rows.setdefault(
@@ -260,13 +263,22 @@ def _rows(
             node = next((n for n in reversed(nodes) if n.op == kernel.op), nodes[-1])
             row = rows.setdefault(("node", node.index), _Row(None, node.op, node, result(node)))
         else:
-            tensors = (*kernel.outputs, *kernel.inputs)
-            tensor = next((name for name in tensors if name in graph.producer_of), "")
+            names = (*kernel.outputs, *kernel.inputs, kernel.name)
+            tensor = next(filter(None, (named_tensor(name, known) for name in names)), "")
             row = rows.setdefault(kernel, _Row(None, _INSERTED + kernel.op, None, tensor))
         row.kernels.append(kernel)
         row.nodes.update((node.index, node) for node in nodes)
     shown = {row.layer.number for row in rows.values() if row.layer}
     return [_told(row, layer_of, costs, shown, total) for row in rows.values()]
+
+
+def _step(kernels: Sequence[Kernel], assigned: Sequence[Sequence[Node]]) -> Sequence[Node]:
+    """Find the operator that the first kernel computes a part of, for one that follows."""
+    first, *rest = kernels
+    if first.moves:
+        return []
+    following = zip(rest, assigned[1:], strict=True)
+    return next((n for k, n in following if not {*first.outputs}.isdisjoint(k.inputs)), [])
 
 
 def _main(

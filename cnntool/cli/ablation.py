@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import console, options, param_types
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.network_options import say_where
 from cnntool.cli.output import Column, emit
@@ -14,6 +14,7 @@ from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from cnntool.api.ablation import Ablation
     from cnntool.cli.inputs import Reading
@@ -46,11 +47,14 @@ class Silencing(NamedTuple):
         Whether each map is silenced for itself.
     fill : str or None
         What it then holds, if that was said.
+    output : Path or None
+        The file of a figure of the worst.
     """
 
     without: tuple[str, ...]
     each: bool
     fill: str | None
+    output: Path | None
 
     def check(self, *, confusion: bool) -> None:
         """Refuse what has no use, such as a confusion matrix of many networks.
@@ -61,6 +65,10 @@ class Silencing(NamedTuple):
         """
         if confusion and self.each:
             raise UsageError("--confusion is of one network, and --each makes many")
+        if self.output and not self.each:
+            raise UsageError("a figure is of --each", source="--output")
+        if self.output and self.output.suffix.lower() != ".png":
+            raise UsageError("a figure is a .png", source="--output")
         for option, said in (("--each", self.each), ("--fill", self.fill)):
             if said and not self.without:
                 raise UsageError("nothing is silenced", source=option, hint="--without LAYER")
@@ -69,6 +77,14 @@ class Silencing(NamedTuple):
 silencing = options.gathered(
     "silencing",
     Silencing,
+    click.option(
+        "-o",
+        "--output",
+        type=param_types.FILE,
+        metavar="FILE.png",
+        help="Draw the worst maps of --each: bars, and each map on the photo in which it counts"
+        " most.",
+    ),
     click.option(
         "--fill",
         type=click.Choice(FILLS),
@@ -88,7 +104,7 @@ silencing = options.gathered(
         " brackets mean something to a shell. May be repeated: all are silenced together.",
     ),
 )
-"""Adds --without, --each and --fill; together: ``silencing``."""
+"""Adds --without, --each, --fill and --output; together: ``silencing``."""
 
 
 class Silenced:
@@ -122,7 +138,7 @@ class Silenced:
         found : Ablation or None
             None if there was no answer.
         """
-        from cnntool.api.ablation import Ablator
+        from cnntool.api.ablation import DRAWN, Ablator
 
         passes: list[Pictures] = []
         with console.Progress("silencing maps") as progress:
@@ -147,6 +163,7 @@ class Silenced:
                 each=self._asked.each,
                 batch=batch,
                 source=source,
+                drawn=DRAWN if self._asked.output else 0,
             ).run()
         if found is not None:
             say_where(self._network)
@@ -165,3 +182,10 @@ def print_effects(found: Ablation, form: Form) -> None:
     ]
     plain = found.plain.total.accuracy1
     emit(COLUMNS, [*rows, ["nothing silenced", "", written(plain), "", "", ""]], form, totals=1)
+
+
+def figure(model: str, found: Ablation) -> bytes:
+    """Make the picture of the worst maps: a PNG."""
+    from pathlib import Path
+
+    return found.figure(Path(model).name).png()

@@ -78,7 +78,17 @@ def test_arguments(tmp_path):
             with pytest.raises(error) as caught:
                 net.ablate(tmp_path / "photos", **arguments)
             assert reason in str(caught.value)
-        assert net.ablate(tmp_path / "photos", "maps[1]", within=1).lost == 0
+        found = net.ablate(tmp_path / "photos", "maps[1]", within=1)
+        assert found.lost == 0
+        with pytest.raises(UsageError, match="silenced together"):
+            found.figure()
+        found = net.ablate(tmp_path / "photos", ["maps[0]", "means"], each=True)
+    (map_one, *_), (first, *rest) = found.each, found.samples
+    assert (map_one.layer, map_one.map, found.lost) == ("maps", 0, 0)
+    assert first.values.shape == (8, 8)
+    assert first.photo.tolist() == [[[255, 0, 0]] * 8] * 8
+    assert rest == [None] * 3  # of a vector, and of what changes nothing
+    assert found.figure().pixels.shape[2] == 3
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 50))

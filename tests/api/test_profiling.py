@@ -56,13 +56,11 @@ def test_rows_are_all_that_ran():
     assert found.record()["layers"][0]["fused"] == ("relu:1",)
 
 
-def test_other_sizes():
+def test_another_size_and_a_batch():
     with cnntool.load_model(device="cpu") as net:
-        found = net.profile(size=(160, 192), runs=1)
-        batch = net.profile("samples/cat.png", size=(2, 3, 144, 144), runs=1)
-    assert found.input == {"input": (1, 3, 160, 192)}
-    assert batch.input == {"input": (2, 3, 144, 144)}
-    assert batch.layers[0].multiply_adds == 2 * 8957952
+        found = net.profile(size=(2, 3, 64, 80), runs=1)
+    assert found.input == {"input": (2, 3, 64, 80)}
+    assert found.layers[0].multiply_adds == 2 * 64 * 80 * 16 * 27
     assert net.notes == ["no picture was given: timed on the sample cat.png"]
 
 
@@ -80,3 +78,22 @@ def test_a_picture_that_cannot_be_read(tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no picture")
     with cnntool.load_model() as net, pytest.raises(InputError, match="bad"):
         net.profile(tmp_path / "bad.png")
+
+
+def test_an_operator_that_is_computed_in_two_steps(tmp_path):
+    """Onnxruntime has no kernel for HardSwish, and puts two in its place that have no names."""
+    weight = numpy_helper.from_array(np.ones((5, 4), np.float32), "w")
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["g"]),
+        helper.make_node("HardSwish", ["g"], ["y"]),
+    ]
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 5))
+    graph = helper.make_graph(nodes, "net", [value], [onnx.ValueInfoProto(name="y")], [weight])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "net.onnx")
+    with cnntool.load_model(tmp_path / "net.onnx", device="cpu") as net:
+        rows = net.profile(runs=1).layers
+    assert [(row.number, row.type, row.kernels) for row in rows] == [
+        (1, "Gemm", ("Gemm",)),
+        (2, "HardSwish", ("HardSigmoid", "Mul")),
+    ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnntool.cli import console, options, param_types
-from cnntool.cli.ablation import Silenced, Silencing, print_effects, silencing
+from cnntool.cli.ablation import Silenced, Silencing, figure, print_effects, silencing
 from cnntool.cli.inputs import Pictures, Reading, reading
 from cnntool.cli.network_options import (
     begin,
@@ -108,9 +108,10 @@ def command(
         raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
     silencing.check(confusion=confusion is not None)
     with ExitStack() as stack:
-        if confusion:  # begun before the long work
-            matrix = Output(confusion, name=str(confusion), overwrite=overwrite)
-            stack.callback(matrix.discard)
+        target = confusion or silencing.output
+        if target:  # begun before the long work
+            file = Output(target, name=str(target), overwrite=overwrite)
+            stack.callback(file.discard)
         network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
         begin(network, plan)
         silenced = Silenced(network, silencing, reading) if silencing.without else None
@@ -135,9 +136,11 @@ def command(
             print_effects(ablation, form)
         else:
             _print(found, form, ablation and ablation.plain.total)
-        if confusion:
-            matrix.write(_confusion(found, suffix))
-            matrix.commit()
+        if target:
+            file.write(
+                figure(model, ablation) if ablation and not confusion else _confusion(found, suffix)
+            )
+            file.commit()
         if min_top1 is not None:
             _demand(min_top1, found, ablation)
         return pictures.code

@@ -57,6 +57,9 @@ _RADIUS = 8
 _NEAR = 2
 """So many steps around a convolution or a dense layer have to agree at least."""
 
+_LEARNING = frozenset({"norm", "recurrent", "embedding", "other"})
+"""Kinds of layers that may have weights, besides convolutions and dense layers."""
+
 _END = frozenset({"activation", "Softmax", "LogSoftmax"})
 """What a convolution or a dense layer may end with."""
 
@@ -338,20 +341,28 @@ class _Aligner:
         return self._join_all((u[0], v[0]) for u, v in same if len(u) == len(v) == 1)
 
     def _pair_results(self) -> bool:
-        """Join steps that do the same with the same values, and have no weights."""
+        """Join steps that do the same with the same values, unless what is behind contradicts."""
         us, vs = (self._free(side, self._forward(side)) for side in (0, 1))
+        behind = self._backward(0), self._backward(1)
+        left = [self._free(side, seen) for side, seen in enumerate(behind)]
+        same = [(us[seen][0], vs[seen]) for seen in us.keys() & vs.keys() if len(us[seen]) == 1]
         return self._join_all(
-            pair
-            for seen in us.keys() & vs.keys()
-            if len(us[seen]) == len(vs[seen]) and self._is_determined(0, us[seen][0])
-            for pair in zip(us[seen], vs[seen], strict=True)
+            (u, v)
+            for u, (v, *others) in same
+            if not others
+            and self._is_determined(0, u)
+            and (
+                behind[0][u] == behind[1][v]
+                or (behind[0][u] not in left[1] and behind[1][v] not in left[0])
+            )
         )
 
     def _is_determined(self, side: int, u: int) -> bool:
-        """Tell whether what a step makes follows from results that have partners."""
+        """Tell whether what a step makes follows from results of partners alone."""
         step = self._steps[side].all[u]
         known = all(source in self._partner[side] for source in step.sources)
-        return known and bool(step.sources) and step.kind not in {LINEAR, "affine"}
+        learns = step.kind in {LINEAR, "affine"} or (step.row and step.row.kind in _LEARNING)
+        return known and bool(step.sources) and not learns
 
     def _pair_nearby(self) -> bool:
         """Join steps that are each other's best match both from the front and from behind.

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+from collections import Counter
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
@@ -33,7 +34,7 @@ from cnntool.nets.runtime.worker import WEIGHTS
 from cnntool.system import on_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -93,6 +94,11 @@ class Kernel(NamedTuple):
     def milliseconds(self) -> float:
         """The median over all runs."""
         return median(self.times)
+
+    @property
+    def moves(self) -> bool:
+        """Whether it computes nothing: it hands numbers on, in another type or arrangement."""
+        return self.op in _MOVING
 
 
 class Measured(NamedTuple):
@@ -220,6 +226,7 @@ def read_kernels(
         Scan) is part of that one.
     """
     nodes, weights = _read_optimised(optimised) if optimised.is_file() else ({}, {})
+    nameless: Counter[str] = Counter()
     found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     end = -1
     kernels = (e for e in events if e.get("cat") == "Node" and e["name"].endswith(_KERNEL))
@@ -232,14 +239,19 @@ def read_kernels(
     for (event_name, _), seen in found.items():
         name = event_name.removesuffix(_KERNEL)
         facts = seen[0]["args"]
-        inputs, outputs = nodes.get(name, ((), ()))
+        op = facts.get("op_name", "")
+        known = name
+        if name not in nodes and name == f"{op}_{facts.get('node_index')}":
+            known = _nameless(op, nameless[op])
+            nameless[op] += 1
+        inputs, outputs = nodes.get(known, ((), ()))
         held = [weights[tensor] for tensor in inputs if tensor in weights]
         sizes = (facts.get(f"{part}_size", 0) for part in ("activation", "output"))
         parameters = sum(held) if inputs else int(facts.get("parameter_size", 0))
         listed.append(
             Kernel(
                 name,
-                facts.get("op_name", ""),
+                op,
                 facts.get("provider", ""),
                 tuple(event["dur"] / 1e3 for event in seen[skip:]),
                 sum(map(int, sizes)) + parameters,
@@ -254,11 +266,15 @@ def _read_optimised(path: Path) -> tuple[dict[str, _Ends], dict[str, int]]:
     """Read a graph whose weights were thrown away: what its nodes use and make, weights' bytes."""
     nodes: dict[str, _Ends] = {}
     weights: dict[str, int] = {}
+    nameless: Counter[str] = Counter()
     wire = Wire(path, path.name)
     graphs = (span for tag, *span in wire.fields(0, len(wire.data)) if tag == GRAPH)
     for tag, *span in (part for graph in graphs for part in wire.fields(*graph)):
         if tag == NODE << 3 | CHUNK:
-            inputs, outputs, names = _texts(wire, span, 1, 2, 3)
+            inputs, outputs, names, (op,) = _texts(wire, span, 1, 2, 3, 4)
+            if not names:
+                names = (_nameless(op, nameless[op]),)
+                nameless[op] += 1
             nodes.update(dict.fromkeys(names, (inputs, outputs)))
         elif tag == WEIGHT << 3 | CHUNK:
             (names,) = _texts(wire, span, 8)
@@ -267,6 +283,11 @@ def _read_optimised(path: Path) -> tuple[dict[str, _Ends], dict[str, int]]:
             weights.update(dict.fromkeys(names, int(place.get("length", 0))))
     wire.data.close()
     return nodes, weights
+
+
+def _nameless(op: str, number: int) -> str:
+    """Name a node without a name: a trace and a graph have those of one operator in one order."""
+    return f"\0{op} {number}"
 
 
 def _texts(wire: Wire, span: Sequence[int], *numbers: int) -> list[tuple[str, ...]]:
@@ -303,6 +324,32 @@ def assign(graph: Graph, flow: Dataflow, kernels: Sequence[Kernel]) -> list[list
     return _Assignment(graph, flow, kernels).found()
 
 
+def tensors_of(graph: Graph) -> set[str]:
+    """Name the inputs of a network and the results of its nodes."""
+    return {*graph.producer_of, *(info.name for info in graph.inputs)}
+
+
+def named_tensor(name: str, known: Container[str]) -> str:
+    """Find the tensor of the file in a name that onnxruntime made of it; empty if none is.
+
+    Parameters
+    ----------
+    name : str
+        Of a kernel or a tensor.
+    known : container of str
+        The tensors of the file.
+    """
+    if name in known:
+        return name
+    name = _COUNTED.sub("", name)
+    for prefix in _BEFORE:
+        name = name.removeprefix(prefix)
+    for end in range(len(name), 0, -1):
+        if name[:end] in known and (end == len(name) or name[end] in _BEHIND):
+            return name[:end]
+    return ""
+
+
 class _Assignment:
     """The search for the nodes that each kernel computes."""
 
@@ -310,7 +357,7 @@ class _Assignment:
         self._graph = graph
         self._flow = flow
         self._kernels = kernels
-        self._known = {*graph.producer_of, *(info.name for info in graph.inputs)}
+        self._known = tensors_of(graph)
         self._owner: dict[int, int] = {}
         self._maker: dict[str, int] = {}
         """Who computes a tensor of the optimised graph; not who merely converts it."""
@@ -319,7 +366,7 @@ class _Assignment:
         for number, kernel in enumerate(self._kernels):
             source = next((self._maker[t] for t in kernel.inputs if t in self._maker), None)
             region = self._claim(number, self._results(kernel))
-            if kernel.op in _MOVING:
+            if kernel.moves:
                 self._hand_back(region, source)
             else:
                 self._share(number, region)
@@ -333,30 +380,21 @@ class _Assignment:
 
     def _results(self, kernel: Kernel) -> list[str]:
         """Name the tensors of the file that a kernel makes; none where that is not known."""
-        made = [tensor for tensor in map(self._spelt, kernel.outputs) if tensor]
-        return made or [tensor for tensor in [self._spelt(kernel.name)] if tensor]
-
-    def _spelt(self, name: str) -> str:
-        """Find the tensor of the file in a name that onnxruntime made of it; empty if none is."""
-        if name in self._known:
-            return name
-        name = _COUNTED.sub("", name)
-        for prefix in _BEFORE:
-            name = name.removeprefix(prefix)
-        for end in range(len(name), 0, -1):
-            if name[:end] in self._known and (end == len(name) or name[end] in _BEHIND):
-                return name[:end]
-        return ""
+        for names in (kernel.outputs, (kernel.name,)):
+            if found := [*filter(None, (named_tensor(name, self._known) for name in names))]:
+                return found
+        return []
 
     def _claim(self, number: int, tensors: Sequence[str]) -> list[Node]:
         """Give a kernel all that its results need and nobody computes yet."""
         claimed: dict[int, Node] = {}
         asked = list(tensors)
         while asked:
-            node = self._graph.producer_of.get(asked.pop())
+            tensor = asked.pop()
+            node = self._graph.producer_of.get(tensor)
             if node is None or node.index in self._owner:
                 continue
-            if node.outputs and not self._flow.data.isdisjoint(node.outputs):
+            if tensor in tensors or not self._flow.data.isdisjoint(node.outputs):
                 self._owner[node.index] = number
                 claimed[node.index] = node
                 asked += self._flow.data_inputs(node)

@@ -7,11 +7,14 @@ import json
 import math
 import sys
 
+import numpy as np
 import onnx
 import pytest
 from onnx import helper
 from PIL import Image
 from small import planes
+
+from cnntool.views.bars import COLOURS as BARS
 
 pytest.importorskip("onnxruntime")
 
@@ -73,6 +76,17 @@ def test_each_map_for_itself(here, asked):
     assert [row[5] for row in done[:3]] == [
         f"photos/{name}/0.png" for name in ("green", "blue", "red")
     ]
+
+
+def test_a_figure(here, asked, tmp_path):
+    here("evaluate", *asked, "--without", "maps[1-]", "--each", "-o", "bars.png")
+    with Image.open(tmp_path / "bars.png") as picture:
+        assert picture.width > 600
+        pixels = np.asarray(picture).astype(int)
+    bars = (pixels == BARS[0]).all(axis=2).sum(axis=1)
+    assert sorted(set(bars[80:].tolist()))[1:] == pytest.approx([560 / 3, 560], abs=2)
+    done = here("evaluate", *asked, "--without", "maps", "--each", "-o", "bars.png", code=6)
+    assert "it exists already" in done.err
 
 
 @pytest.mark.full
@@ -172,6 +186,8 @@ def test_a_layer_whose_name_has_brackets(here, asked, tmp_path):
         (2, "no choice of maps: '1-2-3'", ["--without", "maps[1-2-3]"]),
         (2, "--each: nothing is silenced", ["--each"]),
         (2, "--fill: nothing is silenced", ["--fill", "zero"]),
+        (2, "--output: a figure is of --each", ["--without", "maps", "-o", "bars.png"]),
+        (2, "--output: a figure is a .png", ["--without", "maps", "--each", "-o", "bars.gif"]),
         (2, "--each makes many", ["--without", "maps", "--each", "--confusion", "c.csv"]),
     ],
 )

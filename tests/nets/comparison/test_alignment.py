@@ -567,3 +567,31 @@ def test_channels_in_blocks(tmp_path):
     found = align(side(tmp_path, a), side(tmp_path, blocked()))
     assert names(found) == [("r", "r"), ("p", "p"), ("y", "y")]
     assert (found.only_a, found.only_b) == ((), ())
+
+
+def test_what_is_in_front_and_behind_may_contradict_each_other(tmp_path):
+    """Which of two ReLUs is the one that was there cannot be told."""
+    weights = [weight("w", 3, 2, 3, 3), weight("w2", 3, 3, 3, 3, seed=2)]
+    start = [node("Conv", "x w", "c"), node("Add", "c c", "a"), node("Relu", "a", "r")]
+    a = build([*start, node("Conv", "r w2", "y")], weights)
+    b = build([*start, node("Relu", "r", "r2"), node("Conv", "r2 w2", "y")], weights)
+    found = align(side(tmp_path, a), side(tmp_path, b))
+    assert names(found) == [("c", "c"), ("a", "a"), ("y", "y")]
+    assert [row.pre for row in found.only_a] == ["r"]
+    assert [row.pre for row in found.only_b] == ["r", "r2"]
+
+
+def test_a_norm_has_weights_of_its_own(tmp_path):
+    """It is not the first one that is given the same values."""
+    numbers = {f"n{place}": np.random.default_rng(place).random(2) + 1 for place in range(8)}
+    weights = [
+        numpy_helper.from_array(value.astype(np.float32), name) for name, value in numbers.items()
+    ]
+    weights.append(weight("w", 3, 2, 3, 3))
+    first = node("BatchNormalization", "x n0 n1 n2 n3", "first")
+    ends = [node("Relu", "norm", "r"), node("Conv", "r w", "y")]
+    a = build([node("BatchNormalization", "x n4 n5 n6 n7", "norm"), *ends], weights)
+    b = build([first, node("BatchNormalization", "first n4 n5 n6 n7", "norm"), *ends], weights)
+    found = align(side(tmp_path, a), side(tmp_path, b))
+    assert_no_false_pair(found)
+    assert ("y", "y") in names(found)
