@@ -423,9 +423,10 @@ class Ablator:
             for item, (tensor, photo) in self._read(items, make):
                 ((_, layers),) = network.layers([(None, tensor)])
                 for one in effects:
-                    maps = layers[cuts[one.layer]]
-                    if one.photo == item.name and maps.ndim == 4 and maps[0, 0].size > 1:
-                        found[one] = Sample(photo, maps[one.map, 0])
+                    values = layers[cuts[one.layer]][one.map]
+                    is_map = values.ndim == 3 and len(values) == 1 < values.size
+                    if one.photo == item.name and is_map:
+                        found[one] = Sample(photo, values[0])
         return tuple(map(found.get, effects))
 
     def _whence(self, silenced: Silenced) -> str:

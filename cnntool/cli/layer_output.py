@@ -205,7 +205,7 @@ class Work:
                 try:
                     self.look(loaded, tensors, track)
                 except (InputError, OutputError) as error:
-                    pictures.fail(error)
+                    pictures.fail(loaded.item, error)
         return pictures.code
 
     def _average(self, pictures: Pictures) -> None:

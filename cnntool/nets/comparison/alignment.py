@@ -9,6 +9,7 @@ same with. What is in front of a layer and what is behind it must not point to d
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -176,7 +177,6 @@ class _Aligner:
         self._partner: tuple[dict[int, int], dict[int, int]] = ({}, {})
         self._why: dict[int, str] = {}
         self._tokens: dict[Hashable, int] = {}
-        self._fields = [trace(side.graph, side.layers.flow, side.shapes) for side in (a, b)]
         self._added: tuple[list[Layer], list[Layer]] = ([], [])
         self._what = self._describe()
         self._manual = self._read_all(by_hand)
@@ -369,6 +369,9 @@ class _Aligner:
 
         The best match is what agrees with a step up to the largest distance.
         """
+        for steps, done in zip(self._steps, self._partner, strict=True):
+            if all(step.index in done for step in steps.all if step.row):
+                return False
         best: list[dict[int, set[int]]] = [{}, {}]
         views = []
         for view in (self._forward, self._backward):
@@ -521,18 +524,27 @@ class _Aligner:
 
     def _order(self, tensor_a: str, tensor_b: str) -> tuple[int, ...] | None:
         """Find the order of axes that brings a tensor into the arrangement of its partner."""
-        field_a, field_b = self._fields[0].get(tensor_a), self._fields[1].get(tensor_b)
-        if field_a and field_b and field_a.axes and field_b.axes and field_a.rank == field_b.rank:
-            order = _moved(field_a, field_b)
-            return None if order == tuple(range(len(order))) else order
         shape_a = lengths(self._a.shapes.get(tensor_a))
         shape_b = lengths(self._b.shapes.get(tensor_b))
-        if shape_a is None or shape_b is None or shape_a == shape_b:
+        if shape_a and shape_b and (len(shape_a) != len(shape_b) or len(shape_a) < 3):
             return None
-        for order in _LAYOUTS:
-            if len(shape_b) == len(order) and tuple(shape_b[axis] for axis in order) == shape_a:
-                return order
-        return None
+        if shape_a and shape_b and len(set(shape_a[1:])) > 1:
+            layouts = (order for order in _LAYOUTS if len(order) == len(shape_b))
+            fitting = (o for o in layouts if tuple(shape_b[axis] for axis in o) == shape_a)
+            return None if shape_a == shape_b else next(fitting, None)
+        field_a, field_b = self._fields[0].get(tensor_a), self._fields[1].get(tensor_b)
+        if not (field_a and field_b and field_a.rank == field_b.rank):
+            return None
+        if len(field_a.axes) != len(field_b.axes):
+            return None
+        order = _moved(field_a, field_b)
+        return None if order == tuple(range(len(order))) else order
+
+    @cached_property
+    def _fields(self) -> tuple[dict[str, ReceptiveField], dict[str, ReceptiveField]]:
+        """Where rows and columns lie: where the lengths of the axes do not tell them apart."""
+        first, second = (trace(s.graph, s.layers.flow, s.shapes) for s in (self._a, self._b))
+        return first, second
 
 
 _LAYOUTS = ((0, 3, 1, 2), (0, 2, 3, 1), (0, 2, 1))

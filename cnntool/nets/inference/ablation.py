@@ -24,6 +24,7 @@ from cnntool.nets.file.nodes import needs
 from cnntool.nets.file.subgraph import is_stated, skeleton
 from cnntool.nets.inference.classify import Scores, batches, pipelined, score
 from cnntool.nets.inference.layer_outputs import dequantised, quantisation
+from cnntool.nets.layers.dataflow import ELEMENTWISE, FACTORS, KIND_OF
 from cnntool.nets.layers.receptive_field import fields_of
 from cnntool.nets.runtime.session import Session
 
@@ -50,6 +51,10 @@ ROWS = 16
 
 BUDGET = 64 << 20
 """Bytes of a frontier that go through at once."""
+
+
+_ALONG_LAST = frozenset({"LayerNormalization", "SkipLayerNormalization", "RMSNormalization"})
+_VALUE_BY_VALUE = frozenset({"add", "multiply", "relu", "activation"})
 
 
 def cut_at(graph: Graph, tensor: str) -> str:
@@ -129,7 +134,7 @@ def _frontier(flow: Dataflow, after: set[str], scores: str) -> tuple[str, ...]:
     return tuple(sorted(found, key=lambda tensor: place.get(tensor, -1)))
 
 
-def maps_axis(rank: int, field: ReceptiveField | None) -> int:
+def maps_axis(rank: int, field: ReceptiveField | None, *, last: bool) -> int:
     """Return the axis of a tensor that counts its maps, or the values of a vector.
 
     Parameters
@@ -138,13 +143,34 @@ def maps_axis(rank: int, field: ReceptiveField | None) -> int:
         How many axes it has, the batch included.
     field : ReceptiveField or None
         What is known of its axes. Where nothing is, three axes are those of a transformer: batch,
-        tokens, channels; of others the second one counts.
+        tokens, channels.
+    last : bool
+        Whether, of others, the last one counts, see `is_along_last`, instead of the second one.
     """
     if field is not None and field.rank == rank and field.axes:
         others = [axis for axis in range(1, rank) if axis not in field.axes]
         if len(others) == 1:
             return others[0]
-    return 2 if rank == 3 else 1
+    return rank - 1 if rank == 3 or (last and rank > 1) else 1
+
+
+def is_along_last(flow: Dataflow, tensor: str) -> bool:
+    """Tell whether a tensor's last axis counts channels: products and layer norms work along it.
+
+    They are looked for behind sums and activations, such as those of a transformer's blocks.
+    """
+    asked, seen = [tensor], set[int]()
+    while asked:
+        node = flow.graph.producer_of.get(asked.pop())
+        if node is None or node.index in seen:
+            continue
+        seen.add(node.index)
+        dense = node.op in FACTORS and len(flow.data_inputs(node)) == 1
+        if dense or node.op in _ALONG_LAST:
+            return True
+        if node.op in ELEMENTWISE or KIND_OF.get(node.op) in _VALUE_BY_VALUE:
+            asked += flow.data_inputs(node)
+    return False
 
 
 class _Picture:
@@ -223,6 +249,7 @@ class AblatedNetwork:
                     source=plan.name,
                 )
         self._frontiers = frontiers(flow, self._cuts, scores)
+        self._last = {cut: is_along_last(flow, cut) for cut in self._cuts}
         self._parts: dict[int, Session] = {}
         self._fields: dict[str, ReceptiveField] = {}
         self.fill: dict[str, NDArray[np.float64]] = {}
@@ -419,8 +446,8 @@ class AblatedNetwork:
 
     def _maps(self, cut: str, array: NDArray[Any]) -> NDArray[Any]:
         """View a tensor with its maps first."""
-        axis = maps_axis(array.ndim, self._fields.get(cut))
-        return np.moveaxis(array, axis, 0)
+        last = self._last[cut]
+        return np.moveaxis(array, maps_axis(array.ndim, self._fields.get(cut), last=last), 0)
 
     def _filler(self, cut: str, maps: NDArray[Any]) -> NDArray[Any]:
         """Return what each map is filled with, as the tensor holds it."""

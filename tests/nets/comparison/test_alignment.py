@@ -595,3 +595,18 @@ def test_a_norm_has_weights_of_its_own(tmp_path):
     found = align(side(tmp_path, a), side(tmp_path, b))
     assert_no_false_pair(found)
     assert ("y", "y") in names(found)
+
+
+def test_maps_as_high_as_they_are_deep(tmp_path):
+    """Lengths do not tell axes apart; what the axes see of the picture does."""
+    sides = []
+    for last in (False, True):
+        nodes = [node("Conv", "x w", "c"), node("Relu", "c", "r")]
+        if last:
+            nodes[1:] = [node("Transpose", "c", "t", perm=[0, 2, 3, 1]), node("Relu", "t", "r")]
+        nodes.append(node("Sigmoid", "r", "y"))
+        sides.append(side(tmp_path, build(nodes, [weight("w", 4, 2, 3, 3)])))
+    found = align(*sides)
+    assert names(found) == [("r", "r"), ("y", "y")]
+    assert {pair.order for pair in found.pairs} == {(0, 3, 1, 2)}
+    assert_same(*sides, found)

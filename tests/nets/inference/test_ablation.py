@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -11,11 +13,12 @@ from small import save
 
 from cnntool.api.model import load_model
 from cnntool.errors import ModelError
-from cnntool.nets.inference.ablation import cut_at, frontiers, maps_axis
+from cnntool.nets.inference.ablation import cut_at, frontiers, is_along_last, maps_axis
 from cnntool.nets.layers.receptive_field import ReceptiveField
 from cnntool.nets.models.manifest import CLASSES
 
 pytest.importorskip("onnxruntime")
+SAMPLES = Path(__file__).parents[3] / "samples"
 PHOTOS = np.random.default_rng(7).random((3, 3, 8, 8), np.float32)
 
 
@@ -275,21 +278,80 @@ def test_scores_that_do_not_depend_on_a_layer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("rank", "axes", "expected"),
+    ("rank", "axes", "last", "expected"),
     [
-        (4, (2, 3), 1),
-        (4, (1, 2), 3),
-        (4, None, 1),
-        (3, None, 2),
-        (3, (2,), 1),
-        (2, (), 1),
-        (2, None, 1),
-        (5, (2, 3, 4), 1),
+        (4, (2, 3), False, 1),
+        (4, (2, 3), True, 1),
+        (4, (1, 2), False, 3),
+        (4, None, False, 1),
+        (4, None, True, 3),
+        (3, None, False, 2),
+        (3, (2,), False, 1),
+        (2, (), False, 1),
+        (2, None, True, 1),
+        (5, (2, 3, 4), False, 1),
     ],
 )
-def test_the_axis_that_counts_maps(rank, axes, expected):
+def test_the_axis_that_counts_maps(rank, axes, last, expected):
     field = None
     if axes is not None:
         ones = (1,) * len(axes)
         field = ReceptiveField(axes, rank, ones, ones, ones)
-    assert maps_axis(rank, field) == expected
+    assert maps_axis(rank, field, last=last) == expected
+
+
+def test_channels_of_windows_are_last(tmp_path):
+    """As in Swin: no receptive field is known behind the windows, and rows are no maps."""
+    nodes = [
+        helper.make_node("Transpose", ["input"], ["rows"], perm=[0, 2, 3, 1]),
+        helper.make_node("Reshape", ["rows", "windows"], ["cut"]),
+        helper.make_node("MatMul", ["cut", "matrix"], ["product"]),
+        helper.make_node("Gelu", ["product"], ["gate"], domain="com.microsoft"),
+        helper.make_node("Add", ["cut", "gate"], ["stream"]),
+        helper.make_node("MatMul", ["stream", "stream"], ["attention"]),
+        helper.make_node("ReduceMean", ["stream"], ["scores"], axes=[1, 2], keepdims=0),
+    ]
+    model = onnx.load(
+        save(
+            tmp_path / "net.onnx",
+            nodes,
+            [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, 8, 8])],
+            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["M", 3])],
+            [
+                ("windows", np.array([-1, 4, 4, 3], np.int64)),
+                ("matrix", np.eye(3, dtype=np.float32)),
+            ],
+        )
+    )
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    onnx.save(model, tmp_path / "net.onnx")
+    with load_model(tmp_path / "net.onnx") as net:
+        flow = net.read_layers().flow
+        for tensor, expected in (("product", True), ("stream", True), ("attention", False)):
+            assert is_along_last(flow, tensor) == expected
+        assert not is_along_last(flow, "cut")
+
+
+@pytest.mark.full
+def test_against_a_file_in_which_the_kernel_is_zero(tmp_path):
+    """No norm follows: without its kernel and its bias a map of a ReLU is zero everywhere."""
+    with load_model() as net:
+        plan = net.plan(CLASSES)
+        photos = [net._tensor(SAMPLES / name, plan) for name in ("cat.png", "rocket.jpg")]
+        cut = net.read_layers().resolve("block5_conv2")[0].tensor
+        file = net.found.file
+        with net.ablated(plan, [cut]) as ablated:
+            answers = ablated.answers(enumerate(photos), [{cut: np.array([2, 7, 11])}])
+            found = [scores[1].probabilities for _, scores in answers]
+            plain = [one.probabilities for _, one in net.scores(plan, enumerate(photos))]
+    model = onnx.load(file)
+    for weight in model.graph.initializer:
+        if weight.name in {"block5_conv2/kernel", "block5_conv2/bias"}:
+            values = numpy_helper.to_array(weight).copy()
+            values[[2, 7, 11]] = 0
+            weight.CopyFrom(numpy_helper.from_array(values, weight.name))
+    onnx.save(model, tmp_path / "net.onnx")
+    with load_model(tmp_path / "net.onnx") as net:
+        known = [one.probabilities for _, one in net.scores(plan, enumerate(photos))]
+    assert np.array(found) == pytest.approx(np.array(known), abs=1e-6)
+    assert abs(np.array(found) - plain).max() > 1e-5
