@@ -315,7 +315,9 @@ class LayerOutputs:
         figures = statistics(values, raw.dtype, ends)
         return LayerOutput(chosen, values, figures, dequantised, field)
 
-    def find_fault(self, picture: NDArray[Any], found: Iterable[Statistics]) -> Fault | None:
+    def find_fault(
+        self, picture: NDArray[Any], found: Iterable[Statistics], name: str = ""
+    ) -> Fault | None:
         """Find the operator from which NaN and infinity in layers come, and note it.
 
         Parameters
@@ -324,12 +326,15 @@ class LayerOutputs:
             What goes in.
         found : iterable of Statistics
             Those of the layers; where all values are finite, nothing is looked for.
+        name : str
+            What the note calls the picture.
         """
         if not any(one.nan or one.infinite for one in found):
             return None
         fault = self.model.find_fault(self.plan, picture)
         if fault is not None:
-            self.model.note(f"{self.model.name}: {fault.note(self.model.read_layers().rows)}")
+            words = fault.note(self.model.read_layers().rows)
+            self.model.note(": ".join(filter(None, (name, self.model.name, words))))
         return fault
 
     def fields(self, shape: tuple[int, ...]) -> dict[str, ReceptiveField]:

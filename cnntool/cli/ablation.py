@@ -151,7 +151,7 @@ class Silenced:
                     yield loaded.item, loaded.made
 
             def failed(item: Item, error: ModelError) -> None:
-                passes[0].fail(error, of=item.name)
+                passes[0].fail(item, error, of=item.name)
 
             found = Ablator(
                 self._network,

@@ -35,11 +35,12 @@ class Job(NamedTuple):
     inputs: tuple[Path, ...] = ()
     recursive: bool = False
     jobs: int | None = None
+    logging: batch_log.Logging = batch_log.Logging()
 
 
 def inputs_and_result(command: F) -> F:
     """Add the inputs and all that is said of results: what `run` needs."""
-    return options.inputs(result(options.jobs(options.logged(command))))
+    return options.inputs(batch_log.logging(options.jobs(result(command))))
 
 
 def result(command: F) -> F:
@@ -157,7 +158,10 @@ def run(
 
     items = expand(paths, recursive=job.recursive, results=naming.folder)
     lanes = usable_cpus()
-    with batch_log.opened(saving, paths) as log, Batch(items, job.reading, log) as batch:
+    with (
+        job.logging.opened(paths, saving.output, overwrite=saving.overwrite) as log,
+        Batch(items, job.reading, log) as batch,
+    ):
         again = partial(naming.again, as_json=saving.as_json)
         return batch.each(begin, again, doing, threads=lanes, jobs=job.jobs or lanes)
 

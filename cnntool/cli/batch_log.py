@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cnntool.cli import console
+from cnntool.cli import console, options, param_types
 from cnntool.cli.output import json_text
 from cnntool.errors import OutputError, UsageError, system_errors_as
 from cnntool.image.files import STDIO
@@ -26,7 +27,6 @@ from cnntool.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnntool.cli.options import Saving
     from cnntool.image.files import Item
 
 _ASIDE = frozenset({"inputs", "files_from", "files0_from", "recursive", "jobs", "threads", "log",
@@ -47,6 +47,8 @@ class BatchLog:
     ----------
     path : Path
         The file.
+    model : str
+        What the network is known by; empty without one.
     resume : bool
         Whether to go on from what is in it.
     overwrite : bool
@@ -60,12 +62,14 @@ class BatchLog:
         It is no log.
     """
 
-    def __init__(self, path: Path, *, resume: bool, overwrite: bool) -> None:
+    def __init__(self, path: Path, *, model: str, resume: bool, overwrite: bool) -> None:
         self._path = path
         self._lock = Lock()
         self._past: dict[str, dict[str, Any]] = {}
         self._own: dict[str, Stamp | None] = {}
-        header = {"cnntool": __version__, **_asked()}
+        self._since = time.monotonic()
+        self._done = self._skipped = self._failed = 0
+        header = {"cnntool": __version__, **_asked(), "model": model or None}
         with system_errors_as(OutputError, path):
             if path.exists() and not (resume or overwrite):
                 hint = "--resume goes on from it, --overwrite begins it anew"
@@ -79,9 +83,12 @@ class BatchLog:
     def past(self, item: Item) -> dict[str, Any] | None:
         """Return the line of an input with which an earlier run is done, if nothing has changed."""
         line = self._past.get(item.name)
-        if line is None or line["output"] is None or line["stamp"] != stamp(item.path):
+        if line is None or not line["result"] or line["stamp"] != stamp(item.path):
             return None
-        return line if stamp(Path(line["output"])) == line["written"] else None
+        output = line["output"]
+        if output is None:  # the record is the result, unless that was printed
+            return None if "output" in line["result"] else line
+        return line if stamp(Path(output)) == line["written"] else None
 
     def begin(self, target: Path) -> bool:
         """Note that a result is about to appear; tell whether it may replace what is there."""
@@ -110,7 +117,10 @@ class BatchLog:
         result : dict or None
             The record of its result.
         """
-        output = result["output"] if result and result["output"] != str(None) else None
+        self._done += code == 0
+        self._failed += code > 0
+        output = (result or {}).get("output")
+        output = None if output == str(None) else output
         self._put(
             {
                 "input": item.name,
@@ -125,6 +135,7 @@ class BatchLog:
 
     def again(self, line: dict[str, Any]) -> None:
         """Note an input with which an earlier run was done."""
+        self._skipped += 1
         self._put(line)
 
     def _put(self, record: dict[str, Any]) -> None:
@@ -164,7 +175,7 @@ class BatchLog:
         self._file.close()
 
     def finish(self) -> None:
-        """Keep the lines of this run, without what was only begun."""
+        """Keep the lines of this run, without what was only begun, and sum up."""
         from cnntool.image.atomic import Output
 
         output = Output(self._path, name=str(self._path), overwrite=True)
@@ -177,6 +188,11 @@ class BatchLog:
             output.commit()
         finally:
             output.discard()
+        pace = self._done / max(time.monotonic() - self._since, 1e-9)
+        console.note(
+            f"{self._done:,} done, {self._skipped:,} skipped, {self._failed:,} failed,"
+            f" {pace:.1f} a second"
+        )
 
 
 def _asked() -> dict[str, Any]:
@@ -187,9 +203,9 @@ def _asked() -> dict[str, Any]:
     for value in values.values():
         for text in value if isinstance(value, tuple) else [value]:
             found = _FILE.fullmatch(text) if isinstance(text, str) else None
-            if found:
-                name = found[1] or found[2]
-                files[name] = stamp(Path(name))
+            name = found[1] or found[2] if found else text if isinstance(text, Path) else None
+            if name is not None:
+                files[str(name)] = stamp(Path(name))
     asked = {"command": context.info_name, "options": values, "files": files}
     told: dict[str, Any] = json.loads(json.dumps(asked, default=str))
     return told
@@ -212,30 +228,68 @@ def stamp(path: Path | None) -> Stamp | None:
     return [found.st_size, found.st_mtime_ns] if found else None
 
 
+class Logging(NamedTuple):
+    """Whether and where a log is kept, and whether to go on from it."""
+
+    log: Path | None = None
+    resume: bool = False
+
+    @contextmanager
+    def opened(
+        self, inputs: Sequence[Path], output: str | None, *, overwrite: bool, model: str = ""
+    ) -> Iterator[BatchLog | None]:
+        """Open the log, if any; what comes to its end leaves its own lines only.
+
+        Parameters
+        ----------
+        inputs : sequence of Path
+            What is read.
+        output : str or None
+            Where the results go.
+        overwrite : bool
+            Whether a log may be begun anew.
+        model : str
+            What the network is known by.
+
+        Raises
+        ------
+        UsageError
+            There is none to resume, or what is read or written is a stream.
+        """
+        if self.log is None:
+            if self.resume:
+                hint = "--log FILE names one"
+                raise UsageError("there is no log to go on from", source="--resume", hint=hint)
+            yield None
+            return
+        if output == STDIO or Path(STDIO) in inputs:
+            raise UsageError("a log is of files, not of streams", source="--log")
+        log = BatchLog(self.log, model=model, resume=self.resume, overwrite=overwrite)
+        try:
+            yield log
+            log.finish()
+        finally:
+            log.close()
+
+
+logging = options.gathered(
+    "logging",
+    Logging,
+    click.option(
+        "--resume",
+        is_flag=True,
+        help="Go on from the log: do what is missing, was wrong, or has changed since.",
+    ),
+    click.option(
+        "--log",
+        type=param_types.FILE,
+        metavar="FILE.jsonl",
+        help="Write a line of JSON for each input: its result, or what is wrong with it.",
+    ),
+)
+"""Adds --log and --resume; together: ``logging``."""
+
+
 def begin(log: BatchLog | None, target: Path | None) -> bool:
     """Note that a result is about to appear; tell whether it may replace what is there."""
     return log is not None and target is not None and log.begin(target)
-
-
-@contextmanager
-def opened(saving: Saving, inputs: Sequence[Path]) -> Iterator[BatchLog | None]:
-    """Open the log that was asked for, if any; what comes to its end leaves its own lines only.
-
-    Raises
-    ------
-    UsageError
-        There is none to resume, or what is read or written is a stream.
-    """
-    if saving.log is None:
-        if saving.resume:
-            raise UsageError("there is no log to go on from", source="--resume", hint="--log FILE")
-        yield None
-        return
-    if saving.output == STDIO or Path(STDIO) in inputs:
-        raise UsageError("a log is of files, not of streams", source="--log")
-    log = BatchLog(saving.log, resume=saving.resume, overwrite=saving.overwrite)
-    try:
-        yield log
-        log.finish()
-    finally:
-        log.close()

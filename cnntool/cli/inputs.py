@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
-import time
+from collections import deque
 from functools import partial
 from operator import length_hint
 from pathlib import Path
@@ -14,24 +14,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 from cnntool.cli import console, options
 from cnntool.cli.batch_log import stamp
 from cnntool.cli.output import emit_record
-from cnntool.errors import CnntoolError, OutputError, UsageError
+from cnntool.errors import CnntoolError, ModelError, OutputError, UsageError
 from cnntool.image.files import FORMATS, STDIO, Listed, is_folder, open_reader
 from cnntool.system import collect_garbage, usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from cnntool.cli.batch_log import BatchLog
+    from cnntool.cli.batch_log import BatchLog, Stamp
     from cnntool.cli.options import ReadingOptions
     from cnntool.image.codecs.codec import Reader
     from cnntool.image.files import Item
     from cnntool.image.source import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
-    Tell = Callable[[], dict[str, Any] | None]
+    Record = dict[str, Any]
+    Tell = Callable[[], Record | None]
     Work = Callable[[int], Tell]
     Begin = Callable[["Opened"], Work]
-    Again = Callable[[Item, dict[str, Any]], Work]
+    Again = Callable[[Item, Record], Work]
 
 
 def inputs_or_stdin(inputs: Sequence[Path]) -> Sequence[Path]:
@@ -181,11 +182,16 @@ class Naming:
         elif target is not None and self.chosen:
             console.result(str(target))
 
+    def keep(self, item: Item, output: str) -> Path:
+        """Take the name that an input's result has from an earlier run."""
+        target = Path(output)
+        self._taken[target] = item
+        return target
+
     def again(self, item: Item, line: dict[str, Any], *, as_json: bool) -> Work:
         """Make the work of an input with which an earlier run is done: to tell of it."""
         record: dict[str, Any] = line["result"]
-        target = Path(line["output"])
-        self._taken[target] = item
+        target = self.keep(item, line["output"])
 
         def tell() -> dict[str, Any]:
             self.tell(record, target, as_json=as_json)
@@ -221,12 +227,44 @@ def make_folder(folder: Path) -> None:
         raise OutputError(reason, source=str(folder)) from None
 
 
+class Tally:
+    """Counts inputs.
+
+    Attributes
+    ----------
+    last : int
+        The exit code of the last failure; 0 without one.
+    """
+
+    def __init__(self) -> None:
+        self._seen = self._failed = self.last = 0
+
+    def add(self, code: int) -> None:
+        """Count an input by its exit code."""
+        self._seen += 1
+        self.fail(code)
+
+    def fail(self, code: int) -> None:
+        """Count an error."""
+        self._failed += code > 0
+        self.last = code or self.last
+
+    @property
+    def code(self) -> int:
+        """The exit code: 0, that of an only input, or 1 if some failed."""
+        return self.last if self._seen == 1 else int(self._failed > 0)
+
+
 class Loaded(NamedTuple):
-    """A picture that was read: which one it is, what it is, and what was made of it."""
+    """A picture that was read: which one it is, what it is, and what was made of it.
+
+    With a log also its `stamp` from before it was read, see `cnntool.cli.batch_log.stamp`.
+    """
 
     item: Item
     info: ImageInfo
     made: Any
+    stamp: Stamp | None = None
 
 
 class Reading(NamedTuple):
@@ -266,13 +304,11 @@ class Pictures:
         is known of it.
     reading : Reading
         How to read it.
+    log : BatchLog, optional
+        Says what an earlier run has done, and is told what becomes of the pictures.
+    again : callable, optional
+        Tells of a picture with which an earlier run is done: given it and its line.
 
-    Attributes
-    ----------
-    code : int
-        The exit code so far: 0, that of the error of an only picture, or 1 if some failed.
-    last : int
-        The exit code of the last failure; 0 without one.
     """
 
     def __init__(
@@ -280,18 +316,27 @@ class Pictures:
         items: Iterable[Item],
         prepare: Prepare,
         reading: Reading,
+        log: BatchLog | None = None,
+        again: Callable[[Item, Record], None] = lambda *_: None,
     ) -> None:
         self._items = items
         self._prepare = prepare
         self._reading = reading
-        self._seen = 0
-        self._failed = 0
-        self.last = 0
+        self._log = log
+        self._again = again
+        self._tally = Tally()
+        self._handed_out = self._finished = 0
+        self._queue: deque[tuple[int, Callable[[], None]]] = deque()
 
     @property
     def code(self) -> int:
         """The exit code that the pictures deserve so far."""
-        return self.last if self._seen == 1 else int(self._failed > 0)
+        return self._tally.code
+
+    @property
+    def last(self) -> int:
+        """The exit code of the last failure; 0 without one."""
+        return self._tally.last
 
     def __length_hint__(self) -> int:
         return length_hint(self._items)
@@ -301,18 +346,53 @@ class Pictures:
 
         collect_garbage()  # there may be 100,000 pictures
         for result in ordered_map(self._load, self._items, self._reading.jobs or usable_cpus()):
-            self._seen += 1
+            self._tally.add(0)
             if isinstance(result, Loaded):
                 console.notes(result.item.name, result.info.notes)
+                self._handed_out += 1
                 yield result
             else:
-                self.fail(result)
+                self._queue.append((self._handed_out, result))
+                self._catch_up()
 
-    def fail(self, error: CnntoolError, *, of: str = "") -> None:
-        """Report a bad picture; with ``fail_fast`` end the command with its exit code.
+    def each(self, work: Callable[[Loaded], Record | None], track: Any = iter) -> int:
+        """Do the work on every picture; a bad one is reported and the others go on.
 
         Parameters
         ----------
+        work : callable
+            Given a picture, does it, tells of it and returns the record.
+        track : callable
+            Goes over the pictures and shows how many are done.
+
+        Returns
+        -------
+        int
+            The exit code.
+        """
+        for loaded in track(self):
+            try:
+                self.done(loaded, work(loaded))
+            except ModelError as error:
+                self.fail(loaded.item, error, of=loaded.item.name)
+            except CnntoolError as error:
+                self.fail(loaded.item, error)
+        return self.code
+
+    def done(self, loaded: Loaded, record: Record | None) -> None:
+        """Log a picture that is done with; those that were handed out before must be, too."""
+        if self._log is not None:
+            self._log.add(loaded.item, loaded.stamp, 0, "", record)
+        self._finished += 1
+        self._catch_up()
+
+    def fail(self, item: Item, error: CnntoolError, *, of: str = "") -> None:
+        """Report a picture that was handed out; with ``fail_fast`` end the command.
+
+        Parameters
+        ----------
+        item : Item
+            Which one.
         error : CnntoolError
             What is wrong.
         of : str
@@ -320,30 +400,54 @@ class Pictures:
         """
         if of:
             error.source = f"{of}: {error.source}"
+        self._report(item, error)
+        self._finished += 1
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Tell of pictures that were not handed out; where there is a log, in their order."""
+        while self._queue and (self._log is None or self._queue[0][0] <= self._finished):
+            self._queue.popleft()[1]()
+
+    def _report(self, item: Item, error: CnntoolError) -> None:
         if self._reading.fail_fast:
             raise error
-        self._failed += 1
-        self.last = error.exit_code
+        self._tally.fail(error.exit_code)
         console.error(str(error), error.hint)
+        if self._log is not None:
+            fault = console.as_options(str(error))
+            self._log.add(item, None, error.exit_code, fault, None)
 
-    def _load(self, item: Item) -> Loaded | CnntoolError:
+    def _passed(self, item: Item, line: Record) -> None:
+        """Tell of a picture with which an earlier run is done."""
+        self._again(item, line)
+        assert self._log is not None  # noqa: S101
+        self._log.again(line)
+
+    def _load(self, item: Item) -> Loaded | Callable[[], None]:
+        """Read a picture, or return what tells why there is nothing to be done with it."""
         from cnntool.image.files import open_reader
 
         if item.error is not None:
-            return item.error
+            return partial(self._report, item, item.error)
+        past = self._log.past(item) if self._log else None
+        if past is not None:
+            return partial(self._passed, item, past)
+        read = stamp(item.path) if self._log else None
         source = sys.stdin.buffer if item.path is None else item.path
         most, strict = self._reading.max_pixels, self._reading.strict
         try:
             with open_reader(source, name=item.name, max_pixels=most, strict=strict) as reader:
                 made = self._prepare(reader.picture(), reader.info)
-                return Loaded(item, reader.info, made)
+                return Loaded(item, reader.info, made, read)
         except CnntoolError as error:
             error.source = error.source or item.name
             if "`allow_nan`" in error.hint:  # which no command that reads pictures has
                 error.hint = ""
-            return error
+            return partial(self._report, item, error)
         except MemoryError:
-            return CnntoolError("not enough memory", source=item.name)
+            fault = CnntoolError("not enough memory", source=item.name)
+            return partial(self._report, item, fault)
 
 
 class Opened:
@@ -408,34 +512,6 @@ class Opened:
         """Stop decoding."""
         if self._reader is not None:
             self._reader.close()
-
-
-class Tally:
-    """Counts what became of inputs."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._done = self._skipped = self._failed = self._last = 0
-
-    def add(self, code: int, *, skipped: bool) -> None:
-        """Count an input by its exit code."""
-        self._skipped += skipped
-        self._failed += code > 0
-        self._done += not (skipped or code)
-        self._last = code
-
-    @property
-    def code(self) -> int:
-        """The exit code: 0, that of an only input, or 1 if some failed."""
-        several = self._done + self._skipped + self._failed > 1
-        return int(self._failed > 0) if several else self._last
-
-    def __str__(self) -> str:
-        pace = self._done / max(time.monotonic() - self._since, 1e-9)
-        return (
-            f"{self._done:,} done, {self._skipped:,} skipped, {self._failed:,} failed,"
-            f" {pace:.1f} a second"
-        )
 
 
 class Batch:
@@ -520,10 +596,7 @@ class Batch:
         tally = Tally()
         with console.Progress(doing) as progress:
             for opened, tell in progress.track(results, of=self):
-                code = self._told(opened, tell)
-                tally.add(code, skipped=opened.past is not None)
-        if self._log is not None:
-            console.note(str(tally))
+                tally.add(self._told(opened, tell))
         return tally.code
 
     def _begun(self, begin: Begin, again: Again, *, ahead: bool) -> Iterator[tuple[Opened, Work]]:

@@ -205,7 +205,7 @@ class Work:
                 try:
                     self.look(loaded, tensors, track)
                 except (InputError, OutputError) as error:
-                    pictures.fail(error)
+                    pictures.fail(loaded.item, error)
         return pictures.code
 
     def _average(self, pictures: Pictures) -> None:
@@ -298,7 +298,8 @@ class Work:
         )
         fault = None
         if loaded.made.tensor is not None:
-            fault = self.outputs.find_fault(loaded.made.tensor, (row.figures for row in rows))
+            figures = (row.figures for row in rows)
+            fault = self.outputs.find_fault(loaded.made.tensor, figures, loaded.item.name)
         if facts is not None:
             layers = self.network.read_layers().rows
             facts["fault"] = fault.record(layers) if fault else None

@@ -35,7 +35,7 @@ class ReadingOptions(NamedTuple):
 
 
 class Saving(NamedTuple):
-    """Where a result goes, and how: `output`, `encoding`, `json_lines` and `logged`."""
+    """Where a result goes, and how: `output`, `encoding` and `json_lines`."""
 
     output: str | None
     format_name: str | None
@@ -44,8 +44,6 @@ class Saving(NamedTuple):
     quality: int
     overwrite: bool
     as_json: bool
-    log: Path | None = None
-    resume: bool = False
 
     def writing(self, target: Path | None, *, left: bool = False) -> dict[str, Any]:
         """Return what `cnntool.image.files.open_writer` takes to write there, or on stdout.
@@ -447,22 +445,6 @@ jobs = setting(
     type=click.IntRange(min=1, max=1024),
     help="Inputs to work on side by side; no result depends on it.  [default: usable CPUs]",
 )
-
-
-def logged(command: F) -> F:
-    """Add --log and --resume."""
-    return click.option(
-        "--log",
-        type=param_types.FILE,
-        metavar="FILE.jsonl",
-        help="Write a line of JSON for each input: its result, or what is wrong with it.",
-    )(
-        click.option(
-            "--resume",
-            is_flag=True,
-            help="Go on from the log: do what is missing, was wrong, or has changed since.",
-        )(command)
-    )
 
 
 threads = setting(

@@ -11,6 +11,7 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from small import picture_net
 
 from cnntool.cli.inputs import Batch
 from cnntool.cli.options import ReadingOptions
@@ -215,6 +216,69 @@ def test_streams_and_strange_files_are_refused(here, samples, tmp_path):
     done = here("filter", "-k", "box:3", cat, "-o", tmp_path / "x.png", *log, "--resume", code=2)
     assert "this is no log of a batch" in done.err
     assert (tmp_path / "log.jsonl").read_text() == "my diary\n"
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["classify", "--json"],
+        *(
+            pytest.param(verb, marks=pytest.mark.full)
+            for verb in (
+                ["classify", "--format", "csv", "--batch", "3"],
+                ["explain", "--method", "saliency", "-o", "maps/"],
+                ["explain", "--json", "-o", "maps/", "--raw", "npy"],
+            )
+        ),
+    ],
+    ids=" ".join,
+)
+def test_networks_go_on_too(here, folder, tmp_path, monkeypatch, verb):
+    """Five pictures were done with; stdout and files are those of an undisturbed run."""
+    monkeypatch.chdir(tmp_path)
+    verb = [*verb, "--log", "log.jsonl"]
+
+    def told(*more):
+        text = here(*verb, "in", *more, code=1).text
+        found = [json.loads(line) for line in text.splitlines()] if "--json" in verb else text
+        for record in found if "--json" in verb else ():
+            del record["milliseconds"]
+        return found, sorted((path.name, path.read_bytes()) for path in tmp_path.glob("maps/*"))
+
+    whole = told()
+    log = untimed(tmp_path / "log.jsonl")
+    for output in filter(None, cut(tmp_path / "log.jsonl")):
+        (tmp_path / output).unlink()
+    assert told("--resume") == whole
+    assert untimed(tmp_path / "log.jsonl") == log
+    good = [line for line in lines_of(tmp_path / "log.jsonl")[1:] if line["code"] == 0]
+    assert told("--resume") == whole
+    assert good == [line for line in lines_of(tmp_path / "log.jsonl")[1:] if line["code"] == 0]
+
+
+def test_pictures_that_networks_make_go_on_too(here, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture_net(tmp_path / "net.onnx")
+    verb = [
+        "run",
+        "-m",
+        "net.onnx",
+        "--preprocess",
+        "raw",
+        "in",
+        "-o",
+        "out/",
+        "--log",
+        "log.jsonl",
+    ]
+    names, files = here(*verb, code=1).text, kept(tmp_path)
+    for output in filter(None, cut(tmp_path / "log.jsonl")):
+        (tmp_path / output).unlink()
+    assert here(*verb, "--resume", code=1).text == names
+    assert kept(tmp_path) == files
+    picture_net(tmp_path / "net.onnx", factor=0.5)
+    done = here(*verb, "--resume", code=1)
+    assert "11 done, 0 skipped, 2 failed" in done.err
 
 
 @pytest.mark.full

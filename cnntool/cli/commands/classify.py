@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import batch_log, console, options
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
     begin,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.cli.inputs import Loaded
+    from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
@@ -59,6 +60,7 @@ SURE = 0.5
 )
 @click.option("--json", "as_json", is_flag=True, help="Short for --format jsonl.")
 @running
+@batch_log.logging
 @options.talk
 def command(
     *,
@@ -72,6 +74,7 @@ def command(
     as_json: bool,
     overrides: Overrides,
     settings: SessionSettings,
+    logging: batch_log.Logging,
 ) -> int:
     """Say what is in pictures.
 
@@ -90,16 +93,30 @@ def command(
 
     with opened(model, overrides, settings, CLASSES) as (network, plan):
         begin(network, plan)
+        from cnntool.nets.inference.classify import top as best_of
         from cnntool.nets.inference.preprocess import prepare
 
-        pictures = Pictures(
-            expand(paths, recursive=recursive, matrices=False),
-            partial(prepare, spec=plan.input),
-            reading,
-        )
-        found = answers(network, plan, pictures, batch=batch, many=is_several(paths))
-        _write(network, plan, found, form, top)
-        return pictures.code
+        known = network.sha256 if logging.log else ""
+        with logging.opened(paths, None, overwrite=False, model=known) as log:
+            telling = _Telling(network, form)
+            pictures = Pictures(
+                expand(paths, recursive=recursive, matrices=False),
+                partial(prepare, spec=plan.input),
+                reading,
+                log,
+                telling.again,
+            )
+            telling.begin()
+            many = is_several(paths)
+            for loaded, scores in answers(network, plan, pictures, batch=batch, many=many):
+                best = best_of(scores, plan, top)
+                record = None
+                if log or form in {"json", "jsonl"}:
+                    record = _record(loaded, facts_of(network, plan), scores, best)
+                telling.one(loaded.item.name, best, record)
+                pictures.done(loaded, record)
+            telling.end()
+            return pictures.code
 
 
 def _advise(network: Network, best: Prediction) -> None:
@@ -132,38 +149,52 @@ def answers(
             try:
                 check(one, plan, partial(network.whence, plan, loaded.made))
             except ModelError as error:
-                pictures.fail(error, of=loaded.item.name)
+                pictures.fail(loaded.item, error, of=loaded.item.name)
             else:
                 yield loaded, one
 
 
-def _write(
-    network: Network,
-    plan: InferredSpec,
-    found: Iterator[tuple[Loaded, Scores]],
-    form: str,
-    count: int,
-) -> None:
-    from cnntool.nets.inference.classify import top
+class _Telling:
+    """Prints the answers in one of the forms."""
 
-    if form == "csv":
-        console.result("input,rank,probability,label,index,wordnet")
-    first = True
-    for loaded, scores in found:
-        best = top(scores, plan, count)
+    def __init__(self, network: Network, form: str) -> None:
+        self._network = network
+        self._form = form
+        self._first = True
+
+    def begin(self) -> None:
+        if self._form == "csv":
+            console.result("input,rank,probability,label,index,wordnet")
+
+    def one(self, name: str, best: list[Prediction], record: dict[str, Any] | None) -> None:
+        form, first, self._first = self._form, self._first, False
         if form in {"json", "jsonl"}:
-            text = json_text(_record(loaded, facts_of(network, plan), scores, best))
+            text = json_text(record)
             console.result(text if form == "jsonl" else ("[" if first else ",") + text)
         elif form == "table":
-            console.result(_table(loaded.item.name, best, first=first))
+            console.result(_table(name, best, first=first))
         elif form == "csv":
-            console.result(csv_text(_lines(loaded.item.name, best)))
+            console.result(csv_text(_lines(name, best)))
         else:
-            emit((), _lines(loaded.item.name, best), "tsv")
-        _advise(network, best[0])
-        first = False
-    if form == "json":
-        console.result("[]" if first else "]")
+            emit((), _lines(name, best), "tsv")
+        _advise(self._network, best[0])
+
+    def again(self, item: Item, line: dict[str, Any]) -> None:
+        """Tell of a picture with which an earlier run is done."""
+        from cnntool.nets.inference.classify import Prediction
+
+        best = [
+            Prediction(
+                **{key: value for key, value in one.items() if key not in {"rank", "wordnet"}},
+                wordnet=one["wordnet"] or "",
+            )
+            for one in line["result"]["predictions"]
+        ]
+        self.one(item.name, best, line["result"])
+
+    def end(self) -> None:
+        if self._form == "json":
+            console.result("[]" if self._first else "]")
 
 
 def _record(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import batch_log, console, options
 from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
     begin,
@@ -23,13 +23,15 @@ from cnntool.cli.network_options import (
     say_where,
 )
 from cnntool.cli.output import Column, emit, emit_record, form_of
-from cnntool.errors import CnntoolError, ModelError, OutputError, UsageError
+from cnntool.errors import OutputError, UsageError
 from cnntool.image.files import expand
 from cnntool.nets.attribution.methods import DEFAULT, METHODS
 
 if TYPE_CHECKING:
     from cnntool.api.explain import Explainer, Explanations
+    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Loaded
+    from cnntool.image.files import Item
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.runtime.providers import SessionSettings
 
@@ -94,6 +96,7 @@ STYLES = ("overlay", "heat", "side-by-side")
 @reading
 @options.json_lines
 @running
+@batch_log.logging
 @options.talk
 def command(
     *,
@@ -114,6 +117,7 @@ def command(
     as_json: bool,
     overrides: Overrides,
     settings: SessionSettings,
+    logging: batch_log.Logging,
 ) -> int:
     """Show what in a picture speaks for a class, as heat maps.
 
@@ -147,21 +151,17 @@ def command(
                 else lambda what, done, total: progress.reach(done, total, what),
             )
         begin(network, explainer.plan)
-        pictures = Pictures(
-            expand(paths, recursive=recursive, results=naming.folder, matrices=False),
-            explainer.prepare,
-            reading,
-        )
-        work = _Work(explainer, naming, suffix, style, seed, overwrite, as_json)
-        with progress:
-            for loaded in progress.track(pictures) if several else pictures:
-                try:
-                    work.one(loaded)
-                except ModelError as error:
-                    pictures.fail(error, of=loaded.item.name)
-                except CnntoolError as error:
-                    pictures.fail(error)
-        return pictures.code
+        known = network.sha256 if logging.log else ""
+        with logging.opened(paths, output, overwrite=overwrite, model=known) as log, progress:
+            work = _Work(explainer, naming, log, suffix, style, seed, overwrite, as_json)
+            pictures = Pictures(
+                expand(paths, recursive=recursive, results=naming.folder, matrices=False),
+                explainer.prepare,
+                reading,
+                log,
+                work.again,
+            )
+            return pictures.each(work.one, progress.track if several else iter)
 
 
 def _suffix(naming: Naming, raw: str | None, output: str | None, format_name: str | None) -> str:
@@ -189,13 +189,14 @@ class _Work(NamedTuple):
 
     explainer: Explainer
     naming: Naming
+    log: BatchLog | None
     suffix: str
     style: str
     seed: int
     overwrite: bool
     as_json: bool
 
-    def one(self, loaded: Loaded) -> None:
+    def one(self, loaded: Loaded) -> dict[str, Any] | None:
         from cnntool.api.activations import Archive
         from cnntool.cli.layer_files import Sink
 
@@ -203,7 +204,7 @@ class _Work(NamedTuple):
         network, name = self.explainer.model, loaded.item.name
         target = self.naming.place(loaded.item, self.suffix, text=False, as_json=self.as_json)
         # What cannot be written is known before minutes of work.
-        sink = Sink(target, overwrite=self.overwrite)
+        sink = Sink(target, overwrite=batch_log.begin(self.log, target) or self.overwrite)
         with Archive(sink) if self.suffix == ".npz" else sink as file:
             found = self.explainer.explain(loaded.made)
             self._write(file, found, Path(name).name)
@@ -217,18 +218,29 @@ class _Work(NamedTuple):
         if target is None:
             for one in found:
                 console.note(f"{name}: {one.method} of {one.label}, {one.probability:.1%}")
-        elif self.as_json:
-            record = {
-                "input": name,
-                **facts_of(network, self.explainer.plan),
-                "explanations": [one.record() for one in found],
-                "seed": self.seed,
-                "output": str(target),
-                "milliseconds": (time.perf_counter() - start) * 1e3,
-            }
+            return None
+        facts = facts_of(network, self.explainer.plan) if self.as_json or self.log else {}
+        record = {
+            "input": name,
+            **facts,
+            "explanations": [one.record() for one in found],
+            "seed": self.seed,
+            "output": str(target),
+            "milliseconds": (time.perf_counter() - start) * 1e3,
+        }
+        self._tell(record)
+        return record
+
+    def again(self, item: Item, line: dict[str, Any]) -> None:
+        """Tell of a picture with which an earlier run is done."""
+        self.naming.keep(item, line["output"])
+        self._tell(line["result"])
+
+    def _tell(self, record: dict[str, Any]) -> None:
+        if self.as_json:
             emit_record(record)
         else:
-            _tell(name, found, str(target))
+            _tell(record)
 
     def _write(self, file: Any, found: Explanations, title: str) -> None:
         """Write the maps, or their figure, as the suffix says."""
@@ -253,9 +265,9 @@ class _Work(NamedTuple):
             write_image(file, pixels, ImageInfo(height, width, channels), name=title, format=name)
 
 
-def _tell(name: str, found: Explanations, output: str) -> None:
+def _tell(record: dict[str, Any]) -> None:
     """Print a table for people, lines for programs."""
-    form = form_of()
+    name, found, form = record["input"], record["explanations"], form_of()
     digits = ".1%" if form == "table" else ".6g"
     columns = [
         Column("input", people=False),
@@ -264,22 +276,23 @@ def _tell(name: str, found: Explanations, output: str) -> None:
         Column("index", people=False),
         Column("probability", right=True),
         Column("score", people=False),
-        Column("layer", gives="cut", people=any(one.layer for one in found)),
+        Column("layer", gives="cut", people=any(one["layer"] for one in found)),
         Column("file", people=False),
     ]
-    scored = ("insertion", "deletion") if found[0].insertion is not None else ()
+    scored = ("insertion", "deletion") if found[0]["insertion"] is not None else ()
     for part, title in enumerate(scored, 1):
         words = (title, "of random", "of centre")
         columns += [Column(word, right=True, part=part) for word in words]
     rows = []
     for one in found:
-        row = [name, one.method, one.label, str(one.index), format(one.probability, digits)]
-        row += [f"{one.score:.6g}", one.layer, output]
-        for curve in filter(None, (one.insertion, one.deletion)):
-            row += [f"{value:.3f}" for value in (curve.area, curve.random, curve.centre)]
+        row = [name, one["method"], one["label"], str(one["index"])]
+        row += [format(one["probability"], digits), f"{one['score']:.6g}", one["layer"] or ""]
+        row.append(record["output"])
+        for curve in filter(None, (one["insertion"], one["deletion"])):
+            row += [f"{curve[key]:.3f}" for key in ("area", "random", "centre")]
         rows.append(row)
     if form == "table":
         console.result(name)
     emit(columns, rows, form, look="tight")
     if form == "table":
-        console.result(f"written to {output}")
+        console.result(f"written to {record['output']}")

@@ -80,7 +80,7 @@ if TYPE_CHECKING:
 @options.json_lines
 @options.threads
 @options.jobs
-@options.logged
+@batch_log.logging
 @options.talk
 @options.gathered("arithmetic", FilterOptions)
 @options.gathered("reading", options.ReadingOptions)
@@ -97,6 +97,7 @@ def command(
     explain: bool,
     threads: int | None,
     jobs: int | None,
+    logging: batch_log.Logging,
 ) -> int:
     """Apply classic kernels to pictures and matrices.
 
@@ -114,7 +115,10 @@ def command(
     naming = Naming(saving.output, label, several=is_several(paths))
     # The first picture is being decoded while numpy is being imported.
     items = expand(paths, recursive=recursive, results=naming.folder)
-    with batch_log.opened(saving, paths) as log, Batch(items, reading, log) as batch:
+    with (
+        logging.opened(paths, saving.output, overwrite=saving.overwrite) as log,
+        Batch(items, reading, log) as batch,
+    ):
         from cnntool.api import filtering, rendering
         from cnntool.api.kernels import read_kernel
 

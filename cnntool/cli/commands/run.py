@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from cnntool.cli import console, options
+from cnntool.cli import batch_log, console, options
 from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
     begin,
@@ -24,13 +24,14 @@ from cnntool.cli.network_options import (
     white,
 )
 from cnntool.cli.output import emit_record
-from cnntool.errors import CnntoolError, ModelError
 from cnntool.image.files import expand
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Loaded
+    from cnntool.image.files import Item
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 @reading
 @options.json_lines
 @running
+@batch_log.logging
 @options.talk
 def command(
     *,
@@ -62,6 +64,7 @@ def command(
     as_json: bool,
     overrides: Overrides,
     settings: SessionSettings,
+    logging: batch_log.Logging,
 ) -> int:
     """Make pictures of pictures, by a network.
 
@@ -76,21 +79,18 @@ def command(
 
     with opened(model, overrides, settings, PICTURES) as (network, plan):
         begin(network, plan)
-        pictures = Pictures(
-            expand(paths, recursive=recursive, results=naming.folder, matrices=False),
-            partial(fit_for_picture, spec=plan.input),
-            reading,
-        )
-        writing = _Writing(network, plan, naming, format_name, overwrite, native, as_json)
-        with console.Progress("running") as progress:
-            for loaded in progress.track(pictures):
-                try:
-                    writing.one(loaded)
-                except ModelError as error:
-                    pictures.fail(error, of=loaded.item.name)
-                except CnntoolError as error:
-                    pictures.fail(error)
-        return pictures.code
+        known = network.sha256 if logging.log else ""
+        with logging.opened(paths, output, overwrite=overwrite, model=known) as log:
+            writing = _Writing(network, plan, naming, log, format_name, overwrite, native, as_json)
+            pictures = Pictures(
+                expand(paths, recursive=recursive, results=naming.folder, matrices=False),
+                partial(fit_for_picture, spec=plan.input),
+                reading,
+                log,
+                writing.again,
+            )
+            with console.Progress("running") as progress:
+                return pictures.each(writing.one, progress.track)
 
 
 class _Writing(NamedTuple):
@@ -99,12 +99,13 @@ class _Writing(NamedTuple):
     network: Network
     plan: InferredSpec
     naming: Naming
+    log: BatchLog | None
     format_name: str | None
     overwrite: bool
     native: bool
     as_json: bool
 
-    def one(self, loaded: Loaded) -> None:
+    def one(self, loaded: Loaded) -> dict[str, Any] | None:
         from cnntool.api.rendering import choose_format
         from cnntool.image.files import write_image
         from cnntool.image.source import ImageInfo
@@ -123,11 +124,12 @@ class _Writing(NamedTuple):
             info,
             name=str(target or "<stdout>"),
             format=name,
-            overwrite=self.overwrite,
+            overwrite=batch_log.begin(self.log, target) or self.overwrite,
         )
         if painting.clipped:
             console.detail(f"{loaded.item.name}: {painting.clipped:.2%} of the values were clipped")
-        if self.as_json:
+        record = None
+        if self.as_json or self.log:
             output = self.plan.output
             record = {
                 "input": loaded.item.name,
@@ -141,6 +143,15 @@ class _Writing(NamedTuple):
                 "classes": _classes(painting, self.plan),
                 "milliseconds": (time.perf_counter() - start) * 1e3,
             }
+        self._tell(record, target)
+        return record
+
+    def again(self, item: Item, line: dict[str, Any]) -> None:
+        """Tell of a picture with which an earlier run is done."""
+        self._tell(line["result"], self.naming.keep(item, line["output"]))
+
+    def _tell(self, record: dict[str, Any] | None, target: Path | None) -> None:
+        if self.as_json and record is not None:
             emit_record(record)
         elif target is not None and self.naming.chosen:
             console.result(str(target))

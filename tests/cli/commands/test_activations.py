@@ -638,7 +638,7 @@ def test_all_operators_are_listed_and_the_one_that_goes_wrong_is_named(here, tmp
         "c", "s", "flags", "w", "m", "p", "logits", "scores",
     ]  # fmt: skip
     assert done.err.splitlines()[-1] == (
-        "cnntool: note: net.onnx: NaN or infinity comes from Sqrt 'root',"
+        "cnntool: note: p.png: net.onnx: NaN or infinity comes from Sqrt 'root',"
         " which gets values from -0.6 to 0.4"
     )
     record = json.loads(here(*arguments, "-q", "--json").text)
@@ -648,6 +648,30 @@ def test_all_operators_are_listed_and_the_one_that_goes_wrong_is_named(here, tmp
     assert [one["number"] for one in layers] == [1, None, None, None, 2, 3, 4, 5]
     assert [one["meaning"] for one in layers][1:4] == ["Sqrt", "Greater", "Where"]
     assert layers[2]["dead_maps"] == [1, 2]  # of what is above 0 or not
+
+
+def test_8_bits_at_the_ends_of_their_range(here, tmp_path):
+    """Of 1, 0.2 and 0, with a scale that ends at half, the first is cut; 0 stands at an end."""
+    save(
+        tmp_path / "net.onnx",
+        [
+            helper.make_node("QuantizeLinear", ["input", "scale", "zero"], ["q"]),
+            helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["d"]),
+            helper.make_node("GlobalAveragePool", ["d"], ["p"]),
+            helper.make_node("Flatten", ["p"], ["scores"]),
+        ],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 3])],
+        [("scale", np.float32(0.5 / 255)), ("zero", np.uint8(0))],
+    )
+    paint(tmp_path / "p.png", COLOUR)
+    done = here(
+        "activations", "-q", "-m", "net.onnx", *UNIT, "--all", "--json", "--stats-only", "p.png"
+    )
+    layers = json.loads(done.text)["layers"]
+    assert [one["tensor"] for one in layers] == ["q", "d", "p", "scores"]
+    assert [one["saturated"] for one in layers] == [1 / 3, 1 / 3, None, None]
+    assert [one["subnormal"] for one in layers] == [None, 0, 0, 0]
 
 
 def test_nothing_is_looked_for_where_nothing_is_wrong(here, net):
