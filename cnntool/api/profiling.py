@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.records import Records
@@ -154,13 +155,13 @@ def profile(
         found.placement.granted,
         found.placement.provider,
         {name: array.shape for name, array in feeds.items()},
-        found.runs,
+        len(found.bare),
         Records(rows),
         total,
         inserted,
-        found.bare,
-        found.profiled,
-        found.summed,
+        median(found.bare),
+        median(found.profiled),
+        median(found.summed),
     )
 
 
@@ -178,12 +179,12 @@ def _feeds(
             raise
         network.note(f"{error.message}: it is timed on noise")
         return _noise(network, size)
-    if len(size) not in {0, 2, 4}:
-        raise ModelError(f"its input has 4 axes, not {len(size)}", source=network.name)
     from cnntool.api.pictures import load
     from cnntool.nets.inference.preprocess import prepare
+    from cnntool.nets.layers.shapes import choose_inputs
     from cnntool.nets.models.manifest import shipped_sample
 
+    choose_inputs(network.graph, network.found.spec, size)  # refuses axes that it does not have
     if image is None:
         image = shipped_sample()
         network.note(f"no picture was given: timed on the sample {image.name}")

@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import cnntool
-from cnntool.errors import InputError, ModelError
+from cnntool.errors import CnntoolError, InputError, ModelError
 
 
 @pytest.fixture
@@ -97,3 +97,18 @@ def test_an_operator_that_is_computed_in_two_steps(tmp_path):
         (1, "Gemm", ("Gemm",)),
         (2, "HardSwish", ("HardSigmoid", "Mul")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"runs": 0}, "runs"),
+        ({"runs": "many"}, "runs"),
+        ({"size": (0, 3)}, "size"),
+        ({"size": (3, 32, 32)}, "its input has 4 axes, not 3"),
+        ({"size": (1, 5, 64, 64)}, "its input has 3 channels, not 5"),
+    ],
+)
+def test_wrong_arguments(given, says):
+    with cnntool.load_model(device="cpu") as net, pytest.raises(CnntoolError, match=says):
+        net.profile("samples/cat.png", **given)

@@ -108,24 +108,22 @@ class Measured(NamedTuple):
     ----------
     kernels : list of Kernel
         In the order in which they ran.
-    bare, profiled : float
-        Milliseconds of a run without the profile, and with it: medians.
-    summed : float
-        Milliseconds that the kernels of one run take together: the median over the runs. On a
-        machine that does other work, too, this is more than the sum of their medians: every run is
-        interrupted, but few runs in the same kernel.
-    runs : int
-        How many of each were counted; they took turns.
+    bare, profiled : tuple of float
+        Milliseconds of each run without the profile, and with it; they took turns.
     placement : Placement
         Where it ran.
     """
 
     kernels: list[Kernel]
-    bare: float
-    profiled: float
-    summed: float
-    runs: int
+    bare: tuple[float, ...]
+    profiled: tuple[float, ...]
     placement: Placement
+
+    @property
+    def summed(self) -> list[float]:
+        """Milliseconds that the kernels of each run take together."""
+        times = zip(*(kernel.times for kernel in self.kernels), strict=True)
+        return list(map(sum, times)) or [0.0]  # nothing runs where an input is the output
 
 
 def measure(
@@ -167,17 +165,15 @@ def measure(
             profiled = Session(labelled, profiling, name=name, beside=bare)
             took: dict[Session, list[float]] = {bare: [], profiled: []}
             until = monotonic() + _SECONDS
-            while not _enough(counted := len(took[bare]) - WARM, runs, until):
-                for session, seconds in took.items():
+            while not _enough(len(took[bare]) - WARM, runs, until):
+                for session, milliseconds in took.items():
                     session.run(feeds, [], keep=outputs)
-                    seconds.append(session.seconds)
+                    milliseconds.append(session.seconds * 1e3)
             events = json.loads(Path(profiled.end_profile()).read_text("utf-8"))
             placement = profiled.placement
         kernels = read_kernels(events, folder / OPTIMISED, skip=WARM)
-    plain, with_profile = (median(seconds[WARM:]) * 1e3 for seconds in took.values())
-    sums = map(sum, zip(*(kernel.times for kernel in kernels), strict=True))
-    summed = median([*sums] or [0.0])  # nothing runs where an input is the output
-    return Measured(kernels, plain, with_profile, summed, counted, placement)
+    plain, with_profile = (tuple(took[one][WARM:]) for one in (bare, profiled))
+    return Measured(kernels, plain, with_profile, placement)
 
 
 def _enough(counted: int, runs: int | None, until: float) -> bool:
