@@ -24,7 +24,7 @@ from cnntool.nets.models import catalog
 from cnntool.views.contact_sheet import tile
 
 SLOW = re.compile(
-    "cnntool (activations|classify|devices|evaluate|explain|layers|models|run|summary|trace)"
+    "cnntool (activations|classify|devices|evaluate|explain|features|layers|models|run|summary|trace)"
     "|cnntool weights|vgg16-mini|median|response"
 )
 """What starts a process more or imports much; all of these are run with ``--full``."""
@@ -165,6 +165,9 @@ RECIPES = {
     "cnntool classify samples/cat.png": lambda net: {"records": [classes(cat, net.classify(cat))]},
     "cnntool classify samples --json": lambda net: {
         "records": [*map(classes, PHOTOS, net.classify(PHOTOS))]
+    },
+    "cnntool features -q samples -o feats.npy": lambda net: {
+        "feats.npy": net.features("samples").vectors
     },
     "cnntool explain -q samples/cat.png": lambda net: {
         "cat.explain.png": explained(net, "gradcam")
