@@ -375,23 +375,24 @@ class AblatedNetwork:
             yield from rows
 
     def _size(self, row: _Row) -> int:
-        """Find out how many rows can go through at once: by trying two."""
-        if self._plan.input.batch:
-            return self._plan.input.batch
-        nodes = self._flow.graph.nodes
-        size = min(ROWS, BUDGET // max(1, sum(array.nbytes for array in row.arrays.values())))
-        if size < 2 or any(node.op == "DynamicQuantizeLinear" for node in nodes):
-            return 1  # what is quantised by the largest value of a batch depends on its neighbours
+        """Find out how many rows can go through at once: by trying one, then two."""
 
-        def tried(rows: list[_Row]) -> NDArray[np.float64]:
-            ((_, scores),) = self._scores(_packed(rows, len(rows)))
+        def tried(rows: list[_Row], size: int) -> NDArray[np.float64]:
+            ((_, scores),) = self._scores(_packed(rows, size))
             return np.stack([one.probabilities for one in scores])
 
-        alone = tried([row])
+        # Whatever comes of it, all parts are open then: see `_session`.
+        fixed = self._plan.input.batch
+        alone = tried([row], fixed or 1)
+        nodes = self._flow.graph.nodes
+        size = min(ROWS, BUDGET // max(1, sum(array.nbytes for array in row.arrays.values())))
+        if fixed or size < 2 or any(node.op == "DynamicQuantizeLinear" for node in nodes):
+            return fixed or 1  # the scale of such a node depends on all that is in a batch
         try:
-            suits = np.allclose(tried([row, row]), alone, atol=1e-3, equal_nan=True)
+            suits = np.allclose(tried([row, row], 2), alone, atol=1e-3, equal_nan=True)
         except ModelError:  # a shape inside is fixed
             self._close()
+            tried([row], 1)
             return 1
         return size if suits else 1
 
@@ -422,6 +423,12 @@ class AblatedNetwork:
             yield pack._replace(arrays=arrays)
 
     def _session(self, number: int, outputs: Sequence[str], arrays: Arrays) -> Session:
+        """Open a part, or find it open.
+
+        All share a process. It answers in the order of requests, which is that in which the parts
+        wait for answers as long as none is opened while another one is busy; a process with several
+        lanes opens no second network.
+        """
         if number not in self._parts:
             graph = self._flow.graph
             given = [
@@ -430,7 +437,11 @@ class AblatedNetwork:
                 if name in graph.producer_of
             ]
             part = skeleton(graph, outputs, given)
-            self._parts[number] = Session(part, self._settings, name=self._plan.name)
+            settings = self._settings
+            if len(self._frontiers) > 2:
+                settings = settings._replace(lanes=1)
+            host = next(iter(self._parts.values()), None)
+            self._parts[number] = Session(part, settings, name=self._plan.name, beside=host)
         return self._parts[number]
 
     def _silence(self, pack: _Pack, frontier: Sequence[str]) -> _Pack:
