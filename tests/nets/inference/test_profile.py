@@ -14,9 +14,9 @@ from tiny import every_kind, feeds, opened
 from cnntool.nets.file.graph import read_graph
 from cnntool.nets.file.nodes import needs
 from cnntool.nets.inference import profile
-from cnntool.nets.inference.profile import Kernel, assign, measure, read_kernels
+from cnntool.nets.inference.profile import Kernel, Measured, assign, measure, read_kernels
 from cnntool.nets.layers.dataflow import Dataflow
-from cnntool.nets.runtime.providers import SessionSettings
+from cnntool.nets.runtime.providers import Placement, SessionSettings
 
 SETTINGS = SessionSettings(device="cpu", threads=1)
 RANDOM = np.random.default_rng(0)
@@ -204,6 +204,15 @@ def test_a_trace_by_hand(tmp_path):
         Kernel("l", "Loop", "CPUExecutionProvider", (0.7, 0.1), 137),
     ]
     assert kernels[0].milliseconds == 2.5
+
+
+def test_a_run_that_the_trace_breaks_off_is_not_summed():
+    kernels = [
+        Kernel(name, "Conv", "", times, 0) for name, times in {"a": (1, 2), "b": (3,)}.items()
+    ]
+    where = Placement("cpu", "cpu", "", "")
+    assert Measured(kernels, (5, 6), (5, 6), where).summed == [4]
+    assert Measured([], (5, 6), (5, 6), where).summed == [0]
 
 
 def test_the_optimised_graph_tells_tensors_and_weights(tmp_path):
