@@ -69,6 +69,13 @@ def classes(photo, found):
     return {"input": photo, "predictions": predictions}
 
 
+def compared(found):
+    """Tell what does not depend on the order in which threads add."""
+    told = found.record()
+    rows = [{key: row[key] for key in ("name_a", "name_b", "shape")} for row in told["layers"]]
+    return {key: told[key] for key in ("photos", "precision", "first", "only_a")} | {"layers": rows}
+
+
 def explained(net, *methods):
     return net.explain(cat, method=methods).figure(title="cat.png", detail=net.name)
 
@@ -171,6 +178,16 @@ RECIPES = {
     },
     "cnntool explain -q --method gradcam --method smoothgrad --method occlusion samples/cat.png"
     " -o why.png": lambda net: {"why.png": explained(net, "gradcam", "smoothgrad", "occlusion")},
+    "cnntool diff -q vgg16-mini --optimise none,all --min-sqnr 60 samples/cat.png": lambda net: {
+        "records": [
+            compared(cnntool.compare(net, photos="samples/cat.png", optimise=("none", "all")))
+        ]
+    },
+    "cnntool diff -q -m vgg16-mini samples/cat.png samples/camera.png": lambda net: {
+        "records": [
+            compared(cnntool.compare(net, None, "samples/cat.png", against="samples/camera.png"))
+        ]
+    },
     "cnntool activations -q --layer block4_conv2 samples/cat.png -o maps.png": lambda net: {
         "maps.png": dict(sheets(net, "block4_conv2"))["block4_conv2"]
     },
@@ -234,6 +251,7 @@ ALONE = {
     "cnntool weights vgg16-mini -q --layer block1_conv1 -o kernels.png": "no function draws them",
     "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20"
     " -o unit.png": "no function draws a unit",
+    "cnntool diff -q vgg16-mini vgg16-mini --weights --min-sqnr inf": "no function without a run",
     "cnntool devices -q": "about the machine",
 }
 """Recipes without a counterpart, and why."""
