@@ -409,7 +409,7 @@ class Model(Network):
 
         size = [arguments.whole("size", n) for n in size]
         if runs is not None:
-            runs = arguments.whole("runs", runs, most=10_000)
+            runs = arguments.whole("runs", runs, most=1000)
         return profile(self, image, size=size, runs=runs)
 
     def weights(self, layer: str) -> NDArray[Any]:

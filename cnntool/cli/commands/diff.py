@@ -84,7 +84,7 @@ class Compared(NamedTuple):
     "--tolerance",
     type=click.FloatRange(min=0),
     metavar="SHARE",
-    help="The own error with which a layer diverges.  [default: 0.001 for float32, 0.02 for"
+    help="The own error with which a layer diverges.  [default: 0.001 for float32, 0.01 for"
     " float16, 0.1 for 8 bits]",
 )
 @click.option(

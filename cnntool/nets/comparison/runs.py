@@ -42,10 +42,13 @@ if TYPE_CHECKING:
     Pictures = Sequence[tuple[NDArray[Any], NDArray[Any]]]
 
 BUDGET = 48 << 20
-"""Bytes of layers that are computed at once, and that wait in memory."""
+"""Bytes of layers that are computed at once."""
+
+KEPT = 48 << 20
+"""Bytes of layers that wait in memory: more of them wait on the disk."""
 
 ROUND = 1 << 30
-"""Bytes of layers that wait on the disk: so many photos go through a before they go through b."""
+"""Bytes of layers that wait at once: so many photos go through a before they go through b."""
 
 
 class Subject(NamedTuple):
@@ -232,7 +235,7 @@ class Comparing:
         answered : callable
             Is given the answers of both networks, photo by photo.
         """
-        with Spill(BUDGET) as kept:
+        with Spill(KEPT) as kept:
             for photo, picture in enumerate(pictures, first):
                 kept.put((photo, self._rows[0].tensor_a), picture[0][None])
                 self._compare(self.accumulated, kept, photo, self._rows[0], picture[1][None])
