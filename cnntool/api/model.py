@@ -666,8 +666,8 @@ class Model(Network):
         from cnntool.api.ablation import DRAWN, FILLS, Ablator, choose_silenced
         from cnntool.nets.models.manifest import CLASSES
 
-        names = [without] if isinstance(without, str) else without
-        names = [arguments.text("without", name) for name in names]
+        named = without if isinstance(without, (list, tuple)) else [without]
+        names = [arguments.text("without", name) for name in named]
         fill, each = arguments.one_of("fill", fill, FILLS), arguments.flag("each", each)
         batch = arguments.whole("batch", batch, most=4096)
         layers = choose_silenced(self, names)

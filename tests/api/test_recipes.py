@@ -222,6 +222,14 @@ RECIPES = {
     " && cnntool evaluate truth.csv --min-top1 100%": lambda net: {
         "records": [net.evaluate("truth.csv").record()]
     },
+    r"printf 'path,class\nsamples/cat.png,cat\n' > truth.csv"
+    " && cnntool evaluate truth.csv -q --without 'block5_conv3[0,3,8-15]'": lambda net: {
+        "records": [net.ablate("truth.csv", "block5_conv3[0,3,8-15]").record()]
+    },
+    r"printf 'path,class\nsamples/cat.png,cat\n' > truth.csv"
+    " && cnntool evaluate truth.csv -q --without 'block5_conv3[0-15]' --each": lambda net: {
+        "records": [net.ablate("truth.csv", "block5_conv3[0-15]", each=True).record()]
+    },
     "cnntool models": lambda _: {
         "records": [summary(catalog.entry(name)) for name in catalog.names()]
     },
