@@ -260,6 +260,7 @@ ALONE = {
     "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20"
     " -o unit.png": "no function draws a unit",
     "cnntool diff -q vgg16-mini vgg16-mini --weights --min-sqnr inf": "no function without a run",
+    "cnntool summary vgg16-mini --time samples/cat.png --runs 5": "about the machine",
     "cnntool devices -q": "about the machine",
 }
 """Recipes without a counterpart, and why."""
