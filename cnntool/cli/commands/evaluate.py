@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING
 
 import click
@@ -214,8 +215,8 @@ def _print(evaluation: Evaluation, form: Form, plain: Share | None) -> None:
             (mistaken, f"{mistaken:.2%} of the others called so"),
             (area, f"area under the ROC curve {area:.3f}"),
         ]
-        known = [text for share, text in facts if share == share]  # NaN is of no pictures
-        console.result(f"{REST}: {', '.join(known)}")
+        known = ", ".join(text for share, text in facts if not isnan(share))  # of no pictures
+        console.result(f"{REST}: {known}")
 
 
 def _confusion(found: Evaluation, suffix: str) -> bytes:
