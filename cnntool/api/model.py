@@ -433,7 +433,7 @@ class Model(Network):
 
         size = [arguments.whole("size", n) for n in size]
         if runs is not None:
-            runs = arguments.whole("runs", runs, most=10_000)
+            runs = arguments.whole("runs", runs, most=1000)
         return profile(self, image, size=size, runs=runs)
 
     def weights(self, layer: str) -> NDArray[Any]:
@@ -690,8 +690,8 @@ class Model(Network):
         from cnntool.api.ablation import DRAWN, FILLS, Ablator, choose_silenced
         from cnntool.nets.models.manifest import CLASSES
 
-        names = [without] if isinstance(without, str) else without
-        names = [arguments.text("without", name) for name in names]
+        named = without if isinstance(without, (list, tuple)) else [without]
+        names = [arguments.text("without", name) for name in named]
         fill, each = arguments.one_of("fill", fill, FILLS), arguments.flag("each", each)
         batch = arguments.whole("batch", batch, most=4096)
         layers = choose_silenced(self, names)

@@ -7,7 +7,6 @@ half known may be replaced, and nothing else. A run that comes to its end leaves
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
@@ -211,6 +210,8 @@ class BatchLog:
 
 def _asked() -> dict[str, Any]:
     """Return what decides the results: the command, its options, and the files behind them."""
+    import json
+
     context = click.get_current_context()
     values = {key: value for key, value in sorted(context.params.items()) if key not in _ASIDE}
     files = {}
@@ -226,6 +227,8 @@ def _asked() -> dict[str, Any]:
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
+    import json
+
     try:
         record = json.loads(line)
     except ValueError:

@@ -68,6 +68,7 @@ def test_arguments(tmp_path):
         Image.new("RGB", (8, 8), "red").save(tmp_path / "photos" / "0" / "1.png")
         for error, reason, arguments in (
             (ArgumentTypeError, "`without`: a name is expected", {"without": [3]}),
+            (ArgumentTypeError, "`without`: a name is expected", {"without": 3}),
             (UsageError, "`without`: no layer is named", {"without": []}),
             (UsageError, "`fill`: one of zero, mean", {"without": "maps", "fill": "one"}),
             (ArgumentTypeError, "`each`: True or False", {"without": "maps", "each": 1}),

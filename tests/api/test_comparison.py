@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from pairs import WIDTHS, chain, coarse, quantised, scaled
+from pairs import WIDTHS, chain, channels_last, coarse, quantised, scaled
 
 import cnntool
 from cnntool.errors import ArgumentTypeError, InputError, ModelError, UsageError
@@ -194,3 +194,44 @@ def test_the_list_of_nodes_to_exclude_beats_chance(tmp_path):
 
     assert best > max(draws)
     assert best > found.outputs.sqnr + 3
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_channels_first_and_last(swapped, tmp_path):
+    a = chain(tmp_path / "a.onnx", change=scaled(3, 2))
+    b = channels_last(tmp_path / "b.onnx", chain(tmp_path / "plain.onnx"))
+    found = cnntool.compare(*((b, a) if swapped else (a, b)), PHOTO)
+    assert [row.number for row in found.layers if row.diverges] == [3]
+    assert [row.error > 0 for row in found.layers] == [False] * 3 + [True] * 3
+    assert max(row.own_error for row in found.layers if row.number not in {0, 3}) < 1e-6
+    assert found.channels(3)[0].channel == 2
+    assert not found.only_a + found.only_b
+
+
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore")
+def test_layers_of_whole_numbers_are_given_whole_numbers(tmp_path):
+    """Beside QDQ the operators of 8 bits, whose tensors are uint8: nearly the same own errors."""
+    quantization = pytest.importorskip("onnxruntime.quantization")
+
+    class Calibration(quantization.CalibrationDataReader):
+        def __init__(self):
+            rng = np.random.default_rng(0)
+            self._feeds = ({"input": rng.random((1, 3, 8, 8), np.float32)} for _ in range(3))
+
+        def get_next(self):
+            return next(self._feeds, None)
+
+    a = chain(tmp_path / "a.onnx")
+    found = []
+    for form in ("QDQ", "QOperator"):
+        target = tmp_path / f"{form}.onnx"
+        how = getattr(quantization.QuantFormat, form)
+        quantization.quantize_static(a, target, Calibration(), quant_format=how)
+        with cnntool.load_model(a, preprocess="unit") as ours:
+            found.append(cnntool.compare(ours, target, PHOTO))
+    for one in found:
+        convs = [row for row in one.layers if row.kind == "conv"]
+        assert len(convs) == 4
+        assert all(0.001 < row.own_error < 0.05 for row in convs)
+        assert sorted(one.nodes_to_exclude)[:4] == [f"conv_{number}" for number in range(1, 5)]

@@ -69,6 +69,13 @@ def classes(photo, found):
     return {"input": photo, "predictions": predictions}
 
 
+def compared(found):
+    """Tell what does not depend on the order in which threads add."""
+    told = found.record()
+    rows = [{key: row[key] for key in ("name_a", "name_b", "shape")} for row in told["layers"]]
+    return {key: told[key] for key in ("photos", "precision", "first", "only_a")} | {"layers": rows}
+
+
 def explained(net, *methods):
     return net.explain(cat, method=methods).figure(title="cat.png", detail=net.name)
 
@@ -174,6 +181,16 @@ RECIPES = {
     },
     "cnntool explain -q --method gradcam --method smoothgrad --method occlusion samples/cat.png"
     " -o why.png": lambda net: {"why.png": explained(net, "gradcam", "smoothgrad", "occlusion")},
+    "cnntool diff -q vgg16-mini --optimise none,all --min-sqnr 60 samples/cat.png": lambda net: {
+        "records": [
+            compared(cnntool.compare(net, photos="samples/cat.png", optimise=("none", "all")))
+        ]
+    },
+    "cnntool diff -q -m vgg16-mini samples/cat.png samples/camera.png": lambda net: {
+        "records": [
+            compared(cnntool.compare(net, None, "samples/cat.png", against="samples/camera.png"))
+        ]
+    },
     "cnntool activations -q --layer block4_conv2 samples/cat.png -o maps.png": lambda net: {
         "maps.png": dict(sheets(net, "block4_conv2"))["block4_conv2"]
     },
@@ -208,6 +225,14 @@ RECIPES = {
     " && cnntool evaluate truth.csv --min-top1 100%": lambda net: {
         "records": [net.evaluate("truth.csv").record()]
     },
+    r"printf 'path,class\nsamples/cat.png,cat\n' > truth.csv"
+    " && cnntool evaluate truth.csv -q --without 'block5_conv3[0,3,8-15]'": lambda net: {
+        "records": [net.ablate("truth.csv", "block5_conv3[0,3,8-15]").record()]
+    },
+    r"printf 'path,class\nsamples/cat.png,cat\n' > truth.csv"
+    " && cnntool evaluate truth.csv -q --without 'block5_conv3[0-15]' --each": lambda net: {
+        "records": [net.ablate("truth.csv", "block5_conv3[0-15]", each=True).record()]
+    },
     "cnntool models": lambda _: {
         "records": [summary(catalog.entry(name)) for name in catalog.names()]
     },
@@ -237,6 +262,8 @@ ALONE = {
     "cnntool weights vgg16-mini -q --layer block1_conv1 -o kernels.png": "no function draws them",
     "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20"
     " -o unit.png": "no function draws a unit",
+    "cnntool diff -q vgg16-mini vgg16-mini --weights --min-sqnr inf": "no function without a run",
+    "cnntool summary vgg16-mini --time samples/cat.png --runs 5": "about the machine",
     "cnntool devices -q": "about the machine",
 }
 """Recipes without a counterpart, and why."""

@@ -24,7 +24,12 @@ class Inside:
     def __init__(self, part, settings, *, name):
         level = {True: "ALL", "basic": "BASIC", False: "NONE"}[settings.optimise]
         self._runtime = Runtime(part.model, part.folder, optimise=level)
-        self.inputs = [TensorInfo(name, "float32", None) for name in self._runtime.inputs]
+        found = self._runtime._session.get_inputs()
+        words = [one.type[7:-1] for one in found]  # of tensor(float)
+        self.inputs = [
+            TensorInfo(one.name, "float32" if word == "float" else word, None)
+            for one, word in zip(found, words, strict=True)
+        ]
 
     def __enter__(self):
         return self
@@ -130,6 +135,30 @@ def quantised(path, source, *, bits=8):
             ]
     kept = [numpy_helper.from_array(values, name) for name, values in weights.items()]
     graph = helper.make_graph(nodes, "net", model.graph.input, model.graph.output, [*kept, *extra])
+    made = helper.make_model(graph, opset_imports=model.opset_import, ir_version=8)
+    onnx.save(onnx.shape_inference.infer_shapes(made), path)
+    return path
+
+
+def channels_last(path, source):
+    """Write a network of `chain` as one that keeps channels last between its convolutions."""
+    model = onnx.load(source)
+    (entry,) = model.graph.input
+    side = entry.type.tensor_type.shape.dim[2].dim_value
+    nodes = [helper.make_node("Transpose", ["image"], [entry.name], perm=[0, 3, 1, 2])]
+    for node in model.graph.node:
+        if node.op_type != "Relu":
+            nodes.append(node)
+            continue
+        before, after = f"{node.input[0]} last", f"{node.output[0]} last"
+        nodes += [
+            helper.make_node("Transpose", [node.input[0]], [before], perm=[0, 2, 3, 1]),
+            helper.make_node("Relu", [before], [after]),
+            helper.make_node("Transpose", [after], [node.output[0]], perm=[0, 3, 1, 2]),
+        ]
+    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, side, side, 3])
+    weights = model.graph.initializer
+    graph = helper.make_graph(nodes, "net", [image], model.graph.output, weights)
     made = helper.make_model(graph, opset_imports=model.opset_import, ir_version=8)
     onnx.save(onnx.shape_inference.infer_shapes(made), path)
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +21,7 @@ from cnntool.cli.network_options import (
     preprocessing,
 )
 from cnntool.cli.output import emit_record, form_of
-from cnntool.errors import FigureError, UsageError
+from cnntool.errors import FigureError, InputError, UsageError
 from cnntool.image.files import expand
 from cnntool.views.number_format import shape_text
 
@@ -207,12 +208,15 @@ def command(
         )
         for network, plan in zip(networks, comparer.plans, strict=True):
             begin(network, plan)
+        _check_names(networks[0], queries, per_channel)
         work = _Work(comparer, what, reading, recursive=recursive)
         found = work.run()
+        if found is None:
+            return work.code
         if output is not None:
             work.draw(found, queries, output, overwrite=overwrite)
         if per_channel is not None:
-            (number,) = comparer.numbers_of([per_channel])[:1]
+            (number,) = comparer.numbers_of([per_channel])
             print_channels(found, number, form_of(as_json=as_json))
         elif as_json:
             emit_record(work.facts() | found.record())
@@ -220,6 +224,18 @@ def command(
             print_layers(found, networks)
         _demand(found.outputs, min_sqnr, min_agreement)
         return work.code
+
+
+def _check_names(network: Network, queries: Sequence[str], per_channel: str | None) -> None:
+    """Refuse names that mean nothing before the long work."""
+    from cnntool.api.activations import choose_layers
+
+    def chosen(names: Sequence[str]) -> int:
+        return len(choose_layers(network.read_layers(), names, lambda _: None)) if names else 0
+
+    chosen(queries)
+    if per_channel is not None and (count := chosen([per_channel])) > 1:
+        raise UsageError(f"{per_channel!r} means {count} layers, and one is wanted")
 
 
 def _compare_weights(
@@ -373,14 +389,20 @@ class _Work:
         """The exit code that the photos deserve."""
         return self._pictures.code
 
-    def run(self) -> Comparison:
-        """Compare the networks."""
+    def run(self) -> Comparison | None:
+        """Compare the networks; None where there was one photo, whose error was told."""
+        beside = self._what.beside
+        total = 1 if beside else length_hint(self._pictures)
         with console.Progress("comparing") as progress:
-            total = 1 if self._what.beside else len(self._what.photos)
-            return self._comparer.compare(
-                self._beside() if self._what.beside else self._each(),
-                lambda done: progress.reach(done, max(done, total)),
-            )
+            try:
+                return self._comparer.compare(
+                    self._beside() if beside else self._each(),
+                    lambda done: progress.reach(done, max(done, total)),
+                )
+            except InputError:
+                if self.code > 1:
+                    return None
+                raise
 
     def _each(self) -> Iterator[tuple[str, Ready]]:
         for loaded in self._pictures:

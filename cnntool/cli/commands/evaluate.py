@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from functools import partial
+from math import isnan
 from typing import TYPE_CHECKING
 
 import click
@@ -209,10 +210,13 @@ def _print(evaluation: Evaluation, form: Form, plain: Share | None) -> None:
     emit(COLUMNS, rows, form, totals=3 if plain else 2)
     if evaluation.rest and form == "table":
         found, mistaken, area = evaluation.rest
-        console.result(
-            f"{REST}: {found:.2%} of its pictures found, {mistaken:.2%} of the others called so,"
-            f" area under the ROC curve {area:.3f}"
-        )
+        facts = [
+            (found, f"{found:.2%} of its pictures found"),
+            (mistaken, f"{mistaken:.2%} of the others called so"),
+            (area, f"area under the ROC curve {area:.3f}"),
+        ]
+        known = ", ".join(text for share, text in facts if not isnan(share))  # of no pictures
+        console.result(f"{REST}: {known}")
 
 
 def _confusion(found: Evaluation, suffix: str) -> bytes:

@@ -102,7 +102,7 @@ _TIMED = ("photo", "runs", "device", "threads", "max_memory")
 )
 @click.option(
     "--runs",
-    type=click.IntRange(1, 10_000),
+    type=click.IntRange(1, 1000),
     help="Runs to take the median of.  [default: 10, and as many more as 2 seconds have room for]",
 )
 @options.setting(

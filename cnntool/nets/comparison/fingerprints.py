@@ -148,16 +148,19 @@ def constant(graph: Graph, flow: Dataflow, tensor: str) -> NDArray[Any] | None:
         Memory-mapped where possible; None where it is computed.
     """
     weight = flow.weight(tensor)
-    if weight is not None:
-        return weight.read()
     made = graph.producer_of.get(tensor)
-    values = constant(graph, flow, operand(made, 0)) if made and made.op in _ARRANGED else None
-    if values is None or made is None:
+    try:
+        if weight is not None:
+            return weight.read()
+        values = constant(graph, flow, operand(made, 0)) if made and made.op in _ARRANGED else None
+        if values is None or made is None:
+            return None
+        if made.op == "Transpose":
+            return values.transpose(made.attribute("perm") or tuple(reversed(range(values.ndim))))
+        shape = made.attribute("shape") or flow.numbers(operand(made, 1))
+        return values.reshape([int(n) for n in shape]) if shape and 0 not in shape else None
+    except (ModelError, TypeError, ValueError):  # of a type that is not read, or damaged
         return None
-    if made.op == "Transpose":
-        return values.transpose(made.attribute("perm") or tuple(reversed(range(values.ndim))))
-    shape = made.attribute("shape") or flow.numbers(operand(made, 1))
-    return values.reshape([int(n) for n in shape]) if shape and 0 not in shape else None
 
 
 def _zero(graph: Graph, node: Node, position: int, values: NDArray[Any]) -> NDArray[Any]:

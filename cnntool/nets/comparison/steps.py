@@ -242,10 +242,24 @@ class Steps:
             return
         tensors = [tensor for tensor in node.outputs if tensor in self.flow.data]
         for place, tensor in enumerate(tensors):
-            what = self._what(node) + ((place,) if place else ())
+            what = self._part(node, place) or (*self._what(node), *([place] if place else []))
             step = self._append(what, sources, tensor, node, row if place == 0 else None)
             if place == 0:
                 self._cut(step)
+
+    def _part(self, node: Node, place: int) -> tuple[Hashable, ...]:
+        """Say where the part begins that a Slice, or a Split at one of its places, cuts out."""
+        if node.op not in {"Slice", "Split"}:
+            return ()
+        name = "starts" if node.op == "Slice" else "split"
+        stated = node.attribute(name) or self.flow.numbers(operand(node, 1)) or ()
+        numbers = stated if isinstance(stated, tuple) else ()
+        if node.op == "Slice":
+            return ("part", *numbers)
+        axis = node.attribute("axis", 0)
+        shapes = [lengths(self._shapes.get(tensor)) or () for tensor in node.outputs[:place]]
+        known = [sum(shape[axis:][:1]) if isinstance(axis, int) else 0 for shape in shapes]
+        return ("part", sum(numbers[:place] or known))
 
     def _is_skipped(self, node: Node) -> bool:
         """Tell whether a node hands on what it is given; one factor for all is no layer."""
@@ -342,7 +356,7 @@ class Steps:
             return ("activation", _rectifier(activation_word(self.flow, node), node.op))
         if with_constant and node.op in _AFFINE:
             return ("affine",)
-        chosen = self.flow.numbers(operand(node, 1)) if node.op in {"Gather", "Slice"} else ()
+        chosen = self.flow.numbers(operand(node, 1)) if node.op == "Gather" else ()
         return (_SAME.get(node.op, node.op), *(chosen or ()))
 
     def _convolution(self, node: Node) -> tuple[Hashable, ...]:

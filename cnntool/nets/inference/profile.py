@@ -56,13 +56,11 @@ _KERNEL = "_kernel_time"
 _MOVING = ARRANGING | {"ReorderInput", "ReorderOutput", "MemcpyFromHost", "MemcpyToHost"}
 """What computes nothing: it hands numbers on, in another type, arrangement or place."""
 
-_CONVERTING = _MOVING - {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Dropout"}
-
 _COUNTED = re.compile(r"(_token_\d+)+\Z")
 """What makes a name of onnxruntime's unique."""
 
-_BEFORE = ("InsertedPrecisionFreeCast_", "InsertedCast_", "fused ")
-_BEHIND = frozenset("_/ :")
+_BEFORE, _BEHIND = ("InsertedPrecisionFreeCast_", "InsertedCast_", "fused "), frozenset("_/ :")
+"""What stands before a tensor's name in a name of onnxruntime's, and how what follows begins."""
 
 
 class Kernel(NamedTuple):
@@ -121,8 +119,11 @@ class Measured(NamedTuple):
 
     @property
     def summed(self) -> list[float]:
-        """Milliseconds that the kernels of each run take together."""
-        times = zip(*(kernel.times for kernel in self.kernels), strict=True)
+        """Milliseconds that the kernels of each run take together.
+
+        A trace ends after a million events, perhaps in the middle of a run.
+        """
+        times = zip(*(kernel.times for kernel in self.kernels), strict=False)
         return list(map(sum, times)) or [0.0]  # nothing runs where an input is the output
 
 
@@ -366,7 +367,7 @@ class _Assignment:
                 self._hand_back(region, source)
             else:
                 self._share(number, region)
-            inserted = kernel.op in _CONVERTING and number not in self._owner.values()
+            inserted = kernel.moves and number not in self._owner.values()
             maker = source if inserted and source is not None else number
             self._maker.update(dict.fromkeys(kernel.outputs, maker))
         found: list[list[Node]] = [[] for _ in self._kernels]

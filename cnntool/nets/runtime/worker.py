@@ -47,7 +47,8 @@ def main() -> NoReturn:
             from cnntool.system import hold_memory
 
             hold_memory(request.facts["max_memory"])
-        session = _open(onnxruntime, request, replies)
+        session, opened = _open(onnxruntime, request, replies)
+        send(replies, opened)
         gc.freeze()
         gc.enable()
         _serve(Sessions(onnxruntime, session), take, replies, request.facts["lanes"])
@@ -92,8 +93,8 @@ def _import() -> tuple[Any, ImportError | None]:
     return onnxruntime, None
 
 
-def _open(onnxruntime: Any, request: Message, replies: FileIO) -> Any:
-    """Open the network by the first attempt that gives what it promises."""
+def _open(onnxruntime: Any, request: Message, replies: FileIO) -> tuple[Any, Message]:
+    """Open the network by the first attempt that gives what it promises; return what to tell."""
     facts = request.facts
     model = request.parts[0] if request.parts else facts["path"]
     available = onnxruntime.get_available_providers()
@@ -115,8 +116,7 @@ def _open(onnxruntime: Any, request: Message, replies: FileIO) -> Any:
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the network
         _fail(replies, "model", error)
     os.write(2, END_OF_CHATTER)
-    send(replies, Message("refused" if session is None else "opened", placed))
-    return session
+    return session, Message("refused" if session is None else "opened", placed)
 
 
 def _place(
@@ -239,10 +239,11 @@ class Sessions:
         self._kept: dict[str, Any] = {}
 
     def answer(self, request: Message, replies: FileIO) -> Message | None:
-        """Do what is asked; None where that needs no answer, or has one already."""
+        """Do what is asked; None where that needs no answer."""
         if request.kind == "open":
-            self.open.append(_open(self._onnxruntime, request, replies))
-            return None
+            session, opened = _open(self._onnxruntime, request, replies)
+            self.open.append(session)  # before anybody knows of it and asks for it
+            return opened
         if request.kind == "close":
             self.open[request.facts["session"]] = None
             return None

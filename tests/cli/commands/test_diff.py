@@ -183,6 +183,7 @@ def test_bad_input_is_one_line(here, two, tmp_path, *, code, arguments, reason):
     done = here("diff", "-q", *arguments, code=code)
     assert reason in done.err.splitlines()[0]
     assert len(done.err.splitlines()) <= 2
+    assert done.err.count("error: ") == 1
 
 
 def test_table(two, tmp_path, monkeypatch, capsys):

@@ -130,7 +130,7 @@ def test_scores_that_are_no_numbers_do_not_count(here, photos, tmp_path):
     colours(tmp_path / "net.onnx", before=[("Sub", 0.5), ("Pow", 0.5)])
     done = here("evaluate", *photos, "photos", code=4)
     assert done.out == b""
-    assert done.err.count("of its 3 scores are NaN or infinite\n") == 5
+    assert done.err.count("of its 3 scores are NaN or infinite: the first comes from Pow") == 5
     assert done.err.endswith("error: net.onnx: it has no scores for any picture of photos\n")
     Image.new("RGB", (9, 9), "white").save(tmp_path / "photos" / "red" / "2.png")
     done = here("evaluate", *photos, "photos", code=1)

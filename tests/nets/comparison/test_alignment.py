@@ -610,3 +610,23 @@ def test_maps_as_high_as_they_are_deep(tmp_path):
     assert names(found) == [("r", "r"), ("y", "y")]
     assert {pair.order for pair in found.pairs} == {(0, 3, 1, 2)}
     assert_same(*sides, found)
+
+
+@pytest.mark.parametrize("stated", [False, True])
+def test_parts_that_are_cut_out(tmp_path, stated):
+    """Two halves by one Split, or by two Slices; the second one is changed."""
+    numbers = {"zero": [0], "one": [1], "two": [2], "four": [4], "halves": [2, 2]}
+    weights = [numpy_helper.from_array(np.array(value), name) for name, value in numbers.items()]
+    weights += [weight("w", 4, 2, 3, 3), weight("w2", 2, 2, 1, 1), weight("w3", 30, 4, 1, 1)]
+    split = helper.make_node("Split", ["c", "halves"] if stated else ["c"], ["l", "r"], axis=1)
+    slices = [node("Slice", "c zero two one", "l"), node("Slice", "c two four one", "r")]
+    ends = [
+        node("Conv", "r w2", "k"),
+        helper.make_node("Concat", ["l", "k"], ["cat"], axis=1),
+        node("Conv", "cat w3", "y"),
+    ]
+    start = node("Conv", "x w", "c")
+    a, b = (side(tmp_path, build([start, *cut, *ends], weights)) for cut in ([split], slices))
+    found = align(a, b)
+    assert names(found) == [("c", "c"), ("k", "k"), ("cat", "cat"), ("y", "y")]
+    assert_same(a, b, found)

@@ -9,12 +9,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tiny import every_kind, feeds, opened
 
 from cnntool.nets.file.graph import read_graph
+from cnntool.nets.file.nodes import needs
 from cnntool.nets.inference import profile
-from cnntool.nets.inference.profile import Kernel, assign, measure, read_kernels
+from cnntool.nets.inference.profile import Kernel, Measured, assign, measure, read_kernels
 from cnntool.nets.layers.dataflow import Dataflow
-from cnntool.nets.runtime.providers import SessionSettings
+from cnntool.nets.runtime.providers import Placement, SessionSettings
 
 SETTINGS = SessionSettings(device="cpu", threads=1)
 RANDOM = np.random.default_rng(0)
@@ -97,8 +99,8 @@ def spelt_gelu(path):
 def found(path, dtype=np.float32, shape=(1, 3, 8, 8)):
     """Return of each kernel its operator, and the operators that it computes."""
     graph = read_graph(path)
-    feeds = {"x": RANDOM.standard_normal(shape).astype(dtype)}
-    kernels = measure(graph, feeds, SETTINGS, name="net", runs=2).kernels
+    given = {"x": RANDOM.standard_normal(shape).astype(dtype)}
+    kernels = measure(graph, given, SETTINGS, name="net", runs=2).kernels
     flow = Dataflow(graph)
     nodes = assign(graph, flow, kernels)
     indices = [one.index for several in nodes for one in several]
@@ -168,9 +170,9 @@ def test_nothing_stays_on_the_disk(tmp_path, monkeypatch, fails):
 
     monkeypatch.setattr(profile, "read_kernels", read)
     path = write(tmp_path / "net.onnx", [node("Conv", "x w", "y")], {"w": kernel(512)})
-    feeds = {"x": np.zeros((1, 3, 8, 8), np.float32)}
+    given = {"x": np.zeros((1, 3, 8, 8), np.float32)}
     with pytest.raises(MemoryError) if fails else nullcontext():
-        measure(read_graph(path), feeds, SETTINGS, name="net", runs=1)
+        measure(read_graph(path), given, SETTINGS, name="net", runs=1)
     assert {"optimised.onnx", "trace"} <= {*seen}
     assert list(place.iterdir()) == []
 
@@ -202,6 +204,15 @@ def test_a_trace_by_hand(tmp_path):
         Kernel("l", "Loop", "CPUExecutionProvider", (0.7, 0.1), 137),
     ]
     assert kernels[0].milliseconds == 2.5
+
+
+def test_a_run_that_the_trace_breaks_off_is_not_summed():
+    kernels = [
+        Kernel(name, "Conv", "", times, 0) for name, times in {"a": (1, 2), "b": (3,)}.items()
+    ]
+    where = Placement("cpu", "cpu", "", "")
+    assert Measured(kernels, (5, 6), (5, 6), where).summed == [4]
+    assert Measured([], (5, 6), (5, 6), where).summed == [0]
 
 
 def test_the_optimised_graph_tells_tensors_and_weights(tmp_path):
@@ -239,3 +250,41 @@ def test_names_that_onnxruntime_makes(tmp_path):
         [],
         ["GlobalAveragePool"],
     ]
+
+
+FIXTURES = sorted((Path(__file__).parents[2] / "exporters" / "fixtures").glob("*.onnx"))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_every_kernel_is_known_whoever_wrote_the_file(path):
+    graph = read_graph(path)
+    flow = Dataflow(graph)
+    kernels = measure(graph, feeds(graph), SETTINGS, name="net", runs=1).kernels
+    nodes = assign(graph, flow, kernels)
+    assert [
+        one.name for one, own in zip(kernels, nodes, strict=True) if not (own or one.moves)
+    ] == []
+    indices = [one.index for several in nodes for one in several]
+    assert len(indices) == len(set(indices))
+    alive = {one.index for one in graph.nodes if not flow.data.isdisjoint(one.outputs)}
+    assert alive <= {*indices}
+
+
+@pytest.mark.full
+@every_kind
+def test_every_operator_of_every_kind_of_graph_is_in_a_kernel(make, tmp_path):
+    graph = opened(tmp_path, make())
+    flow = Dataflow(graph)
+    kernels = measure(graph, feeds(graph), SETTINGS, name="net", runs=1).kernels
+    nodes = assign(graph, flow, kernels)
+    assert all(own or one.moves for one, own in zip(kernels, nodes, strict=True))
+    needed = {info.name for info in graph.outputs}
+    for one in reversed(graph.nodes):
+        if not needed.isdisjoint(one.outputs):
+            needed.update(needs(one))
+    alive = [
+        one.index for one in graph.nodes
+        if needed.intersection(one.outputs) & flow.data
+    ]  # fmt: skip
+    assert set(alive) <= {one.index for several in nodes for one in several}
