@@ -10,9 +10,7 @@ import pytest
 from PIL import Image
 
 PAGE = (Path(__file__).parent.parent / "docs" / "features.md").read_text()
-BASH, PYTHON = (
-    re.findall(rf"```{word}\n(.*?)```", PAGE, re.DOTALL) for word in ("bash", "python")
-)
+BASH, PYTHON = (re.findall(rf"```{word}\n(.*?)```", PAGE, re.DOTALL) for word in ("bash", "python"))
 
 
 @pytest.mark.full

@@ -37,7 +37,7 @@ def test_the_arrays_are_those_of_the_command(folder, here, tmp_path):
     with pytest.raises(OutputError, match="it exists already"):
         found.save("made.npz")
     found.save("made.npz", overwrite=True)
-    with pytest.raises(OutputError, match="not written as '.png'"):
+    with pytest.raises(OutputError, match=r"not written as '\.png'"):
         found.save("made.png")
 
 

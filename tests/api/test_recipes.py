@@ -24,8 +24,8 @@ from cnntool.nets.models import catalog
 from cnntool.views.contact_sheet import tile
 
 SLOW = re.compile(
-    "cnntool (activations|classify|devices|evaluate|explain|features|layers|models|run|summary|trace)"
-    "|cnntool weights|vgg16-mini|median|response"
+    "cnntool (activations|classify|devices|evaluate|explain|features|layers|models|run|summary)"
+    "|cnntool (trace|weights)|vgg16-mini|median|response"
 )
 """What starts a process more or imports much; all of these are run with ``--full``."""
 
