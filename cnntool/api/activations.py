@@ -324,10 +324,14 @@ class LayerOutputs:
         )
 
     def stream(
-        self, pictures: Iterable[tuple[T, NDArray[Any]]]
+        self, pictures: Iterable[tuple[T, NDArray[Any]]], *, many: bool = False
     ) -> Iterator[tuple[T, Iterator[tuple[str, NDArray[Any]]]]]:
-        """Compute the tensors of pictures: `cnntool.nets.inference.layer_outputs.Taps.stream`."""
-        session = self.model.session(self._taps.first, optimise=self._taps.settings.optimise)
+        """Compute the tensors of pictures: `cnntool.nets.inference.layer_outputs.Taps.stream`.
+
+        Where there may be ``many``, each gets a core, see `cnntool.nets.network.Network.session`.
+        """
+        optimise = self._taps.settings.optimise
+        session = self.model.session(self._taps.first, many=many, optimise=optimise)
         return self._taps.stream(session, pictures)
 
     def output(self, chosen: ChosenLayer, raw: NDArray[Any], shape: tuple[int, ...]) -> LayerOutput:

@@ -76,7 +76,7 @@ class FeatureExtractor:
         }
 
     def stream(
-        self, pictures: Iterable[tuple[T, NDArray[Any]]]
+        self, pictures: Iterable[tuple[T, NDArray[Any]]], *, many: bool
     ) -> Iterator[tuple[T, NDArray[np.float32] | ModelError]]:
         """Compute the vectors of pictures, in order and in bounded memory.
 
@@ -85,6 +85,8 @@ class FeatureExtractor:
         pictures : iterable of (anything, ndarray)
             Tensors as `cnntool.nets.inference.preprocess.prepare` makes them, with what they are to
             be known by.
+        many : bool
+            Whether there may be more than one.
 
         Yields
         ------
@@ -97,7 +99,7 @@ class FeatureExtractor:
             The network fails.
         """
         fed = (((key, tensor), tensor) for key, tensor in pictures)
-        for (key, tensor), made in self._outputs.stream(fed):
+        for (key, tensor), made in self._outputs.stream(fed, many=many):
             ((_, raw),) = made
             vector = self._vector(raw, tensor.shape)
             bad = vector.size - int(np.isfinite(vector).sum())
@@ -199,7 +201,9 @@ def listed(images: str | Path | Sequence[str | Path], *, recursive: bool) -> lis
     return items
 
 
-def collect(extractor: FeatureExtractor, pictures: Iterable[tuple[Item, NDArray[Any]]]) -> Features:
+def collect(
+    extractor: FeatureExtractor, pictures: Iterable[tuple[Item, NDArray[Any]]], *, many: bool
+) -> Features:
     """Compute the vectors of pictures and keep them in memory.
 
     Raises
@@ -210,7 +214,7 @@ def collect(extractor: FeatureExtractor, pictures: Iterable[tuple[Item, NDArray[
         The network fails, or gives NaN or infinity.
     """
     rows: list[Row] = []
-    for item, found in extractor.stream(pictures):
+    for item, found in extractor.stream(pictures, many=many):
         if isinstance(found, ModelError):
             found.source = f"{item.name}: {found.source}"
             raise found

@@ -318,7 +318,7 @@ class Model(Network):
         extractor = FeatureExtractor(self, layer, pool)
         with self.lock:
             read = self._items(items, partial(prepare, spec=self.plan().input))
-            return collect(extractor, read)
+            return collect(extractor, read, many=len(items) > 1)
 
     def _outputs(self, layers: Sequence[str], at: str, *, everything: bool = False) -> LayerOutputs:
         from cnntool.api.activations import LayerOutputs, choose_layers

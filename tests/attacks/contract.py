@@ -54,6 +54,7 @@ RUNNING = [
     ["classify", "-m", "{}", "--preprocess", "unit", "--timeout", "10", PICTURE],
     ["activations", "-m", "{}", "--all", "--stats-only", "--timeout", "10", PICTURE],
     ["explain", "-m", "{}", "--timeout", "10", PICTURE, "-o", "out.png"],
+    ["features", "-m", "{}", "--timeout", "10", PICTURE, "-o", "out.npz"],
     ["run", "-m", "{}", "--timeout", "10", PICTURE, "-o", "out.npy"],
 ]
 """These start a process, and so come seldom."""

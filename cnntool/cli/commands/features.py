@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import batch_log, console, options
-from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, reading
+from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
     begin,
     hold_time,
@@ -23,10 +23,16 @@ from cnntool.errors import InputError, ModelError, UsageError
 from cnntool.image.files import STDIO, expand
 
 if TYPE_CHECKING:
-    from cnntool.api.feature_extraction import FeatureExtractor
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
     from cnntool.api.feature_files import Row, Table
+    from cnntool.cli.inputs import Loaded
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.runtime.providers import SessionSettings
+
+    Stream = Iterator[tuple[Loaded, NDArray[Any] | ModelError]]
 
 FORMS = ("parquet", "npz", "npy", "csv")
 """The keys of `cnntool.api.feature_files.FORMS`, which would load numpy."""
@@ -112,7 +118,9 @@ def command(
                     log,
                     lambda _, line: table.add(_row(line["result"])),
                 )
-                _fill(table, extractor, pictures, logged=log is not None)
+                fed = ((loaded, loaded.made) for loaded in pictures)
+                found = extractor.stream(fed, many=is_several(paths))
+                _fill(table, found, pictures, logged=log is not None)
             if not table.rows:
                 if pictures.code > 1:  # there was but one, and what is wrong with it was said
                     return pictures.code
@@ -125,13 +133,12 @@ def command(
         return pictures.code
 
 
-def _fill(table: Table, extractor: FeatureExtractor, pictures: Pictures, *, logged: bool) -> None:
+def _fill(table: Table, stream: Stream, pictures: Pictures, *, logged: bool) -> None:
     """Add a row for every picture; one without a vector is reported, and the others go on."""
     from cnntool.api.feature_extraction import row_of
 
-    fed = ((loaded, loaded.made) for loaded in pictures)
     with console.Progress("looking") as progress:
-        for loaded, found in progress.track(extractor.stream(fed), of=pictures):
+        for loaded, found in progress.track(stream, of=pictures):
             if isinstance(found, ModelError):
                 pictures.fail(loaded.item, found, of=loaded.item.name)
                 continue

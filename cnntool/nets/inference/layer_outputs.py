@@ -126,7 +126,7 @@ class Taps:
             if self._plan(feed.shape) == [self.first]:
                 session.submit(_taken(session, {self._entry.name: feed}), self.first)
                 waiting.append(key)
-                if len(waiting) == AHEAD:
+                if len(waiting) == max(AHEAD, session.lanes + 1):
                     yield waiting.popleft(), self._collect(session)
                 continue
             while waiting:

@@ -286,19 +286,22 @@ def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(photos, tmp_path, f
         shutil.copy(photos / "z.png", photos / "dog" / f"{number:03}.png")
     command = [sys.executable, "-m", "cnntool", *VERB, "-r", "in", "-o", f"f.{form}"]
     command += ["--log", "log.jsonl"]
-    start = time.monotonic()
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    took = time.monotonic() - start
     target, log = tmp_path / f"f.{form}", tmp_path / "log.jsonl"
     whole = target.read_bytes()
     skipped = set()
-    for moment in np.linspace(0.1, 1.05, 20):
+
+    def written():
+        return log.read_bytes().count(b"\n")
+
+    for lines in (0, 1, 2, *range(25, 406, 25), 404, 405, 406):
         target.unlink()
         log.unlink()
         with subprocess.Popen(
             command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as run:
-            time.sleep(moment * took)
+            while run.poll() is None and not (log.exists() and written() >= lines):
+                time.sleep(0.001)
             run.kill()
         resumed = [one for one in (*command, "--resume") if one != "-q"]
         done = subprocess.run(resumed, cwd=tmp_path, check=True, capture_output=True, text=True)
