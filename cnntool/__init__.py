@@ -18,6 +18,7 @@ TYPE_CHECKING = False  # what reads types takes it for true; typing would have t
 if TYPE_CHECKING:
     from cnntool import errors as errors
     from cnntool.api.comparison import compare as compare
+    from cnntool.api.features import features as features
     from cnntool.api.filtering import convolve as convolve
     from cnntool.api.filtering import filter as filter
     from cnntool.api.kernels import kernels as kernels
@@ -46,6 +47,7 @@ else:
         "convolve": "api.filtering",
         "deconv": "api.resampling",
         "errors": "errors",
+        "features": "api.features",
         "filter": "api.filtering",
         "im2col": "api.unrolling",
         "kernels": "api.kernels",

@@ -141,6 +141,44 @@ def choose_layers(
     ]
 
 
+def choose_layer(model: Network, query: str, *, at: str = "post") -> ChosenLayer:
+    """Find the one layer that a name means.
+
+    Raises
+    ------
+    ModelError
+        It means none, or several.
+    """
+    found = choose_layers(model.read_layers(), [query], model.note, at=at)
+    if len(found) > 1:
+        raise ModelError(
+            f"{query!r} means {len(found)} layers, and one is wanted", source=model.name
+        )
+    return found[0]
+
+
+def choose_last(model: Network) -> ChosenLayer:
+    """Find what the last layer with weights gets, and note it: a classifier tells classes by it.
+
+    Raises
+    ------
+    ModelError
+        No layer of it gets what another one makes.
+    """
+    layers = model.read_layers()
+    graph, flow = model.graph, layers.flow
+    for row in reversed([row for row in layers.rows if row.kind in {"conv", "dense"}]):
+        for tensor in flow.data_inputs(graph.nodes[row.members[0]]):
+            if tensor in graph.producer_of:
+                layer = next((one for one in layers.operators if tensor == one.post), None)
+                chosen = _chosen(1, tensor, layer, [])
+                title = title_of(row.post, row)
+                model.note(f"no `layer`: {chosen.title}, what {title} gets")
+                return chosen
+    hint = f"`layer` names one of 'cnntool layers {model.name}'"
+    raise ModelError("no layer of it comes before its last one", source=model.name, hint=hint)
+
+
 def _main(layers: Layers) -> list[Layer]:
     named = [row for row in layers.rows if row.alias and row.kind != "reshape"]
     return named or [row for row in layers.rows if row.kind in {"conv", "dense"}]

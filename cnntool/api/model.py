@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnntool.api.activations import LayerOutputs, Patch
     from cnntool.api.evaluation import Evaluation
     from cnntool.api.explain import Explanations
+    from cnntool.api.feature_extraction import Features
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import ImageLike
     from cnntool.api.profiling import Profile
@@ -273,16 +274,18 @@ class Model(Network):
         InputError
             There is no picture.
         """
-        from cnntool.api.activations import cut_patches, find_strongest
+        from cnntool.api.activations import (
+            LayerOutputs,
+            choose_layer,
+            cut_patches,
+            find_strongest,
+        )
         from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare, seen
 
-        outputs = self._outputs([layer], at)
-        if len(outputs.chosen) > 1:
-            raise ModelError(
-                f"{layer!r} means {len(outputs.chosen)} layers, and one is wanted", source=self.name
-            )
-        ((tensor, chosen),) = outputs.chosen.items()
+        name, at = arguments.text("layers", layer), arguments.one_of("at", at, ("post", "pre"))
+        chosen = choose_layer(self, name, at=at)
+        outputs = LayerOutputs(self, [chosen])
         entry, side = outputs.plan.input, arguments.whole("side", side, most=4096)
         files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
         pictures = self._read(files, partial(prepare, spec=entry))
@@ -290,11 +293,32 @@ class Model(Network):
             best = find_strongest(outputs, (made for _, made in pictures))
         if not best:
             raise InputError("no picture could be read")
-        patches = best[tensor].patches(range(len(best[tensor].values)))
+        strongest = best[chosen.tensor]
+        patches = strongest.patches(range(len(strongest.values)))
         needed = sorted({patch.picture for patch in patches})
         again = self._read([files[number] for number in needed], partial(seen, entry=entry))
         photos = ((number, *read) for number, read in zip(needed, again, strict=True))
         return Records(cut_patches(outputs, {chosen: patches}, photos, lambda _: side)[chosen])
+
+    def features(
+        self,
+        images: str | Path | Sequence[str | Path],
+        layer: str | None = None,
+        *,
+        pool: str = "mean",
+        recursive: bool = False,
+    ) -> Features:
+        """Compute a vector for each of several pictures; see `cnntool.features`."""
+        from cnntool.api.feature_extraction import POOLS, FeatureExtractor, collect, listed
+        from cnntool.nets.inference.preprocess import prepare
+
+        layer = None if layer is None else arguments.text("layer", layer)
+        pool = arguments.one_of("pool", pool, POOLS)
+        items = listed(images, recursive=arguments.flag("recursive", recursive))
+        extractor = FeatureExtractor(self, layer, pool)
+        with self.lock:
+            read = self._items(items, partial(prepare, spec=self.plan().input))
+            return collect(extractor, read)
 
     def _outputs(self, layers: Sequence[str], at: str, *, everything: bool = False) -> LayerOutputs:
         from cnntool.api.activations import LayerOutputs, choose_layers

@@ -64,7 +64,7 @@ class BatchLog:
     def __init__(self, path: Path, *, model: str, resume: bool, overwrite: bool) -> None:
         self._path = path
         self._lock = Lock()
-        self._past: dict[str, dict[str, Any]] = {}
+        self._past: dict[str, int] = {}
         self._own: dict[str, Stamp | None] = {}
         self._since = time.monotonic()
         self._done = self._skipped = self._failed = 0
@@ -75,19 +75,28 @@ class BatchLog:
                 raise OutputError("it exists already", source=str(path), hint=hint)
             sound = self._read(header) if resume and path.exists() else 0
             self._file = path.open("ab", buffering=0)
+            self._before = path.open("rb")
             self._file.truncate(sound)
             self._start = self._file.seek(0, os.SEEK_END)
             self._put(header)
 
     def past(self, item: Item) -> dict[str, Any] | None:
         """Return the line of an input with which an earlier run is done, if nothing has changed."""
-        line = self._past.get(item.name)
-        if line is None or not line["result"] or line["stamp"] != stamp(item.path):
+        if item.name not in self._past:
+            return None
+        line = self.line(item.name)
+        if not line["result"] or line["stamp"] != stamp(item.path):
             return None
         output = line["output"]
         if output is None:  # the record is the result, unless that was printed
             return None if "output" in line["result"] else line
         return line if stamp(Path(output)) == line["written"] else None
+
+    def line(self, name: str) -> dict[str, Any]:
+        """Return the line of an input with which an earlier run is done: it stays on the disk."""
+        with self._lock, system_errors_as(OutputError, self._path):
+            self._before.seek(self._past[name])
+            return _parsed(self._before.readline())
 
     def begin(self, target: Path) -> bool:
         """Note that a result is about to appear; tell whether it may replace what is there."""
@@ -132,6 +141,10 @@ class BatchLog:
             }
         )
 
+    def wrote(self, target: Path) -> None:
+        """Note the one result of all inputs, so that a run that goes on may replace it."""
+        self._put({"output": str(target), "written": stamp(target)})
+
     def again(self, line: dict[str, Any]) -> None:
         """Note an input with which an earlier run was done."""
         self._skipped += 1
@@ -143,19 +156,19 @@ class BatchLog:
 
     def _read(self, header: dict[str, Any]) -> int:
         """Read what earlier runs have done; return where the last line ends that was finished."""
-        counts, known, sound = False, False, 0
+        counts, known, sound, start = False, False, 0, 0
         for line in self._lines():
-            sound += len(line)
+            start, sound = sound, sound + len(line)
             record = _parsed(line)
             if "cnntool" in record:
                 counts, known = record == header, True
             elif "begin" in record:
                 self._own[record["begin"]] = None
-            elif "input" in record:
+            elif "output" in record:
                 if record["output"] is not None:
                     self._own[record["output"]] = record["written"]
-                if counts and record["code"] == 0:
-                    self._past[record["input"]] = record
+                if counts and record.get("code") == 0:
+                    self._past[record["input"]] = start
         if sound and not known:
             raise UsageError("this is no log of a batch", source=str(self._path))
         if known and not counts:
@@ -172,6 +185,7 @@ class BatchLog:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._before.close()
 
     def finish(self) -> None:
         """Keep the lines of this run, without what was only begun, and sum up."""

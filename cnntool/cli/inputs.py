@@ -418,10 +418,11 @@ class Pictures:
             fault = console.as_options(str(error))
             self._log.add(item, None, error.exit_code, fault, None)
 
-    def _passed(self, item: Item, line: Record) -> None:
+    def _passed(self, item: Item) -> None:
         """Tell of a picture with which an earlier run is done."""
-        self._again(item, line)
         assert self._log is not None  # noqa: S101
+        line = self._log.line(item.name)  # read anew: many may wait to be told of
+        self._again(item, line)
         self._log.again(line)
 
     def _load(self, item: Item) -> Loaded | Callable[[], None]:
@@ -430,9 +431,8 @@ class Pictures:
 
         if item.error is not None:
             return partial(self._report, item, item.error)
-        past = self._log.past(item) if self._log else None
-        if past is not None:
-            return partial(self._passed, item, past)
+        if self._log and self._log.past(item) is not None:
+            return partial(self._passed, item)
         read = stamp(item.path) if self._log else None
         source = sys.stdin.buffer if item.path is None else item.path
         most, strict = self._reading.max_pixels, self._reading.strict

@@ -6,13 +6,14 @@ import os
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.activations import Archive, safe, save_array
 from cnntool.cli import console
 from cnntool.cli.inputs import Naming, make_folder
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import OutputError, UsageError
+from cnntool.image.atomic import STDOUT, Sink
 from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
 from cnntool.views.number_format import shape_text
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
     from cnntool.api.activations import ChosenLayer
     from cnntool.cli.drawing_options import Drawing
-    from cnntool.image.atomic import Output
     from cnntool.image.files import Item
     from cnntool.nets.inference.layer_outputs import Statistics
     from cnntool.nets.layers.receptive_field import ReceptiveField
@@ -36,9 +36,6 @@ _REMARKS, _NUMBERS = 8, 12
 
 _TOLD = 0.01
 """Share of saturated or subnormal values that is worth a line."""
-
-STDOUT = "<stdout>"
-"""What a result is called that goes there."""
 
 
 def raw_format(raw: str | None, output: str | None) -> str | None:
@@ -256,43 +253,6 @@ class LayerFiles:
                 hint="give inputs of one name different folders",
             )
         return folder
-
-
-class Sink:
-    """A file that appears when it is complete, as something that other libraries write to."""
-
-    def __init__(self, path: Path | None, *, overwrite: bool) -> None:
-        from cnntool.image.atomic import Output
-
-        target = path or sys.stdout.buffer
-        self._output: Output = Output(target, name=str(path or STDOUT), overwrite=overwrite)
-        self._position = 0
-        self._given_up = False
-
-    def write(self, data: Any) -> int:
-        """Append bytes; nothing once it was given up."""
-        view = memoryview(data).cast("B")
-        if not self._given_up:
-            self._output.write(view)
-        self._position += len(view)
-        return len(view)
-
-    def tell(self) -> int:
-        """Return how many bytes were written."""
-        return self._position
-
-    def flush(self) -> None:
-        """Do nothing: all is flushed in the end."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._output.commit()
-        else:
-            self._given_up = True
-            self._output.discard()
 
 
 class LayerRow(NamedTuple):

@@ -30,6 +30,7 @@ COMMANDS = {
     "evaluate": "Measure how often a network is right.",
     "run": "Make pictures of pictures, by a network.",
     "activations": "Show what every layer of a network makes of a picture.",
+    "features": "Make a table of what a layer makes of pictures, a vector each.",
     "explain": "Show what in a picture speaks for a class, as heat maps.",
     "diff": "Compare two networks layer by layer: where numbers part, and which layer is to blame.",
     "weights": "Show what layers of a network have learned.",

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnntool.cli.console import as_options, printable
-from cnntool.cli.layer_files import Sink, field_text
+from cnntool.cli.layer_files import field_text
 from cnntool.errors import ModelError
+from cnntool.image.atomic import Sink
 from cnntool.version import __version__
 from cnntool.views.number_format import shape_text
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnntool.api.activations import cut_patches, find_strongest
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
-from cnntool.cli.layer_files import STDOUT
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.errors import InputError
+from cnntool.image.atomic import STDOUT
 from cnntool.image.files import Item
 
 if TYPE_CHECKING:

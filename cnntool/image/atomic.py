@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from zlib import crc32
 
 from cnntool.errors import OutputError
@@ -267,3 +268,55 @@ class Output:
             temporary.replace(target)
         else:
             temporary.unlink()
+
+
+STDOUT = "<stdout>"
+"""What errors and records call stdout."""
+
+
+class Sink:
+    """A file that appears when it is complete, as something that other libraries write to."""
+
+    def __init__(self, path: Path | None, *, overwrite: bool) -> None:
+        target = path or sys.stdout.buffer
+        self._output: Output = Output(target, name=str(path or STDOUT), overwrite=overwrite)
+        self._position = 0
+        self._given_up = False
+
+    def write(self, data: Any) -> int:
+        """Append bytes; nothing once it was given up."""
+        view = memoryview(data).cast("B")
+        if not self._given_up:
+            self._output.write(view)
+        self._position += len(view)
+        return len(view)
+
+    def write_at(self, offset: int, data: bytes) -> None:
+        """Write bytes at an offset; not on stdout."""
+        self._output.write_at(offset, data)
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._position
+
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more bytes: it always seems to."""
+        return False
+
+    def flush(self) -> None:
+        """Do nothing: all is flushed in the end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._output.commit()
+        else:
+            self.give_up()
+
+    def give_up(self) -> None:
+        """Leave nothing behind, whatever is still written."""
+        self._given_up = True
+        self._output.discard()

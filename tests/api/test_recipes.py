@@ -24,8 +24,8 @@ from cnntool.nets.models import catalog
 from cnntool.views.contact_sheet import tile
 
 SLOW = re.compile(
-    "cnntool (activations|classify|devices|evaluate|explain|layers|models|run|summary|trace)"
-    "|cnntool weights|vgg16-mini|median|response"
+    "cnntool (activations|classify|devices|evaluate|explain|features|layers|models|run|summary)"
+    "|cnntool (trace|weights)|vgg16-mini|median|response"
 )
 """What starts a process more or imports much; all of these are run with ``--full``."""
 
@@ -172,6 +172,9 @@ RECIPES = {
     "cnntool classify samples/cat.png": lambda net: {"records": [classes(cat, net.classify(cat))]},
     "cnntool classify samples --json": lambda net: {
         "records": [*map(classes, PHOTOS, net.classify(PHOTOS))]
+    },
+    "cnntool features -q samples -o feats.npy": lambda net: {
+        "feats.npy": net.features("samples").vectors
     },
     "cnntool explain -q samples/cat.png": lambda net: {
         "cat.explain.png": explained(net, "gradcam")

@@ -336,6 +336,7 @@ RESULTS = {
     "evaluate": ["truth.csv"],
     "run": ["-m", "net.onnx", "picture.png", "-o", "-"],
     "activations": ["-l", "conv:1", "picture.png", "-o", "-"],
+    "features": ["picture.png"],
     "explain": ["picture.png", "-o", "-"],
     "diff": ["net.onnx", "net.onnx", "picture.png"],
     "weights": ["vgg16-mini", "-l", "conv:1", "-o", "-"],

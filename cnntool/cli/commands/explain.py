@@ -198,7 +198,7 @@ class _Work(NamedTuple):
 
     def one(self, loaded: Loaded) -> dict[str, Any] | None:
         from cnntool.api.activations import Archive
-        from cnntool.cli.layer_files import Sink
+        from cnntool.image.atomic import Sink
 
         start = time.perf_counter()
         network, name = self.explainer.model, loaded.item.name

@@ -1,0 +1,163 @@
+"""``cnntool features``: a table of what a layer makes of pictures."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import batch_log, console, options
+from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, reading
+from cnntool.cli.network_options import (
+    begin,
+    hold_time,
+    model_option,
+    opened,
+    preprocessing,
+    running,
+    say_where,
+)
+from cnntool.errors import InputError, ModelError, UsageError
+from cnntool.image.files import STDIO, expand
+
+if TYPE_CHECKING:
+    from cnntool.api.feature_extraction import FeatureExtractor
+    from cnntool.api.feature_files import Row, Table
+    from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.runtime.providers import SessionSettings
+
+FORMS = ("parquet", "npz", "npy", "csv")
+"""The keys of `cnntool.api.feature_files.FORMS`, which would load numpy."""
+
+
+@click.command("features")
+@options.inputs
+@model_option
+@click.option(
+    "-l",
+    "--layer",
+    metavar="NAME",
+    help="The layer; 'cnntool layers' lists the names.  [default: what the last layer with weights"
+    " gets]",
+)
+@click.option(
+    "--pool",
+    type=click.Choice(["mean", "max", "none"]),
+    default="mean",
+    show_default=True,
+    help="What becomes of a map's places, or of a transformer's tokens; 'none' keeps them all.",
+)
+@options.output
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMS),
+    help="Format, whatever the suffix says.  [default: csv on stdout]",
+)
+@preprocessing()
+@reading
+@running
+@batch_log.logging
+@options.talk
+def command(
+    *,
+    inputs: tuple[Path, ...],
+    recursive: bool,
+    model: str,
+    layer: str | None,
+    pool: str,
+    output: str | None,
+    overwrite: bool,
+    form: str | None,
+    reading: Reading,
+    overrides: Overrides,
+    settings: SessionSettings,
+    logging: batch_log.Logging,
+) -> int:
+    """Make a table of what a layer makes of pictures, a vector each.
+
+    INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in.
+    Each picture has a row with its path, its label, the SHA-256 of its file and its vector; the
+    label is the name of the folder that it lies in, below the folder or list that was named. Rows
+    come in the order of the inputs; a bad picture is reported and left out.
+
+    Parquet (it takes pyarrow: pip install 'cnntool[parquet]') has the columns path, label, sha256
+    and features; .npz the arrays paths, labels, sha256 and features; both say from which network,
+    layer and version they come. .npy is the matrix alone, .csv a column for each value. Vectors
+    are float32. With --log, they stand in the log, too: that is what --resume goes on from.
+    """
+    paths = inputs_or_stdin(inputs)
+    target = None if output in (None, STDIO) else Path(str(output))
+    with opened(model, overrides, settings) as (network, plan):
+        from cnntool.api.feature_extraction import FeatureExtractor
+        from cnntool.api.feature_files import form_of, open_table
+        from cnntool.nets.inference.preprocess import prepare
+
+        form = form or (form_of(target) if target else "csv")
+        if target is None and form != "csv":
+            raise UsageError(f"{form} is no format for stdout", hint="give --output FILE")
+        with hold_time(settings.timeout, model):
+            extractor = FeatureExtractor(network, layer, pool)
+        begin(network, plan)
+        known = network.sha256 if logging.log else ""
+        with logging.opened(paths, output, overwrite=overwrite, model=known) as log:
+            replace = batch_log.begin(log, target) or overwrite
+            with open_table(target, form, extractor.about(), overwrite=replace) as table:
+                pictures = Pictures(
+                    expand(paths, recursive=recursive, matrices=False),
+                    partial(prepare, spec=plan.input),
+                    reading,
+                    log,
+                    lambda _, line: table.add(_row(line["result"])),
+                )
+                _fill(table, extractor, pictures, logged=log is not None)
+            if not table.rows:
+                if pictures.code > 1:  # there was but one, and what is wrong with it was said
+                    return pictures.code
+                raise InputError("no picture could be read")
+            if log and target:
+                log.wrote(target)
+        say_where(network)
+        where = f" in {target}" if target else ""
+        console.note(f"{table.rows:,} vectors of {table.length:,}{where}")
+        return pictures.code
+
+
+def _fill(table: Table, extractor: FeatureExtractor, pictures: Pictures, *, logged: bool) -> None:
+    """Add a row for every picture; one without a vector is reported, and the others go on."""
+    from cnntool.api.feature_extraction import row_of
+
+    fed = ((loaded, loaded.made) for loaded in pictures)
+    with console.Progress("looking") as progress:
+        for loaded, found in progress.track(extractor.stream(fed), of=pictures):
+            if isinstance(found, ModelError):
+                pictures.fail(loaded.item, found, of=loaded.item.name)
+                continue
+            try:
+                row = row_of(loaded.item, found)
+                table.add(row)
+            except InputError as error:
+                pictures.fail(loaded.item, error)
+            else:
+                pictures.done(loaded, _record(row) if logged else None)
+
+
+def _record(row: Row) -> dict[str, Any]:
+    """Return a row for the log, from which `_row` makes the same again."""
+    from base64 import b64encode
+
+    data = row.vector.astype("<f4", copy=False).tobytes()
+    return {**row._asdict(), "vector": b64encode(data).decode()}
+
+
+def _row(record: dict[str, Any]) -> Row:
+    from base64 import b64decode
+
+    import numpy as np
+
+    from cnntool.api.feature_files import Row
+
+    vector = np.frombuffer(b64decode(record["vector"]), "<f4")
+    return Row(**{**record, "vector": vector})
