@@ -129,7 +129,7 @@ def command(
                 log.wrote(target)
         say_where(network)
         where = f" in {target}" if target else ""
-        console.note(f"{table.rows:,} vectors of {table.length:,}{where}")
+        console.note(f"{table.rows:,} vector{'s' * (table.rows != 1)} of {table.length:,}{where}")
         return pictures.code
 
 
