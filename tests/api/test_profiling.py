@@ -56,6 +56,7 @@ def test_rows_are_all_that_ran():
     assert found.record()["layers"][0]["fused"] == ("relu:1",)
 
 
+@pytest.mark.full
 def test_another_size_and_a_batch():
     with cnntool.load_model(device="cpu") as net:
         found = net.profile(size=(2, 3, 64, 80), runs=1)

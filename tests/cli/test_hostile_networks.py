@@ -142,6 +142,7 @@ def test_classes_that_the_network_does_not_have(here, picture, tmp_path):
     assert "nothing tells which class" in refusal(here("evaluate", *GUESS, "bad.csv", code=4))
 
 
+@pytest.mark.full
 def test_answers_that_are_no_numbers_are_not_counted(here, picture, tmp_path):
     nodes = [
         helper.make_node("ReduceMean", ["input"], ["mean"], axes=[2, 3], keepdims=0),

@@ -364,6 +364,7 @@ def test_an_average_needs_one_size(here, tmp_path):
     assert "its maps are 3 x 8 x 9, those before are 3 x 8 x 8" in done.err
 
 
+@pytest.mark.full
 def test_what_excites_maps_most(here, net, tmp_path):
     """A pooled value sees 2 x 2 pixels; the brightest red is known."""
     (tmp_path / "all").mkdir()

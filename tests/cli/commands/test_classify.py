@@ -184,6 +184,7 @@ def test_any_form_of_network(here, three, tmp_path, settings):
     assert best["logit"] is not None
 
 
+@pytest.mark.full
 def test_what_the_user_says_of_the_colours_holds(here, three, tmp_path):
     colours(tmp_path / "net.onnx", softmax=False)
     paint(tmp_path / "x.png", (255, 51, 0))
@@ -294,6 +295,7 @@ def test_settings_of_the_environment_and_the_config_file(cnntool, three, tmp_pat
     assert json.loads(cnntool(*usual, "-m", "net.onnx").out)["model"]["name"] == "net.onnx"
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs the public networks")
 @pytest.mark.parametrize(
     ("name", "recipe", "least", "options"),

@@ -238,6 +238,7 @@ def cut(path):
     path.write_bytes(b"".join(lines[:3]) + lines[3][: len(lines[3]) // 2])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("form", FORMS)
 def test_a_second_run_does_what_is_missing(here, photos, tmp_path, form):
     pytest.importorskip("pyarrow" if form == "parquet" else "numpy")

@@ -39,6 +39,7 @@ def test_lines_in_a_pipe(here):
     assert lines[-2:] == ["\ttotal\t\t\t#\t\t\t\t\t", "\tbare run\t\t\t#\t\t\t\t\t"]
 
 
+@pytest.mark.full
 def test_devices_beside_each_other(here):
     done = here("summary", *ONCE[:-1], "cpu,auto", "--csv")
     rows = list(csv.reader(done.text.splitlines()))

@@ -343,6 +343,7 @@ def test_the_help_has_a_part_for_each_use(here):
 # Real networks
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("name", "layer", "place"),
     [

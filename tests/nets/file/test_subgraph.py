@@ -380,6 +380,7 @@ def test_shapes_are_those_of_a_run(make, tmp_path):
             assert info.shape == expected[name].shape
 
 
+@pytest.mark.full
 @real_networks
 def test_shapes_of_real_networks_are_those_of_a_run(path):
     graph = read_graph(path)

@@ -328,6 +328,7 @@ def test_every_truncation_is_refused_or_read(tmp_path, seed):
     assert refused > 100
 
 
+@pytest.mark.full
 @real_networks
 def test_flipped_bytes_in_real_networks(tmp_path, path):
     """Most of a file is weights: aim at what lies between them too."""

@@ -176,6 +176,7 @@ def test_a_shape_that_is_fixed_inside_takes_one_at_a_time(tmp_path):
     assert abs(found[:, 2] - found[:, 0]).max() > 1e-3
 
 
+@pytest.mark.full
 def test_sets_do_not_depend_on_those_beside_them(tmp_path):
     with load_model(network(tmp_path / "net.onnx")) as net:
         sets = [units(c=[k]) for k in range(4)]

@@ -194,6 +194,7 @@ def test_only_the_first_layer_sees_colours(tmp_path):
     assert not read(tmp_path, nodes, weights, "conv:2", inputs=vector(1, 3, 9, 9)).colours
 
 
+@pytest.mark.full
 @real_networks
 def test_real_networks(path):
     """Kernels that are stored as they are, as the onnx package reads them."""
