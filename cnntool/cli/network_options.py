@@ -187,6 +187,15 @@ def say_where(model: Network) -> None:
     console.detail(f"{model.name} runs on {placement.granted} ({placement.provider})")
 
 
+def preparation(plan: InferredSpec) -> dict[str, Any]:
+    """Return what records say of how pictures are prepared."""
+    return {
+        key: list(value) if isinstance(value, tuple) else value
+        for key, value in plan.input._asdict().items()
+        if key not in {"name", "minimum", "batch"}
+    }
+
+
 def facts_of(model: Network, plan: InferredSpec) -> dict[str, Any]:
     """Return what records say of a network and of what was done to the pictures."""
     placement = model.placement
@@ -196,11 +205,7 @@ def facts_of(model: Network, plan: InferredSpec) -> dict[str, Any]:
             "file": str(model.found.file),
             "sha256": model.sha256,
         },
-        "preprocessing": {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in plan.input._asdict().items()
-            if key not in {"name", "minimum", "batch"}
-        },
+        "preprocessing": preparation(plan),
         "assumed": [console.as_options(text) for text in plan.assumed],
         "device": placement.granted,
         "provider": placement.provider,

@@ -18,6 +18,7 @@ from cnntool.cli.network_options import (
     labels,
     limits,
     output_name,
+    preparation,
     preprocessing,
 )
 from cnntool.cli.output import emit_record, form_of
@@ -424,11 +425,7 @@ class _Work:
                 "name": network.found.spec.name if network.found.spec else network.name,
                 "file": str(network.found.file),
                 "sha256": network.sha256,
-                "preprocessing": {
-                    key: list(value) if isinstance(value, tuple) else value
-                    for key, value in plan.input._asdict().items()
-                    if key not in {"name", "minimum", "batch"}
-                },
+                "preprocessing": preparation(plan),
                 "device": placement.granted if placement else None,
                 "provider": placement.provider if placement else None,
             }
