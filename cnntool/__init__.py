@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from cnntool.api.tracing import trace as trace
     from cnntool.api.unrolling import convolution_matrix as convolution_matrix
     from cnntool.api.unrolling import im2col as im2col
+    from cnntool.api.weight_comparison import compare_weights as compare_weights
     from cnntool.version import __version__ as __version__
 else:
     _MODULES = {
@@ -42,6 +43,7 @@ else:
         "Model": "api.model",
         "__version__": "version",
         "compare": "api.comparison",
+        "compare_weights": "api.weight_comparison",
         "contact_sheet": "api.pictures",
         "convolution_matrix": "api.unrolling",
         "convolve": "api.filtering",

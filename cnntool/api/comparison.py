@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from math import isfinite
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cnntool.api import arguments
 from cnntool.api.activations import choose_layers, title_of
-from cnntool.api.model import load_model
+from cnntool.api.model import open_model
 from cnntool.api.records import Records
 from cnntool.errors import InputError, ModelError, UsageError
 from cnntool.nets.comparison.alignment import Side, align
@@ -21,15 +22,15 @@ from cnntool.nets.file.graph import TensorInfo
 from cnntool.nets.inference.classify import score
 from cnntool.nets.inference.layer_outputs import dequantised, exactly
 from cnntool.nets.inference.preprocess import prepare
+from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from cnntool.api.pictures import ImageLike
+    from cnntool.api.pictures import Figure, ImageLike
     from cnntool.image.source import ImageInfo
     from cnntool.nets.comparison.alignment import Alignment, Pair
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -208,8 +209,10 @@ class Comparison:
         precision: str,
         exclude: Sequence[str],
         photos: Sequence[str],
+        draw: Callable[[Comparison, LayerDifference], Figure],
     ) -> None:
         self.layers = Records(layers)
+        self._draw = draw
         self._tallies = tallies
         self.only_a, self.only_b = map(tuple, lonely)
         self.outputs = outputs
@@ -245,6 +248,23 @@ class Comparison:
             alone = (its.sqnr, its.error, its.apart) if its else (None, None, None)
             found.append(ChannelDifference(*one, *alone))
         return Records(found)
+
+    @property
+    def worst(self) -> LayerDifference:
+        """The first that diverges, or else the one with the largest accumulated error."""
+        return self.first or max(self.layers[1:], key=lambda row: (row.apart, row.error))
+
+    def figure(self, number: int | None = None) -> Figure:
+        """Draw a layer's worst maps in both networks, and their differences, of the first photo.
+
+        The networks run for it once more.
+
+        Parameters
+        ----------
+        number : int, optional
+            Of the layer, see `LayerDifference`; by default that of `worst`.
+        """
+        return self._draw(self, self.worst if number is None else self.layers[number])
 
     def record(self) -> dict[str, Any]:
         """Return all of it for JSON; infinite and missing numbers are None there."""
@@ -371,6 +391,7 @@ class Comparer:
         for name, ready in pictures:
             if not names:
                 self._open(ready)
+                self._first = ready
             names.append(name)
             waiting.append((name, ready))
             if len(waiting) == self._work.photos_at_once:
@@ -483,9 +504,24 @@ class Comparer:
                 )
         return [numbers[one.tensor] for one in chosen]
 
-    def values(self, number: int, ready: Ready) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Compute what a layer and its partner make of a picture: maps (C, H, W), or vectors."""
-        return self._work.values(number, ready)
+    def _figure(self, found: Comparison, row: LayerDifference) -> Figure:
+        """Draw a layer of the first picture: what both make of it, and the difference."""
+        from cnntool.api.pictures import Figure
+        from cnntool.views.difference import MOST, difference_sheet
+
+        values = self._work.values(row.number, self._first)
+        maps = [channel.channel for channel in found.channels(row.number)][:MOST]
+        facts = f"{shape_text(row.shape)}, SQNR {row.sqnr:.1f} dB"
+        ours, theirs, photo = (
+            Path(name).name
+            for name in (*(network.name for network in self.networks), found.photos[0])
+        )
+        titles = row.name_a, row.name_b, "B - A"
+        return Figure(
+            difference_sheet(
+                *values, maps, titles=titles, details=(ours, theirs, f"{facts}, {photo}")
+            )
+        )
 
     def _found(self, names: Sequence[str]) -> Comparison:
         tallies = list(zip(self._work.accumulated, self._work.own, strict=True))
@@ -500,6 +536,7 @@ class Comparer:
             precision=self.precision,
             exclude=self._exclude(rows),
             photos=names,
+            draw=self._figure,
         )
 
     def _exclude(self, rows: Sequence[LayerDifference]) -> list[str]:
@@ -672,7 +709,8 @@ def compare(
     Comparison
         ``layers``, a record a pair: names, shape, SQNR in decibels, cosine, largest difference and
         where, error and own error; ``first``, the first that diverges; ``outputs``: agreement and
-        change of probability; ``only_a``, ``only_b``; ``nodes_to_exclude``; ``channels(number)``.
+        change of probability; ``only_a``, ``only_b``; ``nodes_to_exclude``; ``channels(number)``,
+        ``figure(number)``.
 
     Raises
     ------
@@ -706,8 +744,8 @@ def compare(
                 f"there are {len(second)} pictures for {len(first)}", source="`against`"
             )
     with ExitStack() as stack:
-        ours = _network(a, stack)
-        theirs = ours if b is None else _network(b, stack)
+        ours = stack.enter_context(open_model(a))
+        theirs = ours if b is None else stack.enter_context(open_model(b))
         comparer = Comparer(
             ours,
             theirs,
@@ -720,10 +758,6 @@ def compare(
 
 def _listed(photos: Any) -> list[ImageLike]:
     return [*photos] if isinstance(photos, (list, tuple)) else [photos]
-
-
-def _network(model: Any, stack: ExitStack) -> Network:
-    return model if hasattr(model, "read_layers") else stack.enter_context(load_model(model))
 
 
 def _pictures(

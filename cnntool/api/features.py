@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from cnntool.nets.models import BUILT_IN
@@ -60,7 +59,7 @@ def features(
     >>> found.vectors.shape, found.about["layer"]
     ((3, 320), 'flatten')
     """
-    from cnntool.api.model import Model, load_model
+    from cnntool.api.model import open_model
 
-    with nullcontext(model) if isinstance(model, Model) else load_model(model) as opened:
+    with open_model(model) as opened:
         return opened.features(images, layer, pool=pool, recursive=recursive)

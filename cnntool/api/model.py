@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, overload
 
@@ -15,6 +16,7 @@ from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -842,6 +844,11 @@ def load_model(
         else arguments.whole("max_memory", max_memory, 64 << 20, 1 << 50),
     )
     return Model(name, overrides, settings, note=notes).read()
+
+
+def open_model(model: Any) -> AbstractContextManager[Model]:
+    """Open a network that is named, and close it in the end; one that is open stays so."""
+    return nullcontext(model) if isinstance(model, Model) else load_model(model)
 
 
 def _path(name: str, value: Any) -> Path:

@@ -6,6 +6,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.comparison import plain
+from cnntool.api.model import open_model
 from cnntool.api.records import Records
 from cnntool.errors import ModelError
 from cnntool.nets.comparison.alignment import Side, align
@@ -14,7 +15,9 @@ from cnntool.nets.layers.shapes import find_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
+    from cnntool.api.model import Model
     from cnntool.nets.comparison.parameters import ParameterPair
     from cnntool.nets.network import Network
 
@@ -88,22 +91,42 @@ class WeightComparison(NamedTuple):
 
 
 def compare_weights(
-    a: Network, b: Network, by_hand: Mapping[str, str] | None = None
+    a: Model | str | Path, b: Model | str | Path, *, by_hand: Mapping[str, str] | None = None
 ) -> WeightComparison:
-    """Compare what two networks have learned.
+    """Compare what two networks have learned, without a run.
 
     Parameters
     ----------
-    a, b : Network
-        The networks.
+    a, b : Model, str or path
+        The networks, see `load_model`.
     by_hand : mapping of str to str, optional
-        Names of layers of a, and of their partners in b.
+        Names of layers of `a`, and of their partners in `b`.
+
+    Returns
+    -------
+    WeightComparison
+        ``parameters``, a record for each: names, shapes, SQNR in decibels, largest difference and
+        where; ``only_a``, ``only_b``; ``same_file``; ``sqnr`` of the worst.
 
     Raises
     ------
     ModelError
         No layer of one has a partner in the other.
+
+    Examples
+    --------
+    >>> found = cnntool.compare_weights("vgg16-mini", "vgg16-mini")
+    >>> found.same_file, found.sqnr
+    (True, inf)
     """
+    with open_model(a) as ours, open_model(b) as theirs:
+        return weight_comparison(ours, theirs, by_hand)
+
+
+def weight_comparison(
+    a: Network, b: Network, by_hand: Mapping[str, str] | None = None
+) -> WeightComparison:
+    """Compare what two networks that are read have learned, see `compare_weights`."""
     sides = [
         Side(network.graph, network.read_layers(), find_shapes(network.graph, {}, ()))
         for network in (a, b)

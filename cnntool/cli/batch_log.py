@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cnntool.image.files import Item
+    from cnntool.nets.network import Network
 
 _ASIDE = frozenset({"inputs", "files_from", "files0_from", "recursive", "jobs", "threads", "log",
                     "resume", "overwrite", "as_json"})  # fmt: skip
@@ -46,8 +47,8 @@ class BatchLog:
     ----------
     path : Path
         The file.
-    model : str
-        What the network is known by; empty without one.
+    model : list of str or None
+        What the network is known by, if there is one.
     resume : bool
         Whether to go on from what is in it.
     overwrite : bool
@@ -61,14 +62,16 @@ class BatchLog:
         It is no log.
     """
 
-    def __init__(self, path: Path, *, model: str, resume: bool, overwrite: bool) -> None:
+    def __init__(
+        self, path: Path, *, model: list[str] | None, resume: bool, overwrite: bool
+    ) -> None:
         self._path = path
         self._lock = Lock()
         self._past: dict[str, int] = {}
         self._own: dict[str, Stamp | None] = {}
         self._since = time.monotonic()
         self._done = self._skipped = self._failed = 0
-        header = {"cnntool": __version__, **_asked(), "model": model or None}
+        header = {"cnntool": __version__, **_asked(threads=model is not None), "model": model}
         with system_errors_as(OutputError, path):
             if path.exists() and not (resume or overwrite):
                 hint = "--resume goes on from it, --overwrite begins it anew"
@@ -208,12 +211,23 @@ class BatchLog:
         )
 
 
-def _asked() -> dict[str, Any]:
-    """Return what decides the results: the command, its options, and the files behind them."""
+def _known_by(network: Network) -> list[str]:
+    """Return the hash of a network's file, and that of its manifest."""
+    import hashlib
+
+    return [network.sha256, hashlib.sha256(repr(network.found.spec).encode()).hexdigest()]
+
+
+def _asked(*, threads: bool) -> dict[str, Any]:
+    """Return what decides the results: the command, its options, and the files behind them.
+
+    Threads do where networks add up floating-point numbers.
+    """
     import json
 
     context = click.get_current_context()
-    values = {key: value for key, value in sorted(context.params.items()) if key not in _ASIDE}
+    aside = _ASIDE - {"threads"} if threads else _ASIDE
+    values = {key: value for key, value in sorted(context.params.items()) if key not in aside}
     files = {}
     for value in values.values():
         for text in value if isinstance(value, tuple) else [value]:
@@ -253,7 +267,12 @@ class Logging(NamedTuple):
 
     @contextmanager
     def opened(
-        self, inputs: Sequence[Path], output: str | None, *, overwrite: bool, model: str = ""
+        self,
+        inputs: Sequence[Path],
+        output: str | None,
+        *,
+        overwrite: bool,
+        network: Network | None = None,
     ) -> Iterator[BatchLog | None]:
         """Open the log, if any; what comes to its end leaves its own lines only.
 
@@ -265,8 +284,8 @@ class Logging(NamedTuple):
             Where the results go.
         overwrite : bool
             Whether a log may be begun anew.
-        model : str
-            What the network is known by.
+        network : Network, optional
+            What answers: another file or another manifest is another one.
 
         Raises
         ------
@@ -281,6 +300,7 @@ class Logging(NamedTuple):
             return
         if output == STDIO or Path(STDIO) in inputs:
             raise UsageError("a log is of files, not of streams", source="--log")
+        model = _known_by(network) if network else None
         log = BatchLog(self.log, model=model, resume=self.resume, overwrite=overwrite)
         try:
             yield log

@@ -32,6 +32,26 @@ def test_equal_networks_do_not_differ(tmp_path):
     assert (found.precision, found.tolerance, found.nodes_to_exclude) == ("float32", 0.001, ())
 
 
+def test_layers_are_drawn_after_the_networks_were_closed(tmp_path):
+    a = chain(tmp_path / "a.onnx")
+    found = cnntool.compare(a, chain(tmp_path / "b.onnx", change=scaled(1, 0)), PHOTO)
+    assert (found.worst.number, found.first) == (1, found.worst)
+    worst, other = (np.asarray(found.figure(number)) for number in (None, 2))
+    assert np.array_equal(worst, np.asarray(found.figure(1)))
+    assert not np.array_equal(worst, other)
+
+
+def test_weights_are_compared_by_paths_and_by_open_networks(tmp_path):
+    a, b = chain(tmp_path / "a.onnx"), chain(tmp_path / "b.onnx", change=scaled(1, 0))
+    found = cnntool.compare_weights(a, b)
+    assert not found.same_file
+    changed = [one.parameter for one in found.parameters if one.sqnr < float("inf")]
+    assert (changed, found.sqnr < 20) == (["weights", "bias"], True)
+    with cnntool.load_model(a) as opened:
+        assert cnntool.compare_weights(opened, b).record() == found.record()
+        opened.summary()  # it stays open
+
+
 def injection(tmp_path, number):
     """Scale one channel of one layer by 1.5, and return what is found first."""
     rng = np.random.default_rng(number)

@@ -16,6 +16,7 @@ from small import picture_net
 from cnntool.cli.inputs import Batch
 from cnntool.cli.options import ReadingOptions
 from cnntool.image.files import expand
+from cnntool.nets.models.manifest import shipped_models
 
 
 @pytest.fixture
@@ -254,6 +255,36 @@ def test_networks_go_on_too(here, folder, tmp_path, monkeypatch, verb):
     good = [line for line in lines_of(tmp_path / "log.jsonl")[1:] if line["code"] == 0]
     assert told("--resume") == whole
     assert good == [line for line in lines_of(tmp_path / "log.jsonl")[1:] if line["code"] == 0]
+
+
+def test_another_manifest_does_all_again(here, folder, tmp_path):
+    known = shipped_models() / "vgg16-mini.onnx"
+    net = tmp_path / known.name
+    shutil.copy(known, net)
+    verb = ["classify", "-m", net, folder, "--log", tmp_path / "log.jsonl", "--resume"]
+    text, done = known.with_suffix(".toml").read_text(), []
+    for more in ("", "", "# the same\n", 'note = "Another."\n'):
+        net.with_suffix(".toml").write_text(more + text)
+        done.append(here(*verb, code=1).err.splitlines()[-1])
+    assert ["11 done, 0 skipped" in line for line in done] == [True, False, False, True]
+
+
+def test_a_log_of_answers_is_begun_anew_if_asked(here, folder, tmp_path):
+    verb = ["classify", folder, "--log", tmp_path / "log.jsonl"]
+    whole = here(*verb, code=1).text
+    assert "--overwrite" in here(*verb, code=6).err
+    assert here(*verb, "--overwrite", code=1).text == whole
+
+
+def test_pictures_are_logged_in_their_order_however_many_are_in_flight(here, folder, tmp_path):
+    """Bad ones are known of before the good ones before them have an answer."""
+    log = tmp_path / "log.jsonl"
+    for more in ([], ["--resume"]):
+        here("classify", folder, "--batch", "4", "--jobs", "3", "--log", log, *more, code=1)
+        names = [line["input"] for line in lines_of(log)[1:]]
+        assert names == sorted(names)
+        if not more:
+            cut(log)
 
 
 def test_pictures_that_networks_make_go_on_too(here, folder, tmp_path, monkeypatch):

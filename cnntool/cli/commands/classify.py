@@ -61,6 +61,7 @@ SURE = 0.5
 @click.option("--json", "as_json", is_flag=True, help="Short for --format jsonl.")
 @running
 @batch_log.logging
+@options.overwrite
 @options.talk
 def command(
     *,
@@ -75,6 +76,7 @@ def command(
     overrides: Overrides,
     settings: SessionSettings,
     logging: batch_log.Logging,
+    overwrite: bool,
 ) -> int:
     """Say what is in pictures.
 
@@ -96,8 +98,7 @@ def command(
         from cnntool.nets.inference.classify import top as best_of
         from cnntool.nets.inference.preprocess import prepare
 
-        known = network.sha256 if logging.log else ""
-        with logging.opened(paths, None, overwrite=False, model=known) as log:
+        with logging.opened(paths, None, overwrite=overwrite, network=network) as log:
             telling = _Telling(network, form)
             pictures = Pictures(
                 expand(paths, recursive=recursive, matrices=False),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cnntool.cli import console, options, param_types
-from cnntool.cli.differences import decibels, print_channels, print_layers, print_weights
+from cnntool.cli.differences import print_channels, print_layers, print_weights
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample, reading
 from cnntool.cli.network_options import (
     begin,
@@ -24,7 +24,6 @@ from cnntool.cli.network_options import (
 from cnntool.cli.output import emit_record, form_of
 from cnntool.errors import FigureError, InputError, UsageError
 from cnntool.image.files import expand
-from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     from cnntool.api.comparison import (
         Comparer,
         Comparison,
-        LayerDifference,
         OutputDifference,
         Ready,
     )
@@ -251,12 +249,12 @@ def _compare_weights(
     if len(names) != 2:
         raise UsageError(f"--weights compares two networks, and {len(names)} were named")
     partners = _read_map(by_hand) if by_hand else {}
-    from cnntool.api.weight_comparison import compare_weights
+    from cnntool.api.weight_comparison import weight_comparison
     from cnntool.cli.network_options import read_model
 
     a, b = (read_model(name, settings.timeout) for name in names)
     with a, b:
-        found = compare_weights(a, b, partners)
+        found = weight_comparison(a, b, partners)
     form = form_of(as_json=as_json)
     if form == "jsonl":
         sides = {"a": a, "b": b}
@@ -383,7 +381,6 @@ class _Work:
         self._what = what
         items = expand(what.photos, recursive=recursive, matrices=False)
         self._pictures = Pictures(items, comparer.prepare, reading)
-        self._first: Ready | None = None
 
     @property
     def code(self) -> int:
@@ -407,7 +404,6 @@ class _Work:
 
     def _each(self) -> Iterator[tuple[str, Ready]]:
         for loaded in self._pictures:
-            self._first = self._first or loaded.made
             yield loaded.item.name, loaded.made
 
     def _beside(self) -> Iterator[tuple[str, Ready]]:
@@ -415,8 +411,7 @@ class _Work:
         found = list(self._each())
         if len(found) == 2:
             (one, ours), (other, theirs) = found
-            self._first = ours._replace(b=theirs.b)
-            yield f"{one} | {other}", self._first
+            yield f"{one} | {other}", ours._replace(b=theirs.b)
 
     def facts(self) -> dict[str, Any]:
         """Return what records say of the networks."""
@@ -444,50 +439,18 @@ class _Work:
         """Draw layers, by the first photo."""
         from cnntool.api.activations import safe
         from cnntool.cli.inputs import make_folder
-        from cnntool.image.files import write_image
-        from cnntool.image.source import ImageInfo
-        from cnntool.views.difference import MOST, difference_sheet
 
-        rows = self._chosen(found, queries)
+        numbers = self._comparer.numbers_of(queries) if queries else [found.worst.number]
         one = output.suffix.lower() == ".png" and not output.is_dir()
-        if one and len(rows) > 1:
-            raise UsageError(f"{len(rows)} layers need a folder to go to", source="--output")
+        if one and len(numbers) > 1:
+            raise UsageError(f"{len(numbers)} layers need a folder to go to", source="--output")
         if not one:
             make_folder(output)
-        assert self._first is not None  # noqa: S101 - there was a picture
-        for row in rows:
-            values = self._comparer.values(row.number, self._first)
-            maps = [channel.channel for channel in found.channels(row.number)][:MOST]
-            facts = f"{shape_text(row.shape)}, SQNR {decibels(row.sqnr)} dB"
-            ours, theirs = (Path(network.name).name for network in self._comparer.networks)
-            pixels = difference_sheet(
-                *values,
-                maps,
-                titles=(row.name_a, row.name_b, "B - A"),
-                details=(
-                    Path(ours).name,
-                    Path(theirs).name,
-                    f"{facts}, {Path(found.photos[0]).name}",
-                ),
-            )
-            path = output if one else output / f"{row.number:02}-{safe(row.name_a)}.png"
-            height, width, channels = pixels.shape
-            write_image(
-                path,
-                pixels,
-                ImageInfo(height, width, channels),
-                name=str(path),
-                format="png",
-                overwrite=overwrite,
-            )
-            console.note(f"{row.name_a} is drawn in {path}")
-
-    def _chosen(self, found: Comparison, queries: Sequence[str]) -> list[LayerDifference]:
-        if queries:
-            return [found.layers[number] for number in self._comparer.numbers_of(queries)]
-        layers = found.layers[1:]
-        first = next((row for row in layers if row.diverges), None)
-        return [first or max(layers, key=lambda row: (row.apart, row.error))]
+        for number in numbers:
+            name = found.layers[number].name_a
+            path = output if one else output / f"{number:02}-{safe(name)}.png"
+            found.figure(number).save(path, overwrite=overwrite)
+            console.note(f"{name} is drawn in {path}")
 
 
 def _demand(outputs: OutputDifference | None, sqnr: float | None, agreement: float | None) -> None:

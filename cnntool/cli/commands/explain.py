@@ -151,8 +151,7 @@ def command(
                 else lambda what, done, total: progress.reach(done, total, what),
             )
         begin(network, explainer.plan)
-        known = network.sha256 if logging.log else ""
-        with logging.opened(paths, output, overwrite=overwrite, model=known) as log, progress:
+        with logging.opened(paths, output, overwrite=overwrite, network=network) as log, progress:
             work = _Work(explainer, naming, log, suffix, style, seed, overwrite, as_json)
             pictures = Pictures(
                 expand(paths, recursive=recursive, results=naming.folder, matrices=False),

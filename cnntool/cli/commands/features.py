@@ -107,8 +107,7 @@ def command(
         with hold_time(settings.timeout, model):
             extractor = FeatureExtractor(network, layer, pool)
         begin(network, plan)
-        known = network.sha256 if logging.log else ""
-        with logging.opened(paths, output, overwrite=overwrite, model=known) as log:
+        with logging.opened(paths, output, overwrite=overwrite, network=network) as log:
             replace = batch_log.begin(log, target) or overwrite
             with open_table(target, form, extractor.about(), overwrite=replace) as table:
                 pictures = Pictures(

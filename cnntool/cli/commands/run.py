@@ -79,8 +79,7 @@ def command(
 
     with opened(model, overrides, settings, PICTURES) as (network, plan):
         begin(network, plan)
-        known = network.sha256 if logging.log else ""
-        with logging.opened(paths, output, overwrite=overwrite, model=known) as log:
+        with logging.opened(paths, output, overwrite=overwrite, network=network) as log:
             writing = _Writing(network, plan, naming, log, format_name, overwrite, native, as_json)
             pictures = Pictures(
                 expand(paths, recursive=recursive, results=naming.folder, matrices=False),
