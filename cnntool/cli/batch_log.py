@@ -24,13 +24,16 @@ from cnntool.image.files import STDIO
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cnntool.image.files import Item
     from cnntool.nets.network import Network
 
+    Fits = Callable[[Item, dict[str, Any]], bool]
+
 _ASIDE = frozenset({"inputs", "files_from", "files0_from", "recursive", "jobs", "threads", "log",
-                    "resume", "overwrite", "as_json"})  # fmt: skip
+                    "resume", "overwrite", "as_json", "photos", "within", "confusion",
+                    "min_top1"})  # fmt: skip
 """Options that change no result."""
 
 _FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
@@ -53,6 +56,8 @@ class BatchLog:
         Whether to go on from what is in it.
     overwrite : bool
         Whether to begin it anew where it exists.
+    fits : callable, optional
+        Tells of an input and the record of its result whether that still holds, beyond its file.
 
     Raises
     ------
@@ -63,9 +68,16 @@ class BatchLog:
     """
 
     def __init__(
-        self, path: Path, *, model: list[str] | None, resume: bool, overwrite: bool
+        self,
+        path: Path,
+        *,
+        model: list[str] | None,
+        resume: bool,
+        overwrite: bool,
+        fits: Fits | None = None,
     ) -> None:
         self._path = path
+        self._fits = fits
         self._lock = Lock()
         self._past: dict[str, int] = {}
         self._own: dict[str, Stamp | None] = {}
@@ -89,6 +101,8 @@ class BatchLog:
             return None
         line = self.line(item.name)
         if not line["result"] or line["stamp"] != stamp(item.path):
+            return None
+        if self._fits and not self._fits(item, line["result"]):
             return None
         output = line["output"]
         if output is None:  # the record is the result, unless that was printed
@@ -273,6 +287,7 @@ class Logging(NamedTuple):
         *,
         overwrite: bool,
         network: Network | None = None,
+        fits: Fits | None = None,
     ) -> Iterator[BatchLog | None]:
         """Open the log, if any; what comes to its end leaves its own lines only.
 
@@ -286,6 +301,8 @@ class Logging(NamedTuple):
             Whether a log may be begun anew.
         network : Network, optional
             What answers: another file or another manifest is another one.
+        fits : callable, optional
+            See `BatchLog`.
 
         Raises
         ------
@@ -301,7 +318,7 @@ class Logging(NamedTuple):
         if output == STDIO or Path(STDIO) in inputs:
             raise UsageError("a log is of files, not of streams", source="--log")
         model = _known_by(network) if network else None
-        log = BatchLog(self.log, model=model, resume=self.resume, overwrite=overwrite)
+        log = BatchLog(self.log, model=model, resume=self.resume, overwrite=overwrite, fits=fits)
         try:
             yield log
             log.finish()
