@@ -107,7 +107,7 @@ class BatchLog:
         output = line["output"]
         if output is None:  # the record is the result, unless that was printed
             return None if "output" in line["result"] else line
-        return line if stamp(Path(output)) == line["written"] else None
+        return line if _stamps(output) == line["written"] else None
 
     def line(self, name: str) -> dict[str, Any]:
         """Return the line of an input with which an earlier run is done: it stays on the disk."""
@@ -144,8 +144,7 @@ class BatchLog:
         """
         self._done += code == 0
         self._failed += code > 0
-        output = (result or {}).get("output")
-        output = None if output == str(None) else output
+        output = _output(result or {})
         self._put(
             {
                 "input": item.name,
@@ -153,7 +152,7 @@ class BatchLog:
                 "error": error or None,
                 "stamp": read,
                 "output": output,
-                "written": output and stamp(Path(output)),
+                "written": output and _stamps(output),
                 "result": result,
             }
         )
@@ -182,7 +181,9 @@ class BatchLog:
             elif "begin" in record:
                 self._own[record["begin"]] = None
             elif "output" in record:
-                if record["output"] is not None:
+                if isinstance(record["output"], list):
+                    self._own |= zip(record["output"], record["written"], strict=True)
+                elif record["output"] is not None:
                     self._own[record["output"]] = record["written"]
                 if counts and record.get("code") == 0:
                     self._past[record["input"]] = start
@@ -271,6 +272,19 @@ def stamp(path: Path | None) -> Stamp | None:
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns] if found else None
+
+
+def _stamps(output: str | list[str]) -> Any:
+    """Return the stamp of a result's file, or those of its files."""
+    return [*map(_stamps, output)] if isinstance(output, list) else stamp(Path(output))
+
+
+def _output(result: dict[str, Any]) -> str | list[str] | None:
+    """Return the file that a record names, or those of its layers; None where it was printed."""
+    if "layers" in result:
+        return [*dict.fromkeys(one["output"] for one in result["layers"] if one["output"])]
+    output: str | None = result.get("output")
+    return None if output == str(None) else output
 
 
 class Logging(NamedTuple):

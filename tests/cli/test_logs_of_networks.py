@@ -125,3 +125,77 @@ def test_evaluate_refuses_logs_of_silenced_networks(evaluate, tmp_path):
     done = evaluate("--without", "conv", code=2)
     assert "of the network as it is" in done.err
     assert not (tmp_path / "log.jsonl").exists()
+
+
+@pytest.fixture
+def activations(here, photos):
+    def call(*more, code=1):
+        verb = ("activations", "photos", "-r", "-m", "net.onnx", "--preprocess", "unit")
+        return here(*verb, "--log", "log.jsonl", *more, code=code)
+
+    return call
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--all", "-o", "out/"),
+        ("--all", "-o", "out/", "--raw", "npz", "--json"),
+        ("--all", "--stats-only"),
+        ("--all", "--stats-only", "--json"),
+        pytest.param(("-l", "means", "-o", "out/", "--raw", "npy"), marks=pytest.mark.full),
+        pytest.param(("--all", "--json"), marks=pytest.mark.full),
+    ],
+    ids=" ".join,
+)
+def test_activations_end_with_the_same_files(activations, tmp_path, more):
+    """Two were done; of the third, a file of several may have been written."""
+    log = tmp_path / "log.jsonl"
+    first = activations(*more)
+    lines, files = lines_of(log), files_of(tmp_path)
+    assert told(first) == (8, 0, 1)
+    outputs = [line.get("output") or [] for line in lines]
+    left, later = (np.hstack([*outputs[a:b], []]).tolist() for a, b in ((0, 3), (3, None)))
+    times = {name: (tmp_path / name).stat().st_mtime_ns for name in left}
+    tear(log, 2)
+    for name in later:
+        (tmp_path / name).unlink()
+    if later:
+        with log.open("ab") as file:
+            file.write(b"\n" + json.dumps({"begin": later[0]}).encode() + b"\n")
+        (tmp_path / later[0]).write_text("half")
+    done = activations(*more, "--resume")
+    assert (told(done), done.out) == ((6, 2, 1), first.out)
+    assert times == {name: (tmp_path / name).stat().st_mtime_ns for name in left}
+    assert {**files_of(tmp_path), log: b""} == {**files, log: b""}
+    done = activations(*more, "--resume")
+    assert (told(done), done.out) == ((0, 8, 1), first.out)
+    results = [
+        [one["result"] for one in found if one.get("code") == 0] for found in (lines, lines_of(log))
+    ]
+    assert results[0] == results[1]
+
+
+def test_activations_do_again_what_has_changed(activations, photos, tmp_path, monkeypatch):
+    more = ("--all", "-o", "out/", "--resume")
+    activations(*more)
+    os.utime(photos / "red" / "0.png", (1, 1))
+    next((tmp_path / "out" / "green").rglob("*.png")).unlink()
+    assert told(activations(*more, code=None)) == (2, 6, 1)
+    assert told(activations(*more, "--cols", "2")) == (8, 0, 1)
+    monkeypatch.setattr("cnntool.cli.batch_log.__version__", "0.0.1")
+    assert told(activations(*more, "--cols", "2")) == (8, 0, 1)
+    colours(tmp_path / "net.onnx", before=[("Mul", 0.5)])
+    assert told(activations(*more, "--cols", "2", "--overwrite")) == (8, 0, 1)
+
+
+@pytest.mark.parametrize("option", ["--average", "--top-patches", "--show", "--report"])
+def test_activations_refuse_logs_of_what_is_not_of_each_picture(activations, tmp_path, option):
+    value = ["page.html"] if option == "--report" else []
+    done = activations(option, *value, code=2)
+    assert len(done.err.splitlines()) <= 2
+    assert not (tmp_path / "log.jsonl").exists()
