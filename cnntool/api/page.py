@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import zlib
-from base64 import b64encode
 from io import BytesIO
-from math import isnan, log10, prod
+from math import isnan
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from cnntool.api.activations import LayerOutputs, PATCHES, title_of
-from cnntool.errors import CnntoolError, ModelError, UsageError
+from cnntool.api.page_numbers import PatchNumbers, kernel_numbers, packed, unit_numbers
+from cnntool.errors import ModelError, UsageError
 from cnntool.version import __version__
 from cnntool.views.colormaps import CONTROL_POINTS
 from cnntool.views.number_format import shape_text
@@ -20,12 +19,10 @@ from cnntool.views.page.render import (
     Bar,
     Card,
     Heat,
-    Histogram,
     Page,
     PagePicture,
     Photo,
     Sees,
-    Table,
     View,
     html,
 )
@@ -35,13 +32,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.api.activations import ChosenLayer, LayerOutput, Strongest
-    from cnntool.api.comparison import Comparison, LayerDifference
+    from cnntool.api.activations import ChosenLayer, LayerOutput, LayerOutputs, Strongest
     from cnntool.image.source import ImageInfo
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.preprocess import Prepared
+    from cnntool.nets.inference.weights import LayerWeights
+    from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.layers.receptive_field import ReceptiveField, Sight
     from cnntool.nets.network import Network
+    from cnntool.views.page.render import Histogram
     from cnntool.views.page.tiles import Look, Tiles
 
 KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
@@ -50,12 +49,9 @@ KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
 CLASSES, EXPLAINED = 5, 3
 """Classes that are listed, and those that are explained."""
 
-PICTURES, UNITS, PHOTOS = 7_500_000, 3_000_000, 800_000
-"""Bytes that pictures of layers, numbers of units and photos with patches may take: with all of
-them a page stays below 15 MB, in which three bytes are four letters."""
-
-KERNELS = 16
-"""Input maps of which a map's kernel is shown: those where it is strongest."""
+PICTURES, UNITS = 7_500_000, 3_000_000
+"""Bytes that pictures of layers and numbers of units may take: with all else a page stays below
+15 MB, in which three bytes are four letters."""
 
 _NAMES = 24
 """Names by which a layer is found on the page."""
@@ -102,8 +98,10 @@ class PageWriter:
     ----------
     outputs : LayerOutputs
         The layers of the network.
-    look : Look
+    look : Look, optional
         How maps are drawn.
+    spell : callable
+        Spells the parameters that are in what was assumed.
     units : sequence of str
         Layers whose values can be taken apart on the page: names, see `ChosenLayer`.
     method : str, optional
@@ -119,20 +117,28 @@ class PageWriter:
     def __init__(
         self,
         outputs: LayerOutputs,
-        look: Look = drawn.Look(),
+        look: Look | None = None,
         *,
+        spell: Callable[[str], str] = str,
         units: Sequence[str] = (),
         method: str | None = None,
     ) -> None:
         from cnntool.api.unit_trace import UnitTracer
 
         self._outputs = outputs
-        self._look = look
+        self._look = look or drawn.Look()
+        self._spell = spell
         self._model = outputs.model
         self._method = method
         self._pictures: list[_Seen] = []
-        self._patches: _Patches | None = None
+        self._patches: PatchNumbers | None = None
+        self._constants: dict[str, NDArray[Any]] | None = None
         self._tracers = [UnitTracer(self._model, query) for query in units]
+        for tracer in self._tracers:
+            if {tracer.layer.pre, tracer.layer.post}.isdisjoint(outputs.chosen):
+                raise UsageError(
+                    f"{tracer.title} is not on the page", source="`units`", hint="`layers` names it"
+                )
 
     def view(self, made: LayerOutput, shape: tuple[int, ...]) -> LayerView:
         """Prepare a layer of one picture; this may run on several threads.
@@ -216,15 +222,19 @@ class PageWriter:
         units = self._units()
         names = self._names(chosen)
         cards = tuple(
-            self._card(*one, units.get(one[0].tensor))
-            for one in zip(chosen, views, encoded, parents, names, strict=True)
+            self._card(one, of_layer, shown, {"names": called} | units.get(one.tensor, {}))
+            for one, of_layer, shown, called in zip(chosen, views, encoded, names, strict=True)
         )
-        title = " and ".join(filter(None, (", ".join(one.name for one in pictures[:-1]), pictures[-1].name)))
+        cards = tuple(
+            card._replace(parents=found) for card, found in zip(cards, parents, strict=True)
+        )
         return html(
             Page(
-                title=title if len(pictures) < 4 else f"{len(pictures)} pictures",
+                title=" and ".join(one.name for one in pictures)
+                if len(pictures) < 3
+                else f"{len(pictures)} pictures",
                 network=_network_name(self._model, self._outputs.plan),
-                facts=tuple(_network_facts(self._model, self._outputs.plan)),
+                facts=tuple(self._facts()),
                 photos=photos,
                 cards=cards,
                 maker=f"Made by cnntool {__version__}.",
@@ -237,13 +247,22 @@ class PageWriter:
             )
         )
 
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        plan = self._outputs.plan
+        yield "network", plan.name
+        yield "runs on", f"{self._model.placement.granted}"
+        if plan.assumed:
+            yield "assumed", self._spell(", ".join(plan.assumed))
+
     def _photo(self, one: _Seen) -> Photo:
         rows, columns = _photo_of(one).shape[:2]
         facts = (
             ("picture", f"{one.info.width} x {one.info.height} pixels, {one.info.format.upper()}"),
             ("it sees", f"{columns} x {rows} pixels, {self._outputs.plan.input.channel_order}"),
         )
-        return Photo(one.name, _encoded(_photo_of(one)), facts, one.classes, tuple(self._heats(one)))
+        return Photo(
+            one.name, _encoded(_photo_of(one)), facts, one.classes, tuple(self._heats(one))
+        )
 
     def _heats(self, one: _Seen) -> Iterator[Heat]:
         """Explain the likeliest classes, each on the picture as the network sees it."""
@@ -273,20 +292,15 @@ class PageWriter:
         model = self._model
         flow = model.read_layers().flow
         places = {one.tensor: place for place, one in enumerate(chosen)}
-        behind: dict[str, frozenset[int]] = {
-            info.name: frozenset({places[info.name]} & set(places.values()))
-            if info.name in places
-            else frozenset()
-            for info in model.graph.inputs
-        }
+        behind = {tensor: frozenset({place}) for tensor, place in places.items()}
         parents: list[tuple[int, ...]] = [()] * len(chosen)
         for node in model.graph.nodes:
             found = frozenset[int]().union(*(behind.get(t, ()) for t in flow.data_inputs(node)))
             for tensor in node.outputs:
-                behind[tensor] = found
                 if tensor in places:
                     parents[places[tensor]] = tuple(sorted(found))
-                    behind[tensor] = frozenset({places[tensor]})
+                else:
+                    behind[tensor] = found
         return parents
 
     def _names(self, chosen: Sequence[ChosenLayer]) -> list[list[str]]:
@@ -339,7 +353,9 @@ class PageWriter:
                 gray = self._look._replace(style="gray")
                 levels = _encoded(drawn.sheet(found, gray, by)[0])
                 spots = drawn.sheet(found, gray, by)[1]
-            return _Encoded(_encoded(pixels), levels, spots | drawn.scale_record(found), found.words)
+            return _Encoded(
+                _encoded(pixels), levels, spots | drawn.scale_record(found), found.words
+            )
 
         factors: dict[tuple[int, int], int] = {}
         every = [
@@ -370,12 +386,9 @@ class PageWriter:
         chosen: ChosenLayer,
         views: Sequence[LayerView],
         encoded: Sequence[_Encoded],
-        parents: tuple[int, ...],
-        names: Sequence[str],
-        units: Sequence[dict[str, Any]] | None,
+        data: dict[str, Any],
     ) -> Card:
         made = views[0].made
-        data: dict[str, Any] = {"names": names}
         data["views"] = [
             {**shown.record(), "sight": _sight_record(view.sight)}
             | ({"values": packed(view.vector)} if view.vector is not None else {})
@@ -385,8 +398,6 @@ class PageWriter:
             data["labels"] = self._outputs.labels(chosen, views[0].vector)
         if kernels := self._kernels(chosen):
             data["kernels"] = kernels
-        if units:
-            data["units"] = units
         if self._patches is not None and chosen.tensor in self._patches.places:
             data["patches"] = self._patches.places[chosen.tensor]
         return Card(
@@ -412,72 +423,67 @@ class PageWriter:
                 )
                 for one, view, shown in zip(self._pictures, views, encoded, strict=True)
             ),
-            parents=parents,
             data=data,
         )
 
     def _kernels(self, chosen: ChosenLayer) -> dict[str, Any] | None:
-        """Return the kernels of a convolution, of each the parts that weigh most, in 8 bits."""
+        """Return the kernels of a layer that has some."""
         from cnntool.api.unit_trace import COLOURS
 
         if chosen.kind != "conv" or chosen.layer is None:
             return None
         try:
-            found = self._model.learned(chosen.layer)
-        except CnntoolError:  # a kernel that is computed from the picture, or of three dimensions
+            found = self._learned(chosen.layer)
+        except ModelError:  # a kernel that is computed from the picture, or of three dimensions
             return None
-        values = found.values
-        if not np.isfinite(values).all():
-            return None
-        shown = min(KERNELS, values.shape[1])
-        weight = np.abs(values).sum(axis=(2, 3))
-        order = np.argsort(-weight, axis=1, kind="stable")[:, :shown]
-        if shown == values.shape[1]:
-            order = np.sort(order, axis=1)
-        parts = np.take_along_axis(values, order[:, :, None, None], axis=1)
-        steps = np.maximum(np.abs(parts).reshape(len(parts), -1).max(axis=1), 1e-30) / 127
-        levels = np.rint(parts / steps[:, None, None, None]).astype(np.int8)
-        groups = len(values) // max(1, self._inputs_of(chosen, values))
-        first = (np.arange(len(values)) // max(1, len(values) // max(groups, 1))) * values.shape[1]
-        order = order + (first[:, None] if groups > 1 else 0)
+        groups = self._model.graph.nodes[chosen.layer.members[0]].attribute("group", 1)
         letters = self._outputs.plan.input.channel_order if found.colours else ""
-        return {
-            "shape": [len(values), shown, *values.shape[2:]],
-            "of": values.shape[1],
-            "weights": packed(levels),
-            "inputs": packed(order.astype(np.uint16)),
-            "steps": drawn.short_numbers(steps),
-            "colours": [COLOURS[letter] for letter in letters] or None,
-        }
+        names = [COLOURS[letter] for letter in letters]
+        return kernel_numbers(found, groups if isinstance(groups, int) else 1, names)
 
-    def _inputs_of(self, chosen: ChosenLayer, values: NDArray[Any]) -> int:
-        """Return so many output maps as one group has, where there are groups."""
-        assert chosen.layer is not None  # noqa: S101 - it has a kernel
-        node = self._model.graph.nodes[chosen.layer.members[0]]
-        groups = node.attribute("group", 1)
-        return len(values) // groups if isinstance(groups, int) and groups > 0 else len(values)
+    def _learned(self, layer: Layer) -> LayerWeights:
+        """Read a kernel; those that the network computes from others were computed at once."""
+        from cnntool.nets.inference.weights import learned, read_constant, read_constants
 
-    def _units(self) -> dict[str, list[dict[str, Any]]]:
+        graph, flow = self._model.graph, self._model.read_layers().flow
+        settings = self._model.settings
+        if self._constants is None:
+            convolutions = [
+                graph.nodes[one.layer.members[0]]
+                for one in self._outputs.chosen.values()
+                if one.layer is not None and one.kind == "conv"
+            ]
+            computed = {tensor for node in convolutions for tensor in node.inputs} - flow.data
+            computed &= set(graph.producer_of)
+            self._constants = read_constants(graph, flow, sorted(computed), settings=settings)
+        known = self._constants
+
+        def read(tensor: str) -> NDArray[Any]:
+            if tensor in known:
+                return known[tensor]
+            return read_constant(graph, flow, tensor, settings=settings)
+
+        return learned(graph, flow, layer, settings, read=read)
+
+    def _units(self) -> dict[str, dict[str, Any]]:
         """Return the numbers from which values are computed, by the tensors of their layers."""
-        found: dict[str, list[dict[str, Any]]] = {}
-        if not self._tracers:
-            return found
-        room = UNITS // (len(self._tracers) * len(self._pictures))
+        found: dict[str, dict[str, Any]] = {}
+        room, left = UNITS, len(self._tracers) * len(self._pictures)
         for tracer in self._tracers:
             of_layer = []
             for one in self._pictures:
-                unit = unit_numbers(tracer, one.made.tensor, room)
-                if unit is None:
-                    self._model.note(
-                        f"{tracer.title}: what goes in takes more than a page holds: its values"
-                        " cannot be taken apart there"
-                    )
-                    break
-                of_layer.append(unit)
-            for tensor in (tracer.layer.pre, tracer.layer.post) if of_layer else ():
-                found[tensor] = of_layer
-            if of_layer and not {tracer.layer.pre, tracer.layer.post} & set(self._outputs.chosen):
-                self._model.note(f"{tracer.title} is taken apart on no page that does not show it")
+                unit = unit_numbers(tracer, one.made.tensor, room // max(left, 1))
+                left -= 1
+                if unit is not None:
+                    room -= unit.pop("size")
+                    of_layer.append(unit)
+            if len(of_layer) == len(self._pictures):
+                found[tracer.layer.pre] = found[tracer.layer.post] = {"units": of_layer}
+            else:
+                self._model.note(
+                    f"{tracer.title}: what goes in takes more than a page holds: its values cannot"
+                    " be taken apart there"
+                )
         return found
 
     def find_patches(
@@ -497,7 +503,7 @@ class PageWriter:
         photos : callable
             Given numbers of pictures, yields these with their names and what the network sees.
         """
-        self._patches = _Patches(self._outputs, best, count, photos)
+        self._patches = PatchNumbers(self._outputs, best, count, photos)
 
 
 class _Encoded(NamedTuple):
@@ -516,120 +522,88 @@ class _Encoded(NamedTuple):
         return self.spots | ({"levels": self.levels.uri} if self.levels else {})
 
 
-class _Patches:
-    """Pieces of pictures that excite maps: the pictures once, and boxes in them."""
-
-    def __init__(
-        self,
-        outputs: LayerOutputs,
-        best: Mapping[str, Strongest],
-        count: int,
-        photos: Callable[[Sequence[int]], Iterable[tuple[int, str, NDArray[np.uint8]]]],
-    ) -> None:
-        from cnntool.nets.layers.receptive_field import Sight
-
-        self.count = count
-        found = {tensor: one.patches(range(len(one.values))) for tensor, one in best.items()}
-        wanted: dict[int, int] = {}
-        for patches in found.values():
-            for patch in patches:
-                wanted[patch.picture] = wanted.get(patch.picture, 0) + PATCHES + 1 - patch.rank
-        self.pictures: list[PagePicture] = []
-        self.names: list[str] = []
-        self.sizes: list[tuple[int, int]] = []
-        where: dict[int, int] = {}
-        room = PHOTOS
-        for number, name, photo in photos(sorted(wanted, key=lambda n: (-wanted[n], n))):
-            picture = _jpeg(photo)
-            room -= len(picture.body)
-            if room < 0:
-                outputs.model.note(
-                    f"of {len(wanted)} pictures with patches {len(where)} fit on a page: those"
-                    " that excite most maps"
-                )
-                break
-            where[number] = len(self.pictures)
-            self.pictures.append(picture)
-            self.names.append(name)
-            self.sizes.append((photo.shape[0], photo.shape[1]))
-        entry = outputs.plan.input
-        self.places: dict[str, list[list[Any]]] = {}
-        for tensor, patches in found.items():
-            rows: list[list[Any]] = [[] for _ in best[tensor].values]
-            for patch in patches:
-                if patch.picture not in where:
-                    continue
-                place = where[patch.picture]
-                size = self.sizes[place]
-                shape = (
-                    (entry.channels, *size) if entry.layout == "NCHW" else (*size, entry.channels)
-                )
-                sees = outputs.sight(outputs.chosen[tensor], shape)
-                sees = sees or Sight(size, (1, 1), (0, 0), whole=True)
-                value = drawn.short_numbers([patch.value])
-                rows[patch.map].append([place, *sees.box(*patch.place, size), *value])
-            self.places[tensor] = rows
-
-    def record(self) -> dict[str, Any]:
-        return {
-            "of": self.count,
-            "names": self.names,
-            "sizes": self.sizes,
-            "pictures": [one.uri for one in self.pictures],
-        }
+def _network_name(model: Network, plan: InferredSpec) -> str:
+    spec = model.found.spec
+    return spec.title if spec else Path(plan.name).name
 
 
-def unit_numbers(tracer: UnitTracer, tensor: NDArray[Any], room: int) -> dict[str, Any] | None:
-    """Return what the values of a layer are computed from, ready for JSON.
+def _photo_of(one: _Seen) -> NDArray[np.uint8]:
+    assert one.made.photo is not None  # noqa: S101 - a page shows what it is about
+    return one.made.photo
 
-    Parameters
-    ----------
-    tracer : UnitTracer
-        Of the layer.
-    tensor : ndarray
-        What goes in, without the batch.
-    room : int
-        Bytes that it may take: of some maps the kernels are left out, if need be.
 
-    Returns
-    -------
-    dict or None
-        None where already what goes into the layer takes more.
-    """
-    found = tracer.operands(tensor)
-    maps = packed(found.maps.astype(np.float32))
-    total = len(found.made)
-    each = 4 * (prod(found.weights.shape[1:]) + 2 * prod(found.made.shape[1:]))
-    count = min(total, (room - len(maps["data"]) * 3 // 4) // each)
-    if count < 1:
+def _classes(plan: InferredSpec, answer: Mapping[str, NDArray[Any]]) -> Iterator[Bar]:
+    """Name the likeliest classes."""
+    from cnntool.nets.inference.classify import score, top
+
+    if not answer:
+        return
+    try:
+        (scores,) = score(answer, plan, 1, 0.0)
+    except ModelError:  # the answer is something else than was taken for granted
+        return
+    for one in top(scores, plan, CLASSES):
+        if not isnan(one.probability):
+            yield Bar(one.label, min(max(one.probability, 0.0), 1.0))
+
+
+def _figures(made: LayerOutput) -> list[tuple[str, str]]:
+    figures, field = made.statistics, made.field
+    facts = []
+    if sees := _field_text(field):
+        facts.append(("receptive field", sees))
+    if field is not None and field.jump and not field.whole:
+        facts.append(("stride", " x ".join(f"{float(jump):g}" for jump in field.jump)))
+    facts += [
+        ("from", f"{figures.minimum:.4g}"),
+        ("to", f"{figures.maximum:.4g}"),
+        ("mean", f"{figures.mean:.4g}"),
+        ("deviation", f"{figures.deviation:.4g}"),
+    ]
+    if len(figures.shape) > 1:
+        facts.append(("dead maps", f"{figures.dead} of {figures.maps}"))
+    if figures.nan or figures.infinite:
+        facts.append(("NaN, infinite", f"{figures.nan}, {figures.infinite}"))
+    return facts
+
+
+def _field_text(field: ReceptiveField | None) -> str:
+    """Write a receptive field: ``76 x 76``, or that it is the whole picture; empty if unknown."""
+    if field is None:
+        return ""
+    if field.whole:
+        return "whole picture"
+    return " x ".join(f"{float(extent):g}" for extent in field.extent)
+
+
+def _sees(view: LayerView, photo: tuple[int, ...]) -> Sees | None:
+    """Find the box that the value in the middle sees."""
+    sight, shape = view.sight, view.made.statistics.shape
+    if sight is None or sight.whole or len(shape) != 3:
         return None
-    mean = found.made.reshape(total, -1).mean(axis=1)
-    kept = np.sort(np.argsort(-mean, kind="stable")[:count])
-    after = found.after
+    rows, columns = photo[:2]
+    top, left, bottom, right = sight.box(shape[1] // 2, shape[2] // 2, (rows, columns))
+    return Sees(top / rows, left / columns, (bottom - top) / rows, (right - left) / columns)
+
+
+def _sight_record(sight: Sight | None) -> dict[str, Any] | None:
+    if sight is None:
+        return None
     return {
-        "maps": maps,
-        "weights": packed(found.weights[kept].astype(np.float32)),
-        "bias": [float(value) for value in found.bias[kept]],
-        "pre": packed(found.made[kept].astype(np.float32)),
-        "post": None if after is None else packed(after[kept].astype(np.float32)),
-        "after": tracer.formula.after,
-        "channels": kept.tolist(),
-        "total": total,
-        "groups": found.groups,
-        "stride": found.stride,
-        "dilation": found.dilation,
-        "pads": found.pads,
-        "limits": [None if abs(end) == float("inf") else end for end in found.limits],
-        "step": found.step,
-        "precision": found.precision,
+        "extent": [float(n) for n in sight.extent],
+        "jump": [float(n) for n in sight.jump],
+        "start": [float(n) for n in sight.start],
+        "whole": sight.whole,
     }
 
 
-def packed(values: NDArray[Any]) -> dict[str, Any]:
-    """Pack numbers for the script: deflated, little-endian, in base64."""
-    values = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    return {
-        "type": values.dtype.str[1:],
-        "shape": list(values.shape),
-        "data": b64encode(zlib.compress(values.tobytes(), 6)).decode(),
-    }
+def _encoded(pixels: NDArray[np.uint8]) -> PagePicture:
+    """Encode a picture as PNG, for size rather than for speed."""
+    from cnntool.image.files import write_image
+    from cnntool.image.source import ImageInfo
+
+    height, width, channels = pixels.shape
+    file = BytesIO()
+    info = ImageInfo(height, width, channels)
+    write_image(file, pixels, info, name="a picture of the page", format="png", compression=6)
+    return PagePicture(file.getvalue(), height, width)

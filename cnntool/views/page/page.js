@@ -10,7 +10,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const sections = $$("main > section");
   const links = $$("nav li a");
   const photos = $$("img.photo");
-  const choice = { style: page.style || "gray", scale: "layer", sort: "number", show: "all", size: 1 };
+  const choice = { style: page.style || "gray", grid: "layer", map: "map", sort: "number", show: "all", size: 1 };
   let place = { layer: -1, map: null, row: null, column: null };
 
   const layers = sections.map((section) => {
@@ -103,10 +103,12 @@ document.addEventListener("DOMContentLoaded", () => {
       return points[n].map((value, c) => Math.round(value + (points[n + 1][c] - value) * (at - n)));
     });
   }
+  // In the grid all maps have one scale, so that they can be compared; a single one has its own.
+  const scaled = () => place.map === null ? "grid" : "map";
   const palettes = {};
   const palette = () => palettes[choice.style] ??= paletteOf(choice.style);
   function limits(view, n) {
-    let [from, to] = choice.scale === "layer" ? [low(view), high(view)] : [view.low[n], view.high[n]];
+    let [from, to] = choice[scaled()] === "layer" ? [low(view), high(view)] : [view.low[n], view.high[n]];
     if (choice.style === "diverging") { to = Math.max(Math.abs(from), Math.abs(to)); from = -to; }
     return [from, to];
   }
@@ -181,7 +183,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   const tools = (...more) => el("div", { className: "tools" },
     select("style", "colours", Object.keys(page.palettes).map((name) => [name, name])),
-    select("scale", "scale", [["layer", "one for the layer"], ["map", "each map its own"]]), ...more);
+    select(scaled(), "scale", [["layer", "one for the layer"], ["map", "each map its own"]]), ...more);
 
   // A layer: all its maps.
   function layerPanel(layer, views) {
@@ -206,7 +208,7 @@ document.addEventListener("DOMContentLoaded", () => {
       oninput: () => { choice.size = size.value; grid.style.setProperty("--zoom", size.value); } });
     grid.style.setProperty("--zoom", choice.size);
     const count = `${order.length} of ${views[0].shape[0]} maps`;
-    const bar = choice.scale === "layer" ? views.map((view) => colourBar(limits(view, 0))) : [];
+    const bar = choice.grid === "layer" ? views.map((view) => colourBar(limits(view, 0))) : [];
     return el("div", { className: "panel" }, tools(
       select("sort", "sort by", [["number", "number"], ["mean", "mean"], ["max", "largest value"], ["zeros", "share of zeros"]]),
       select("show", "show", [["all", "all"], ["alive", "live maps"], ["dead", "dead maps"]]),
@@ -454,7 +456,7 @@ document.addEventListener("DOMContentLoaded", () => {
       "/": () => search.focus(), "?": () => help.showModal(),
       ArrowDown: () => move(1), ArrowUp: () => move(-1), ArrowRight: () => turn(1), ArrowLeft: () => turn(-1),
       Enter: event.target.matches("a, button, canvas") ? null : () => turn(1),
-      s: () => { choice.scale = choice.scale === "layer" ? "map" : "layer"; show(); },
+      s: () => { choice[scaled()] = choice[scaled()] === "layer" ? "map" : "layer"; show(); },
       Escape: () => place.row !== null ? go({ row: null, column: null }) : place.map !== null ? go({ map: null }) : overview(),
     };
     if (keys[event.key]) { event.preventDefault(); keys[event.key](); }
@@ -462,6 +464,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const overview = () => { location.hash = "#"; };
   $("nav").prepend(el("div", { className: "search" }, search,
     el("button", { onclick: overview, "aria-label": "overview" }, "⌂"), el("button", { onclick: () => help.showModal(), "aria-label": "keys" }, "?")));
+  $("main").prepend(el("p", { className: "hint" }, "Choose a layer of the column, or press ↓. All keys: ?"));
   document.body.append(help);
   window.addEventListener("hashchange", show);
   show();

@@ -77,7 +77,7 @@ class Tiles(NamedTuple):
     @property
     def side(self) -> int:
         """The longer side of a map as it is kept."""
-        return max(self.levels.shape[1:])
+        return max(map(int, self.levels.shape[1:]))
 
     def smaller(self) -> Tiles:
         """Keep half as many rows and columns, or of small maps the half with the largest means."""
@@ -248,7 +248,7 @@ def _columns(found: Tiles, look: Look) -> int | None:
     """
     if look.columns:
         return look.columns
-    count, height, wide = found.levels.shape
+    count, height, wide = map(int, found.levels.shape)
     fit = WIDE // (wide + GAP)
     across = arrange(count, height, wide)[1]
     if fit <= across or 2 * across * wide <= WIDE:
@@ -264,14 +264,10 @@ def scale_record(found: Tiles) -> dict[str, Any]:
         "numbers": found.numbers.tolist(),
         "low": short_numbers(found.ends.low),
         "high": short_numbers(found.ends.high),
-        **{
-            name: short_numbers(row) for name, row in zip(names, found.figures, strict=True)
-        },
+        **{name: short_numbers(row) for name, row in zip(names, found.figures, strict=True)},
     }
 
 
 def short_numbers(values: Sequence[float] | NDArray[Any]) -> list[float]:
     """Round to five digits, for a page that is read by people."""
     return [float(f"{value:.5g}") for value in values]
-
-
