@@ -125,7 +125,25 @@ def kernel_numbers(found: LayerWeights, groups: int, colours: Sequence[str]) -> 
 
 
 class PatchNumbers:
-    """Pieces of pictures that excite maps: the pictures once, and boxes in them."""
+    """Pieces of pictures that excite maps: the pictures once, and boxes in them.
+
+    Parameters
+    ----------
+    outputs : LayerOutputs
+        Knows what the layers see.
+    best : mapping of str to Strongest
+        Where layers are strongest, see `cnntool.api.activations.find_strongest`.
+    count : int
+        How many pictures were looked at.
+    photos : callable
+        Given numbers of pictures, yields these with their names and what the network sees.
+
+    Attributes
+    ----------
+    places : dict of str to list
+        For each map of each tensor, the strongest first: the picture's place, the box that the
+        value sees of it (top, left, bottom, right), and the value.
+    """
 
     def __init__(
         self,
@@ -180,6 +198,7 @@ class PatchNumbers:
             self.places[tensor] = rows
 
     def record(self) -> dict[str, Any]:
+        """Return the pictures, ready for JSON; `places` has the boxes, layer by layer."""
         return {
             "of": self.count,
             "names": self.names,

@@ -80,6 +80,6 @@ def _find_patches(
         places = {id(read[number]): number for number in numbers}
         wanted = [read[number] for number in numbers]
         for loaded in Pictures(wanted, partial(seen, entry=entry), reading):
-            yield places[id(loaded.item)], loaded.item.name, loaded.made
+            yield places[id(loaded.item)], str(loaded.item.relative), loaded.made
 
     page.find_patches(best, len(read), photos)
