@@ -12,7 +12,7 @@ import click
 from cnntool.api.activations import choose_weights
 from cnntool.cli import console, options
 from cnntool.cli.drawing_options import STYLES, drawing
-from cnntool.cli.network_options import model_argument, read_model
+from cnntool.cli.network_options import LAYER, model_argument, read_model
 from cnntool.errors import ModelError, UsageError
 from cnntool.image.files import Item
 from cnntool.views.number_format import shape_text
@@ -36,6 +36,7 @@ SHEET = 1000
     "--layer",
     "queries",
     multiple=True,
+    type=LAYER,
     metavar="NAME",
     help="A convolution or a dense layer: its name, conv:9, '#42' or a pattern; may be repeated."
     " 'cnntool layers' lists the names.  [default: the first convolution]",
