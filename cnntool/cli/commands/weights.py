@@ -83,7 +83,7 @@ def command(
     deviation, share of zeros, kernels that are zero everywhere, how many weights are NaN and
     infinite, and the file.
     """
-    from cnntool.cli.layer_files import LayerFiles, LayerRow, Purpose, raw_format, tell
+    from cnntool.cli.layer_files import LayerFiles, LayerRow, Purpose, raw_format, records, tell
     from cnntool.nets.inference.layer_outputs import statistics
 
     purpose = Purpose(**purpose_options)
@@ -118,7 +118,8 @@ def command(
             rows.append(LayerRow(shown, statistics(found.values), found.dequantised, None, output))
             if archive is not None:
                 archive.add(wanted.keys(chosen), found.values)
-    tell(model, rows, {"model": model} if purpose.as_json else None)
+    record = {"model": model, "layers": records(rows)} if purpose.as_json else None
+    tell(model, rows, record)
 
 
 def _picture(
