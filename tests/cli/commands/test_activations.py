@@ -499,8 +499,8 @@ def test_a_network_of_maps_and_vectors_in_one_request(here, samples):
 
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-@pytest.mark.parametrize(("colours", "sign"), [("truecolor", "\x1b[38;2;"), ("", "---")])
-def test_a_terminal_is_drawn_on(net, tmp_path, colours, sign):
+@pytest.mark.parametrize("colours", ["truecolor", ""])
+def test_a_terminal_is_drawn_on(net, tmp_path, colours):
     import pty
 
     main, other = pty.openpty()
@@ -525,7 +525,10 @@ def test_a_terminal_is_drawn_on(net, tmp_path, colours, sign):
     os.close(main)
     lines = text.decode().replace("\r", "").split("\n")
     assert lines[0] == "block1_conv1  4 x 8 x 8"
-    assert sign in lines[1]
+    numbers = " ".join(line for line in lines if re.fullmatch(r"[\d ]+", line))
+    assert sorted(numbers.split()) == [*"0123"]
+    coloured = [line for line in lines if line.startswith("\x1b[38;2;") and "▀" in line]
+    assert len(coloured) == (2 * 12 if colours else 0)
     assert any(line.startswith("block1_conv1 ") and "2/4" in line for line in lines)  # the table
     assert list(tmp_path.glob("*.png")) == [tmp_path / "p.png"]
 
@@ -534,6 +537,10 @@ def test_nothing_is_drawn_where_there_is_no_terminal(here, net):
     done = here(*net, "-q", "--show", "-l", "conv:1", "p.png")
     assert len(done.text.splitlines()) == 1
     assert "\x1b" not in done.text
+    assert not done.err
+    loud = here(*net, "--show", "-l", "conv:1", "p.png")
+    assert loud.text == done.text
+    assert "--show draws on a terminal, and stdout is none" in loud.err
 
 
 @pytest.mark.parametrize(
