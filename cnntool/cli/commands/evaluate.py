@@ -221,11 +221,13 @@ def _print(evaluation: Evaluation, form: Form, plain: Share | None) -> None:
 
 def _confusion(found: Evaluation, suffix: str) -> bytes:
     """Make the file of the confusion matrix: a table, or a picture."""
+    from cnntool.api.pictures import Figure
     from cnntool.views.confusion_matrix import draw
 
     labels = list(found.labels)
-    if suffix == ".png":
-        return draw(found.confusion, labels)
+    if suffix != ".csv":
+        figure = Figure(draw(found.confusion, labels))
+        return figure.svg() if suffix == ".svg" else figure.png()
     counts = zip(labels, found.confusion.tolist(), strict=True)
     rows = [["true \\ answered", *labels], *([label, *row] for label, row in counts)]
     return f"{csv_text(rows)}\n".encode(errors="backslashreplace")
