@@ -174,6 +174,10 @@ class Figure:
         Image.fromarray(pixels).save(body, "PNG", optimize=True)
         return body.getvalue()
 
+    def encoded(self, name: str, width: int | None = None) -> bytes:
+        """Return what a file of a name holds: SVG if it ends so, else PNG."""
+        return self.svg(width) if name.lower().endswith(".svg") else self.png(width)
+
     def _repr_png_(self) -> bytes:
         return self.png()
 
