@@ -24,13 +24,16 @@ from cnntool.image.files import STDIO
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cnntool.image.files import Item
     from cnntool.nets.network import Network
 
+    Fits = Callable[[Item, dict[str, Any]], bool]
+
 _ASIDE = frozenset({"inputs", "files_from", "files0_from", "recursive", "jobs", "threads", "log",
-                    "resume", "overwrite", "as_json"})  # fmt: skip
+                    "resume", "overwrite", "as_json", "photos", "within", "confusion",
+                    "min_top1"})  # fmt: skip
 """Options that change no result."""
 
 _FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
@@ -53,6 +56,8 @@ class BatchLog:
         Whether to go on from what is in it.
     overwrite : bool
         Whether to begin it anew where it exists.
+    fits : callable, optional
+        Tells of an input and the record of its result whether that still holds, beyond its file.
 
     Raises
     ------
@@ -63,9 +68,16 @@ class BatchLog:
     """
 
     def __init__(
-        self, path: Path, *, model: list[str] | None, resume: bool, overwrite: bool
+        self,
+        path: Path,
+        *,
+        model: list[str] | None,
+        resume: bool,
+        overwrite: bool,
+        fits: Fits | None = None,
     ) -> None:
         self._path = path
+        self._fits = fits
         self._lock = Lock()
         self._past: dict[str, int] = {}
         self._own: dict[str, Stamp | None] = {}
@@ -90,10 +102,12 @@ class BatchLog:
         line = self.line(item.name)
         if not line["result"] or line["stamp"] != stamp(item.path):
             return None
+        if self._fits and not self._fits(item, line["result"]):
+            return None
         output = line["output"]
         if output is None:  # the record is the result, unless that was printed
             return None if "output" in line["result"] else line
-        return line if stamp(Path(output)) == line["written"] else None
+        return line if _stamps(output) == line["written"] else None
 
     def line(self, name: str) -> dict[str, Any]:
         """Return the line of an input with which an earlier run is done: it stays on the disk."""
@@ -130,8 +144,7 @@ class BatchLog:
         """
         self._done += code == 0
         self._failed += code > 0
-        output = (result or {}).get("output")
-        output = None if output == str(None) else output
+        output = _output(result or {})
         self._put(
             {
                 "input": item.name,
@@ -139,7 +152,7 @@ class BatchLog:
                 "error": error or None,
                 "stamp": read,
                 "output": output,
-                "written": output and stamp(Path(output)),
+                "written": output and _stamps(output),
                 "result": result,
             }
         )
@@ -168,7 +181,9 @@ class BatchLog:
             elif "begin" in record:
                 self._own[record["begin"]] = None
             elif "output" in record:
-                if record["output"] is not None:
+                if isinstance(record["output"], list):
+                    self._own |= zip(record["output"], record["written"], strict=True)
+                elif record["output"] is not None:
                     self._own[record["output"]] = record["written"]
                 if counts and record.get("code") == 0:
                     self._past[record["input"]] = start
@@ -259,6 +274,19 @@ def stamp(path: Path | None) -> Stamp | None:
     return [found.st_size, found.st_mtime_ns] if found else None
 
 
+def _stamps(output: str | list[str]) -> Any:
+    """Return the stamp of a result's file, or those of its files."""
+    return [*map(_stamps, output)] if isinstance(output, list) else stamp(Path(output))
+
+
+def _output(result: dict[str, Any]) -> str | list[str] | None:
+    """Return the file that a record names, or those of its layers; None where it was printed."""
+    if "layers" in result:
+        return [*dict.fromkeys(one["output"] for one in result["layers"] if one["output"])]
+    output: str | None = result.get("output")
+    return None if output == str(None) else output
+
+
 class Logging(NamedTuple):
     """Whether and where a log is kept, and whether to go on from it."""
 
@@ -273,6 +301,7 @@ class Logging(NamedTuple):
         *,
         overwrite: bool,
         network: Network | None = None,
+        fits: Fits | None = None,
     ) -> Iterator[BatchLog | None]:
         """Open the log, if any; what comes to its end leaves its own lines only.
 
@@ -286,6 +315,8 @@ class Logging(NamedTuple):
             Whether a log may be begun anew.
         network : Network, optional
             What answers: another file or another manifest is another one.
+        fits : callable, optional
+            See `BatchLog`.
 
         Raises
         ------
@@ -301,7 +332,7 @@ class Logging(NamedTuple):
         if output == STDIO or Path(STDIO) in inputs:
             raise UsageError("a log is of files, not of streams", source="--log")
         model = _known_by(network) if network else None
-        log = BatchLog(self.log, model=model, resume=self.resume, overwrite=overwrite)
+        log = BatchLog(self.log, model=model, resume=self.resume, overwrite=overwrite, fits=fits)
         try:
             yield log
             log.finish()

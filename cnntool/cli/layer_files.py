@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.activations import Archive, safe, save_array
-from cnntool.cli import console
+from cnntool.cli import batch_log, console
 from cnntool.cli.inputs import Naming, make_folder
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import OutputError, UsageError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
+    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.drawing_options import Drawing
     from cnntool.image.files import Item
     from cnntool.nets.inference.layer_outputs import Statistics
@@ -134,6 +135,11 @@ class LayerFiles:
         Goes into the name of a folder that the tool chooses.
     several : bool
         Whether there may be more than one input.
+
+    Attributes
+    ----------
+    log : BatchLog or None
+        Is told of every file before it appears.
     """
 
     def __init__(
@@ -151,6 +157,7 @@ class LayerFiles:
         self._wanted = wanted
         self.suffix = suffix = f".{purpose.raw or 'png'}"
         self._taken: dict[Path, Item] = {}
+        self.log: BatchLog | None = None
         self._naming: Naming | None = None
         if len(wanted) == 1 or suffix == ".npz":
             one = safe(wanted[0].title) if len(wanted) == 1 else label
@@ -202,9 +209,9 @@ class LayerFiles:
         from cnntool.image.source import ImageInfo
 
         path = self._place(item, wanted)
-        name, overwrite = str(path or STDOUT), self._purpose.overwrite
+        name = str(path or STDOUT)
         if self.suffix == ".npy":
-            with Sink(path, overwrite=overwrite) as sink:
+            with self._sink(path) as sink:
                 save_array(sink, values)
         elif self.suffix != ".npz":
             pixels = draw()
@@ -215,7 +222,7 @@ class LayerFiles:
                 ImageInfo(height, width, channels),
                 name=name,
                 format=format_of(f"layer{self.suffix}").name,
-                overwrite=overwrite,
+                overwrite=self._replaces(path),
             )
         return name
 
@@ -223,8 +230,21 @@ class LayerFiles:
         """Open the archive for the layers of one input; a context of None where there is none."""
         if self.suffix != ".npz":
             return nullcontext()
-        place = self._place(item, self._wanted[0])
-        return Archive(Sink(place, overwrite=self._purpose.overwrite))
+        return Archive(self._sink(self._place(item, self._wanted[0])))
+
+    def _sink(self, path: Path | None) -> Sink:
+        return Sink(path, overwrite=self._replaces(path))
+
+    def _replaces(self, path: Path | None) -> bool:
+        return batch_log.begin(self.log, path) or self._purpose.overwrite
+
+    def keep(self, item: Item, outputs: Sequence[str]) -> None:
+        """Take the names that an input's results have from an earlier run."""
+        for output in outputs:
+            if self._naming is not None:
+                self._naming.keep(item, output)
+            else:
+                self._taken[Path(output).parent] = item
 
     def _place(self, item: Item, wanted: ChosenLayer) -> Path | None:
         """Return where the result of a layer goes; None for stdout."""
@@ -333,7 +353,21 @@ def _record(row: LayerRow) -> dict[str, Any]:
     }
 
 
-def tell(name: str, rows: Sequence[LayerRow], facts: dict[str, Any] | None) -> None:
+def row_of(record: dict[str, Any], wanted: ChosenLayer) -> LayerRow:
+    """Make a row, without what it sees, of one of `records` that was read."""
+    from math import nan
+
+    from cnntool.nets.inference.layer_outputs import Statistics
+
+    missing = Statistics._field_defaults  # of the others, JSON's null is NaN
+    figures: dict[str, Any] = {
+        key: nan if record[key] is None and key not in missing else record[key]
+        for key in Statistics._fields
+    }
+    return LayerRow(wanted, Statistics(**figures), record["dequantised"], None, record["output"])
+
+
+def tell(name: str, rows: Sequence[LayerRow], record: dict[str, Any] | None) -> None:
     """Print the figures, unless stdout holds the result itself.
 
     Parameters
@@ -342,15 +376,14 @@ def tell(name: str, rows: Sequence[LayerRow], facts: dict[str, Any] | None) -> N
         What was looked at.
     rows : sequence of LayerRow
         Its layers.
-    facts : dict or None
-        What a record says besides; None where no record is wanted: then people get a table, and
-        programs lines.
+    record : dict or None
+        What JSON says; None where that is not wanted: then people get a table, and programs lines.
     """
     if any(row.output == STDOUT for row in rows):
         return
-    form = form_of(as_json=facts is not None)
+    form = form_of(as_json=record is not None)
     if form == "jsonl":
-        emit_record({**(facts or {}), "layers": records(rows)})
+        emit_record(record)
     elif form == "table":
         _table(name, rows)
         _say_where(rows)

@@ -318,6 +318,7 @@ def output(command: F) -> F:
     return click.option(
         "-o",
         "--output",
+        type=param_types.ANY_FILE,
         metavar="FILE|DIR|-",
         help="Where the result goes; '-' is stdout.",
     )(overwrite(command))

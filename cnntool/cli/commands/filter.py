@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     "--kernel",
     "kernels",
     multiple=True,
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
     ' ("1,0,-1;2,0,-2;1,0,-1"), @FILE, or what a network has learned'

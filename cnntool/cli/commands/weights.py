@@ -12,7 +12,7 @@ import click
 from cnntool.api.activations import choose_weights
 from cnntool.cli import console, options
 from cnntool.cli.drawing_options import STYLES, drawing
-from cnntool.cli.network_options import model_argument, read_model
+from cnntool.cli.network_options import LAYER, model_argument, read_model
 from cnntool.errors import ModelError, UsageError
 from cnntool.image.files import Item
 from cnntool.views.number_format import shape_text
@@ -36,6 +36,7 @@ SHEET = 1000
     "--layer",
     "queries",
     multiple=True,
+    type=LAYER,
     metavar="NAME",
     help="A convolution or a dense layer: its name, conv:9, '#42' or a pattern; may be repeated."
     " 'cnntool layers' lists the names.  [default: the first convolution]",
@@ -82,7 +83,7 @@ def command(
     deviation, share of zeros, kernels that are zero everywhere, how many weights are NaN and
     infinite, and the file.
     """
-    from cnntool.cli.layer_files import LayerFiles, LayerRow, Purpose, raw_format, tell
+    from cnntool.cli.layer_files import LayerFiles, LayerRow, Purpose, raw_format, records, tell
     from cnntool.nets.inference.layer_outputs import statistics
 
     purpose = Purpose(**purpose_options)
@@ -117,7 +118,8 @@ def command(
             rows.append(LayerRow(shown, statistics(found.values), found.dequantised, None, output))
             if archive is not None:
                 archive.add(wanted.keys(chosen), found.values)
-    tell(model, rows, {"model": model} if purpose.as_json else None)
+    record = {"model": model, "layers": records(rows)} if purpose.as_json else None
+    tell(model, rows, record)
 
 
 def _picture(
