@@ -68,7 +68,7 @@ def tile(tiles: list[NDArray[Any]], *, gap: int = TILE_GAP, fill: float = 1.0) -
     Parameters
     ----------
     tiles : list of ndarray (H, W, C)
-        With the same H, W and C.
+        With the same H and W, and one channel or as many as the others.
     gap : int
         Pixels between tiles.
     fill : float
@@ -79,7 +79,8 @@ def tile(tiles: list[NDArray[Any]], *, gap: int = TILE_GAP, fill: float = 1.0) -
     ndarray (rows * (H + gap) - gap, columns * (W + gap) - gap, C)
     """
     rows, columns = grid_shape(len(tiles))
-    height, width, channels = tiles[0].shape
+    height, width, _ = tiles[0].shape
+    channels = max(picture.shape[2] for picture in tiles)
     shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
     sheet = np.full(shape, fill, tiles[0].dtype)
     for index, picture in enumerate(tiles):

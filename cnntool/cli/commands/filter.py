@@ -148,7 +148,7 @@ def command(
 
             def work(lanes: int) -> Tell:
                 start = time.perf_counter()
-                clipped = plan.write(
+                clipped, notes = plan.write(
                     reader,
                     threads=lanes,
                     count=saving.as_json or console.TALK.verbose,
@@ -157,7 +157,7 @@ def command(
                 milliseconds = (time.perf_counter() - start) * 1e3
 
                 def tell() -> dict[str, Any]:
-                    for note in plan.rendering.notes:
+                    for note in (*plan.rendering.notes, *notes):
                         console.note(note)
                     console.notes(item.name, reader.info.notes)  # damage is known by now
                     record = {
