@@ -319,7 +319,7 @@ class Pictures:
         log: BatchLog | None = None,
         again: Callable[[Item, Record], None] = lambda *_: None,
     ) -> None:
-        self._items = items
+        self._items = log.expect(items) if log else items
         self._prepare = prepare
         self._reading = reading
         self._log = log
@@ -421,7 +421,7 @@ class Pictures:
     def _passed(self, item: Item) -> None:
         """Tell of a picture with which an earlier run is done."""
         assert self._log is not None  # noqa: S101
-        line = self._log.line(item.name)  # read anew: many may wait to be told of
+        line = self._log.line(item)  # read anew: many may wait to be told of
         self._again(item, line)
         self._log.again(line)
 
@@ -429,8 +429,9 @@ class Pictures:
         """Read a picture, or return what tells why there is nothing to be done with it."""
         from cnntool.image.files import open_reader
 
-        if item.error is not None:
-            return partial(self._report, item, item.error)
+        fault = item.error or (self._log.fault(item) if self._log else None)
+        if fault is not None:
+            return partial(self._report, item, fault)
         if self._log and self._log.past(item) is not None:
             return partial(self._passed, item)
         read = stamp(item.path) if self._log else None
@@ -484,10 +485,10 @@ class Opened:
     ) -> None:
         self.item = item
         self._reader: Reader | None = None
-        self._error: CnntoolError | None = item.error
-        self.past = log.past(item) if log else None
+        self._error: CnntoolError | None = item.error or (log.fault(item) if log else None)
+        self.past = log.past(item) if log and not self._error else None
         self.stamp = stamp(item.path) if log else None
-        if item.error is not None or self.past is not None:
+        if self._error is not None or self.past is not None:
             return
         source = sys.stdin.buffer if item.path is None else item.path
         try:
@@ -532,6 +533,7 @@ class Batch:
     def __init__(
         self, items: Iterable[Item], reading: ReadingOptions, log: BatchLog | None = None
     ) -> None:
+        items = log.expect(items) if log else items
         self._count = length_hint(items)
         self._items = iter(items)
         self._reading = reading
