@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from cnntool.nets.models.catalog import FoundModel
     from cnntool.nets.network import Network
 
+    Fits = Callable[[Item, dict[str, Any]], bool]
+
 _ASIDE = frozenset({"inputs", "files_from", "files0_from", "recursive", "jobs", "threads", "log",
-                    "resume", "overwrite", "as_json", "scheduler"})  # fmt: skip
+                    "resume", "overwrite", "as_json", "scheduler", "photos", "within",
+                    "confusion", "min_top1"})  # fmt: skip
 """Options that change no result."""
 
 _FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
@@ -55,6 +58,8 @@ class BatchLog:
         Whether to go on from what is in it.
     overwrite : bool
         Whether to begin it anew where it exists.
+    fits : callable, optional
+        Tells of an input and the record of its result whether that still holds, beyond its file.
 
     Raises
     ------
@@ -65,9 +70,16 @@ class BatchLog:
     """
 
     def __init__(
-        self, path: Path, *, model: list[str] | None, resume: bool, overwrite: bool
+        self,
+        path: Path,
+        *,
+        model: list[str] | None,
+        resume: bool,
+        overwrite: bool,
+        fits: Fits | None = None,
     ) -> None:
         self._path = path
+        self._fits = fits
         self._lock = Lock()
         self._past: dict[str, int] = {}
         self._own: dict[str, Stamp | None] = {}
@@ -106,10 +118,12 @@ class BatchLog:
         line = self.line(item)
         if not line["result"] or line["stamp"] != stamp(item.path):
             return None
+        if self._fits and not self._fits(item, line["result"]):
+            return None
         output = line["output"]
         if output is None:  # the record is the result, unless that was printed
             return None if "output" in line["result"] else line
-        return line if stamp(Path(output)) == line["written"] else None
+        return line if _stamps(output) == line["written"] else None
 
     def line(self, item: Item) -> dict[str, Any]:
         """Return the line of an input with which an earlier run is done: it stays on the disk."""
@@ -146,8 +160,7 @@ class BatchLog:
         """
         self._done += code == 0
         self._failed += code > 0
-        output = (result or {}).get("output")
-        output = None if output == str(None) else output
+        output = _output(result or {})
         self._put(
             {
                 "input": item.name,
@@ -155,7 +168,7 @@ class BatchLog:
                 "error": error or None,
                 "stamp": read,
                 "output": output,
-                "written": output and stamp(Path(output)),
+                "written": output and _stamps(output),
                 "result": result,
             }
         )
@@ -184,8 +197,7 @@ class BatchLog:
             elif "begin" in record:
                 self._own[record["begin"]] = None
             elif "output" in record:
-                if record["output"] is not None:
-                    self._own[record["output"]] = record["written"]
+                self._own |= outputs_of(record)
                 if counts and record.get("code") == 0:
                     self._past[record["input"]] = start
         if sound and not known:
@@ -301,6 +313,27 @@ def stamp(path: Path | None) -> Stamp | None:
     return [found.st_size, found.st_mtime_ns] if found else None
 
 
+def _stamps(output: str | list[str]) -> Any:
+    """Return the stamp of a result's file, or those of its files."""
+    return [*map(_stamps, output)] if isinstance(output, list) else stamp(Path(output))
+
+
+def outputs_of(line: dict[str, Any]) -> dict[str, Stamp | None]:
+    """Return the files of a line's result, with their stamps."""
+    output, written = line["output"], line["written"]
+    if isinstance(output, list):
+        return dict(zip(output, written, strict=True))
+    return {} if output is None else {output: written}
+
+
+def _output(result: dict[str, Any]) -> str | list[str] | None:
+    """Return the file that a record names, or those of its layers; None where it was printed."""
+    if "layers" in result:
+        return [*dict.fromkeys(one["output"] for one in result["layers"] if one["output"])]
+    output: str | None = result.get("output")
+    return None if output == str(None) else output
+
+
 class Logging(NamedTuple):
     """Whether and where a log is kept, and whether to go on from it."""
 
@@ -316,6 +349,7 @@ class Logging(NamedTuple):
         *,
         overwrite: bool,
         network: Network | None = None,
+        fits: Fits | None = None,
     ) -> Iterator[BatchLog | None]:
         """Open the log, if any; what comes to its end leaves its own lines only.
 
@@ -329,6 +363,8 @@ class Logging(NamedTuple):
             Whether a log may be begun anew.
         network : Network, optional
             What answers: another file or another manifest is another one.
+        fits : callable, optional
+            See `BatchLog`.
 
         Raises
         ------
@@ -352,7 +388,7 @@ class Logging(NamedTuple):
             opener = self.scheduler
             if isinstance(opener, str):
                 opener = import_module("cnntool.cli.cluster").opener(self.scheduler)
-        log = opener(self.log, model=model, resume=self.resume, overwrite=overwrite)
+        log = opener(self.log, model=model, resume=self.resume, overwrite=overwrite, fits=fits)
         try:
             yield log
             log.finish()

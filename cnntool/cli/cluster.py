@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import console, shards
-from cnntool.cli.batch_log import BatchLog, parsed, parts_of
+from cnntool.cli.batch_log import BatchLog, outputs_of, parsed, parts_of
 from cnntool.cli.output import json_text
 from cnntool.cli.shards import Answer, Facts, Job
 from cnntool.errors import (
@@ -312,7 +312,8 @@ class ClusterLog(BatchLog):
             name = self._stem(item)
             if line is not None:
                 done.setdefault(name, []).append(place)
-                own.pop(line["output"], None)
+                for output in outputs_of(line):
+                    own.pop(output, None)
             elif item.error is None:
                 if name not in shard_of and (not self._shards or len(self._shards[-1]) >= size):
                     self._shards.append([])

@@ -31,12 +31,16 @@ _NAMED = "cnntool.model"
 _LONGEST = 1e8
 """Seconds that a timer of the system can count."""
 
+READ_WITHIN = 2.0
+"""Seconds after which a shell is told no layers."""
+
 _AGAIN = 0.05
 """Seconds until the timer speaks again: a finaliser, say, swallows what it raises."""
 
 model_option = options.setting(
     "-m",
     "--model",
+    type=param_types.MODEL,
     metavar="NAME|FILE",
     default=BUILT_IN,
     show_default=True,
@@ -50,6 +54,7 @@ def model_argument(command: F) -> F:
         "-m",
         "--model",
         "named",
+        type=param_types.MODEL,
         metavar="NAME|FILE",
         expose_value=False,
         is_eager=True,
@@ -57,7 +62,12 @@ def model_argument(command: F) -> F:
         help="The same as MODEL.",
     )(command)
     return click.argument(
-        "model", metavar="[MODEL]", default=BUILT_IN, envvar="CNNTOOL_MODEL", callback=_settle
+        "model",
+        type=param_types.MODEL,
+        metavar="[MODEL]",
+        default=BUILT_IN,
+        envvar="CNNTOOL_MODEL",
+        callback=_settle,
     )(command)
 
 
@@ -140,6 +150,31 @@ def read_model(name: str, timeout: float | None = None) -> Network:
     with hold_time(settings.timeout, name):
         network.read().read_layers()
     return network
+
+
+def _model_of(ctx: click.Context) -> str:
+    """Return the network that an unfinished command line means, of `diff` the first one.
+
+    Arguments before an option that still lacks its value are in ``ctx.args``.
+    """
+    first = {param.name for param in ctx.command.params[:1] if isinstance(param, click.Argument)}
+    named = ctx.meta.get(_NAMED)
+    if not named and ctx.args and first & {"model", "names"}:
+        named = ctx.params["model"] if "names" in first else None
+        named = named or ctx.args[0]
+    if not named and ctx.get_parameter_source("model") is not ParameterSource.DEFAULT:
+        named = ctx.params["model"]
+    return str(named or options.defaults().get("model", BUILT_IN))
+
+
+def _layer_names(ctx: click.Context, incomplete: str) -> list[str]:
+    """Return the names of layers; those by their place, ``conv:9``, once one is begun."""
+    rows = read_model(_model_of(ctx), READ_WITHIN).read_layers().rows
+    return [row.short_name for row in rows] + [row.counted for row in rows if incomplete]
+
+
+LAYER = param_types.Name(_layer_names)
+"""A layer of the network that the command line names."""
 
 
 @contextmanager

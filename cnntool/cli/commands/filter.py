@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     "--kernel",
     "kernels",
     multiple=True,
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
     ' ("1,0,-1;2,0,-2;1,0,-1"), @FILE, or what a network has learned'
@@ -147,7 +148,7 @@ def command(
 
             def work(lanes: int) -> Tell:
                 start = time.perf_counter()
-                clipped = plan.write(
+                clipped, notes = plan.write(
                     reader,
                     threads=lanes,
                     count=saving.as_json or console.TALK.verbose,
@@ -156,7 +157,7 @@ def command(
                 milliseconds = (time.perf_counter() - start) * 1e3
 
                 def tell() -> dict[str, Any]:
-                    for note in plan.rendering.notes:
+                    for note in (*plan.rendering.notes, *notes):
                         console.note(note)
                     console.notes(item.name, reader.info.notes)  # damage is known by now
                     record = {
