@@ -453,5 +453,8 @@ class ClusterLog(BatchLog):
 
 _ASIDE = frozenset({"notes", "hint", "shard"})
 
-_HERE = {"inputs": (), "files_from": None, "files0_from": None, "fail_fast": False}
+_HERE = {
+    "inputs": (), "files_from": None, "files0_from": None, "fail_fast": False,
+    "confusion": None, "min_top1": None,
+}  # fmt: skip
 """What is settled where the command is given."""
