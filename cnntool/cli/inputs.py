@@ -309,7 +309,7 @@ class Pictures:
         log: BatchLog | None = None,
         again: Callable[[Item, Record], None] = lambda *_: None,
     ) -> None:
-        self._items = items
+        self._items = log.expect(items) if log else items
         self._prepare = prepare
         self._reading = reading
         self._log = log
@@ -411,7 +411,7 @@ class Pictures:
     def _passed(self, item: Item) -> None:
         """Tell of a picture with which an earlier run is done."""
         assert self._log is not None  # noqa: S101
-        line = self._log.line(item.name)  # read anew: many may wait to be told of
+        line = self._log.line(item)  # read anew: many may wait to be told of
         self._again(item, line)
         self._log.again(line)
 
@@ -419,8 +419,9 @@ class Pictures:
         """Read a picture, or return what tells why there is nothing to be done with it."""
         from cnntool.image.files import open_reader
 
-        if item.error is not None:
-            return partial(self._report, item, item.error)
+        fault = item.error or (self._log.fault(item) if self._log else None)
+        if fault is not None:
+            return partial(self._report, item, fault)
         if self._log and self._log.past(item) is not None:
             return partial(self._passed, item)
         read = stamp(item.path) if self._log else None
@@ -466,12 +467,13 @@ class Input(Opened):
         self, item: Item, reading: ReadingOptions, *, ahead: bool, log: BatchLog | None
     ) -> None:
         self.item = item
-        self.past = log.past(item) if log else None
+        fault = item.error or (log.fault(item) if log else None)
+        self.past = log.past(item) if log and not fault else None
         self.stamp = stamp(item.path) if log else None
-        done = item.error is not None or self.past is not None
+        done = fault is not None or self.past is not None
         source = None if done else item.path or sys.stdin.buffer
         super().__init__(source, item.name, ahead=ahead, **reading._asdict())
-        self.error = self.error or item.error
+        self.error = self.error or fault
 
 
 class Place(NamedTuple):
@@ -528,6 +530,7 @@ class Batch:
     def __init__(
         self, items: Iterable[Item], reading: ReadingOptions, log: BatchLog | None = None
     ) -> None:
+        items = log.expect(items) if log else items
         self._count = length_hint(items)
         rest = iter(items)
         few = list(islice(rest, MANY))

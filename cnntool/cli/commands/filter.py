@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     "--kernel",
     "kernels",
     multiple=True,
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
     ' ("1,0,-1;2,0,-2;1,0,-1"), @FILE, or what a network has learned'
@@ -149,7 +150,7 @@ def command(
                 text = "\n".join(plan.lines(opened.name))
                 return Done(None, [f"{opened.name}: {note}" for note in opened.notes], text)
             start = time.perf_counter()
-            clipped = plan.write(
+            clipped, notes = plan.write(
                 reader,
                 threads=lanes,
                 count=saving.as_json or console.TALK.verbose,
@@ -165,7 +166,7 @@ def command(
             }
             # Damage is known by now.
             found = [f"{opened.name}: {note}" for note in reader.info.notes]
-            return Done(record, [*plan.rendering.notes, *found])
+            return Done(record, [*plan.rendering.notes, *notes, *found])
 
         lanes = usable_cpus()
         return batch.each(
