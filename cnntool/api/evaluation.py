@@ -70,6 +70,28 @@ class Rest(NamedTuple):
     area: float
 
 
+class Answer(NamedTuple):
+    """What counts of a network's answer to one picture.
+
+    Attributes
+    ----------
+    truth, best : int
+        The indices of the picture's class and of the one that was answered.
+    rank : int
+        How many classes came before the true one.
+    rest : float or None
+        The probability of the class that stands for none of the others, if there is one.
+    classes : int
+        How many the network tells apart.
+    """
+
+    truth: int
+    best: int
+    rank: int
+    rest: float | None
+    classes: int
+
+
 class Tally:
     """Counts right and wrong answers.
 
@@ -94,7 +116,13 @@ class Tally:
         self._top5: NDArray[np.int64] = np.zeros(classes, np.int64)
 
     def add(self, truth: int, scores: NDArray[np.floating]) -> bool:
-        """Count one picture.
+        """Count one picture; return whether it was right."""
+        answer = self.compared(truth, scores)
+        self.count(answer)
+        return answer.best == truth
+
+    def compared(self, truth: int, scores: NDArray[np.floating]) -> Answer:
+        """Compare one answer with the truth.
 
         Parameters
         ----------
@@ -103,20 +131,19 @@ class Tally:
         scores : ndarray of shape (classes,)
             Probabilities or logits; of equal ones the lower index comes first.
 
-        Returns
-        -------
-        bool
-            Whether it was right.
         """
-        best = int(np.argmax(scores))
         own = scores[truth]
         rank = int((scores > own).sum() + (scores[:truth] == own).sum())
-        self.confusion[truth, best] += 1
-        self._top5[truth] += rank < 5
-        if self._rest is not None:
-            kind = self._of_rest if truth == self._rest else self._of_known
-            kind.append(float(scores[self._rest]))
-        return best == truth
+        rest = None if self._rest is None else float(scores[self._rest])
+        return Answer(truth, int(np.argmax(scores)), rank, rest, len(scores))
+
+    def count(self, answer: Answer) -> None:
+        """Count one picture by its answer."""
+        self.confusion[answer.truth, answer.best] += 1
+        self._top5[answer.truth] += answer.rank < 5
+        if answer.rest is not None:
+            kind = self._of_rest if answer.truth == self._rest else self._of_known
+            kind.append(answer.rest)
 
     @property
     def total(self) -> Share:
@@ -233,17 +260,26 @@ class Judge:
         self._plan, self._truths, self._source = plan, truths, source
         self._tally: Tally | None = None
 
-    def add(self, item: Item, scores: Scores) -> bool:
-        """Count an answer; return whether it was right.
+    def add(self, item: Item, scores: Scores) -> Answer:
+        """Count an answer; return what was counted of it.
 
         Raises
         ------
         ModelError
             A class that the network does not have.
         """
-        background = self._plan.output.background
+        truth, values = self._truths[item] + self._plan.output.background, scores.probabilities
+        answer = self._tally_of(len(values)).compared(truth, values)
+        self.count(answer)
+        return answer
+
+    def count(self, answer: Answer) -> None:
+        """Count an answer that `add` returned, now or in another run."""
+        self._tally_of(answer.classes).count(answer)
+
+    def _tally_of(self, classes: int) -> Tally:
         if self._tally is None:  # without labels, the first answer tells how many classes are
-            classes, highest = len(scores.probabilities), max(self._truths.values())
+            background, highest = self._plan.output.background, max(self._truths.values())
             if highest + background >= classes:
                 raise ModelError(
                     f"there is no class {highest}: the network tells {classes} apart, from 0",
@@ -251,7 +287,7 @@ class Judge:
                 )
             rest = self._plan.labels.rest if self._plan.labels else None
             self._tally = Tally(classes, None if rest is None else rest + background)
-        return self._tally.add(self._truths[item] + background, scores.probabilities)
+        return self._tally
 
     def evaluation(self) -> Evaluation | None:
         """Return all figures; None if there was no answer."""

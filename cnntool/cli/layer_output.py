@@ -16,6 +16,8 @@ from cnntool.cli.inputs import Loaded, Pictures
 from cnntool.cli.layer_files import (
     LayerFiles,
     LayerRow,
+    records,
+    row_of,
     tell,
 )
 from cnntool.cli.network_options import facts_of, say_where
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
+    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.drawing_options import Drawing
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
@@ -91,7 +94,8 @@ class Screen:
 
         room = self._size.columns, max(4, self._size.lines - 2)
         if self._protocol in {"kitty", "sixel"}:
-            return encode(drawing.picture(values, Caption(), **keywords), *room, self._protocol)
+            drawn = drawing.picture(values, Caption(), **keywords)
+            return encode(drawn.pixels(), *room, self._protocol)
         if values.ndim == 1:
             return self._bars(values, keywords["labels"])
         columns = drawing.columns or ceil(  # of sixteen maps
@@ -99,7 +103,7 @@ class Screen:
         )
         maps = drawing.maps or FEW
         plain = drawing._replace(maps=maps, columns=columns, numbered=False, gap=4)
-        return encode(plain.picture(values, Caption(), **keywords), *room, self._protocol)
+        return encode(plain.picture(values, Caption(), **keywords).pixels(), *room, self._protocol)
 
     def _bars(self, vector: NDArray[Any], labels: Sequence[str] | None) -> str:
         """Draw the largest values of a vector as bars of characters."""
@@ -178,8 +182,10 @@ class Work:
         """The layers, in the order of the network."""
         return list(self.outputs.chosen.values())
 
-    def run(self, items: Iterable[Item], reading: Reading) -> int:
+    def run(self, items: Iterable[Item], reading: Reading, log: BatchLog | None) -> int:
         """Look at every picture; a bad one is reported and the others go on.
+
+        With a log, each picture is looked at for itself.
 
         Returns
         -------
@@ -192,7 +198,11 @@ class Work:
         if purpose.top_patches:
             return top_patches(self.outputs, self.files, purpose, items, reading)
         photo = purpose.drawing.needs_photo or purpose.report is not None
-        pictures = Pictures(items, partial(prepared, entry=entry, photo=photo), reading)
+        pictures = Pictures(
+            items, partial(prepared, entry=entry, photo=photo), reading, log, self._again
+        )
+        if self.files is not None:
+            self.files.log = log
         if purpose.average:
             self._average(pictures)
             return pictures.code
@@ -203,10 +213,21 @@ class Work:
                 say_where(self.network)
                 track = partial(progress.track, of=self.chosen) if not self._several else iter
                 try:
-                    self.look(loaded, tensors, track)
+                    record = self.look(loaded, tensors, track, logged=log is not None)
                 except (InputError, OutputError) as error:
                     pictures.fail(loaded.item, error)
+                else:
+                    pictures.done(loaded, record)
         return pictures.code
+
+    def _again(self, item: Item, line: dict[str, Any]) -> None:
+        """Tell of a picture with which an earlier run is done."""
+        record, outputs = line["result"], line["output"]
+        found = {one["tensor"]: one for one in record["layers"]}
+        rows = [row_of(one, self.outputs.chosen[tensor]) for tensor, one in found.items()]
+        if self.files is not None:
+            self.files.keep(item, outputs)
+        tell(item.name, rows, record if self.purpose.as_json else None)
 
     def _average(self, pictures: Pictures) -> None:
         """Average the layers over all pictures, then treat the means as one picture's layers."""
@@ -225,8 +246,21 @@ class Work:
         item = Item(Path("mean"), f"mean of {count} pictures", Path("mean"))
         self.look(Loaded(item, info, _Mean(shape)), means, iter)
 
-    def look(self, loaded: Loaded, tensors: Tensors, track: Callable[..., Iterable[Any]]) -> None:
-        """Draw, write and describe the layers of one picture."""
+    def look(
+        self,
+        loaded: Loaded,
+        tensors: Tensors,
+        track: Callable[..., Iterable[Any]],
+        *,
+        logged: bool = False,
+    ) -> dict[str, Any]:
+        """Draw, write and describe the layers of one picture.
+
+        Returns
+        -------
+        dict
+            The record, where one is wanted; else empty.
+        """
         from cnntool.threads import ordered_map
 
         extras: dict[str, NDArray[Any]] = {}
@@ -242,7 +276,9 @@ class Work:
         looked = self._written(loaded, track(found))
         if self.purpose.report is not None:
             write_report(self.outputs, self.purpose, loaded, looked, extras)
-        self._tell(loaded, looked)
+        record = self._record(loaded, looked, wanted=logged or self.purpose.as_json)
+        tell(loaded.item.name, looked, record if self.purpose.as_json else None)
+        return record
 
     def _written(self, loaded: Loaded, found: Iterable[LayerRow]) -> list[LayerRow]:
         """Take the layers as they come; keep only what is needed later."""
@@ -281,26 +317,25 @@ class Work:
         if self._screen is not None and self._screen.active:
             screen = self._screen.draw(purpose.drawing, values, **draw.keywords)
         if purpose.report is not None:
-            drawn = draw(values, Caption(), columns=page_columns(values.shape))
+            drawn = draw(values, Caption(), columns=page_columns(values.shape)).pixels()
         if self.files is not None:
             output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
         kept = values if purpose.raw == "npz" else None
         return LayerRow(wanted, figures, dequantised, field, output, kept, screen, drawn)
 
-    def _tell(self, loaded: Loaded, rows: list[LayerRow]) -> None:
-        """Print the figures."""
+    def _record(self, loaded: Loaded, rows: list[LayerRow], *, wanted: bool) -> dict[str, Any]:
+        """Note what is odd about the figures, and make the record if that is wanted."""
         if any(row.dequantised for row in rows):
             console.note("the network is quantised: its layers are shown dequantised")
-        facts = (
-            {"input": loaded.item.name, **facts_of(self.network, self.outputs.plan)}
-            if self.purpose.as_json
-            else None
-        )
         fault = None
         if loaded.made.tensor is not None:
             figures = (row.figures for row in rows)
             fault = self.outputs.find_fault(loaded.made.tensor, figures, loaded.item.name)
-        if facts is not None:
-            layers = self.network.read_layers().rows
-            facts["fault"] = fault.record(layers) if fault else None
-        tell(loaded.item.name, rows, facts)
+        if not wanted:
+            return {}
+        return {
+            "input": loaded.item.name,
+            **facts_of(self.network, self.outputs.plan),
+            "fault": fault.record(self.network.read_layers().rows) if fault else None,
+            "layers": records(rows),
+        }

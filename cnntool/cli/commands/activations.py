@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import options, param_types
+from cnntool.cli import batch_log, options, param_types
 from cnntool.cli.drawing_options import drawing
 from cnntool.cli.inputs import Reading, inputs_or_sample, is_several, reading
 from cnntool.cli.network_options import (
+    LAYER,
     begin,
     hold_time,
     labels,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     "--layer",
     "queries",
     multiple=True,
+    type=LAYER,
     metavar="NAME",
     help="A layer: its name, conv:9, '#42' or a pattern such as 'block4_*'; may be repeated."
     " 'cnntool layers' lists the names.",
@@ -75,11 +77,14 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show for each map what excites it most in all inputs, cut by receptive field.",
 )
+@options.width
 @options.output
+@options.figure_format
 @preprocessing(labels)
 @reading
 @options.json_lines
 @running
+@batch_log.logging
 @options.talk
 def command(
     *,
@@ -92,6 +97,7 @@ def command(
     overrides: Overrides,
     reading: Reading,
     settings: SessionSettings,
+    logging: batch_log.Logging,
     **purpose: Any,
 ) -> int:
     """Show what every layer of a network makes of a picture.
@@ -114,6 +120,8 @@ def command(
     paths = inputs_or_sample(inputs)
     several = is_several(paths)
     wanted = _check(Purpose(**purpose), paths, several=several)
+    if logging.log:
+        _check_logged(wanted)
     from cnntool.api.activations import choose_layers
     from cnntool.cli.layer_output import Work
 
@@ -124,7 +132,23 @@ def command(
         work = Work(network, chosen, wanted, several=several)
         begin(network, plan)
         items = expand(paths, recursive=recursive, results=work.folder, matrices=False)
-        return work.run(items, reading)
+        with logging.opened(
+            paths, wanted.output, overwrite=wanted.overwrite, network=network
+        ) as log:
+            return work.run(items, reading, log)
+
+
+def _check_logged(purpose: Purpose) -> None:
+    """Refuse a log where there is no result for each picture, in files or figures."""
+    for name, what in (
+        ("average", "one result of all pictures"),
+        ("top_patches", "one result of all pictures"),
+        ("report", "a page of one picture"),
+        ("show", "drawn, and gone"),
+    ):
+        if getattr(purpose, name):
+            hint = "a log is of results for each picture"
+            raise UsageError(f"--log and `{name}` exclude each other: that is {what}", hint=hint)
 
 
 def _check(purpose: Purpose, paths: Sequence[Path], *, several: bool) -> Purpose:

@@ -206,19 +206,24 @@ def _record(
         "input": loaded.item.name,
         "read": {"format": info.format, "height": info.height, "width": info.width},
         **facts,
-        "predictions": [
-            {
-                "rank": rank,
-                "index": one.index,
-                "wordnet": one.wordnet or None,
-                "label": one.label,
-                "probability": one.probability,
-                "logit": one.logit,
-            }
-            for rank, one in enumerate(best, 1)
-        ],
+        "predictions": ranked(best),
         "milliseconds": scores.seconds * 1e3,
     }
+
+
+def ranked(best: list[Prediction]) -> list[dict[str, Any]]:
+    """Make records of the classes that a network named."""
+    return [
+        {
+            "rank": rank,
+            "index": one.index,
+            "wordnet": one.wordnet or None,
+            "label": one.label,
+            "probability": one.probability,
+            "logit": one.logit,
+        }
+        for rank, one in enumerate(best, 1)
+    ]
 
 
 def _table(name: str, best: list[Prediction], *, first: bool) -> str:

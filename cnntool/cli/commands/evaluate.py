@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 from math import isnan
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import console, options, param_types
+from cnntool.cli import batch_log, console, options, param_types
 from cnntool.cli.ablation import Silenced, Silencing, figure, print_effects, silencing
 from cnntool.cli.inputs import Pictures, Reading, reading
 from cnntool.cli.network_options import (
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.ablation import Ablation
     from cnntool.api.evaluation import Evaluation, Share
+    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.output import Form
     from cnntool.image.files import Item
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
 
+FIRST = 5
+"""Classes of a photo that stand in the log."""
 
 COLUMNS = (
     Column("class", gives="wrap"),
@@ -58,7 +61,7 @@ COLUMNS = (
     "--confusion",
     type=param_types.FILE,
     metavar="FILE",
-    help="Write what was taken for what: a table (.csv) or a picture (.png).",
+    help="Write what was taken for what: a table (.csv) or a picture (.png, .svg).",
 )
 @silencing
 @click.option(
@@ -67,12 +70,14 @@ COLUMNS = (
     metavar="N",
     help="Take so many photos at most, drawn evenly over the classes, always the same.",
 )
+@options.width
 @options.overwrite
 @preprocessing(output_name, labels)
 @options.batch
 @reading
 @options.json_lines
 @running
+@batch_log.logging
 @options.talk
 def command(
     *,
@@ -82,12 +87,14 @@ def command(
     confusion: Path | None,
     silencing: Silencing,
     within: int | None,
+    width: int | None,
     overwrite: bool,
     batch: int,
     reading: Reading,
     as_json: bool,
     overrides: Overrides,
     settings: SessionSettings,
+    logging: batch_log.Logging,
 ) -> int:
     """Measure how often a network is right.
 
@@ -99,21 +106,31 @@ def command(
     is that of the network as it is. With --each, lines hold the layer, the map, the top-1 accuracy
     without it, how much that is less, by how much the probability of the true class changes on the
     mean, and the photo in which it falls most.
+
+    With --log, the network's first five classes of each photo stand there, and the rank of the true
+    one.
     """
     from cnntool.api.evaluation import drawn, read_truths
     from cnntool.image.atomic import Output
     from cnntool.nets.models.manifest import CLASSES
 
-    suffix = confusion.suffix.lower() if confusion else ""
-    if confusion and suffix not in {".csv", ".png"}:
-        raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
-    silencing.check(confusion=confusion is not None)
+    _check(confusion, silencing, logging)
     with ExitStack() as stack:
+        network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
+        log = stack.enter_context(
+            logging.opened(
+                [],
+                None,
+                overwrite=overwrite,
+                network=network,
+                fits=lambda item, result: result["truth"] == truths[item],
+            )
+        )
         target = confusion or silencing.output
         if target:  # begun before the long work
-            file = Output(target, name=str(target), overwrite=overwrite)
+            replace = batch_log.begin(log, target) or overwrite
+            file = Output(target, name=str(target), overwrite=replace)
             stack.callback(file.discard)
-        network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
         begin(network, plan)
         silenced = Silenced(network, silencing, reading) if silencing.without else None
         truths = read_truths(photos, plan)
@@ -126,7 +143,7 @@ def command(
             found = ablation and (ablation.silenced or ablation.plain)
         else:
             pictures, found = _evaluate(
-                network, plan, truths, source=str(photos), batch=batch, reading=reading
+                network, plan, truths, source=str(photos), batch=batch, reading=reading, log=log
             )
         if found is None:
             return _without_answers(pictures, model, photos)
@@ -138,13 +155,24 @@ def command(
         else:
             _print(found, form, ablation and ablation.plain.total)
         if target:
-            file.write(
-                figure(model, ablation) if ablation and not confusion else _confusion(found, suffix)
-            )
+            if ablation and not confusion:
+                file.write(figure(model, ablation).encoded(target.name, width))
+            else:
+                file.write(_confusion(found, target.name, width))
             file.commit()
-        if min_top1 is not None:
-            _demand(min_top1, found, ablation)
-        return pictures.code
+        if log and target:
+            log.wrote(target)
+    _demand(min_top1, found, ablation)
+    return pictures.code
+
+
+def _check(confusion: Path | None, silencing: Silencing, logging: batch_log.Logging) -> None:
+    """Refuse what cannot be had together, before a network runs for it."""
+    if confusion and confusion.suffix.lower() not in {".csv", ".png", ".svg"}:
+        raise UsageError("a confusion matrix is a .csv or a .png or .svg", source="--confusion")
+    silencing.check(confusion=confusion is not None)
+    if logging.log and silencing.without:
+        raise UsageError("a log is of the network as it is, not of one --without maps")
 
 
 def _evaluate(
@@ -155,16 +183,41 @@ def _evaluate(
     source: str,
     batch: int,
     reading: Reading,
+    log: BatchLog | None,
 ) -> tuple[Pictures, Evaluation | None]:
     """Evaluate the network as it is."""
-    from cnntool.api.evaluation import evaluate
-    from cnntool.cli.commands.classify import answers
+    from cnntool.api.evaluation import Answer, Judge
+    from cnntool.cli.commands.classify import answers, ranked
+    from cnntool.nets.inference.classify import top
     from cnntool.nets.inference.preprocess import prepare
 
-    pictures = Pictures(truths, partial(prepare, spec=plan.input), reading)
-    found = answers(network, plan, pictures, batch=batch, many=True)
-    scores = ((loaded.item, one) for loaded, one in found)
-    return pictures, evaluate(plan, truths, scores, source)
+    judge, background = Judge(plan, truths, source), plan.output.background
+
+    def count(record: dict[str, Any]) -> None:
+        truth, best = record["truth"], record["predictions"][0]["index"]
+        counted = record["rank"] - 1, record["rest"], record["classes"]
+        judge.count(Answer(truth + background, best + background, *counted))
+
+    pictures = Pictures(
+        truths,
+        partial(prepare, spec=plan.input),
+        reading,
+        log,
+        lambda _, line: count(line["result"]),
+    )
+    for loaded, scores in answers(network, plan, pictures, batch=batch, many=True):
+        answer, record = judge.add(loaded.item, scores), None
+        if log:
+            record = {
+                "input": loaded.item.name,
+                "truth": answer.truth - background,
+                "rank": answer.rank + 1,
+                "rest": answer.rest,
+                "classes": answer.classes,
+                "predictions": ranked(top(scores, plan, FIRST)),
+            }
+        pictures.done(loaded, record)
+    return pictures, judge.evaluation()
 
 
 def _without_answers(pictures: Pictures, model: str, photos: Path) -> int:
@@ -176,8 +229,10 @@ def _without_answers(pictures: Pictures, model: str, photos: Path) -> int:
     raise InputError("no picture could be read", source=str(photos))
 
 
-def _demand(least: float, found: Evaluation, ablation: Ablation | None) -> None:
+def _demand(least: float | None, found: Evaluation, ablation: Ablation | None) -> None:
     """See that the accuracy is high enough; where each map was silenced, that of the worst."""
+    if least is None:
+        return
     top1, what = found.total.accuracy1, ""
     if ablation and ablation.each:
         worst = min(ablation.each, key=lambda one: one.top1)
@@ -219,13 +274,14 @@ def _print(evaluation: Evaluation, form: Form, plain: Share | None) -> None:
         console.result(f"{REST}: {known}")
 
 
-def _confusion(found: Evaluation, suffix: str) -> bytes:
+def _confusion(found: Evaluation, name: str, width: int | None) -> bytes:
     """Make the file of the confusion matrix: a table, or a picture."""
+    from cnntool.api.pictures import Figure
     from cnntool.views.confusion_matrix import draw
 
     labels = list(found.labels)
-    if suffix == ".png":
-        return draw(found.confusion, labels)
+    if not name.lower().endswith(".csv"):
+        return Figure(draw(found.confusion, labels)).encoded(name, width)
     counts = zip(labels, found.confusion.tolist(), strict=True)
     rows = [["true \\ answered", *labels], *([label, *row] for label, row in counts)]
     return f"{csv_text(rows)}\n".encode(errors="backslashreplace")
