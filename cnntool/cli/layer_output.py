@@ -228,7 +228,7 @@ class Work:
         if self._screen is not None and self._screen.active:
             screen = self._screen.draw(purpose.drawing, values, **draw.keywords)
         if purpose.report is not None:
-            drawn = draw(values, Caption(), columns=page_columns(values.shape))
+            drawn = draw(values, Caption(), columns=page_columns(values.shape)).pixels()
         if self.files is not None:
             output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
         kept = values if purpose.raw == "npz" else None

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -302,6 +303,19 @@ def test_one_layer_goes_where_it_is_sent(here, net, tmp_path):
     done = here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.jpg", code=6)
     assert "x.jpg: it exists already" in done.err
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.jpg", "--overwrite")
+
+
+def test_figures_are_svg_by_suffix_or_format_and_as_wide_as_is_said(here, net, tmp_path):
+    here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.svg")
+    root = ET.fromstring((tmp_path / "x.svg").read_bytes())
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["block1_conv1", f"4 x 8 x 8, {ODD}, p.png", "0", "1", "2", "3"]
+    here(*net, "-q", "--all", "p.png", "-o", "out", "--format", "svg")
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".svg"}
+    here(*net, "-q", "-l", "conv:1", "p.png", "-o", "w.png", "--width", "700")
+    assert picture(tmp_path / "w.png").shape[1] == 700
+    done = here(*net, "-q", "-l", "conv:1", "p.png", "-o", "-", "--format", "svg")
+    assert done.out == (tmp_path / "x.svg").read_bytes()
 
 
 @pytest.mark.full
