@@ -379,7 +379,8 @@ class PageWriter:
 
         assert vector is not None  # noqa: S101 - what has no maps is one
         style = "viridis" if self._look.style in {None, "overlay"} else self._look.style
-        return vector_sheet(vector, style=style, scale=self._look.scale, labels=labels)
+        drawing = vector_sheet(vector, style=style, scale=self._look.scale, labels=labels)
+        return drawing.pixels()
 
     def _card(
         self,

@@ -14,7 +14,7 @@ from cnntool.cli.inputs import Naming, make_folder
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.atomic import STDOUT, Sink
-from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
+from cnntool.image.files import FORMATS, STDIO, is_folder
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cnntool.image.files import Item
     from cnntool.nets.inference.layer_outputs import Statistics
     from cnntool.nets.layers.receptive_field import ReceptiveField
+    from cnntool.views.display_list import DisplayList
 
 
 RAW = (".npz", ".npy")
@@ -58,13 +59,20 @@ def raw_format(raw: str | None, output: str | None) -> str | None:
     return suffix[1:]
 
 
-def check_picture(output: str) -> None:
-    """Refuse a suffix that stands for no format, before a network has run for it."""
+def check_picture(name: str, output: str) -> None:
+    """Refuse a name whose suffix stands for no format, before a network has run for it."""
+    from cnntool.api.pictures import figure_format
+
     try:
-        format_of(output)
+        figure_format(name)
     except OutputError as error:
         hint = "FILE.png is a picture; FILE.npy and FILE.npz are numbers"
-        raise OutputError(error.message, source=error.source, hint=hint) from None
+        raise OutputError(error.message, source=output, hint=hint) from None
+
+
+def suffix_of(format_name: str) -> str:
+    """Return the suffix of a figure's format, with its dot."""
+    return ".svg" if format_name == "svg" else FORMATS[format_name].suffixes[0]
 
 
 def _is_folder(output: str) -> bool:
@@ -73,7 +81,7 @@ def _is_folder(output: str) -> bool:
 
 def _is_file(output: str) -> bool:
     """Tell whether a name is meant for a file: it ends as those of pictures or numbers do."""
-    known = {suffix for row in FORMATS.values() for suffix in row.suffixes} | set(RAW)
+    known = {suffix for row in FORMATS.values() for suffix in row.suffixes} | {*RAW, ".svg"}
     return Path(output).suffix.lower() in known and not _is_folder(output)
 
 
@@ -94,6 +102,10 @@ class Purpose(NamedTuple):
         The page to write.
     units, explain, patches
         What else is on it: layers to take apart, how classes are explained, a folder.
+    width : int or None
+        Of figures, in pixels.
+    format_name : str or None
+        Of figures, whatever a suffix says.
     average, top_patches : bool
         Whether all inputs together are looked at: their mean, or what excites maps most.
     """
@@ -111,6 +123,8 @@ class Purpose(NamedTuple):
     patches: Path | None = None
     average: bool = False
     top_patches: bool = False
+    width: int | None = None
+    format_name: str | None = None
 
     @property
     def writes(self) -> bool:
@@ -161,7 +175,8 @@ class LayerFiles:
         self._several = several
         self._label = label
         self._wanted = wanted
-        self.suffix = suffix = f".{purpose.raw or 'png'}"
+        drawn = suffix_of(purpose.format_name) if purpose.format_name else ".png"
+        self.suffix = suffix = f".{purpose.raw}" if purpose.raw else drawn
         self._taken: dict[Path, Item] = {}
         self.log: BatchLog | None = None
         self._naming: Naming | None = None
@@ -169,9 +184,10 @@ class LayerFiles:
             one = safe(wanted[0].title) if len(wanted) == 1 else label
             self._naming = Naming(output, one, several=several)
             if named := self._naming.named:
-                self.suffix = Path(named).suffix.lower()
+                if purpose.format_name is None:
+                    self.suffix = Path(named).suffix.lower()
                 if self.suffix not in RAW:
-                    check_picture(named)
+                    check_picture(f"layer{self.suffix}", named)
         elif output == STDIO:
             raise UsageError(
                 f"{len(wanted)} layers cannot share stdout",
@@ -194,10 +210,10 @@ class LayerFiles:
         self,
         item: Item,
         wanted: ChosenLayer,
-        values: NDArray[Any],
-        draw: Callable[[], NDArray[Any]],
+        values: NDArray[Any] | None,
+        draw: Callable[[], DisplayList],
     ) -> str:
-        """Write the numbers of a layer, or the picture that is drawn of them; an archive is apart.
+        """Write the numbers of a layer, if any, or the picture that is drawn; an archive is apart.
 
         Returns
         -------
@@ -211,23 +227,20 @@ class LayerFiles:
         OutputError
             A name that another input's result has, or a file or folder that cannot be made.
         """
-        from cnntool.image.files import write_image
-        from cnntool.image.source import ImageInfo
+        from cnntool.api.pictures import Figure, figure_format
 
         path = self._place(item, wanted)
         name = str(path or STDOUT)
-        if self.suffix == ".npy":
+        if self.suffix == ".npy" and values is not None:
             with self._sink(path) as sink:
                 save_array(sink, values)
         elif self.suffix != ".npz":
-            pixels = draw()
-            height, width, channels = pixels.shape
-            write_image(
-                path or sys.stdout.buffer,
-                pixels,
-                ImageInfo(height, width, channels),
-                name=name,
-                format=format_of(f"layer{self.suffix}").name,
+            format_name = figure_format(f"layer{self.suffix}")
+            target = path or sys.stdout.buffer
+            Figure(draw()).save(
+                target,
+                format=format_name,
+                width=self._purpose.width,
                 overwrite=self._replaces(path),
             )
         return name

@@ -318,9 +318,18 @@ def output(command: F) -> F:
     return click.option(
         "-o",
         "--output",
+        type=param_types.ANY_FILE,
         metavar="FILE|DIR|-",
         help="Where the result goes; '-' is stdout.",
     )(overwrite(command))
+
+
+width = click.option(
+    "--width",
+    type=click.IntRange(16, 30_000),
+    metavar="PIXELS",
+    help="Make the whole figure so wide; its text grows with it.  [default: as it is drawn]",
+)
 
 
 format_name = click.option(
@@ -328,6 +337,14 @@ format_name = click.option(
     "format_name",
     type=param_types.FORMAT,
     help="Format, whatever the suffix says.",
+)
+
+
+figure_format = click.option(
+    "--format",
+    "format_name",
+    type=param_types.FIGURE_FORMAT,
+    help="Format, whatever the suffix says: png, svg with its text as text, or another one.",
 )
 
 
@@ -380,11 +397,13 @@ op = click.option(
 policy = click.option(
     "--range",
     "policy",
-    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "raw"]),
+    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "percentile", "signed", "raw"]),
     default="auto",
     show_default=True,
     help="How results become brightness; 'auto' centres zero-sum kernels on mid-grey and clips"
-    " the others.",
+    " the others. 'minmax' and 'percentile' (1 to 99) stretch what there is; the frame that zeros"
+    " around a picture darken counts only with --border zero or --mode full. 'signed', and"
+    " 'percentile' of derivatives, reach equally far from 0 both ways: blue below, red above.",
 )
 
 batch = click.option(

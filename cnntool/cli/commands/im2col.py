@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     "--kernel",
     "specs",
     multiple=True,
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="As for 'cnntool filter', the same for all channels; or @FILE.npy, an array (channels,"
     " rows, columns) or (filters, channels, rows, columns). Repeat for several filters.",
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     help="The unrolled input, the kernels as rows, or their product.",
 )
 @sliding.window
-@click.option("--picture", metavar="FILE.png", help="Draw it; print it only with --output.")
+@click.option(
+    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
+)
 @options.layout
 @sliding.matrix_output
 @options.limits

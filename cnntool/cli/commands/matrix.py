@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     "--kernel",
     "spec",
     required=True,
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="As for 'cnntool filter': a name, a matrix, or @FILE.",
 )
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 )
 @sliding.window
 @click.option("--transpose", is_flag=True, help="The transpose: the transpose convolution.")
-@click.option("--picture", metavar="FILE.png", help="Draw it; print it only with --output.")
+@click.option(
+    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
+)
 @sliding.matrix_output
 @options.json_lines
 @options.talk
