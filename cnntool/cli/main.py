@@ -164,11 +164,11 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the one boundary
-        return _fail(*_explain(error))
+        return _fail(*explain_error(error))
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: Exception) -> tuple[int, str, str]:
+def explain_error(error: Exception) -> tuple[int, str, str]:
     """Return the exit code, the line and the hint for an exception."""
     code = CnntoolError.exit_code
     if isinstance(error, CnntoolError):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from cnntool.cli import console, options, param_types
+from cnntool.cli.batch_log import stamp
 from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.inference.presets import RECIPES, Overrides
@@ -17,6 +19,7 @@ from cnntool.nets.models import BUILT_IN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cnntool.cli.batch_log import Stamp
     from cnntool.cli.options import F
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.network import Network
@@ -192,14 +195,40 @@ def opened(
     """
     from cnntool.nets.network import Network
 
-    with Network(name, overrides, settings, ahead=True, note=console.note) as network:
+    key = Path.cwd(), name, repr(overrides), settings
+    with ExitStack() as stack:
+        kept = _take(key)
+        network = kept or Network(name, overrides, settings, ahead=True, note=console.note)
+        stack.enter_context(network)
         with hold_time(settings.timeout, name):
-            plan = network.read().plan(kinds)
+            plan = (kept or network.read()).plan(kinds)
         try:
             yield network, plan
         finally:
             if console.TALK.verbose and network.chatter:
                 console.detail(network.chatter)
+        if _kept is not None:
+            stack.pop_all()
+            _kept[key] = network, stamp(network.found.file)
+
+
+_kept: dict[Any, tuple[Network, Stamp | None]] | None = None
+
+
+def keep_open() -> None:
+    """Have the network that was used last stay open until another one is wanted."""
+    global _kept  # noqa: PLW0603 - for the whole process
+    _kept = {}
+
+
+def _take(key: Any) -> Network | None:
+    """Return the network that has stayed open if it is the wanted one, and close it if not."""
+    while _kept:
+        known, (network, read) = _kept.popitem()
+        if known == key and stamp(network.found.file) == read:
+            return network
+        network.close()
+    return None
 
 
 def begin(model: Network, plan: InferredSpec) -> None:

@@ -235,6 +235,12 @@ def format_of(path: Path | str | bytes) -> Format:
     for row in FORMATS.values():
         if suffix in row.suffixes:
             return row
+    if suffix == ".svg":
+        raise OutputError(
+            "SVG is for drawn figures, and this is a picture of pixels",
+            source=os.fsdecode(path),
+            hint="write .png",
+        )
     raise OutputError(
         f"no format is known by the suffix '{suffix}'" if suffix else "the name has no suffix",
         source=os.fsdecode(path),

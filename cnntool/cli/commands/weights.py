@@ -18,11 +18,10 @@ from cnntool.image.files import Item
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from cnntool.api.activations import ChosenLayer
     from cnntool.cli.drawing_options import Drawing
     from cnntool.nets.inference.weights import LayerWeights
+    from cnntool.views.display_list import DisplayList
 
 
 SHEET = 1000
@@ -130,7 +129,7 @@ def _picture(
     slices: int,
     swap: bool,
     source: str,
-) -> NDArray[Any]:
+) -> DisplayList:
     """Draw the kernels of a layer, or a matrix as one map."""
     from cnntool.views.contact_sheet import Caption
     from cnntool.views.feature_maps import choose
