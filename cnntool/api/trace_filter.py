@@ -25,14 +25,12 @@ from cnntool.filters.lessons.im2col import im2col
 from cnntool.filters.lessons.trace import combine
 from cnntool.filters.lessons.trace import trace as take_apart
 from cnntool.filters.pipeline import make_pipeline
-from cnntool.filters.sliding import Sliding, of_plan
+from cnntool.filters.sliding import of_plan
 from cnntool.image.convert import luma
 from cnntool.views import number_format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-    from numpy.typing import NDArray
 
     from cnntool.api.arguments import FilterOptions
     from cnntool.api.pictures import Picture
@@ -101,7 +99,10 @@ class FilterTracing(Tracing):
             values[place] = number_format.short(self.at(place).values[0]) if small else ""
             so_far = number_format.aligned(
                 [
-                    [values.get((r + self.first[0], c + self.first[1]), ".") for c in range(columns)]
+                    [
+                        values.get((r + self.first[0], c + self.first[1]), ".")
+                        for c in range(columns)
+                    ]
                     for r in range(rows)
                 ]
             )
@@ -127,14 +128,14 @@ class FilterTracing(Tracing):
         """Return the input, the kernel and the result."""
         from cnntool.views.sliding_window import INPUT, KERNEL, RESULT, Grid
 
-        values, pads, self._start = cropped(self.maps[0], self.sliding, self.first, self.size)
+        values, pads, self.start = cropped(self.maps[0], self.sliding, self.first, self.size)
         whole = self.size == self.shape
         slide = self.sliding._replace(input_shape=values.shape, pads=(0, 0, 0, 0))
         self._result = (self.weights[0].reshape(1, -1) @ im2col(values[None, None], slide)).reshape(
             self.size
         )
         seen = values.shape[0] - pads[0] - pads[1], values.shape[1] - pads[2] - pads[3]
-        start = max(self._start[0], 0), max(self._start[1], 0)
+        start = max(self.start[0], 0), max(self.start[1], 0)
         return [
             Grid(title("input", seen, start, whole=whole), values, INPUT, pads, photo=self.photo),
             Grid(
@@ -153,7 +154,7 @@ class FilterTracing(Tracing):
 
         weights = self.weights[0].ravel().tolist()
         window = take_apart(self.maps[:1], self.weights[0][None], self.sliding, place).window
-        cells, box = taps(self.sliding, place, self._start)
+        cells, box = taps(self.sliding, place, self.start)
         cell = place[0] - self.first[0], place[1] - self.first[1]
         value = float(self._result[cell])
         written = [

@@ -14,7 +14,6 @@ from cnntool.views import number_format
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
-    from typing import BinaryIO
 
     from numpy.typing import NDArray
 
@@ -48,6 +47,13 @@ class Tracing:
         How the window slides.
     photo : bool
         Whether the numbers are brightness.
+
+    Attributes
+    ----------
+    first, size : (row, column), (rows, columns)
+        Which steps are taken, see `window`.
+    start : (row, column)
+        Of the input, in the first cell that is drawn.
     """
 
     of = ""
@@ -56,6 +62,7 @@ class Tracing:
     def __init__(self, maps: NDArray[Any], shape: Pair, note: str, *, photo: bool = False) -> None:
         self.maps, self.shape, self.note, self.photo = maps, shape, note, photo
         self.first: Pair = (0, 0)
+        self.start: Pair = (0, 0)
         self.size = shape
 
     def window(self, at: Pair, size: Pair) -> None:
@@ -342,7 +349,9 @@ def crop_shape(sliding: Sliding, first: Pair, size: Pair) -> Pair:
     return rows, columns
 
 
-def taps(sliding: Sliding, place: Pair, start: Pair) -> tuple[list[Pair], tuple[int, int, int, int]]:
+def taps(
+    sliding: Sliding, place: Pair, start: Pair
+) -> tuple[list[Pair], tuple[int, int, int, int]]:
     """Return the cells under a window in reading order, and the box around them.
 
     Parameters
@@ -418,7 +427,7 @@ def bracketed(window: NDArray[Any], inside: NDArray[np.bool_]) -> list[str]:
     ]
     if not inside.all():
         rows = [[text if text[-1] == ")" else f"{text} " for text in row] for row in rows]
-    return number_format.aligned(rows)
+    return [line.rstrip() for line in number_format.aligned(rows)]
 
 
 def terms(products: NDArray[Any]) -> str:

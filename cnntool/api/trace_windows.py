@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from cnntool.api.pictures import Picture
     from cnntool.api.resampling import Pooling, Transposing
     from cnntool.filters.kernels.kernel import Filter
+    from cnntool.filters.kernels.library import Operation
     from cnntool.filters.lessons.trace import Trace
     from cnntool.shapes.windows import Pair
     from cnntool.views.sliding_window import Grid, Step
@@ -115,11 +116,13 @@ class PoolTracing(Tracing):
             one, numbers, value = self._values(channel, place)
             which = f"channel {channel}, " if len(self.maps) > 1 else ""
             (down, across), (rows, columns) = self.sliding.dilation, self.shape
-            seen = one.window[0] if self.count_padding else np.where(one.inside, one.window[0], np.nan)
+            seen = (
+                one.window[0] if self.count_padding else np.where(one.inside, one.window[0], np.nan)
+            )
+            head = f"{which}result ({place[0]}, {place[1]}) of {rows}x{columns}: input rows"
             lines += [
                 *[""] * bool(channel),
-                f"{which}result ({place[0]}, {place[1]}) of {rows}x{columns}: input rows"
-                f" {span(one.rows, down)}, columns {span(one.columns, across)}",
+                f"{head} {span(one.rows, down)}, columns {span(one.columns, across)}",
                 "",
                 "window",
                 *bracketed(seen, one.inside),
@@ -168,12 +171,12 @@ class PoolTracing(Tracing):
         """Return the input and the result."""
         from cnntool.views.sliding_window import INPUT, RESULT, Grid
 
-        values, pads, self._start = cropped(
+        values, pads, self.start = cropped(
             self.maps[0], self.sliding, self.first, self.size, empty=not self.count_padding
         )
         whole = self.size == self.shape
         seen = values.shape[0] - pads[0] - pads[1], values.shape[1] - pads[2] - pads[3]
-        start = max(self._start[0], 0), max(self._start[1], 0)
+        start = max(self.start[0], 0), max(self.start[1], 0)
         top, left = self.first
         pooled = self._pooled[top : top + self.size[0], left : left + self.size[1], 0]
         return [
@@ -189,12 +192,12 @@ class PoolTracing(Tracing):
         from cnntool.views.sliding_window import KERNEL, RESULT, Mark, Step
 
         one, numbers, value = self._values(0, place)
-        cells, box = taps(self.sliding, place, self._start)
+        cells, box = taps(self.sliding, place, self.start)
         inside = [cell for cell, within in zip(cells, one.inside.ravel(), strict=True) if within]
         marks = [Mark(0, cells if self.count_padding else inside, KERNEL, box)]
         if self.taken == "max":
             row, column = self._winner(one, value)
-            marks.append(Mark(0, [(row - self._start[0], column - self._start[1])], RESULT))
+            marks.append(Mark(0, [(row - self.start[0], column - self.start[1])], RESULT))
         cell = place[0] - self.first[0], place[1] - self.first[1]
         head = f"result ({place[0]}, {place[1]}) = "
         return Step(
@@ -275,7 +278,7 @@ class DeconvTracing(Tracing):
 
     of = "deconv"
 
-    def __init__(self, picture: Picture, item: Filter, how: Transposing) -> None:
+    def __init__(self, picture: Picture, item: Filter | Operation, how: Transposing) -> None:
         maps = picture.maps()
         work, window = transposing(item, how)
         self._work = work
@@ -311,6 +314,9 @@ class DeconvTracing(Tracing):
             for axis in (0, 1)
         ]
 
+    def _reach(self, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> str:
+        return f"rows {span(rows, self.dilation[0])}, columns {span(columns, self.dilation[1])}"
+
     def lines(self, place: Pair, width: int) -> list[str]:
         """Describe a step in lines of text."""
         lines: list[str] = []
@@ -324,11 +330,11 @@ class DeconvTracing(Tracing):
                 ("kernel", number_format.matrix(self.weights.tolist())),
                 ("is added", number_format.matrix((value * self.weights).tolist())),
             ]
+            head = f"{which}value ({place[0]}, {place[1]}) of {self.shape[0]}x{self.shape[1]}"
+            reach = self._reach(rows, columns)
             lines += [
                 *[""] * bool(channel),
-                f"{which}value ({place[0]}, {place[1]}) of {self.shape[0]}x{self.shape[1]}: result"
-                f" rows {span(rows, self.dilation[0])}, columns {span(columns, self.dilation[1])}"
-                f" of {height}x{across}",
+                f"{head}: result {reach} of {height}x{across}",
                 "",
                 *side_by_side(parts, ["*", "="], width),
             ]
@@ -397,9 +403,7 @@ class DeconvTracing(Tracing):
         cells: list[Pair] = []
         small: list[str] = []
         signs = number_format.alike((value * self.weights).ravel().tolist())
-        for (tap_row, tap_column), text in zip(
-            np.ndindex(*self.weights.shape), signs, strict=True
-        ):
+        for (tap_row, tap_column), text in zip(np.ndindex(*self.weights.shape), signs, strict=True):
             cell = int(rows[tap_row]) - first, int(columns[tap_column]) - start
             if 0 <= cell[0] < self._sums.shape[0] and 0 <= cell[1] < self._sums.shape[1]:
                 self._sums[cell] += value * self.weights[tap_row, tap_column]
@@ -411,7 +415,7 @@ class DeconvTracing(Tracing):
             if cells
             else None
         )
-        where = f"rows {span(rows, self.dilation[0])}, columns {span(columns, self.dilation[1])}"
+        where = self._reach(rows, columns)
         head = f"value ({place[0]}, {place[1]}) = {short(value)}"
         return Step(
             [Mark(0, [at], KERNEL, (*at, 1, 1)), Mark(2, cells, RESULT, box, small)],
@@ -453,11 +457,15 @@ class Im2colTracing(Tracing):
         """Describe a step in lines of text."""
         number = self._column(place)
         parts = []
-        for channel in range(len(self.maps)):
-            one = take_apart(plane[None], np.ones((1, *self.sliding.kernel_shape)), self.sliding, place)
+        for channel, plane in enumerate(self.maps):
+            one = take_apart(
+                plane[None], np.ones((1, *self.sliding.kernel_shape)), self.sliding, place
+            )
             name = f"window {channel}" if len(self.maps) > 1 else "window"
             parts.append((name, bracketed(one.window[0], one.inside)))
-        parts.append(("column", number_format.matrix(self.columns[:, number : number + 1].tolist())))
+        parts.append(
+            ("column", number_format.matrix(self.columns[:, number : number + 1].tolist()))
+        )
         signs = [""] * (len(self.maps) - 1) + ["is"]
         products = self._product(number)
         tail: list[str] = []
@@ -467,10 +475,10 @@ class Im2colTracing(Tracing):
                 tail.append(f"kernel as a row  {row}")
             tail.append(f"row times column  {terms(products)} = {short(float(products.sum()), 6)}")
         rows, columns = (self.sliding.positions(axis)[place[axis]] for axis in (0, 1))
+        down, across = self.sliding.dilation
+        head = f"column {number} of {prod(self.shape)}, result ({place[0]}, {place[1]})"
         return [
-            f"column {number} of {prod(self.shape)}, result ({place[0]}, {place[1]}): input rows"
-            f" {span(rows, self.sliding.dilation[0])},"
-            f" columns {span(columns, self.sliding.dilation[1])}",
+            f"{head}: input rows {span(rows, down)}, columns {span(columns, across)}",
             "",
             *side_by_side(parts, signs, width),
             *[""] * bool(tail),
@@ -505,10 +513,10 @@ class Im2colTracing(Tracing):
         """Return the input and the columns, with a kernel its row and the product, too."""
         from cnntool.views.sliding_window import INPUT, KERNEL, RESULT, Grid
 
-        values, pads, self._start = cropped(self.maps[0], self.sliding, self.first, self.size)
+        values, pads, self.start = cropped(self.maps[0], self.sliding, self.first, self.size)
         whole = self.size == self.shape
         seen = values.shape[0] - pads[0] - pads[1], values.shape[1] - pads[2] - pads[3]
-        start = max(self._start[0], 0), max(self._start[1], 0)
+        start = max(self.start[0], 0), max(self.start[1], 0)
         numbers = [self._column(place) for place in self.places()]
         columns = self.columns[:, numbers]
 
@@ -534,7 +542,7 @@ class Im2colTracing(Tracing):
         from cnntool.views.sliding_window import KERNEL, RESULT, Mark, Step
 
         number = self._column(place)
-        cells, box = taps(self.sliding, place, self._start)
+        cells, box = taps(self.sliding, place, self.start)
         column = (place[0] - self.first[0]) * self.size[1] + place[1] - self.first[1]
         height = len(self.columns)
         which = 1 if self.kernel is None else 2

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from cnntool.api import arguments
-from cnntool.api.arguments import FilterOptions, WindowOptions
+from cnntool.api.arguments import FilterOptions, TraceOptions, WindowOptions
 from cnntool.api.kernels import read_convolution, read_filter
 from cnntool.api.pictures import load
 from cnntool.api.resampling import Pooling, Transposing, padding_of, side_of
@@ -20,59 +20,6 @@ if TYPE_CHECKING:
     from cnntool.api.trace_filter import TracedValue
     from cnntool.api.trace_steps import TracedStep, Tracing
     from cnntool.shapes.windows import Pair
-
-_SLIDES = ("op", "stride", "dilation")
-_POOLS = ("max", "stride", "padding", "dilation", "ceil")
-
-TAKES: dict[str, tuple[str, ...]] = {
-    "filter": ("kernel", "mode", "border", "channels", *_SLIDES),
-    "pool": ("avg", "count_padding", *_POOLS),
-    "unpool": _POOLS,
-    "deconv": ("kernel", "padding", "output_padding", *_SLIDES),
-    "im2col": ("kernel", "kernel_size", "mode", "border", *_SLIDES),
-}
-"""What can be traced, by the name of its command, and what each takes."""
-
-
-class TraceOptions(NamedTuple):
-    """What is traced, and how it is done: see `trace`."""
-
-    of: Any = None
-    kernel: Any = None
-    mode: Any = "same"
-    op: Any = "correlate"
-    border: Any = "zero"
-    stride: Any = None
-    dilation: Any = (1, 1)
-    channels: Any = None
-    max: Any = None
-    avg: Any = None
-    padding: Any = "valid"
-    ceil: Any = False
-    count_padding: Any = False
-    output_padding: Any = (0, 0)
-    kernel_size: Any = None
-
-    def checked(self) -> TraceOptions:
-        """Settle what is traced, and refuse what means nothing to it.
-
-        Raises
-        ------
-        UsageError
-        """
-        guess = "filter" if self.max is None and self.avg is None else "pool"
-        of = guess if self.of is None else arguments.one_of("of", self.of, TAKES)
-        for name, value in self._asdict().items():
-            default = self._field_defaults[name]
-            given = value is not None if default is None else value != default
-            if given and name not in {"of", *TAKES[of]}:
-                raise UsageError(
-                    f"`{name}` makes no sense for `of={of}`",
-                    hint="it takes " + ", ".join(f"`{word}`" for word in TAKES[of]),
-                )
-        if self.kernel is None and self.kernel_size is None and "kernel" in TAKES[of]:
-            raise UsageError("nothing to trace", hint="`kernel` names one")
-        return self._replace(of=of)
 
 
 def tracing(picture: Picture, options: TraceOptions) -> Tracing:
@@ -231,4 +178,3 @@ def trace(  # type: ignore[misc]  # the overloads need not list what does not ma
         return found.at(place)
     found.window(place, window)
     return found
-

@@ -57,6 +57,9 @@ LARGEST_WIDTH, LARGEST_HEIGHT = 1160, 520
 
 MARGIN, GAP, TITLE, FOOT = 28, 52, 34, 78
 
+DARK = 3 * 150
+"""Red, green and blue together, up to which ink is white."""
+
 
 class Grid(NamedTuple):
     """Numbers in cells.
@@ -176,14 +179,15 @@ class Panel:
         fill = paint.strong if strong else paint.light
         if self.grid.photo and self.inside(at):
             grey = round(255 * min(max(value, 0.0), 1.0))
-            fill = mixed((grey, grey, grey), fill, 0.5 if strong else 0)
+            fill = mixed((grey, grey, grey), fill, 0.6 if strong else 0)
         elif not self.text and value == value:  # noqa: PLR0124
             fill = self._shade(value, paint)
         draw.rectangle((left, top, right, bottom), fill, paint.line)
         lift = 0.1 if size >= SMALLEST_TEXT else 0
-        self.number(draw, at, INK if sum(fill) > 300 else WHITE, lift=lift)
+        ink = INK if sum(fill) > DARK else WHITE
+        self.number(draw, at, ink, lift=lift)
         if lift:
-            ink = KERNEL.title if sum(fill) > 300 else KERNEL.strong
+            ink = ink if self.grid.photo else KERNEL.title
             draw.text((right - 4, bottom - 4), small, size, ink, anchor="rs")
 
     def number(self, draw: DisplayList, at: Pair, ink: Colour = INK, *, lift: float = 0) -> None:
@@ -380,7 +384,7 @@ def frame(scene: Scene, number: int) -> DisplayList:
     return drawing
 
 
-def animation(scene: Scene, seconds: float, format: str = "gif") -> bytes:
+def animation(scene: Scene, seconds: float, form: str = "gif") -> bytes:
     """Make the animation; it repeats for ever and rests a while at its end.
 
     One frame after the other is drawn and packed, so that a long one needs no more memory.
@@ -390,7 +394,7 @@ def animation(scene: Scene, seconds: float, format: str = "gif") -> bytes:
     scene : Scene
     seconds : float
         That each frame stays; GIF counts in hundredths.
-    format : {'gif', 'webp'}
+    form : {'gif', 'webp'}
         A GIF has one palette, WebP all colours.
 
     Returns
@@ -399,7 +403,7 @@ def animation(scene: Scene, seconds: float, format: str = "gif") -> bytes:
     """
     pause = round(seconds * 1000)
     times = [pause] * (len(scene.steps) - 1) + [max(pause, min(3 * pause, 3000))]
-    return (_gif if format == "gif" else _webp)(scene, times)
+    return (_gif if form == "gif" else _webp)(scene, times)
 
 
 class _Late:
@@ -424,7 +428,7 @@ def _webp(scene: Scene, times: list[int]) -> bytes:
     body = BytesIO()
     next(images).save(
         body, "WEBP", save_all=True, append_images=[_Late(images) for _ in times[1:]],
-        duration=times, loop=0, lossless=True,
+        duration=times, loop=0, lossless=True, method=4, kmin=0, kmax=0,
     )  # fmt: skip
     return body.getvalue()
 
@@ -474,7 +478,7 @@ def _palette(images: list[Image]) -> tuple[Image, int]:
             counts[colour] += count
     chosen = np.array([max(counts, key=lambda colour: counts[colour])])
     for colour, _ in counts.most_common():
-        if len(chosen) < COLOURS - 1 and np.abs(chosen - colour).max(axis=1).min() > APART:
+        if len(chosen) < COLOURS and np.abs(chosen - colour).max(axis=1).min() > APART:
             chosen = np.vstack([chosen, colour])
     holder = Image.new("P", (1, 1))
     holder.putpalette(np.vstack([chosen, chosen[:1]]).ravel().tolist())
