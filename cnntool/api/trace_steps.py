@@ -196,7 +196,9 @@ class Tracing:
         scene = self.scene(alone=True)
         return Figure(frame(scene, self.places().index(place)))
 
-    def animation(self, seconds: float = 0.6, format: str = "gif") -> bytes:
+    def animation(
+        self, seconds: float = 0.6, format: str = "gif", width: int | None = None
+    ) -> bytes:
         """Draw all steps, one after the other.
 
         Parameters
@@ -204,6 +206,8 @@ class Tracing:
         seconds : float
             That each step stays.
         format : {'gif', 'webp'}
+        width : int, optional
+            To which the whole is enlarged or shrunk, in pixels.
 
         Raises
         ------
@@ -216,7 +220,8 @@ class Tracing:
         if not 0.02 <= seconds <= 60:
             raise UsageError("0.02 to 60 are expected", source="`seconds`")
         word = arguments.one_of("format", format, FORMATS)
-        return animation(self.scene(), seconds, word)
+        width = None if width is None else arguments.whole("width", width)
+        return animation(self.scene(), seconds, word, width)
 
     def save(
         self, target: str | os.PathLike[str], *, seconds: float = 0.6, overwrite: bool = False

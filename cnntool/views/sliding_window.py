@@ -342,7 +342,7 @@ def check_size(shapes: Mapping[str, Pair], steps: Pair | None = None) -> None:
         )
 
 
-def frames(scene: Scene) -> Iterator[Image]:
+def frames(scene: Scene, width: int | None = None) -> Iterator[Image]:
     """Draw a frame for each step.
 
     What stays is drawn once, as pixels.
@@ -350,6 +350,8 @@ def frames(scene: Scene) -> Iterator[Image]:
     Parameters
     ----------
     scene : Scene
+    width : int, optional
+        Pixels across; text is drawn in its new size.
 
     Yields
     ------
@@ -359,20 +361,22 @@ def frames(scene: Scene) -> Iterator[Image]:
     from PIL import Image
 
     stage = Frames(scene)
-    ground = stage.ground.pixels()
+    size = stage.ground.width, stage.ground.height
+    scale = 1 if width is None else width / size[0]
+    ground = stage.ground.pixels(scale)
 
     def over() -> DisplayList:
-        drawing = DisplayList(stage.ground.width, stage.ground.height)
-        drawing.picture((0, 0), ground)
+        drawing = DisplayList(*size)
+        drawing.picture((0, 0), ground, size)
         return drawing
 
     for step in scene.steps:
         below = over()
         stage.write(below, [step])
-        ground = below.pixels()
+        ground = below.pixels(scale)
         above = over()
         stage.mark(above, step)
-        yield Image.fromarray(above.pixels())
+        yield Image.fromarray(above.pixels(scale))
 
 
 def frame(scene: Scene, number: int) -> DisplayList:
@@ -384,7 +388,7 @@ def frame(scene: Scene, number: int) -> DisplayList:
     return drawing
 
 
-def animation(scene: Scene, seconds: float, form: str = "gif") -> bytes:
+def animation(scene: Scene, seconds: float, form: str = "gif", width: int | None = None) -> bytes:
     """Make the animation; it repeats for ever and rests a while at its end.
 
     One frame after the other is drawn and packed, so that a long one needs no more memory.
@@ -396,6 +400,8 @@ def animation(scene: Scene, seconds: float, form: str = "gif") -> bytes:
         That each frame stays; GIF counts in hundredths.
     form : {'gif', 'webp'}
         A GIF has one palette, WebP all colours.
+    width : int, optional
+        Pixels across.
 
     Returns
     -------
@@ -403,7 +409,7 @@ def animation(scene: Scene, seconds: float, form: str = "gif") -> bytes:
     """
     pause = round(seconds * 1000)
     times = [pause] * (len(scene.steps) - 1) + [max(pause, min(3 * pause, 3000))]
-    return (_gif if form == "gif" else _webp)(scene, times)
+    return (_gif if form == "gif" else _webp)(scene, times, width)
 
 
 class _Late:
@@ -421,10 +427,10 @@ class _Late:
         return next(self._images)
 
 
-def _webp(scene: Scene, times: list[int]) -> bytes:
+def _webp(scene: Scene, times: list[int], width: int | None) -> bytes:
     from io import BytesIO
 
-    images = frames(scene)
+    images = frames(scene, width)
     body = BytesIO()
     next(images).save(
         body, "WEBP", save_all=True, append_images=[_Late(images) for _ in times[1:]],
@@ -433,18 +439,20 @@ def _webp(scene: Scene, times: list[int]) -> bytes:
     return body.getvalue()
 
 
-def _gif(scene: Scene, times: list[int]) -> bytes:
+def _gif(scene: Scene, times: list[int], width: int | None) -> bytes:
     """Pack each frame as what differs from the one before; the rest is transparent."""
     from io import BytesIO
 
     from PIL import Image, ImageChops
     from PIL.GifImagePlugin import getdata, getheader
 
-    ends = [Image.fromarray(frame(scene, at).pixels()) for at in (0, len(scene.steps) - 1)]
+    drawn = [frame(scene, at) for at in (0, len(scene.steps) - 1)]
+    scales = [1 if width is None else width / one.width for one in drawn]
+    ends = [Image.fromarray(one.pixels(scale)) for one, scale in zip(drawn, scales, strict=True)]
     palette, clear = _palette(ends)
     body = BytesIO()
     before: Image.Image | None = None
-    for image, pause in zip(frames(scene), times, strict=True):
+    for image, pause in zip(frames(scene, width), times, strict=True):
         shown = image.quantize(palette=palette, dither=Image.Dither.NONE)
         if before is None:
             header, _ = getheader(shown.copy(), info={"loop": 0, "duration": pause})

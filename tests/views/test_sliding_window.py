@@ -126,8 +126,8 @@ def test_frames_are_not_kept(form, monkeypatch):
     alive, most = [], []
     frames = sliding_window.frames
 
-    def counted(shown):
-        for image in frames(shown):
+    def counted(shown, width):
+        for image in frames(shown, width):
             alive.append(weakref.ref(image))
             yield image
             del image
@@ -138,6 +138,19 @@ def test_frames_are_not_kept(form, monkeypatch):
     sliding_window.animation(scene((4, 4), kernel=(1, 1)), 0.1, form)
     assert len(most) >= 15
     assert max(most) <= 3
+
+
+def test_a_wider_animation_has_larger_text():
+    shown = scene()
+    (height, width, _) = Frames(shown).ground.shape
+    for form in sliding_window.FORMATS:
+        body = sliding_window.animation(shown, 0.5, form, 2 * width)
+        with Image.open(io.BytesIO(body)) as found:
+            assert found.size == (2 * width, 2 * height)
+            found.seek(3)
+            last = np.asarray(found.convert("RGB"), int)
+        expected = sliding_window.frame(shown, 3).pixels(2)
+        assert np.abs(last - expected).mean() < 0.1
 
 
 def test_an_animation_of_one_step():

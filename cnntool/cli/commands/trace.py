@@ -123,6 +123,7 @@ FORMS = {
     help="Draw it instead: FILE.gif or FILE.webp is the animation of all values, FILE.png or"
     " FILE.svg the frame --at one, or the --unit.",
 )
+@options.width
 @options.overwrite
 @options.limits
 @options.json_lines
@@ -147,6 +148,7 @@ def command(
     settings: SessionSettings,
     reading: options.ReadingOptions,
     output: str | None,
+    width: int | None,
     overwrite: bool,
     as_json: bool,
 ) -> int:
@@ -173,6 +175,7 @@ def command(
             query=query,
             at=unit,
             output=output,
+            width=width,
             overwrite=overwrite,
             as_json=as_json,
             reading=Reading(reading.max_pixels, reading.strict, fail_fast=True, jobs=None),
@@ -184,7 +187,7 @@ def command(
             "nothing to trace",
             hint="--kernel SPEC, or --model NAME --layer NAME --unit C,ROW,COLUMN; or --max 2",
         )
-    job = _Job(output, at, size, delay, overwrite, as_json)
+    job = _Job(output, at, size, delay, width, overwrite, as_json)
     job.check(every=every)
     job.run(asked.checked(), inputs_or_stdin([path] if path else [])[0], reading)
     return 0
@@ -197,6 +200,7 @@ class _Job(NamedTuple):
     at: Pair | None
     size: Pair | None
     delay: float | None
+    width: int | None
     overwrite: bool
     as_json: bool
 
@@ -269,9 +273,9 @@ class _Job(NamedTuple):
     def draw(self, work: Tracing, output: str) -> None:
         """Write the animation, or the frame of the value."""
         if self.at is None or (self.several and self.suffix not in {".png", ".svg"}):
-            body = work.animation(self.delay or 0.6, self.suffix[1:] or "gif")
+            body = work.animation(self.delay or 0.6, self.suffix[1:] or "gif", self.width)
         else:
-            body = work.frame(self.at).encoded(output)
+            body = work.frame(self.at).encoded(output, self.width)
         sliding.write_bytes(body, output, overwrite=self.overwrite)
 
     def show(self, work: Tracing) -> None:
