@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import re
 import time
+from array import array
+from bisect import bisect_right
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
@@ -41,6 +43,29 @@ _FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
 
 Stamp = list[int]
 """Bytes of a file, and when it was changed last, in nanoseconds."""
+
+
+class _Index:
+    """Where in a log names stand: 16 bytes each, however long they are; the last place counts."""
+
+    def __init__(self) -> None:
+        self._keys, self._places = array("q"), array("q")
+
+    def add(self, name: str, place: int) -> None:
+        self._keys.append(hash(name))
+        self._places.append(place)
+
+    def sort(self) -> None:
+        """Make ready for `find`."""
+        order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
+        self._keys = array("q", (self._keys[one] for one in order))
+        self._places = array("q", (self._places[one] for one in order))
+
+    def find(self, name: str) -> int | None:
+        """Return where it may stand; another name there means that it stands nowhere."""
+        key = hash(name)
+        place = bisect_right(self._keys, key) - 1
+        return self._places[place] if place >= 0 and self._keys[place] == key else None
 
 
 class BatchLog:
@@ -79,8 +104,7 @@ class BatchLog:
         self._path = path
         self._fits = fits
         self._lock = Lock()
-        self._past: dict[str, int] = {}
-        self._own: dict[str, Stamp | None] = {}
+        self._past, self._own = _Index(), _Index()
         self._since = time.monotonic()
         self._done = self._skipped = self._failed = 0
         header = {"cnntool": __version__, **_asked(threads=model is not None), "model": model}
@@ -97,10 +121,8 @@ class BatchLog:
 
     def past(self, item: Item) -> dict[str, Any] | None:
         """Return the line of an input with which an earlier run is done, if nothing has changed."""
-        if item.name not in self._past:
-            return None
         line = self.line(item.name)
-        if not line["result"] or line["stamp"] != stamp(item.path):
+        if not line.get("result") or line["stamp"] != stamp(item.path):
             return None
         if self._fits and not self._fits(item, line["result"]):
             return None
@@ -110,16 +132,24 @@ class BatchLog:
         return line if _stamps(output) == line["written"] else None
 
     def line(self, name: str) -> dict[str, Any]:
-        """Return the line of an input with which an earlier run is done: it stays on the disk."""
+        """Return the line of an input with which an earlier run is done; empty if none is."""
+        line = self._line(self._past.find(name))
+        return line if line.get("input") == name else {}
+
+    def _line(self, place: int | None) -> dict[str, Any]:
+        """Read a line of an earlier run: they stay on the disk."""
+        if place is None:
+            return {}
         with self._lock, system_errors_as(OutputError, self._path):
-            self._before.seek(self._past[name])
+            self._before.seek(place)
             return _parsed(self._before.readline())
 
     def begin(self, target: Path) -> bool:
         """Note that a result is about to appear; tell whether it may replace what is there."""
         name = str(target)
         there = stamp(target)
-        may = name in self._own and self._own[name] in (None, there)
+        left = dict(_written(self._line(self._own.find(name))))
+        may = name in left and left[name] in (None, there)
         if there is None or may:
             self._put({"begin": name})
         return may
@@ -178,20 +208,18 @@ class BatchLog:
             record = _parsed(line)
             if "cnntool" in record:
                 counts, known = record == header, True
-            elif "begin" in record:
-                self._own[record["begin"]] = None
-            elif "output" in record:
-                if isinstance(record["output"], list):
-                    self._own |= zip(record["output"], record["written"], strict=True)
-                elif record["output"] is not None:
-                    self._own[record["output"]] = record["written"]
+            else:
+                for name, _ in _written(record):
+                    self._own.add(name, start)
                 if counts and record.get("code") == 0:
-                    self._past[record["input"]] = start
+                    self._past.add(record["input"], start)
+        self._past.sort()
+        self._own.sort()
         if sound and not known:
             raise UsageError("this is no log of a batch", source=str(self._path))
         if known and not counts:
             console.note(f"{self._path}: asked for otherwise than now: everything is done again")
-            self._past.clear()
+            self._past = _Index()
         return sound
 
     def _lines(self) -> Iterator[bytes]:
@@ -272,6 +300,17 @@ def stamp(path: Path | None) -> Stamp | None:
     except OSError:
         return None
     return [found.st_size, found.st_mtime_ns] if found else None
+
+
+def _written(record: dict[str, Any]) -> Iterator[tuple[str, Stamp | None]]:
+    """Yield the files that a line tells of with their stamps, None if they were only begun."""
+    output = record.get("output")
+    if "begin" in record:
+        yield record["begin"], None
+    elif isinstance(output, list):
+        yield from zip(output, record["written"], strict=True)
+    elif output is not None:
+        yield output, record["written"]
 
 
 def _stamps(output: str | list[str]) -> Any:
