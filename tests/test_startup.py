@@ -50,8 +50,31 @@ def test_the_help_of_every_verb_loads_click_alone():
 from importlib import import_module
 from cnntool.cli.main import COMMANDS
 for verb in COMMANDS:
-    import_module(f"cnntool.cli.{verb}")"""
+    import_module(f"cnntool.cli.commands.{verb}")"""
     assert not loaded(code) & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("words", "allowed"),
+    [
+        ("cl", set()),
+        ("activations --styl", set()),
+        ("activations --style vi", set()),
+        ("classify -m vgg", set()),
+        ("filter -k sob", {"numpy"}),
+        ("activations -l block4", {"numpy"}),
+    ],
+)
+def test_a_completion_loads_what_it_needs(words, allowed):
+    code = f"""
+import os
+words = {words.split()!r}
+os.environ |= dict(_CNNTOOL_COMPLETE="zsh_complete", COMP_CWORD=str(len(words)),
+                   COMP_WORDS=" ".join(["cnntool", *words]))
+from cnntool.cli.main import run
+assert run([]) == 0
+"""
+    assert loaded(code) & HEAVY == allowed
 
 
 def test_a_convolution_loads_no_scipy(tmp_path, samples):

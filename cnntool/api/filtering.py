@@ -45,6 +45,15 @@ LIGHT = 64
 """Multiplications a value up to which decoding a picture takes longer than filtering it."""
 
 
+NEAR, FEW = 1 / 8, 0.9
+"""How close to mid-grey values are hard to see, and the share of such that is worth a word."""
+
+FAINT = (
+    "0 became mid-grey, -1 black and 1 white, and most values lie close to 0; `range=percentile`"
+    " or `range=signed` spreads them, in colours"
+)
+
+
 def arithmetic(asked: FilterOptions) -> Options:
     """Put the arithmetic of `filter` into the pipeline's own words.
 
@@ -132,7 +141,7 @@ class Filtering(NamedTuple):
         """
         pipeline, rendering = self
         info = rendering.info
-        if pipeline.stacked or "minmax" in rendering.ranges:
+        if pipeline.stacked or rendering.ranges[0] in scale.MEASURED:
             pixels = self._whole(rows, outside, threads)
             for row in range(0, info.height, info.strip_rows):
                 yield encode(pixels[row : row + info.strip_rows])
@@ -156,7 +165,7 @@ class Filtering(NamedTuple):
 
     def write(
         self, reader: Reader, target: Path | BinaryIO, *, threads: int, count: bool, **how: Any
-    ) -> float | None:
+    ) -> tuple[float | None, list[str]]:
         """Compute the result and write it.
 
         Parameters
@@ -173,20 +182,32 @@ class Filtering(NamedTuple):
 
         Returns
         -------
-        float or None
+        clipped : float or None
             The share of values that were clipped, if counted and if the result can clip.
+        notes : list of str
+            What is worth knowing of the result.
         """
-        outside: list[int] | None = [] if count and self.rendering.clips else None
+        rendering = self.rendering
+        outside: list[int] | None = [] if count and rendering.clips else None
+        centred = rendering.automatic and rendering.ranges == ("center",)
+        faint: list[float] = []
         # Where computing is the smaller part of the work, one thread is left to the decoder.
         light = reader.window is None and self.pipeline.multiplies <= LIGHT
         threads = max(1, threads - light)
-        with open_writer(target, self.rendering.info, **how) as writer:
-            for encoded in self.strips(
-                reader.rows(), writer.encode, threads=threads, outside=outside
-            ):
+        with open_writer(target, rendering.info, **how) as writer:
+
+            def encode(strip: NDArray[Any]) -> Any:
+                if centred:
+                    unit = strip[::4, ::4] / np.float32(rendering.info.peak)
+                    faint.append(float(np.mean(np.abs(unit - 0.5) < NEAR)))
+                return writer.encode(strip)
+
+            for encoded in self.strips(reader.rows(), encode, threads=threads, outside=outside):
                 writer.append(encoded)
                 del encoded  # or it would lie about while the next one is made
-        return None if outside is None else sum(outside) / np.prod(self.pipeline.out_shape).item()
+        size = np.prod(self.pipeline.out_shape).item()
+        notes = [FAINT] if faint and np.mean(faint) > FEW else []
+        return None if outside is None else sum(outside) / size, notes
 
     def _whole(self, rows: pipelines.Rows, outside: list[int] | None, threads: int) -> NDArray[Any]:
         """Compute all maps first: for a stack of maps, and for ranges that depend on the data."""
@@ -204,23 +225,38 @@ class Filtering(NamedTuple):
         if pipeline.stacked:
             return self._stack(maps, outside)
         pixels = np.empty(info.shape, info.dtype)
-        limits = scale.extremes(maps)
+        limits = self._limits(maps, pipeline.branches[0])
         self.rendering.convert(maps, pixels[:, :, : info.channels], outside, limits=limits)
         self._set_alpha(pixels, alpha)
         return pixels
 
+    def _limits(
+        self, maps: NDArray[Any], branch: Sequence[Step], tile: int = 0
+    ) -> tuple[float, float]:
+        """Return the ends of the range of a branch's maps, or of one of its tiles."""
+        policy, symmetric = self.rendering.ranges[tile], self.rendering.symmetric[tile]
+        if policy not in scale.MEASURED:
+            return 0.0, 1.0
+        inside = maps[self.pipeline.interior(branch)]
+        return scale.range_limits(inside, policy, symmetric=symmetric)
+
     def _stack(self, maps: NDArray[Any], outside: list[int] | None) -> NDArray[Any]:
         """Bring each map into its range and lay the tiles out, or stack them as an array."""
         rendering = self.rendering
-        stack = np.empty(maps.shape, rendering.info.dtype)
-        tiles, first = [], 0
-        for count, range_ in zip(_tiles(self.pipeline), rendering.ranges, strict=True):
-            part = np.s_[:, :, first : first + count]
-            limits = scale.extremes(maps[part])
-            rendering.convert(maps[part], stack[part], outside, range=range_, limits=limits)
-            tiles.append(stack[part])
-            first += count
-        if rendering.info.format == ARRAY:
+        array = rendering.info.format == ARRAY
+        stack = np.empty(maps.shape if array else 0, rendering.info.dtype)
+        tiles: list[NDArray[Any]] = []
+        first = 0
+        for branch in self.pipeline.branches:
+            for count in _tiles_of(self.pipeline, branch):
+                part = maps[:, :, first : first + count]
+                shape = (*part.shape[:2], rendering.samples(count, len(tiles)))
+                made = stack[:, :, first : first + count] if array else np.empty(shape, stack.dtype)
+                limits = self._limits(part, branch, len(tiles))
+                rendering.convert(part, made, outside, tile=len(tiles), limits=limits)
+                tiles.append(made)
+                first += count
+        if array:
             return stack
         from cnntool.views.contact_sheet import tile
 
@@ -344,7 +380,7 @@ def plan_filtering(
         info = info._replace(
             height=rows * (height + TILE_GAP) - TILE_GAP,
             width=columns * (width + TILE_GAP) - TILE_GAP,
-            channels=max(tiles),
+            channels=max(rendering.samples(count, at) for at, count in enumerate(tiles)),
         )
     return Filtering(pipeline, rendering._replace(info=info))
 
@@ -428,10 +464,12 @@ def filter(
         Filter in linear light instead of sRGB values.
     method : {'auto', 'direct', 'separable', 'banded', 'banded-separable', 'fft'}
         How to compute it; all agree, "auto" takes the fastest.
-    range : {'auto', 'clip', 'abs', 'center', 'minmax', 'raw'}
+    range : {'auto', 'clip', 'abs', 'center', 'minmax', 'percentile', 'signed', 'raw'}
         How results become brightness. "auto" centres zero-sum kernels on mid-grey and clips the
         others where the input is of whole numbers, and keeps the numbers of others; "raw" gives
-        the numbers.
+        the numbers. "signed", and "percentile" of derivatives, are symmetric about 0 and make
+        colours of one channel. What the default's zero border darkens does not set a range that
+        depends on the data; ``border="zero"`` and ``mode="full"`` count it, too.
     depth : {8, 16, 'float'}, optional
         Of the result; by default that of the input.
     layout : {'auto', 'hwc', 'chw'}

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.filters.pipeline import Rows
+    from cnntool.views.display_list import DisplayList
     from cnntool.views.scale import Scale
 
     ImageLike: TypeAlias = (
@@ -67,11 +69,8 @@ class Figure:
 
     Parameters
     ----------
-    pixels : ndarray of uint8, (H, W) or (H, W, 3), or a PIL image
-
-    Attributes
-    ----------
-    pixels : ndarray of uint8, (H, W) or (H, W, 3)
+    drawing : DisplayList, ndarray of uint8, (H, W), (H, W, 1) or (H, W, 3), or a PIL image
+        Of an array the figure is that picture alone.
 
     Examples
     --------
@@ -81,34 +80,117 @@ class Figure:
     <Figure of 52 rows x 52 columns>
     >>> np.asarray(figure).max()
     np.uint8(255)
+    >>> figure.svg()[:38]
+    b'<?xml version="1.0" encoding="UTF-8"?>'
     """
 
-    def __init__(self, pixels: NDArray[np.uint8] | PIL.Image.Image) -> None:
-        array = np.asarray(pixels)
-        self.pixels: NDArray[np.uint8] = (
-            array[:, :, 0] if array.ndim == 3 and array.shape[2] == 1 else array
-        )
+    def __init__(self, drawing: DisplayList | NDArray[np.uint8] | PIL.Image.Image) -> None:
+        from cnntool.views.display_list import DisplayList
 
-    def save(self, target: str | Path | BinaryIO, *, overwrite: bool = False) -> None:
-        """Write it; see `write_image`."""
-        write_image(target, self.pixels, overwrite=overwrite)
+        if not isinstance(drawing, DisplayList):
+            array = np.asarray(drawing)
+            drawing = DisplayList(array.shape[1], array.shape[0], grey=array.shape[2:] != (3,))
+            drawing.picture((0, 0), array)
+        self._drawing = drawing
+
+    @cached_property
+    def pixels(self) -> NDArray[np.uint8]:
+        """Its pixels, (H, W) or (H, W, 3)."""
+        return self._drawn(None)
+
+    def _drawn(self, width: int | None) -> NDArray[np.uint8]:
+        pixels = self._drawing.pixels(self._scale(width))
+        return pixels[:, :, 0] if pixels.shape[2] == 1 else pixels
+
+    def _scale(self, width: int | None) -> float:
+        if width is None:
+            return 1
+        return arguments.whole("width", width) / self._drawing.width
+
+    def save(
+        self,
+        target: str | Path | BinaryIO,
+        *,
+        format: str | None = None,
+        width: int | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Write it; a file appears when it is complete.
+
+        Parameters
+        ----------
+        target : path or binary file
+            Its suffix tells the format: `.svg`, which keeps text and boxes as such, or that of a
+            picture, see `write_image`.
+        format : str, optional
+            Whatever the suffix says: ``"svg"``, ``"png"``, ...
+        width : int, optional
+            To which the whole is enlarged or shrunk, in pixels; text is drawn in its new size.
+        overwrite : bool
+            Whether an existing file may be replaced.
+
+        Raises
+        ------
+        OutputError
+            An unknown suffix, or a file that exists or cannot be written.
+        """
+        name = file_name(target)
+        overwrite = arguments.flag("overwrite", overwrite)
+        if format is None and name not in STREAMS:
+            format = figure_format(name)
+        if format != "svg":
+            pixels = self._drawing.pixels(self._scale(width))
+            write_samples(
+                target, pixels, ImageInfo(*pixels.shape), name=name,
+                format=format_name(name, format), overwrite=overwrite,
+            )  # fmt: skip
+            return
+        from cnntool.image.atomic import Output
+
+        output = Output(target, name=name, overwrite=overwrite)
+        try:
+            output.write(self.svg(width))
+            output.commit()
+        finally:
+            output.discard()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001
         return np.array(self.pixels, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        rows, columns = self.pixels.shape[:2]
+        rows, columns = self._drawing.shape[:2]
         return f"<Figure of {rows} rows x {columns} columns>"
 
-    def png(self) -> bytes:
-        """Return it as a PNG file."""
+    def svg(self, width: int | None = None) -> bytes:
+        """Return it as an SVG file; the width is what the file says of its own size."""
+        return self._drawing.svg(self._scale(width))
+
+    def png(self, width: int | None = None) -> bytes:
+        """Return it as a PNG file; see `save` for its width."""
         from PIL import Image
 
         body = io.BytesIO()
-        Image.fromarray(self.pixels).save(body, "PNG", optimize=True)
+        pixels = self.pixels if width is None else self._drawn(width)
+        Image.fromarray(pixels).save(body, "PNG", optimize=True)
         return body.getvalue()
 
-    _repr_png_ = png
+    def encoded(self, name: str, width: int | None = None) -> bytes:
+        """Return what a file of a name holds: SVG if it ends so, else PNG."""
+        return self.svg(width) if name.lower().endswith(".svg") else self.png(width)
+
+    def _repr_png_(self) -> bytes:
+        return self.png()
+
+
+def figure_format(name: str) -> str:
+    """Return the format of a figure that the suffix of a name stands for: svg, png, ...
+
+    Raises
+    ------
+    OutputError
+        It stands for none.
+    """
+    return "svg" if name.lower().endswith(".svg") else format_of(name).name
 
 
 def check_drawable(values: NDArray[Any]) -> None:
@@ -383,16 +465,8 @@ def write_image(
     >>> body.getvalue()
     b'1,0\n0,1\n'
     """
-    name = os.fspath(target) if isinstance(target, (str, os.PathLike)) else "<file>"
-    written = hasattr(target, "write") and not isinstance(target, io.TextIOBase)
-    if name == "<file>" and not written:
-        raise arguments.wrong_type("target", target, "a path or a binary file")
-    if format is not None:
-        format = arguments.one_of("format", format, FORMATS)
-    elif name == "<file>":
-        raise OutputError("nothing tells the format", source=name, hint="say it with `format`")
-    else:
-        format = format_of(name).name
+    name = file_name(target)
+    format = format_name(name, format)
     if compression is not None:
         compression = arguments.whole("compression", compression, 0, 9)
     quality = arguments.whole("quality", quality, 1, 100)
@@ -402,6 +476,34 @@ def write_image(
         target, picture.values, picture.info, name=name, format=format,
         compression=compression, quality=quality, overwrite=overwrite,
     )  # fmt: skip
+
+
+STREAMS = ("<file>", "<stdout>")
+"""What errors call files that were opened already."""
+
+
+def file_name(target: object) -> str:
+    """Return what errors call a file that is written.
+
+    Raises
+    ------
+    ArgumentTypeError
+        Neither a path nor a binary file.
+    """
+    if isinstance(target, (str, os.PathLike)):
+        return os.fspath(target)
+    if not hasattr(target, "write") or isinstance(target, io.TextIOBase):
+        raise arguments.wrong_type("target", target, "a path or a binary file")
+    return "<stdout>" if target is getattr(sys.stdout, "buffer", None) else "<file>"
+
+
+def format_name(name: str, format: str | None) -> str:
+    """Return the format to write: what was asked for, else what the name's suffix stands for."""
+    if format is not None:
+        return arguments.one_of("format", format, FORMATS)
+    if name in STREAMS:
+        raise OutputError("nothing tells the format", source=name, hint="say it with `format`")
+    return format_of(name).name
 
 
 def photo_of(image: ImageLike) -> NDArray[np.uint8]:

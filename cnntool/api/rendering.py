@@ -12,6 +12,7 @@ from cnntool.image import convert
 from cnntool.image.files import FORMATS, format_of
 from cnntool.image.source import ITEM_SIZES
 from cnntool.views import scale
+from cnntool.views.colormaps import shades
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,12 +45,18 @@ class Rendering(NamedTuple):
         Whether the numbers are linear light.
     notes : tuple of str
         What is worth knowing.
+    symmetric : tuple of bool
+        Whether the scale of the result, or of each tile, is symmetric about 0.
+    automatic : bool
+        Whether the ranges are the tool's own choice.
     """
 
     info: ImageInfo
     ranges: tuple[scale.Range, ...]
     linear: bool = False
     notes: tuple[str, ...] = ()
+    symmetric: tuple[bool, ...] = (False,)
+    automatic: bool = False
 
     @property
     def exact(self) -> bool:
@@ -61,13 +68,18 @@ class Rendering(NamedTuple):
         """Whether values outside of 0..1 are cut off."""
         return not self.exact or "clip" in self.ranges
 
+    def samples(self, channels: int, tile: int = 0) -> int:
+        """Return how many channels a result, or a tile, gets that has so many: 3 for colours."""
+        coloured = self.symmetric[tile] and channels == 1 and not self.exact
+        return 3 if coloured else channels
+
     def convert(
         self,
         numbers: NDArray[Any],
         out: NDArray[Any],
         outside: list[int] | None,
         *,
-        range: scale.Range | None = None,
+        tile: int = 0,
         limits: tuple[float, float] = (0.0, 1.0),
         white: float = 1.0,
     ) -> None:
@@ -77,17 +89,18 @@ class Rendering(NamedTuple):
         ----------
         numbers : ndarray (h, w, C) of float
             They may have more columns than ``out``, which count for nothing.
-        out : ndarray (h, W, C) of ``info.dtype``
+        out : ndarray (h, W, C or 3) of ``info.dtype``
+            Three channels of one number are colours.
         outside : list of int, optional
             Gets the count of the values that are clipped.
-        range : Range, optional
-            By default that of the only tile.
+        tile : int
+            Which one it is.
         limits : (float, float)
-            The smallest and the largest number, for "minmax".
+            The numbers that become 0 and 1, for the ranges that depend on the data.
         white : float
             The value of white; other than 1 only where nothing but clipping is to be done.
         """
-        range = range or self.ranges[0]
+        range = self.ranges[tile]
         if range not in {"clip", "raw"}:  # which leave the numbers where they are
             numbers = scale.to_unit(numbers, range, limits)
         inside = numbers[:, : out.shape[1]]
@@ -96,7 +109,9 @@ class Rendering(NamedTuple):
         if self.exact:
             np.copyto(out, inside.clip(0, 1) if range == "clip" else inside, casting="same_kind")
             return
-        if self.linear and range != "center":
+        if out.shape[2] > inside.shape[2]:
+            numbers = shades("diverging", inside[:, :, 0])
+        elif self.linear and range != "center" and not self.symmetric[tile]:
             numbers = convert.from_linear(inside)
         convert.quantize(numbers, self.info.dtype, out, white=white, scratch=numbers)
 
@@ -205,11 +220,17 @@ def plan(
         icc=source.icc if channels == source.channels else None,
         layout=layout,
     )
-    ranges = [
-        style.range if style.range != "auto" else "raw" if exact else scale.AUTOMATIC[sign]
-        for sign in signs
-    ]
-    return Rendering(info, cast("tuple[scale.Range, ...]", tuple(ranges)), linear, notes)
+    automatic = style.range == "auto"
+    asked = cast("scale.Range", "raw" if automatic else style.range)
+    ranges = [scale.AUTOMATIC[sign] if automatic and not exact else asked for sign in signs]
+    symmetric = tuple(map(scale.is_symmetric, ranges, signs))
+    if style.range == "signed" and "magnitude" in signs:
+        told = "what is never negative needs one half of the colours of `range=signed`"
+        notes = (*notes, f"{told}; `range=percentile` or `range=minmax` uses all shades")
+    rendering = Rendering(info, tuple(ranges), linear, notes, symmetric, automatic)
+    if len(signs) == 1 and rendering.samples(channels) > channels:
+        return rendering._replace(info=info._replace(channels=3, icc=None, layout="hwc"))
+    return rendering
 
 
 def _dtype(source: ImageInfo, format_name: str, depth: str | None) -> tuple[str, tuple[str, ...]]:
@@ -304,6 +325,7 @@ def finish(
     unit: NDArray[Any] = values.astype(np.float64 if values.dtype == np.float64 else np.float32)
     np.divide(unit, source.peak, out=unit)
     outside: list[int] | None = [] if rendering.clips else None
-    samples_out = np.empty(values.shape, rendering.info.dtype)
-    rendering.convert(unit, samples_out, outside, limits=scale.extremes(unit))
+    samples_out = np.empty(rendering.info.shape, rendering.info.dtype)
+    limits = scale.range_limits(unit, rendering.ranges[0], symmetric=rendering.symmetric[0])
+    rendering.convert(unit, samples_out, outside, limits=limits)
     return rendering, samples_out, None if outside is None else sum(outside) / values.size

@@ -8,7 +8,7 @@ import click
 
 from cnntool.cli import console, options, param_types
 from cnntool.cli.inputs import Pictures
-from cnntool.cli.network_options import say_where
+from cnntool.cli.network_options import LAYER, say_where
 from cnntool.cli.output import Column, emit
 from cnntool.errors import UsageError
 
@@ -99,6 +99,7 @@ silencing = options.gathered(
     click.option(
         "--without",
         multiple=True,
+        type=LAYER,
         metavar="LAYER[UNITS]",
         help="Silence a layer, or some of its maps: 'block4_conv2[0,3,8-15]', in quotes, since"
         " brackets mean something to a shell. May be repeated: all are silenced together.",

@@ -13,6 +13,7 @@ import time
 from array import array
 from bisect import bisect_right
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,21 +22,22 @@ import click
 
 from cnntool.cli import console, options, param_types
 from cnntool.cli.output import json_text
-from cnntool.errors import OutputError, UsageError, system_errors_as
+from cnntool.errors import CnntoolError, OutputError, UsageError, system_errors_as
 from cnntool.image.files import STDIO
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from cnntool.image.files import Item
+    from cnntool.nets.models.catalog import FoundModel
     from cnntool.nets.network import Network
 
     Fits = Callable[[Item, dict[str, Any]], bool]
 
 _ASIDE = frozenset({"inputs", "files_from", "files0_from", "recursive", "jobs", "threads", "log",
-                    "resume", "overwrite", "as_json", "photos", "within", "confusion",
-                    "min_top1"})  # fmt: skip
+                    "resume", "overwrite", "as_json", "scheduler", "photos", "within",
+                    "confusion", "min_top1"})  # fmt: skip
 """Options that change no result."""
 
 _FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
@@ -107,11 +109,13 @@ class BatchLog:
         self._past, self._own = _Index(), _Index()
         self._since = time.monotonic()
         self._done = self._skipped = self._failed = 0
-        header = {"cnntool": __version__, **_asked(threads=model is not None), "model": model}
+        header = self._header(model)
         with system_errors_as(OutputError, path):
             if path.exists() and not (resume or overwrite):
                 hint = "--resume goes on from it, --overwrite begins it anew"
                 raise OutputError("it exists already", source=str(path), hint=hint)
+            if resume:
+                gather(path)
             sound = self._read(header) if resume and path.exists() else 0
             self._file = path.open("ab", buffering=0)
             self._before = path.open("rb")
@@ -119,9 +123,21 @@ class BatchLog:
             self._start = self._file.seek(0, os.SEEK_END)
             self._put(header)
 
+    def _header(self, model: list[str] | None) -> dict[str, Any]:
+        """Return the line that tells what was asked for."""
+        return {"cnntool": __version__, **_asked(threads=model is not None), "model": model}
+
+    def expect(self, items: Iterable[Item]) -> Iterable[Item]:
+        """Return the inputs that are to be worked on, of those that were named."""
+        return items
+
+    def fault(self, item: Item) -> CnntoolError | None:  # noqa: ARG002
+        """Return what is known to be wrong with an input."""
+        return None
+
     def past(self, item: Item) -> dict[str, Any] | None:
         """Return the line of an input with which an earlier run is done, if nothing has changed."""
-        line = self.line(item.name)
+        line = self.line(item)
         if not line.get("result") or line["stamp"] != stamp(item.path):
             return None
         if self._fits and not self._fits(item, line["result"]):
@@ -131,10 +147,10 @@ class BatchLog:
             return None if "output" in line["result"] else line
         return line if _stamps(output) == line["written"] else None
 
-    def line(self, name: str) -> dict[str, Any]:
+    def line(self, item: Item) -> dict[str, Any]:
         """Return the line of an input with which an earlier run is done; empty if none is."""
-        line = self._line(self._past.find(name))
-        return line if line.get("input") == name else {}
+        line = self._line(self._past.find(item.name))
+        return line if line.get("input") == item.name else {}
 
     def _line(self, place: int | None) -> dict[str, Any]:
         """Read a line of an earlier run: they stay on the disk."""
@@ -142,13 +158,24 @@ class BatchLog:
             return {}
         with self._lock, system_errors_as(OutputError, self._path):
             self._before.seek(place)
-            return _parsed(self._before.readline())
+            return parsed(self._before.readline())
+
+    def left(self) -> dict[str, Stamp | None]:
+        """Return the files of earlier runs with their stamps, None if they were only begun."""
+        found: dict[str, Stamp | None] = {}
+        for record in map(parsed, self._lines()):
+            found |= outputs_of(record)
+        return found
+
+    def _left_in_line(self, name: str) -> dict[str, Stamp | None]:
+        """Return the files that an earlier run told of when it told of this one last."""
+        return outputs_of(self._line(self._own.find(name)))
 
     def begin(self, target: Path) -> bool:
         """Note that a result is about to appear; tell whether it may replace what is there."""
         name = str(target)
         there = stamp(target)
-        left = dict(_written(self._line(self._own.find(name))))
+        left = self._left_in_line(name)
         may = name in left and left[name] in (None, there)
         if there is None or may:
             self._put({"begin": name})
@@ -205,11 +232,11 @@ class BatchLog:
         counts, known, sound, start = False, False, 0, 0
         for line in self._lines():
             start, sound = sound, sound + len(line)
-            record = _parsed(line)
+            record = parsed(line)
             if "cnntool" in record:
                 counts, known = record == header, True
             else:
-                for name, _ in _written(record):
+                for name in outputs_of(record):
                     self._own.add(name, start)
                 if counts and record.get("code") == 0:
                     self._past.add(record["input"], start)
@@ -254,11 +281,36 @@ class BatchLog:
         )
 
 
-def _known_by(network: Network) -> list[str]:
+def known_by(found: FoundModel, sha256: str | None = None) -> list[str]:
     """Return the hash of a network's file, and that of its manifest."""
     import hashlib
 
-    return [network.sha256, hashlib.sha256(repr(network.found.spec).encode()).hexdigest()]
+    if sha256 is None:
+        with found.file.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return [sha256, hashlib.sha256(repr(found.spec).encode()).hexdigest()]
+
+
+def parts_of(log: Path) -> Path:
+    """Return the folder of what workers of a cluster need, and of what they have done."""
+    return log.with_name(f"{log.name}.parts")
+
+
+def gather(log: Path) -> None:
+    """Append what workers of a cluster have done since the run was stopped that they worked for."""
+    import shutil
+
+    folder = parts_of(log)
+    if not folder.exists():
+        return
+    with log.open("ab") as file:
+        file.write(b"\n" * (file.tell() > 0))  # what may be torn ends here
+        for part in sorted(folder.glob("*.jsonl")):
+            for record in map(parsed, part.read_bytes().splitlines()):
+                if record:
+                    told = {k: v for k, v in record.items() if k not in {"notes", "hint"}}
+                    file.write(f"{json_text(told)}\n".encode())
+    shutil.rmtree(folder)
 
 
 def _asked(*, threads: bool) -> dict[str, Any]:
@@ -283,7 +335,8 @@ def _asked(*, threads: bool) -> dict[str, Any]:
     return told
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
+def parsed(line: bytes) -> dict[str, Any]:
+    """Return the record of a line; an empty one where that is torn."""
     import json
 
     try:
@@ -302,20 +355,19 @@ def stamp(path: Path | None) -> Stamp | None:
     return [found.st_size, found.st_mtime_ns] if found else None
 
 
-def _written(record: dict[str, Any]) -> Iterator[tuple[str, Stamp | None]]:
-    """Yield the files that a line tells of with their stamps, None if they were only begun."""
-    output = record.get("output")
-    if "begin" in record:
-        yield record["begin"], None
-    elif isinstance(output, list):
-        yield from zip(output, record["written"], strict=True)
-    elif output is not None:
-        yield output, record["written"]
-
-
 def _stamps(output: str | list[str]) -> Any:
     """Return the stamp of a result's file, or those of its files."""
     return [*map(_stamps, output)] if isinstance(output, list) else stamp(Path(output))
+
+
+def outputs_of(line: dict[str, Any]) -> dict[str, Stamp | None]:
+    """Return the files that a line tells of with their stamps, None if they were only begun."""
+    if "begin" in line:
+        return {line["begin"]: None}
+    output = line.get("output")
+    if isinstance(output, list):
+        return dict(zip(output, line["written"], strict=True))
+    return {} if output is None else {output: line["written"]}
 
 
 def _output(result: dict[str, Any]) -> str | list[str] | None:
@@ -331,6 +383,7 @@ class Logging(NamedTuple):
 
     log: Path | None = None
     resume: bool = False
+    scheduler: Any = None
 
     @contextmanager
     def opened(
@@ -366,12 +419,20 @@ class Logging(NamedTuple):
             if self.resume:
                 hint = "--log FILE names one"
                 raise UsageError("there is no log to go on from", source="--resume", hint=hint)
+            if self.scheduler:
+                hint = "--log FILE names one, in a folder that all workers see"
+                raise UsageError("a cluster takes a log", source="--scheduler", hint=hint)
             yield None
             return
         if output == STDIO or Path(STDIO) in inputs:
             raise UsageError("a log is of files, not of streams", source="--log")
-        model = _known_by(network) if network else None
-        log = BatchLog(self.log, model=model, resume=self.resume, overwrite=overwrite, fits=fits)
+        model = known_by(network.found, network.sha256) if network else None
+        opener: Callable[..., BatchLog] = BatchLog
+        if self.scheduler:  # which is built on this module
+            opener = self.scheduler
+            if isinstance(opener, str):
+                opener = import_module("cnntool.cli.cluster").opener(self.scheduler)
+        log = opener(self.log, model=model, resume=self.resume, overwrite=overwrite, fits=fits)
         try:
             yield log
             log.finish()
@@ -382,6 +443,11 @@ class Logging(NamedTuple):
 logging = options.gathered(
     "logging",
     Logging,
+    click.option(
+        "--scheduler",
+        metavar="tcp://HOST:PORT|local:N",
+        help="Have a Dask cluster do it, or N processes here: docs/cluster.md. It takes --log.",
+    ),
     click.option(
         "--resume",
         is_flag=True,

@@ -27,6 +27,7 @@ class Talk:
     verbose = False
     debug = False
     held: list[str] | None = None
+    heard: list[tuple[str, str]] | None = None
 
 
 TALK = Talk()
@@ -58,7 +59,16 @@ def as_options(text: str) -> str:
     return _PARAMETER.sub(option, text)
 
 
+def begin_to_hear() -> None:
+    """Keep what is said as (kind, text) in ``TALK.heard``, and begin anew to say a note once."""
+    _said.clear()
+    TALK.heard = []
+
+
 def _say(kind: str, text: str) -> None:
+    if TALK.heard is not None:
+        TALK.heard.append((kind, text))
+        return
     tell(f"cnntool: {kind}: {printable(as_options(text))}")
 
 

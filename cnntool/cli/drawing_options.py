@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cnntool.cli.options import F
     from cnntool.views.contact_sheet import Caption
+    from cnntool.views.display_list import DisplayList
     from cnntool.views.feature_maps import Sort
     from cnntool.views.scale import Scale
 
@@ -100,7 +101,7 @@ class Drawing(NamedTuple):
         photo: NDArray[Any] | None = None,
         labels: Sequence[str] | None = None,
         columns: int | None = None,
-    ) -> NDArray[Any]:
+    ) -> DisplayList:
         """Draw a layer.
 
         Parameters
@@ -118,7 +119,7 @@ class Drawing(NamedTuple):
 
         Returns
         -------
-        ndarray of uint8, shape (height, width, 1 or 3)
+        DisplayList
         """
         from cnntool.views.contact_sheet import GAP
         from cnntool.views.feature_maps import choose, sheet

@@ -14,7 +14,7 @@ from cnntool.cli.inputs import Naming, make_folder
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.atomic import STDOUT, Sink
-from cnntool.image.files import FORMATS, STDIO, format_of, is_folder
+from cnntool.image.files import FORMATS, STDIO, is_folder
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cnntool.image.files import Item
     from cnntool.nets.inference.layer_outputs import Statistics
     from cnntool.nets.layers.receptive_field import ReceptiveField
+    from cnntool.views.display_list import DisplayList
 
 
 RAW = (".npz", ".npy")
@@ -59,8 +60,10 @@ def raw_format(raw: str | None, output: str | None) -> str | None:
 
 def check_picture(output: str) -> None:
     """Refuse a suffix that stands for no format, before a network has run for it."""
+    from cnntool.api.pictures import figure_format
+
     try:
-        format_of(output)
+        figure_format(output)
     except OutputError as error:
         hint = "FILE.png is a picture; FILE.npy and FILE.npz are numbers"
         raise OutputError(error.message, source=error.source, hint=hint) from None
@@ -72,7 +75,7 @@ def _is_folder(output: str) -> bool:
 
 def _is_file(output: str) -> bool:
     """Tell whether a name is meant for a file: it ends as those of pictures or numbers do."""
-    known = {suffix for row in FORMATS.values() for suffix in row.suffixes} | set(RAW)
+    known = {suffix for row in FORMATS.values() for suffix in row.suffixes} | {*RAW, ".svg"}
     return Path(output).suffix.lower() in known and not _is_folder(output)
 
 
@@ -185,10 +188,10 @@ class LayerFiles:
         self,
         item: Item,
         wanted: ChosenLayer,
-        values: NDArray[Any],
-        draw: Callable[[], NDArray[Any]],
+        values: NDArray[Any] | None,
+        draw: Callable[[], DisplayList],
     ) -> str:
-        """Write the numbers of a layer, or the picture that is drawn of them; an archive is apart.
+        """Write the numbers of a layer, if any, or the picture that is drawn; an archive is apart.
 
         Returns
         -------
@@ -202,25 +205,17 @@ class LayerFiles:
         OutputError
             A name that another input's result has, or a file or folder that cannot be made.
         """
-        from cnntool.image.files import write_image
-        from cnntool.image.source import ImageInfo
+        from cnntool.api.pictures import Figure, figure_format
 
         path = self._place(item, wanted)
         name = str(path or STDOUT)
-        if self.suffix == ".npy":
+        if self.suffix == ".npy" and values is not None:
             with self._sink(path) as sink:
                 save_array(sink, values)
         elif self.suffix != ".npz":
-            pixels = draw()
-            height, width, channels = pixels.shape
-            write_image(
-                path or sys.stdout.buffer,
-                pixels,
-                ImageInfo(height, width, channels),
-                name=name,
-                format=format_of(f"layer{self.suffix}").name,
-                overwrite=self._replaces(path),
-            )
+            format_name = figure_format(f"layer{self.suffix}")
+            target = path or sys.stdout.buffer
+            Figure(draw()).save(target, format=format_name, overwrite=self._replaces(path))
         return name
 
     def archive(self, item: Item) -> AbstractContextManager[Archive | None]:

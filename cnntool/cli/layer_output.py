@@ -94,7 +94,8 @@ class Screen:
 
         room = self._size.columns, max(4, self._size.lines - 2)
         if self._protocol in {"kitty", "sixel"}:
-            return encode(drawing.picture(values, Caption(), **keywords), *room, self._protocol)
+            drawn = drawing.picture(values, Caption(), **keywords)
+            return encode(drawn.pixels(), *room, self._protocol)
         if values.ndim == 1:
             return self._bars(values, keywords["labels"])
         columns = drawing.columns or ceil(  # of sixteen maps
@@ -102,7 +103,7 @@ class Screen:
         )
         maps = drawing.maps or FEW
         plain = drawing._replace(maps=maps, columns=columns, numbered=False, gap=4)
-        return encode(plain.picture(values, Caption(), **keywords), *room, self._protocol)
+        return encode(plain.picture(values, Caption(), **keywords).pixels(), *room, self._protocol)
 
     def _bars(self, vector: NDArray[Any], labels: Sequence[str] | None) -> str:
         """Draw the largest values of a vector as bars of characters."""
@@ -316,7 +317,7 @@ class Work:
         if self._screen is not None and self._screen.active:
             screen = self._screen.draw(purpose.drawing, values, **draw.keywords)
         if purpose.report is not None:
-            drawn = draw(values, Caption(), columns=page_columns(values.shape))
+            drawn = draw(values, Caption(), columns=page_columns(values.shape)).pixels()
         if self.files is not None:
             output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
         kept = values if purpose.raw == "npz" else None

@@ -41,6 +41,9 @@ COMMANDS = {
 }
 """Every verb with its line of help; ``cnntool/cli/commands/VERB.py`` holds its ``command``."""
 
+COMPLETE = "_CNNTOOL_COMPLETE"
+"""The variable by which shells ask click's programs for completions."""
+
 BROKEN_PIPE = 141
 UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF}
 """What the system says of a stdout that takes nothing."""
@@ -91,6 +94,17 @@ class Verbs(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Offer the verbs without importing them."""
+        from click.shell_completion import CompletionItem
+
+        verbs = [
+            CompletionItem(name, help=line)
+            for name, line in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return verbs + click.Command.shell_complete(self, ctx, incomplete)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -134,6 +148,10 @@ def run(arguments: list[str]) -> int:
         As the table in README.md says.
     """
     _prepare()
+    if asked := os.environ.get(COMPLETE):
+        from cnntool.cli.completion import complete
+
+        return complete(cli, COMPLETE, asked)
     try:
         code = cli.main(arguments, prog_name="cnntool", standalone_mode=False)
         with suppress(OSError) if code == OutputError.exit_code else nullcontext():  # said already
@@ -146,11 +164,11 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return BROKEN_PIPE
     except Exception as error:  # noqa: BLE001 - the one boundary
-        return _fail(*_explain(error))
+        return _fail(*explain_error(error))
     return code if isinstance(code, int) else 0
 
 
-def _explain(error: Exception) -> tuple[int, str, str]:
+def explain_error(error: Exception) -> tuple[int, str, str]:
     """Return the exit code, the line and the hint for an exception."""
     code = CnntoolError.exit_code
     if isinstance(error, CnntoolError):

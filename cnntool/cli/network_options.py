@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
 from cnntool.cli import console, options, param_types
+from cnntool.cli.batch_log import stamp
 from cnntool.cli.options import gathered
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.inference.presets import RECIPES, Overrides
@@ -17,6 +19,7 @@ from cnntool.nets.models import BUILT_IN
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from cnntool.cli.batch_log import Stamp
     from cnntool.cli.options import F
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.network import Network
@@ -28,12 +31,16 @@ _NAMED = "cnntool.model"
 _LONGEST = 1e8
 """Seconds that a timer of the system can count."""
 
+READ_WITHIN = 2.0
+"""Seconds after which a shell is told no layers."""
+
 _AGAIN = 0.05
 """Seconds until the timer speaks again: a finaliser, say, swallows what it raises."""
 
 model_option = options.setting(
     "-m",
     "--model",
+    type=param_types.MODEL,
     metavar="NAME|FILE",
     default=BUILT_IN,
     show_default=True,
@@ -47,6 +54,7 @@ def model_argument(command: F) -> F:
         "-m",
         "--model",
         "named",
+        type=param_types.MODEL,
         metavar="NAME|FILE",
         expose_value=False,
         is_eager=True,
@@ -54,7 +62,12 @@ def model_argument(command: F) -> F:
         help="The same as MODEL.",
     )(command)
     return click.argument(
-        "model", metavar="[MODEL]", default=BUILT_IN, envvar="CNNTOOL_MODEL", callback=_settle
+        "model",
+        type=param_types.MODEL,
+        metavar="[MODEL]",
+        default=BUILT_IN,
+        envvar="CNNTOOL_MODEL",
+        callback=_settle,
     )(command)
 
 
@@ -139,6 +152,31 @@ def read_model(name: str, timeout: float | None = None) -> Network:
     return network
 
 
+def _model_of(ctx: click.Context) -> str:
+    """Return the network that an unfinished command line means, of `diff` the first one.
+
+    Arguments before an option that still lacks its value are in ``ctx.args``.
+    """
+    first = {param.name for param in ctx.command.params[:1] if isinstance(param, click.Argument)}
+    named = ctx.meta.get(_NAMED)
+    if not named and ctx.args and first & {"model", "names"}:
+        named = ctx.params["model"] if "names" in first else None
+        named = named or ctx.args[0]
+    if not named and ctx.get_parameter_source("model") is not ParameterSource.DEFAULT:
+        named = ctx.params["model"]
+    return str(named or options.defaults().get("model", BUILT_IN))
+
+
+def _layer_names(ctx: click.Context, incomplete: str) -> list[str]:
+    """Return the names of layers; those by their place, ``conv:9``, once one is begun."""
+    rows = read_model(_model_of(ctx), READ_WITHIN).read_layers().rows
+    return [row.short_name for row in rows] + [row.counted for row in rows if incomplete]
+
+
+LAYER = param_types.Name(_layer_names)
+"""A layer of the network that the command line names."""
+
+
 @contextmanager
 def opened(
     name: str, overrides: Overrides, settings: SessionSettings, kinds: frozenset[str] = frozenset()
@@ -157,14 +195,40 @@ def opened(
     """
     from cnntool.nets.network import Network
 
-    with Network(name, overrides, settings, ahead=True, note=console.note) as network:
+    key = Path.cwd(), name, repr(overrides), settings
+    with ExitStack() as stack:
+        kept = _take(key)
+        network = kept or Network(name, overrides, settings, ahead=True, note=console.note)
+        stack.enter_context(network)
         with hold_time(settings.timeout, name):
-            plan = network.read().plan(kinds)
+            plan = (kept or network.read()).plan(kinds)
         try:
             yield network, plan
         finally:
             if console.TALK.verbose and network.chatter:
                 console.detail(network.chatter)
+        if _kept is not None:
+            stack.pop_all()
+            _kept[key] = network, stamp(network.found.file)
+
+
+_kept: dict[Any, tuple[Network, Stamp | None]] | None = None
+
+
+def keep_open() -> None:
+    """Have the network that was used last stay open until another one is wanted."""
+    global _kept  # noqa: PLW0603 - for the whole process
+    _kept = {}
+
+
+def _take(key: Any) -> Network | None:
+    """Return the network that has stayed open if it is the wanted one, and close it if not."""
+    while _kept:
+        known, (network, read) = _kept.popitem()
+        if known == key and stamp(network.found.file) == read:
+            return network
+        network.close()
+    return None
 
 
 def begin(model: Network, plan: InferredSpec) -> None:

@@ -318,6 +318,7 @@ def output(command: F) -> F:
     return click.option(
         "-o",
         "--output",
+        type=param_types.ANY_FILE,
         metavar="FILE|DIR|-",
         help="Where the result goes; '-' is stdout.",
     )(overwrite(command))
@@ -380,11 +381,13 @@ op = click.option(
 policy = click.option(
     "--range",
     "policy",
-    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "raw"]),
+    type=click.Choice(["auto", "clip", "abs", "center", "minmax", "percentile", "signed", "raw"]),
     default="auto",
     show_default=True,
     help="How results become brightness; 'auto' centres zero-sum kernels on mid-grey and clips"
-    " the others.",
+    " the others. 'minmax' and 'percentile' (1 to 99) stretch what there is; the frame that zeros"
+    " around a picture darken counts only with --border zero or --mode full. 'signed', and"
+    " 'percentile' of derivatives, reach equally far from 0 both ways: blue below, red above.",
 )
 
 batch = click.option(

@@ -13,7 +13,9 @@ import click
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+    from click.shell_completion import CompletionItem
 
     from cnntool.shapes.windows import Padding
 
@@ -39,11 +41,16 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
         Stands for it in the help.
     read : callable
         Takes the text; its `UsageError` says what is wrong with it.
+    words : callable, optional
+        Returns what a shell may complete; of a list with commas, each.
     """
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
+    def __init__(
+        self, name: str, read: Callable[[str], Any], words: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         self.name = name
         self._read = read
+        self._words = words
 
     def get_metavar(self, *_: Any, **__: Any) -> str:
         """Return the name as it is."""
@@ -56,6 +63,47 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic in some vers
         except UsageError as error:
             hint = f" ({error.hint})" if error.hint else ""
             self.fail(f"{error.message}{hint}", param, ctx)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Offer the words that begin so."""
+        from click.shell_completion import CompletionItem
+
+        before, comma, last = incomplete.rpartition(",")
+        before += comma
+        return [CompletionItem(before + word) for word in self._words() if word.startswith(last)]
+
+
+class Name(click.types.StringParamType):
+    """A name that a shell may complete; any other text is taken too.
+
+    Parameters
+    ----------
+    known : callable
+        Takes the context of an unfinished command line and what is there of the name, and returns
+        names.
+    """
+
+    def __init__(self, known: Callable[[click.Context, str], Iterable[str]]) -> None:
+        self._known = known
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Offer the names that begin so, or files where none does."""
+        from click.shell_completion import CompletionItem
+
+        found = [name for name in self._known(ctx, incomplete) if name.startswith(incomplete)]
+        if not found:
+            return [CompletionItem(incomplete, type="file")]
+        return [CompletionItem(name) for name in dict.fromkeys(found)]
 
 
 class FileName(click.Path):
@@ -290,7 +338,37 @@ def _level(text: str) -> str:
     return text
 
 
-FORMAT = Parsed("NAME", _format)
+def _formats() -> Iterable[str]:
+    from cnntool.image.files import FORMATS
+
+    return FORMATS
+
+
+def _devices() -> list[str]:
+    from cnntool.nets.runtime.providers import AUTO, PROVIDERS
+
+    return [AUTO, *PROVIDERS]
+
+
+def _kernel_names(_ctx: click.Context, _incomplete: str) -> list[str]:
+    from cnntool.api.kernels import kernels
+
+    return [entry.name for entry in kernels()]
+
+
+def _model_names(_ctx: click.Context, _incomplete: str) -> list[str]:
+    from cnntool.nets.models.catalog import names
+
+    return names()
+
+
+def _layer_types(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
+    from cnntool.nets.layers.dataflow import KINDS
+
+    return KINDS
+
+
+FORMAT = Parsed("NAME", _format, _formats)
 PAIR = Parsed("N|ROWS,COLUMNS", _pair)
 PAIR_FROM_0 = Parsed("N|ROWS,COLUMNS", partial(_pair, least=0))
 CROP = Parsed("N|ROWS,COLUMNS", partial(_pair, most=16384))
@@ -305,10 +383,14 @@ NUMBERS = Parsed("N[,N,N]", _numbers)
 DEVIATIONS = Parsed("N[,N,N]", _deviations)
 SHARE = Parsed("SHARE", _share)
 MEMORY = Parsed("SIZE", _memory)
-DEVICE = Parsed("NAME", _device)
-DEVICES = Parsed("NAME[,NAME]", partial(_pair_of, read=_device))
-ANY_DEVICES = Parsed("NAME[,NAME]...", _any_devices)
-LEVEL = Parsed("LEVEL[,LEVEL]", partial(_pair_of, read=_level))
+DEVICE = Parsed("NAME", _device, _devices)
+DEVICES = Parsed("NAME[,NAME]", partial(_pair_of, read=_device), _devices)
+ANY_DEVICES = Parsed("NAME[,NAME]...", _any_devices, _devices)
+LEVEL = Parsed("LEVEL[,LEVEL]", partial(_pair_of, read=_level), lambda: LEVELS)
+KERNEL = Name(_kernel_names)
+MODEL = Name(_model_names)
+LAYER_TYPE = Name(_layer_types)
+ANY_FILE = Name(lambda *_: ())
 BORDER = BorderName()
 SECONDS = Seconds()
 FILE = FileName()

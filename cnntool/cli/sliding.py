@@ -131,6 +131,7 @@ def matrix_output(command: F) -> F:
     return click.option(
         "-o",
         "--output",
+        type=param_types.ANY_FILE,
         metavar="FILE|-",
         help="Where the matrix goes (.csv, .txt or .npy); '-' is stdout.",
     )(options.overwrite(command))

@@ -122,7 +122,7 @@ def _drawn(
         caption=Caption(wanted.title, f"what excites each map most in {count} pictures"),
     )
     item = Item(Path("patches"), f"{count} pictures", Path("patches"))
-    return _Drawn(wanted, patches, files.write(item, wanted, sheet, lambda: sheet))
+    return _Drawn(wanted, patches, files.write(item, wanted, None, lambda: sheet))
 
 
 def _tell(outputs: LayerOutputs, layers: list[_Drawn], count: int, *, as_json: bool) -> None:

@@ -185,6 +185,17 @@ class Pipeline(NamedTuple):
         spans = [_spans(branch, start, stop)[0] for branch in self.branches]
         return min(lo for lo, _ in spans), max(hi for _, hi in spans)
 
+    def interior(self, branch: Sequence[Step]) -> tuple[slice, slice]:
+        """Return the rows and columns of a branch's result that no zeros around the input reach.
+
+        All of them where the border was asked for, be it by the mode full, and where zeros reach
+        everywhere.
+        """
+        if self.options.border is not None or self.options.mode is Mode.FULL:
+            return slice(None), slice(None)
+        rows, columns = (_untouched(branch, axis) for axis in (0, 1))
+        return rows, columns
+
     def rows(
         self, window: RowWindow, out: NDArray[Any], finish: Finish, *, gain: float = 1.0
     ) -> None:
@@ -318,6 +329,24 @@ def _spans(branch: Sequence[Step], start: int, stop: int) -> list[tuple[int, int
         start, stop = step.needs(start, stop)
         spans.insert(0, (start, stop))
     return spans
+
+
+def _untouched(branch: Sequence[Step], axis: int) -> slice:
+    """Return the rows (or columns) of a branch's result that the zeros of no step reach."""
+    size = branch[0].height if axis == 0 else branch[0].width
+    start, stop = 0, size
+    for step in branch:
+        if step.plan is not None:
+            stride, before = step.plan.stride[axis], step.plan.pads[2 * axis]
+            start = -(-(start + before) // stride)
+            stop = (stop + before - step.plan.extent[axis]) // stride + 1
+            size = step.out_shape[axis]
+            stop = min(stop, size)
+        elif isinstance(step.filter, Operation) and step.reach is not None:
+            zeros = step.filter.joins  # others repeat their edge, which spreads what is dark there
+            start += step.reach if zeros or start > 0 else 0
+            stop -= step.reach if zeros or stop < size else 0
+    return slice(start, stop) if start < stop else slice(None)
 
 
 def _sign(branch: Sequence[Step]) -> Sign:

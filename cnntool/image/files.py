@@ -239,6 +239,12 @@ def format_of(path: Path | str | bytes) -> Format:
     for row in FORMATS.values():
         if suffix in row.suffixes:
             return row
+    if suffix == ".svg":
+        raise OutputError(
+            "SVG is for drawn figures, and this is a picture of pixels",
+            source=os.fsdecode(path),
+            hint="write .png",
+        )
     raise OutputError(
         f"no format is known by the suffix '{suffix}'" if suffix else "the name has no suffix",
         source=os.fsdecode(path),
@@ -382,8 +388,9 @@ class Listed(Sequence[Path]):
 
     @property
     def folder(self) -> str:
-        """The folder that all share."""
-        return os.path.commonpath({os.path.dirname(os.path.abspath(name)) for name in self._names})  # noqa: PTH100, PTH120
+        """The folder that all share; empty where there are none."""
+        folders = {os.path.dirname(os.path.abspath(name)) for name in self._names}  # noqa: PTH100, PTH120
+        return os.path.commonpath(folders) if folders else ""
 
 
 def is_folder(path: Path | str) -> bool:

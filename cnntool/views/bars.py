@@ -8,6 +8,7 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.views import text
+from cnntool.views.display_list import DisplayList
 from cnntool.views.scale import limits, showable, to_levels
 from cnntool.views.styles import blend
 
@@ -77,7 +78,7 @@ def on_photo(values: NDArray[Any], photo: NDArray[np.uint8]) -> NDArray[np.uint8
 
 def chart(
     bars: Sequence[Bar], measures: Sequence[str], *, title: str, detail: str = ""
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw bars below each other, all on one scale.
 
     Parameters
@@ -91,15 +92,13 @@ def chart(
 
     Returns
     -------
-    ndarray of uint8, shape (H, W, 3)
+    DisplayList
 
     Raises
     ------
     UsageError
         There is nothing to draw.
     """
-    from PIL import Image, ImageDraw
-
     if not bars:
         raise UsageError("there are no bars to draw")
     tiled = any(bar.tile is not None for bar in bars)
@@ -113,35 +112,34 @@ def chart(
     width = round(zero + high * scale + numbers + _MARGIN)
     noted = 18 if any(bar.note for bar in bars) else 0
     row = max(TILE if tiled else 0, noted + len(measures) * (_THICK + 3)) + _GAP
-    page = Image.new("RGB", (width, 84 + row * len(bars) + _MARGIN), text.WHITE)
-    pen = ImageDraw.Draw(page)
+    page = DisplayList(width, 84 + row * len(bars) + _MARGIN)
     room = width - 2 * _MARGIN
-    text.write(pen, (_MARGIN, 28), text.fitted(title, 17, room), 17, anchor="ls")
-    text.write(pen, (_MARGIN, 46), text.fitted(detail, 12, room), 12, text.FAINT, anchor="ls")
+    page.text((_MARGIN, 28), text.fitted(title, 17, room), 17, anchor="ls")
+    page.text((_MARGIN, 46), text.fitted(detail, 12, room), 12, text.FAINT, anchor="ls")
     at: float = left
     for measure, colour in zip(measures, COLOURS, strict=False):
-        pen.rectangle((at, 58, at + 11, 69), fill=colour)
-        text.write(pen, (at + 17, 69), measure, 12, anchor="ls")
+        page.rectangle((at, 58, at + 11, 69), fill=colour)
+        page.text((at + 17, 69), measure, 12, anchor="ls")
         at += 17 + text.width(measure, 12) + 2 * _GAP
-    pen.line((round(zero), 80, round(zero), 84 + row * len(bars)), fill=text.RULE)
+    page.line((round(zero), 80, round(zero), 84 + row * len(bars)), fill=text.RULE)
     for number, bar in enumerate(bars):
         top = 84 + number * row
         middle = top + (row - _GAP) / 2
-        text.write(pen, (_MARGIN + labels, middle), bar.label, 17, anchor="rm")
+        page.text((_MARGIN + labels, middle), bar.label, 17, anchor="rm")
         if bar.tile is not None:
-            page.paste(Image.fromarray(bar.tile), (left - _GAP - TILE, top))
-        text.write(
-            pen, (left, top + 11), text.fitted(bar.note, 11, width - left - _MARGIN), 11,
+            page.picture((left - _GAP - TILE, top), bar.tile, smooth=True)
+        page.text(
+            (left, top + 11), text.fitted(bar.note, 11, width - left - _MARGIN), 11,
             text.FAINT, anchor="ls",
         )  # fmt: skip
         for place, (value, colour) in enumerate(zip(bar.values, COLOURS, strict=False)):
             above = top + noted + place * (_THICK + 3)
             end = zero + value * scale
             sides = sorted((round(zero), round(end)))
-            pen.rectangle((sides[0], above, sides[1], above + _THICK), fill=colour)
+            page.rectangle((sides[0], above, sides[1], above + _THICK), fill=colour)
             before = value < 0
-            text.write(
-                pen, (end + (-5 if before else 6), above + _THICK / 2), f"{value:.2%}", 12,
+            page.text(
+                (end + (-5 if before else 6), above + _THICK / 2), f"{value:.2%}", 12,
                 anchor="rm" if before else "lm",
             )  # fmt: skip
-    return np.asarray(page)
+    return page

@@ -7,7 +7,7 @@ the mark of what is not a number.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -46,6 +46,30 @@ CONTROL_POINTS: dict[str, str] = {
     ),
 }
 """Evenly spaced colours of each palette; the shades between them are on straight lines."""
+
+
+def shades(name: str, unit: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """Colour numbers finer than in levels.
+
+    Parameters
+    ----------
+    name : {"gray", "viridis", "magma", "diverging"}
+        A key of `CONTROL_POINTS`.
+    unit : ndarray of float, shape (H, W)
+        0 to 1; what lies outside gets the colour of the nearer end.
+
+    Returns
+    -------
+    ndarray of the same type, shape (H, W, 3)
+        0 to 1. What is not a number is marked.
+    """
+    table = palette(name) / 255
+    places = np.linspace(0, 1, TOP + 1)
+    coloured = np.empty((*unit.shape, 3), unit.dtype)
+    for channel in range(3):
+        coloured[..., channel] = np.interp(unit, places, table[: TOP + 1, channel])
+    coloured[np.isnan(unit)] = table[MARK]
+    return coloured
 
 
 @cache

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from cnntool.views import text
+from cnntool.views.display_list import DisplayList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +23,10 @@ NAMED = 60
 """Classes up to which each row and column has its name."""
 
 
-def draw(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
+HEADING = "true class by row, answer by column"
+
+
+def draw(counts: NDArray[np.int64], labels: Sequence[str]) -> DisplayList:
     """Draw what was taken for what.
 
     Parameters
@@ -34,73 +38,45 @@ def draw(counts: NDArray[np.int64], labels: Sequence[str]) -> bytes:
 
     Returns
     -------
-    bytes
-        A PNG: each row shaded by its shares, blue on the diagonal, red beside it, with the
-        counts where they can be read.
+    DisplayList
+        Each row is shaded by its shares, blue on the diagonal, red beside it, with the counts where
+        they can be read.
     """
-    import io
-
-    from PIL import Image, ImageDraw
-
     number = len(labels)
     cell = max(1, min(56, SIDE // number))
     named = number <= NAMED
     size = min(16, max(9, cell // 3)) if named else 13
     names = [label.split(",")[0] for label in labels]
-    margin = int(max(text.width_of(name, size) for name in names)) + 16 if named else 8
-    title = 40
+    left = int(max(text.width_of(name, size) for name in names)) + 16 if named else 8
+    top = 40
     side = cell * number
-    page = Image.new("RGB", (margin + side + 12, title + side + margin), text.WHITE)
-    pen = ImageDraw.Draw(page)
-    heading = "true class by row, answer by column"
-    text.write(pen, (margin, 26), heading, 15, text.FAINT, anchor="ls")
-    page.paste(_cells(counts, cell), (margin, title))
-    if named:
-        _names(page, names, (margin, title), cell, size)
-        _numbers(pen, counts, (margin, title), cell)
-    data = io.BytesIO()
-    page.save(data, "PNG")
-    return data.getvalue()
-
-
-def _cells(counts: NDArray[np.int64], cell: int) -> Any:
-    from PIL import Image
-
+    heading = text.width(HEADING, 15)
+    width = max(left + side, heading + 8) + 12
+    drawing = DisplayList(width, top + side + left)
+    drawing.text((min(left, width - 12 - heading), 26), HEADING, 15, text.FAINT, anchor="ls")
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    colours = text.ramp(np.sqrt(shares), (PALE, WRONG))
-    diagonal = np.arange(len(counts))
-    colours[diagonal, diagonal] = text.ramp(shares.diagonal(), (PALE, DEEP))
-    large = colours.repeat(cell, axis=0).repeat(cell, axis=1)
+    drawing.picture((left, top), _colours(shares), (side, side))
     if cell > 8:
-        large[::cell] = large[:, ::cell] = text.WHITE
-    return Image.fromarray(large)
-
-
-def _names(page: Any, names: Sequence[str], place: tuple[int, int], cell: int, size: int) -> None:
-    """Write the labels: of the rows on the left, of the columns below, turned."""
-    from PIL import Image, ImageDraw
-
-    left, top = place
-    pen = ImageDraw.Draw(page)
-    bottom = top + cell * len(names)
-    for number, name in enumerate(names):
-        middle = cell * number + cell / 2
-        text.write(pen, (left - 8, top + middle), name, size, anchor="rm")
-        length = int(text.width_of(name, size)) + 4
-        strip = Image.new("RGB", (length, size + 6), text.WHITE)
-        text.write(ImageDraw.Draw(strip), (length - 2, size / 2 + 3), name, size, anchor="rm")
-        turned = strip.rotate(90, expand=True)
-        page.paste(turned, (int(left + middle - turned.width / 2), bottom + 8))
-
-
-def _numbers(pen: Any, counts: NDArray[np.int64], place: tuple[int, int], cell: int) -> None:
+        for start in range(0, side, cell):
+            drawing.line((left, top + start, left + side - 1, top + start), text.WHITE)
+            drawing.line((left + start, top, left + start, top + side - 1), text.WHITE)
+    if not named:
+        return drawing
+    for place, name in enumerate(names):
+        middle = cell * place + cell / 2
+        drawing.text((left - 8, top + middle), name, size, anchor="rm")
+        drawing.text((left + middle, top + side + 10), name, size, anchor="rm", turned=True)
     size = text.fitting_size((str(counts.max()),), cell - 6, 15)
-    if not size:
-        return
-    left, top = place
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    for (row, column), count in np.ndenumerate(counts):
+    for (row, column), count in np.ndenumerate(counts) if size else ():
         if count:
             dark = shares[row, column] > (0.5 if row == column else 0.25)
             at = left + column * cell + cell / 2, top + row * cell + cell / 2
-            text.write(pen, at, str(count), size, text.WHITE if dark else text.INK)
+            drawing.text(at, str(count), size, text.WHITE if dark else text.INK)
+    return drawing
+
+
+def _colours(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
+    colours = text.ramp(np.sqrt(shares), (PALE, WRONG))
+    diagonal = np.arange(len(shares))
+    colours[diagonal, diagonal] = text.ramp(shares.diagonal(), (PALE, DEEP))
+    return colours

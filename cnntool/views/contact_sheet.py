@@ -9,6 +9,7 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.views import text as words
+from cnntool.views.display_list import MAX_PIXELS, DisplayList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +68,7 @@ def tile(tiles: list[NDArray[Any]], *, gap: int = TILE_GAP, fill: float = 1.0) -
     Parameters
     ----------
     tiles : list of ndarray (H, W, C)
-        With the same H, W and C.
+        With the same H and W, and one channel or as many as the others.
     gap : int
         Pixels between tiles.
     fill : float
@@ -78,7 +79,8 @@ def tile(tiles: list[NDArray[Any]], *, gap: int = TILE_GAP, fill: float = 1.0) -
     ndarray (rows * (H + gap) - gap, columns * (W + gap) - gap, C)
     """
     rows, columns = grid_shape(len(tiles))
-    height, width, channels = tiles[0].shape
+    height, width, _ = tiles[0].shape
+    channels = max(picture.shape[2] for picture in tiles)
     shape = (rows * (height + gap) - gap, columns * (width + gap) - gap, channels)
     sheet = np.full(shape, fill, tiles[0].dtype)
     for index, picture in enumerate(tiles):
@@ -96,9 +98,6 @@ GAP = 3
 
 MARGIN = 10
 """Pixels around everything."""
-
-MAX_PIXELS = 100_000_000
-"""The largest sheet."""
 
 _TITLE, _DETAIL, _NUMBER = 17, 12, 10
 _SMALLEST = 240  # what a caption may widen the sheet to
@@ -135,10 +134,12 @@ class ContactSheet:
 
     Attributes
     ----------
-    pixels : ndarray of uint8, shape (H, W, channels)
-        The picture.
+    drawing : DisplayList
+        The figure.
     columns, rows : int
         Of the grid.
+    corner : (int, int)
+        The first row and column of the grid's pixels.
 
     Raises
     ------
@@ -160,26 +161,34 @@ class ContactSheet:
             raise UsageError("a gap has no pixels or some", source="`gap`")
         self._tile = height, wide, channels = shape
         self.rows, self.columns = arrange(count, height, wide, columns)
-        self._labels = _labels(numbers, wide) if numbers is not None and len(numbers) else None
-        self._above = 0 if self._labels is None else self._labels.shape[1]
+        self._labels = [str(number) for number in numbers] if numbers is not None else []
+        if self._labels and words.width(max(self._labels, key=len), _NUMBER) > wide:
+            self._labels = []
+        self._above = words.line_height(_NUMBER) if self._labels else 0
         self._cell = height + self._above + gap, wide + gap
         margin = max(gap, MARGIN)
         inner = self.columns * self._cell[1] - gap
         lines = _lay_out(caption, max(inner, _SMALLEST))
-        inner = max([inner, *(line.left + line.ink.shape[1] for line in lines)])
-        top = margin + (lines[-1].top + lines[-1].ink.shape[0] + 4 if lines else 0)
+        inner = max([inner, *(line.left + words.width(line.text, line.size) for line in lines)])
+        top = margin + (lines[-1].top + words.line_height(lines[-1].size) + 4 if lines else 0)
         size = (top + self.rows * self._cell[0] - gap + margin, inner + 2 * margin)
         if size[0] * size[1] > MAX_PIXELS:
             raise UsageError(
                 f"the picture would have {size[0]} x {size[1]} pixels",
                 hint="show fewer maps (`maps`), or enlarge them less (`upscale`)",
             )
-        self.pixels = np.full((*size, channels), PAPER, np.uint8)
-        self._corner = top, margin
+        self.drawing = DisplayList(size[1], size[0], grey=channels == 1)
+        self.corner = top, margin
         for line in lines:
-            words.stamp(self.pixels, line.ink, margin + line.top, margin + line.left, line.colour)
+            place = margin + line.left, margin + line.top
+            self.drawing.text(place, line.text, line.size, line.colour, anchor="la")
 
-    def place(self, first: int, tiles: NDArray[np.uint8]) -> None:
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """The picture, shape (H, W, channels)."""
+        return self.drawing.pixels()
+
+    def place(self, first: int, tiles: NDArray[np.uint8], *, smooth: bool = False) -> None:
         """Lay tiles in reading order, beginning a row.
 
         Parameters
@@ -187,41 +196,28 @@ class ContactSheet:
         first : int
             The row of the grid that they begin, from 0.
         tiles : ndarray of uint8, shape (n, h, w, channels)
-            Of the board's tile size, or smaller by a whole factor: those are enlarged, each pixel
-            to a square.
+            Of the board's tile size, or smaller: those are enlarged, each pixel to a square.
+        smooth : bool
+            Whether they are photos.
         """
-        for start in range(0, len(tiles), self.columns):
-            self._place_row(first, tiles[start : start + self.columns])
-            first += 1
-
-    def _place_row(self, row: int, tiles: NDArray[np.uint8]) -> None:
-        count, rows = tiles.shape[:2]
-        height, wide, channels = self._tile
-        factor = height // rows
-        if factor > 1:
-            tiles = tiles.repeat(factor, axis=2)
-        top, left = self._corner[0] + row * self._cell[0], self._corner[1]
-        band = self.pixels[top : top + self._cell[0], left : left + self._cell[1] * count]
-        cells = band.reshape(-1, count, self._cell[1], channels)
-        if self._labels is not None:
-            labels = self._labels[row * self.columns :][:count].swapaxes(0, 1)
-            cells[: self._above, :, : labels.shape[2]] = labels[..., None]
-        room = cells[self._above :][:height, :, :wide]
-        room.reshape(rows, factor, count, wide, channels)[:] = tiles.swapaxes(0, 1)[:, None]
-
-
-def _labels(numbers: Sequence[int], wide: int) -> NDArray[np.uint8] | None:
-    """Draw the numbers, grey on white, as (n, height, width); None if they are too wide."""
-    masks = words.number_masks(numbers, _NUMBER)
-    if masks.shape[2] > wide:
-        return None
-    return (PAPER - masks.astype(np.uint16) * (PAPER - words.GREY[0]) // 255).astype(np.uint8)
+        height, wide, _ = self._tile
+        places = []
+        for index in range(first * self.columns, first * self.columns + len(tiles)):
+            row, column = divmod(index, self.columns)
+            top = self.corner[0] + row * self._cell[0]
+            left = self.corner[1] + column * self._cell[1]
+            places.append((left, top + self._above))
+            if self._labels:
+                label = self._labels[index]
+                self.drawing.text((left, top), label, _NUMBER, words.GREY, anchor="la")
+        self.drawing.pictures(places, tiles, (wide, height), smooth=smooth)
 
 
 class _Line(NamedTuple):
     """A piece of the caption, and where it goes, counted from the margin."""
 
-    ink: NDArray[np.uint8]
+    text: str
+    size: int
     colour: tuple[int, int, int]
     top: int
     left: int
@@ -231,16 +227,15 @@ def _lay_out(caption: Caption, room: int) -> list[_Line]:
     """Put title and detail on one line where they fit, else on two."""
     lines: list[_Line] = []
     if caption.title:
-        ink = words.mask(words.fitted(caption.title, _TITLE, room), _TITLE)
-        lines.append(_Line(ink, words.CAPTION_INK, 0, 0))
+        text = words.fitted(caption.title, _TITLE, room)
+        lines.append(_Line(text, _TITLE, words.CAPTION_INK, 0, 0))
     if caption.detail:
-        text = words.fitted(caption.detail, _DETAIL, room)
-        ink, left, top = words.mask(text, _DETAIL), 0, 0
+        text, left, top = words.fitted(caption.detail, _DETAIL, room), 0, 0
         if lines:
-            left, top = lines[0].ink.shape[1] + 10, _TITLE - _DETAIL
-            if left + ink.shape[1] > room:
-                left, top = 0, lines[0].ink.shape[0]
-        lines.append(_Line(ink, words.GREY, top, left))
+            left, top = words.width(lines[0].text, _TITLE) + 10, _TITLE - _DETAIL
+            if left + words.width(text, _DETAIL) > room:
+                left, top = 0, words.line_height(_TITLE)
+        lines.append(_Line(text, _DETAIL, words.GREY, top, left))
     return lines
 
 

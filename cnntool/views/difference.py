@@ -9,10 +9,11 @@ import numpy as np
 from cnntool.errors import UsageError
 from cnntool.views.colormaps import TOP, palette
 from cnntool.views.contact_sheet import ContactSheet, enlargement, reduction
+from cnntool.views.display_list import DisplayList
 from cnntool.views.heat_map import BAR, GAP, LEAST, MARGIN, Cell
 from cnntool.views.number_format import short
 from cnntool.views.scale import ScaleLimits, extremes, to_levels
-from cnntool.views.text import WHITE, line_height, wrapped
+from cnntool.views.text import line_height, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def difference_sheet(
     *,
     titles: tuple[str, str, str] = ("A", "B", "B - A"),
     details: tuple[str, str, str] = ("", "", ""),
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw maps of a layer and of its partner, and their differences, as three grids.
 
     Parameters
@@ -46,7 +47,7 @@ def difference_sheet(
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 3)
+    DisplayList
         Both layers have one scale, from the smallest to the largest value that is drawn; the
         difference has 0 in the middle. NaN is magenta.
 
@@ -55,8 +56,6 @@ def difference_sheet(
     UsageError
         There is nothing to show.
     """
-    from PIL import Image, ImageDraw
-
     which = np.asarray(chosen, np.intp)
     if not which.size:
         raise UsageError("no map was chosen")
@@ -82,11 +81,10 @@ def difference_sheet(
     head = max(cell.head for cell in cells)
     height = len(cells[0].picture) + head + BAR + 9 + line_height(_SMALL)
     size = 2 * MARGIN + 3 * wide + 2 * GAP, 2 * MARGIN + height
-    page = Image.new("RGB", size, WHITE)
-    draw = ImageDraw.Draw(page)
+    page = DisplayList(*size)
     for place, cell in enumerate(cells):
-        cell.draw(page, draw, (MARGIN + place * (wide + GAP), MARGIN), MARGIN + head)
-    return np.asarray(page)
+        cell.draw(page, (MARGIN + place * (wide + GAP), MARGIN), MARGIN + head)
+    return page
 
 
 def _cell(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.views.display_list import DisplayList
     from cnntool.views.scale import Scale
 
 Sort = Literal["mean", "max", "sparsity"]
@@ -143,7 +144,7 @@ def sheet(
     numbered: bool = True,
     caption: Caption = BLANK,
     photo: NDArray[np.uint8] | None = None,
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw the maps of a layer, each as a tile.
 
     Parameters
@@ -172,7 +173,7 @@ def sheet(
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 1 or 3)
+    DisplayList
         One channel in shades of grey, unless a value is not finite. NaN is magenta, an infinity
         has the colour of the nearest limit, a dead map that of zero: black, or the middle of
         "signed".
@@ -217,8 +218,8 @@ def sheet(
         part = slice(first, first + step)
         values = maps[part] if chosen is None else maps[which[part]]
         levels = to_levels(_averaged(values, less), ends.of(which[part]))
-        board.place(first // board.columns, row.paint(levels, scene))
-    return board.pixels
+        board.place(first // board.columns, row.paint(levels, scene), smooth=row.on_photo)
+    return board.drawing
 
 
 def _averaged(maps: NDArray[Any], by: int) -> NDArray[Any]:

@@ -13,18 +13,17 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.views.colormaps import TOP, palette
-from cnntool.views.contact_sheet import MAX_PIXELS
+from cnntool.views.display_list import MAX_PIXELS, DisplayList
 from cnntool.views.number_format import short
 from cnntool.views.scale import ScaleLimits, to_levels
 from cnntool.views.styles import blend
-from cnntool.views.text import CAPTION_INK, GREY, WHITE, line_height, width, wrapped, write
+from cnntool.views.text import CAPTION_INK, GREY, line_height, width, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from PIL.Image import Image, Resampling
-    from PIL.ImageDraw import ImageDraw
+    from PIL.Image import Resampling
 
 HeatMapStyle = Literal["overlay", "heat", "side-by-side"]
 
@@ -99,7 +98,7 @@ def sheet(
     *,
     title: str = "photo",
     detail: str = "",
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw heat maps of one photo.
 
     Parameters
@@ -114,7 +113,7 @@ def sheet(
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 3)
+    DisplayList
         What the network did not see is hatched. The colours reach from 0, or equally far to both
         sides of it, to the largest magnitude that is drawn; where some few are much larger, these
         have the last colour too, and the bar says so.
@@ -124,8 +123,6 @@ def sheet(
     UsageError
         There is nothing to show, or so much that the sheet would be too large.
     """
-    from PIL import Image, ImageDraw
-
     if not tiles:
         raise UsageError("there is no heat map to show")
     columns, beside = _columns(tiles), style != "heat"
@@ -157,17 +154,16 @@ def sheet(
         2 * MARGIN + len(rows[0]) * (wide + GAP) - GAP,
         2 * MARGIN + sum(heads) + len(rows) * (size[0] + below + GAP) - GAP + 26 * hatched,
     )
-    page = Image.new("RGB", total, WHITE)
-    draw = ImageDraw.Draw(page)
+    page = DisplayList(*total)
     top = MARGIN
     for row, head in zip(rows, heads, strict=True):
         for place, one in enumerate(row):
             if one is not None:
-                one.draw(page, draw, (MARGIN + place * (wide + GAP), top), top + head)
+                one.draw(page, (MARGIN + place * (wide + GAP), top), top + head)
         top += head + size[0] + below + GAP
     if hatched:
-        _legend(page, draw, top - GAP + 10, small)
-    return np.asarray(page)
+        _legend(page, top - GAP + 10, small)
+    return page
 
 
 def _letters(wide: int) -> tuple[int, int]:
@@ -250,30 +246,27 @@ class Cell(NamedTuple):
         """The pixels that the caption takes."""
         return sum(line_height(size) for _, size in self.lines) + 6
 
-    def draw(self, page: Image, draw: ImageDraw, corner: tuple[int, int], top: int) -> None:
+    def draw(self, page: DisplayList, corner: tuple[int, int], top: int) -> None:
         """Draw it: the caption's upper left corner is given, and where the picture begins."""
-        from PIL import Image
-
         left, line = corner
         across = max(self.picture.shape[1], LEAST)
         title, small = _letters(across)
         for text, size in self.lines:
             ink = CAPTION_INK if size == title else GREY
-            write(draw, (left, line), text, size, ink, anchor="la")
+            page.text((left, line), text, size, ink, anchor="la")
             line += line_height(size)
-        page.paste(Image.fromarray(self.picture), (left, top))
+        page.picture((left, top), self.picture, smooth=True)
         if self.colours is None:
             return
         top += len(self.picture) + 6
-        bar = Image.fromarray(self.colours[None]).resize((across, BAR), Image.Resampling.NEAREST)
-        page.paste(bar, (left, top))
-        draw.rectangle((left, top, left + across - 1, top + BAR - 1), outline=(170, 170, 176))
+        page.picture((left, top), self.colours[None], (across, BAR))
+        page.rectangle((left, top, left + across - 1, top + BAR - 1), outline=(170, 170, 176))
         top += BAR + 3
         first, *middle, last = self.numbers
-        write(draw, (left, top), first, small, GREY, anchor="la")
-        write(draw, (left + across, top), last, small, GREY, anchor="ra")
+        page.text((left, top), first, small, GREY, anchor="la")
+        page.text((left + across, top), last, small, GREY, anchor="ra")
         if 2 * max(width(first, small), width(last, small)) + 30 < across:
-            write(draw, (left + across / 2, top), "".join(middle), small, GREY, anchor="ma")
+            page.text((left + across / 2, top), "".join(middle), small, GREY, anchor="ma")
 
 
 def _caption(room: int, title: str, *details: str) -> list[tuple[str, int]]:
@@ -342,10 +335,8 @@ def hatching(photo: NDArray[np.uint8] | None, size: tuple[int, int]) -> NDArray[
     return ground.astype(np.uint8)
 
 
-def _legend(page: Image, draw: ImageDraw, top: int, size: int) -> None:
+def _legend(page: DisplayList, top: int, size: int) -> None:
     """Say what the hatching means."""
-    from PIL import Image
-
-    page.paste(Image.fromarray(hatching(None, (14, 28))), (MARGIN, top))
+    page.picture((MARGIN, top), hatching(None, (14, 28)))
     text = "not seen by the network"
-    write(draw, (MARGIN + 36, top + 7), text, size, GREY, anchor="lm")
+    page.text((MARGIN + 36, top + 7), text, size, GREY, anchor="lm")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.views.display_list import DisplayList
     from cnntool.views.scale import Scale
 
 _LARGEST = 128  # pixels of a tile that was enlarged
@@ -38,7 +39,7 @@ def kernel_sheet(
     gap: int | None = None,
     numbered: bool = True,
     caption: Caption = BLANK,
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw the kernels of a convolution, one tile for each output channel.
 
     A kernel with three input channels is a small colour picture: mid-grey means zero, and each
@@ -64,7 +65,7 @@ def kernel_sheet(
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 1 or 3)
+    DisplayList
 
     Raises
     ------
@@ -101,7 +102,7 @@ def kernel_sheet(
         caption=caption,
     )
     board.place(0, tiles)
-    return board.pixels
+    return board.drawing
 
 
 def _coloured(levels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
 from cnntool.views.colormaps import TOP, palette
+from cnntool.views.display_list import DisplayList
 from cnntool.views.number_format import alike
-from cnntool.views.text import FAINT, INK, RULE, WHITE, Colour, fitting_size, width_of, write
+from cnntool.views.text import FAINT, INK, RULE, WHITE, Colour, fitting_size, width_of
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from cnntool.shapes.windows import Pair
 
 Values = NDArray[np.float64]
@@ -51,7 +50,7 @@ class Drawn(NamedTuple):
     legend: Values | None = None
 
 
-def picture(matrix: Values, drawn: Drawn) -> Image:
+def picture(matrix: Values, drawn: Drawn) -> DisplayList:
     """Draw a matrix: zeros white, negative numbers blue, positive ones red.
 
     Parameters
@@ -62,16 +61,14 @@ def picture(matrix: Values, drawn: Drawn) -> Image:
 
     Returns
     -------
-    PIL.Image.Image
-        RGB. Numbers stand in the cells if they fit.
+    DisplayList
+        Numbers stand in the cells if they fit.
 
     Raises
     ------
     UsageError
         A matrix that is too large to draw.
     """
-    from PIL import Image, ImageDraw
-
     rows, columns = matrix.shape
     check_size(rows, columns)
     cell = max(1, min(LARGEST_CELL, ROOM[0] // columns, ROOM[1] // rows))
@@ -82,19 +79,18 @@ def picture(matrix: Values, drawn: Drawn) -> Image:
     words = max(width_of(drawn.title, 17), width_of(drawn.note, 14))
     width = round(max(across, words)) + 2 * MARGIN
     top = MARGIN + TITLE
-    image = Image.new("RGB", (width, top + body + FOOT + MARGIN // 2), WHITE)
-    draw = ImageDraw.Draw(image)
-    write(draw, (width / 2, MARGIN + 8), drawn.title, 17)
-    write(draw, (width / 2, top + body + FOOT / 2 + 4), drawn.note, 14, ink=FAINT)
+    drawing = DisplayList(width, top + body + FOOT + MARGIN // 2)
+    drawing.text((width / 2, MARGIN + 8), drawn.title, 17)
+    drawing.text((width / 2, top + body + FOOT / 2 + 4), drawn.note, 14, FAINT)
     largest = float(np.abs(matrix).max()) or 1.0
     left = (width - across) // 2
     place = left, top + (body - rows * cell) // 2
-    _paint(image, place, matrix, cell, blocks=drawn.blocks, largest=largest)
+    _paint(drawing, place, matrix, cell, blocks=drawn.blocks, largest=largest)
     if legend.size:
         place = left + columns * cell + GAP, top + (body - legend.shape[0] * small) // 2
         whole = legend.shape[0], legend.shape[1]
-        _paint(image, place, legend, small, blocks=whole, largest=largest)
-    return image
+        _paint(drawing, place, legend, small, blocks=whole, largest=largest)
+    return drawing
 
 
 def check_size(rows: int, columns: int) -> None:
@@ -113,30 +109,26 @@ def check_size(rows: int, columns: int) -> None:
 
 
 def _paint(
-    image: Image, place: Pair, matrix: Values, cell: int, *, blocks: Pair, largest: float
+    drawing: DisplayList, place: Pair, matrix: Values, cell: int, *, blocks: Pair, largest: float
 ) -> None:
     """Draw one grid of cells with its left upper corner at a place (x, y)."""
-    from PIL import Image, ImageDraw
-
     left, top = place
     rows, columns = matrix.shape
     right, bottom = left + columns * cell, top + rows * cell
-    enlarged = _colours(matrix, largest).repeat(cell, axis=0).repeat(cell, axis=1)
-    image.paste(Image.fromarray(enlarged), place)
-    draw = ImageDraw.Draw(image)
-    draw.rectangle((left - 1, top - 1, right, bottom), outline=FRAME)
+    drawing.picture(place, _colours(matrix, largest), (columns * cell, rows * cell))
+    drawing.rectangle((left - 1, top - 1, right, bottom), outline=FRAME)
     for (down, across), colour in (((1, 1), RULE), (blocks, FRAME)) if cell >= LINED_CELL else ():
         for row in range(0, rows + 1, down):
-            draw.line((left, top + row * cell, right, top + row * cell), colour)
+            drawing.line((left, top + row * cell, right, top + row * cell), colour)
         for column in range(0, columns + 1, across):
-            draw.line((left + column * cell, top, left + column * cell, bottom), colour)
+            drawing.line((left + column * cell, top, left + column * cell, bottom), colour)
     if cell < LINED_CELL:
         return
     labels = alike(matrix.ravel().tolist())
     size = fitting_size(labels, 0.84 * cell, round(0.42 * cell))
     for (row, column), label in zip(np.ndindex(rows, columns), labels, strict=True) if size else ():
         middle = left + (column + 0.5) * cell, top + (row + 0.5) * cell
-        write(draw, middle, label, size, ink=INK if matrix[row, column] else NOUGHT)
+        drawing.text(middle, label, size, INK if matrix[row, column] else NOUGHT)
 
 
 def _colours(matrix: Values, largest: float) -> NDArray[np.uint8]:

@@ -12,18 +12,25 @@ from cnntool.views.colormaps import MARK, TOP
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Range = Literal["clip", "abs", "center", "minmax", "raw"]
+Range = Literal["clip", "abs", "center", "minmax", "percentile", "signed", "raw"]
 
 RANGES: dict[Range, str] = {
     "clip": "values below 0 become 0, above 1 become 1",
     "abs": "absolute values",
     "center": "0 becomes mid-grey, -1 black, 1 white",
     "minmax": "the smallest value becomes black, the largest white",
+    "percentile": "the 1st percentile becomes black, the 99th white; derivatives as with signed, up"
+    " to the 99th percentile of their magnitude",
+    "signed": "0 in the middle, the largest magnitude at both ends; one channel in colours: blue"
+    " below 0, red above",
     "raw": "the numbers as they are",
 }
 
 AUTOMATIC: dict[str, Range] = {"smooth": "clip", "magnitude": "clip", "signed": "center"}
 """The policy that each kind of result takes by itself: a fact of the kernel, not of the data."""
+
+MEASURED: tuple[Range, ...] = ("minmax", "percentile", "signed")
+"""The policies that need limits, which are those of the data."""
 
 Scale = Literal["channel", "layer", "percentile", "signed"]
 
@@ -44,6 +51,47 @@ def extremes(maps: NDArray[np.floating[Any]]) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
+def is_symmetric(policy: Range, sign: str) -> bool:
+    """Whether limits lie equally far from 0, which is worth two hues.
+
+    Parameters
+    ----------
+    policy : Range
+    sign : {"smooth", "magnitude", "signed"}
+        What the values mean, see ``AUTOMATIC``.
+    """
+    return policy == "signed" or (policy == "percentile" and sign == "signed")
+
+
+def range_limits(
+    maps: NDArray[np.floating[Any]], policy: Range, *, symmetric: bool = False
+) -> tuple[float, float]:
+    """Return the values that become 0 and 1.
+
+    Parameters
+    ----------
+    maps : ndarray of float, any shape
+        NaN and infinities do not count.
+    policy : {"minmax", "percentile", "signed"}
+        Where percentiles are equal, as of a map that is nearly all zeros, the ends count.
+    symmetric : bool
+        Whether 0 is the middle, see `is_symmetric`.
+    """
+    low, high = extremes(maps)
+    if policy == "percentile":
+        finite = maps[np.isfinite(maps)]
+        if finite.size and symmetric:
+            most = float(np.percentile(np.abs(finite), 99))
+            low, high = (-most, most) if most > 0 else (low, high)
+        elif finite.size:
+            inner = np.percentile(finite, [1, 99])
+            low, high = map(float, inner) if inner[0] < inner[1] else (low, high)
+    if symmetric:
+        most = max(-low, high) or 1.0
+        return -most, most
+    return low, high
+
+
 def to_unit(
     maps: NDArray[np.floating[Any]], policy: Range, limits: tuple[float, float] = (0.0, 1.0)
 ) -> NDArray[np.floating[Any]]:
@@ -53,10 +101,10 @@ def to_unit(
     ----------
     maps : ndarray of float, any shape
         Changed in place.
-    policy : {"clip", "abs", "center", "minmax", "raw"}
+    policy : {"clip", "abs", "center", "minmax", "percentile", "signed", "raw"}
         See ``RANGES``.
     limits : (float, float)
-        For "minmax": the values that become 0 and 1. Equal limits give 0.
+        For those of ``MEASURED``: the values that become 0 and 1. Equal limits give 0.
 
     Returns
     -------
@@ -68,7 +116,7 @@ def to_unit(
     elif policy == "center":
         maps *= 0.5
         maps += 0.5
-    elif policy == "minmax":
+    elif policy in MEASURED:
         low, high = limits
         maps -= maps.dtype.type(low)
         maps *= maps.dtype.type(1 / (high - low) if high > low else 0)

@@ -26,18 +26,33 @@ GREY = (118, 118, 124)
 
 _TWINS = str.maketrans({"\N{MULTIPLICATION SIGN}": "x", "\N{MINUS SIGN}": "-"})
 
+COVERED = "©«°±´·»‘’“”…‹›⁄™"  # noqa: RUF001
+"""What the font has beside the letters, digits and signs of ASCII."""
+
 
 def plain(text: str) -> str:
-    """Return text in letters that the font has: others lose their accents or become ``?``."""
+    r"""Return text in letters that the font has.
+
+    Others lose their accents, or are escaped: a control character as ``\x1b``, other scripts as
+    ``\u4e2d``.
+    """
     if text.isascii() and text.isprintable():
         return text
-    letters = unicodedata.normalize("NFKD", text.translate(_TWINS))
-    letters = "".join(c for c in letters if not unicodedata.combining(c))
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in letters)
+    return "".join(_covered(letter) for letter in text)
+
+
+def _covered(letter: str) -> str:
+    if letter in COVERED:
+        return letter
+    base = unicodedata.normalize("NFKD", letter.translate(_TWINS))
+    base = "".join(c for c in base if not unicodedata.combining(c))
+    if base.isascii() and base.isprintable():
+        return base
+    return letter.encode("unicode_escape").decode("ascii")
 
 
 @cache
-def font(size: int) -> Any:
+def font(size: float) -> Any:
     """Return the font that Pillow carries (Aileron, public domain) at a size in pixels."""
     from PIL import ImageFont
 
@@ -48,13 +63,20 @@ def font(size: int) -> Any:
 
 
 @cache
-def line_height(size: int) -> int:
+def metrics(size: float) -> tuple[float, float]:
+    """Return how far the font reaches above and below the line that letters stand on."""
+    above, below = getattr(font(size), "getmetrics", lambda: (0.8 * size, 0.2 * size))()
+    return float(above), float(below)
+
+
+@cache
+def line_height(size: float) -> int:
     """Return the pixels from one line to the next."""
-    return int(font(size).getbbox("Ag")[3]) + size // 4
+    return int(font(size).getbbox("Ag")[3]) + int(size) // 4
 
 
 @lru_cache(maxsize=256)
-def width(text: str, size: int) -> int:
+def width(text: str, size: float) -> int:
     """Return the width of a line of text, in pixels."""
     return int(np.ceil(font(size).getlength(plain(text))))
 
@@ -91,14 +113,14 @@ def wrapped(text: str, size: int, room: int) -> list[str]:
 
 
 @lru_cache(maxsize=256)
-def mask(text: str, size: int) -> NDArray[np.uint8]:
+def mask(text: str, size: float) -> NDArray[np.uint8]:
     """Draw a line of text.
 
     Parameters
     ----------
     text : str
         Letters that the font lacks are replaced, see `plain`.
-    size : int
+    size : float
         Of the font, in pixels.
 
     Returns
@@ -177,9 +199,9 @@ SMALLEST_TEXT = 9
 """Pixels below which a number is not drawn: nobody could read it."""
 
 
-def width_of(text: str, size: int) -> float:
+def width_of(text: str, size: float) -> float:
     """Return how many pixels a text is wide."""
-    return float(font(size).getlength(text))
+    return float(font(size).getlength(plain(text)))
 
 
 def fitting_size(texts: Iterable[str], width: float, largest: int) -> int:
@@ -211,8 +233,8 @@ def grown(box: Box, by: float = 1) -> Box:
     return box[0] - by, box[1] - by, box[2] + by, box[3] + by
 
 
-def dashed_box(draw: ImageDraw, box: Box, colour: Colour, dash: int = 4) -> None:
-    """Draw the outline of a box in dashes."""
+def dashed_box(draw: Any, box: Box, colour: Colour, dash: int = 4) -> None:
+    """Draw the outline of a box in dashes, by something that draws lines as Pillow does."""
     left, top, right, bottom = (round(side) for side in box)
     for start in range(left, right, 2 * dash):
         for y in (top, bottom):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.views.display_list import DisplayList
+
 OUTSIDE = 224
 """The brightness of what lies outside of a photo."""
 
@@ -70,7 +72,7 @@ def patch_sheet(
     *,
     columns: int | None = None,
     caption: Caption = BLANK,
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw, for each map, a nearly square block of the patches that excite it most.
 
     Parameters
@@ -87,7 +89,7 @@ def patch_sheet(
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 3)
+    DisplayList
 
     Raises
     ------
@@ -106,5 +108,5 @@ def patch_sheet(
     board = ContactSheet(
         len(blocks), blocks[0].shape, columns=columns, gap=GAP, numbers=numbers, caption=caption
     )
-    board.place(0, np.stack(blocks))
-    return board.pixels
+    board.place(0, np.stack(blocks), smooth=True)
+    return board.drawing

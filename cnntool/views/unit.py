@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
+from cnntool.views.display_list import DisplayList
 from cnntool.views.number_format import alike, short
 from cnntool.views.sliding_window import INPUT, KERNEL, RESULT, Paint
 from cnntool.views.text import (
@@ -22,15 +23,12 @@ from cnntool.views.text import (
     fitting_size,
     grown,
     mixed,
-    write,
 )
 from cnntool.views.top_patches import cut
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from PIL.Image import Image
-    from PIL.ImageDraw import ImageDraw
 
 Values = NDArray[np.float64]
 Area = tuple[int, int, int, int]
@@ -69,7 +67,7 @@ class Channel(NamedTuple):
 
 
 def draw_channels(
-    draw: ImageDraw,
+    draw: DisplayList,
     area: Area,
     channels: Sequence[Channel],
     inside: NDArray[np.bool_],
@@ -79,7 +77,7 @@ def draw_channels(
 
     Parameters
     ----------
-    draw : ImageDraw
+    draw : DisplayList
     area : (left, top, right, bottom)
         Where there is room; what is drawn stands in its middle.
     channels : sequence of Channel
@@ -117,22 +115,22 @@ def draw_channels(
     middles = [left + number * pitch + (pitch - GAP) / 2 for number in range(3)]
     titles = ("window", INPUT), ("kernel", KERNEL), ("products", RESULT), ("sum", RESULT)
     for middle, (title, paint) in zip((*middles, bars.middle), titles, strict=True):
-        write(draw, (middle, top + 8), title, 16, ink=paint.title)
+        draw.text((middle, top + 8), title, 16, paint.title)
     top += TITLES
     for number, (channel, value) in enumerate(zip(channels, sums, strict=True)):
         start = middles[0] - width * wide / 2, top + 16
-        write(draw, start, f"channel {channel.name}", 14, ink=INPUT.title, anchor="ls")
+        draw.text(start, f"channel {channel.name}", 14, INPUT.title, anchor="ls")
         top += HEAD
         for middle, grid in zip(middles, grids, strict=True):
             grid.draw(draw, number, round(middle - width * wide / 2), top)
         line = top + height * tall / 2
         for after, sign in enumerate("*==", 1):
             place = left + after * pitch - GAP / 2, line - 3 * (sign == "*")
-            write(draw, place, sign, 24, ink=FAINT)
+            draw.text(place, sign, 24, FAINT)
         bars.draw(line, value)
         top += height * tall + 6
     for name, value in terms:
-        write(draw, (bars.left - 14, top + LINE / 2 + 4), name, 15, ink=FAINT, anchor="rm")
+        draw.text((bars.left - 14, top + LINE / 2 + 4), name, 15, FAINT, anchor="rm")
         bars.draw(top + LINE / 2 + 4, value)
         top += LINE
 
@@ -162,7 +160,7 @@ class _Grid:
         if self._size > 0.8 * cell[0]:
             self._size = 0
 
-    def draw(self, draw: ImageDraw, number: int, left: int, top: int) -> None:
+    def draw(self, draw: DisplayList, number: int, left: int, top: int) -> None:
         """Draw those of one channel."""
         tall, wide = self._cell
         rows, columns = self._inside.shape
@@ -178,7 +176,7 @@ class _Grid:
             if self._size:
                 middle = corner[0] + wide / 2, corner[1] + tall / 2
                 ink = INK if inside else FAINT
-                write(draw, middle, str(self._labels[number, row, column]), self._size, ink)
+                draw.text(middle, str(self._labels[number, row, column]), self._size, ink)
         outline = (left, top, left + columns * wide, top + rows * tall)
         draw.rectangle(outline, outline=self._paint.title)
 
@@ -194,7 +192,7 @@ class _Grid:
 class _Bars:
     """Numbers with bars to both sides of zero, all on one scale."""
 
-    def __init__(self, draw: ImageDraw, left: int, values: Sequence[float]) -> None:
+    def __init__(self, draw: DisplayList, left: int, values: Sequence[float]) -> None:
         self._draw = draw
         self.left = left
         self.middle = left + REACH
@@ -209,7 +207,7 @@ class _Bars:
             self._draw.rectangle((ends[0], line - 9, ends[1], line + 9), colour)
         self._draw.line((self.middle, line - 13, self.middle, line + 13), RESULT.line)
         place = self.middle + REACH + 14, line
-        write(self._draw, place, short(value, 4), 17, anchor="lm")
+        self._draw.text(place, short(value, 4), 17, anchor="lm")
 
 
 __all__ = ["Channel", "UnitScene", "draw_unit"]
@@ -273,7 +271,7 @@ class UnitScene(NamedTuple):
     note: str
 
 
-def draw_unit(scene: UnitScene) -> Image:
+def draw_unit(scene: UnitScene) -> DisplayList:
     """Draw the slide.
 
     Parameters
@@ -282,22 +280,19 @@ def draw_unit(scene: UnitScene) -> Image:
 
     Returns
     -------
-    PIL.Image.Image
-        RGB, `WIDTH` x `HEIGHT`.
+    DisplayList
+        `WIDTH` x `HEIGHT`.
 
     Raises
     ------
     UsageError
         A kernel too large to be seen.
     """
-    from PIL import Image, ImageDraw
-
-    picture = Image.new("RGB", (WIDTH, HEIGHT), WHITE)
-    draw = ImageDraw.Draw(picture)
+    draw = DisplayList(WIDTH, HEIGHT)
     room = WIDTH - 2 * MARGIN
-    write(draw, (MARGIN, 48), fitted(scene.title, 27, room), 27, anchor="ls")
-    write(draw, (MARGIN, 74), fitted(scene.detail, 15, room), 15, ink=FAINT, anchor="ls")
-    _draw_sight(picture, draw, scene)
+    draw.text((MARGIN, 48), fitted(scene.title, 27, room), 27, anchor="ls")
+    draw.text((MARGIN, 74), fitted(scene.detail, 15, room), 15, FAINT, anchor="ls")
+    _draw_sight(draw, scene)
     height = scene.inside.shape[0]
     shown = scene.channels[: MOST_LINES if height == 1 else MOST]
     others = scene.maps - len(shown)
@@ -307,13 +302,11 @@ def draw_unit(scene: UnitScene) -> Image:
         terms.insert(0, (f"{others} other channel{'s' * (others > 1)}", rest))
     draw_channels(draw, CHANNELS, shown, scene.inside, terms)
     _draw_foot(draw, scene)
-    return picture
+    return draw
 
 
-def _draw_sight(picture: Image, draw: ImageDraw, scene: UnitScene) -> None:
+def _draw_sight(draw: DisplayList, scene: UnitScene) -> None:
     """Draw the photo, light where the unit does not look, and the piece where it does."""
-    from PIL import Image
-
     rows, columns = scene.photo.shape[:2]
     scale = PHOTO / max(rows, columns)
     size = max(1, round(columns * scale)), max(1, round(rows * scale))
@@ -323,9 +316,7 @@ def _draw_sight(picture: Image, draw: ImageDraw, scene: UnitScene) -> None:
         seen = np.zeros((rows, columns, 1), np.bool_)
         seen[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)] = True
         photo = np.where(seen, photo, 0.5 * photo + 112)
-    method = Image.Resampling.NEAREST if scale >= 4 else Image.Resampling.BICUBIC
-    shown = Image.fromarray(photo.astype(np.uint8)).resize(size, method)
-    picture.paste(shown, (MARGIN, TOP))
+    draw.picture((MARGIN, TOP), photo.astype(np.uint8), size, smooth=scale < 4)
     below, beside = TOP + size[1] + 14, MARGIN
     if scene.box is not None:
         top, left, bottom, right = (
@@ -335,28 +326,26 @@ def _draw_sight(picture: Image, draw: ImageDraw, scene: UnitScene) -> None:
         frame = (MARGIN + left - 2, TOP + top - 2, MARGIN + right + 1, TOP + bottom + 1)
         draw.rectangle(grown(frame, 2), outline=WHITE, width=2)
         draw.rectangle(frame, outline=KERNEL.title, width=3)
-        beside = _draw_piece(picture, draw, scene, below)
+        beside = _draw_piece(draw, scene, below)
     for line in scene.sees:
-        write(draw, (beside, below + 14), line, 15, ink=KERNEL.title, anchor="ls")
+        draw.text((beside, below + 14), line, 15, KERNEL.title, anchor="ls")
         below += 22
 
 
-def _draw_piece(picture: Image, draw: ImageDraw, scene: UnitScene, below: int) -> int:
+def _draw_piece(draw: DisplayList, scene: UnitScene, below: int) -> int:
     """Enlarge what a unit sees if that is little; return where there is room beside it."""
-    from PIL import Image
-
     assert scene.box is not None  # noqa: S101 - the caller looked
     top, left, bottom, right = scene.box
     share = max((bottom - top) / scene.photo.shape[0], (right - left) / scene.photo.shape[1])
     if share > 0.6:
         return MARGIN
-    picture.paste(Image.fromarray(cut(scene.photo, scene.box, ZOOM)), (MARGIN, below))
+    draw.picture((MARGIN, below), cut(scene.photo, scene.box, ZOOM), smooth=True)
     frame = (MARGIN - 2, below - 2, MARGIN + ZOOM + 1, below + ZOOM + 1)
     draw.rectangle(frame, outline=KERNEL.title, width=3)
     return MARGIN + ZOOM + 18
 
 
-def _draw_foot(draw: ImageDraw, scene: UnitScene) -> None:
+def _draw_foot(draw: DisplayList, scene: UnitScene) -> None:
     """Write the whole sum."""
     products = scene.maps * scene.inside.size
     value = scene.total + scene.bias
@@ -373,18 +362,18 @@ def _draw_foot(draw: ImageDraw, scene: UnitScene) -> None:
     for sign, name, number, line in terms:
         box = (left, top, left + wide, top + 46)
         fill = RESULT.light if line != RULE else (246, 248, 250)
-        draw.rounded_rectangle(box, 8, fill, line, 2 if line == RESULT.title else 1)
+        draw.rectangle(box, fill, line, 2 if line == RESULT.title else 1, radius=8)
         middle = left + wide / 2
-        write(draw, (middle, top + 22), short(number, 5), 22)
-        write(draw, (middle, top - 13), fitted(name, 14, wide + apart - 8), 14, ink=FAINT)
+        draw.text((middle, top + 22), short(number, 5), 22)
+        draw.text((middle, top - 13), fitted(name, 14, wide + apart - 8), 14, FAINT)
         if sign == ">":
             _draw_arrow(draw, left - apart + 8, left - 8, top + 23)
         elif sign:
-            write(draw, (left - apart / 2, top + 22), sign, 26, ink=FAINT)
+            draw.text((left - apart / 2, top + 22), sign, 26, FAINT)
         left += wide + apart
-    write(draw, (WIDTH / 2, HEIGHT - 26), scene.note, 15, ink=FAINT)
+    draw.text((WIDTH / 2, HEIGHT - 26), scene.note, 15, FAINT)
 
 
-def _draw_arrow(draw: ImageDraw, left: float, right: float, line: float) -> None:
+def _draw_arrow(draw: DisplayList, left: float, right: float, line: float) -> None:
     draw.line((left, line, right - 6, line), FAINT, 2)
     draw.polygon(((right, line), (right - 9, line - 6), (right - 9, line + 6)), FAINT)

@@ -11,6 +11,7 @@ import numpy as np
 from cnntool.errors import UsageError
 from cnntool.views import text as words
 from cnntool.views.contact_sheet import BLANK, PAPER, Caption, ContactSheet
+from cnntool.views.display_list import DisplayList
 from cnntool.views.scale import limits, showable, to_levels
 from cnntool.views.styles import Backdrop, find
 
@@ -39,7 +40,7 @@ def vector_sheet(
     top: int = 16,
     labels: Sequence[str] | None = None,
     caption: Caption = BLANK,
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw a vector as a strip with a bar chart below it.
 
     Parameters
@@ -55,17 +56,16 @@ def vector_sheet(
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 3)
+    DisplayList
     """
     cells = strip(vector, style=style, scale=scale)
-    chart = bar_chart(vector, top=top, labels=labels, width=max(560, cells.shape[1]))
-    width = max(cells.shape[1], chart.shape[1])
-    body = np.full((cells.shape[0] + 18 + chart.shape[0], width, 3), PAPER, np.uint8)
-    body[: cells.shape[0], : cells.shape[1]] = cells
-    body[-chart.shape[0] :, : chart.shape[1]] = chart
-    board = ContactSheet(1, body.shape, caption=caption)
-    board.place(0, body[None])
-    return board.pixels
+    chart = bar_chart(vector, top=top, labels=labels, width=max(560, cells.width))
+    height, width = cells.height + 18 + chart.height, max(cells.width, chart.width)
+    board = ContactSheet(1, (height, width, 3), caption=caption)
+    row, column = board.corner
+    board.drawing.place(cells, column, row)
+    board.drawing.place(chart, column, row + cells.height + 18)
+    return board.drawing
 
 
 def strip_columns(number: int) -> int:
@@ -80,7 +80,7 @@ def strip_columns(number: int) -> int:
 
 def strip(
     vector: NDArray[Any], *, style: str = "viridis", scale: Scale | None = None
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw a vector as cells in rows, with the index of the first cell at the left of a row.
 
     Parameters
@@ -94,7 +94,7 @@ def strip(
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 3)
+    DisplayList
 
     Raises
     ------
@@ -112,24 +112,38 @@ def strip(
     rows, side = ceil(len(shades) / columns), max(1, min(32, _WIDTH // columns))
     cells = np.full((rows * columns, 3), PAPER, np.uint8)
     cells[: len(shades)] = shades
-    picture = cells.reshape(rows, columns, 3).repeat(side, axis=0).repeat(side, axis=1)
-    if side >= 8:  # a line of paper between the cells
-        picture[side - 1 :: side] = picture[:, side - 1 :: side] = PAPER
-    return _with_ticks(picture, columns, side) if rows > 1 else picture
+    left, above, ticks = _ticks(rows, columns, side)
+    width, height = columns * side, rows * side
+    drawing = DisplayList(left + width, height + 2 * above)
+    drawing.picture((left, above), cells.reshape(rows, columns, 3), (width, height))
+    for start in range(side - 1, max(width, height), side) if side >= 8 else ():
+        if start < width:  # a line of paper between the cells
+            drawing.line((left + start, above, left + start, above + height - 1), words.WHITE)
+        if start < height:
+            drawing.line((left, above + start, left + width - 1, above + start), words.WHITE)
+    for top, tick in ticks:
+        drawing.text((0, top), tick, _TICK, words.GREY, anchor="la")
+    return drawing
 
 
-def _with_ticks(picture: NDArray[np.uint8], columns: int, side: int) -> NDArray[np.uint8]:
-    """Write indices at the left of the rows, as many as there is room for."""
-    rows, line = len(picture) // side, words.line_height(_TICK)
+def _ticks(rows: int, columns: int, side: int) -> tuple[int, int, list[tuple[int, str]]]:
+    """Choose the indices at the left of rows, as many as there is room for.
+
+    Returns
+    -------
+    left, above : int
+        Pixels that they take at the left, above and below the cells.
+    ticks : list of (int, str)
+        Where they stand, and what.
+    """
+    if rows == 1:
+        return 0, 0, []
+    line = words.line_height(_TICK)
     every = next(n for n in _steps((1, 2, 5), 10) if n * side >= line)
-    ticks = words.number_masks(range(0, rows * columns, every * columns), _TICK)
     rise = (line - side) // 2  # from the top of a text to the top of its cell
-    above, left = max(0, rise), ticks.shape[2] + 6
-    sheet = np.full((len(picture) + 2 * above, left + picture.shape[1], 3), PAPER, np.uint8)
-    sheet[above : above + len(picture), left:] = picture
-    for number, tick in enumerate(ticks):
-        words.stamp(sheet, tick, above + number * every * side - rise, 0, words.GREY)
-    return sheet
+    above = max(0, rise)
+    ticks = [(above + row * side - rise, str(row * columns)) for row in range(0, rows, every)]
+    return max(words.width(tick, _TICK) for _, tick in ticks) + 6, above, ticks
 
 
 def _steps(digits: tuple[int, ...], base: int) -> Iterator[int]:
@@ -143,7 +157,7 @@ def bar_chart(
     top: int = 16,
     labels: Sequence[str] | None = None,
     width: int = 640,
-) -> NDArray[np.uint8]:
+) -> DisplayList:
     """Draw the largest values of a vector as bars, the largest first.
 
     Parameters
@@ -159,7 +173,7 @@ def bar_chart(
 
     Returns
     -------
-    ndarray of uint8, shape (height, width, 3)
+    DisplayList
     """
     values = showable(vector, 1).astype(np.float32)
     order = np.argsort(-values, kind="stable")  # NaN is sorted to the end
@@ -174,16 +188,16 @@ def bar_chart(
     room = max(400, width) - left - _VALUE
     gain = room / (high - low) if high > low else 0.0
     zero = left + round(-low * gain)
-    sheet = np.full((max(1, len(order)) * _ROW, left + room + _VALUE, 3), PAPER, np.uint8)
+    drawing = DisplayList(left + room + _VALUE, max(1, len(order)) * _ROW)
     pad = (_ROW - _BAR) // 2
     for line, (name, value, length) in enumerate(zip(names, chosen, inside, strict=True)):
-        middle = line * _ROW + (_ROW - words.line_height(_TEXT)) // 2 + 1
-        ends = sorted((zero, zero + round(float(length) * gain)))
-        bar = sheet[line * _ROW + pad : line * _ROW + pad + _BAR, ends[0] : ends[1]]
-        bar[:] = _ABOVE if length > 0 else _BELOW
-        name_ink = words.mask(name, _TEXT)
-        words.stamp(sheet, name_ink, middle, left - 8 - name_ink.shape[1])
-        text = words.mask(f"{value:#.4g}".rstrip("."), _TEXT)
-        words.stamp(sheet, text, middle, max(ends[1], zero) + 6, words.GREY)
-    sheet[:, zero - 1 : zero] = _AXIS
-    return sheet
+        top, middle = line * _ROW + pad, line * _ROW + _ROW / 2
+        first, behind = sorted((zero, zero + round(float(length) * gain)))
+        if behind > first:
+            colour = _ABOVE if length > 0 else _BELOW
+            drawing.rectangle((first, top, behind - 1, top + _BAR - 1), colour)
+        drawing.text((left - 8, middle), name, _TEXT, words.CAPTION_INK, anchor="rm")
+        text = f"{value:#.4g}".rstrip(".")
+        drawing.text((max(behind, zero) + 6, middle), text, _TEXT, words.GREY, anchor="lm")
+    drawing.line((zero - 1, 0, zero - 1, drawing.height - 1), _AXIS)
+    return drawing

@@ -139,3 +139,40 @@ def test_a_border_may_send_a_later_strip_back(border):
     assert firsts != sorted(firsts), "no strip goes back"
     expected = whole(image, ["1;1"], options)
     np.testing.assert_array_equal(whole(image, ["1;1"], options, rows=10), expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows", "columns"),
+    [
+        (Options(), (2, 28), (2, 38)),
+        (Options(mode=Mode.VALID), (0, 26), (0, 36)),
+        (Options(stride=(3, 3)), (1, 10), (1, 13)),
+        (Options(dilation=(2, 1)), (4, 26), (2, 38)),
+        (Options(dilation=(9, 9)), (0, 30), (18, 22)),  # rows: there is no such row
+        (Options(mode=Mode.FULL), (0, 34), (0, 44)),  # asked for
+        (Options(border=Border.ZERO), (0, 30), (0, 40)),
+    ],
+)
+def test_the_interior_is_what_no_zero_reaches(options, rows, columns):
+    planned = make_pipeline(ImageInfo(30, 40), [parse("box:5")], options)
+    (branch,) = planned.branches
+    shape = planned.out_shape
+    found = [one.indices(size)[:2] for one, size in zip(planned.interior(branch), shape)]  # noqa: B905
+    assert found == [rows, columns]
+
+
+@given(
+    kernels=st.lists(st.sampled_from(["box:3", "box:2x4", "median:3", "box:1"]), min_size=1),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    size=st.tuples(st.integers(9, 30), st.integers(9, 30)),
+)
+def test_inside_of_the_interior_a_box_leaves_ones_alone(kernels, stride, size):
+    if any(kernel.startswith("median") for kernel in kernels):
+        stride = (1, 1)
+    kernels = kernels[:3]
+    options = Options(stride=stride)
+    made = whole(np.ones((*size, 1), np.float32), kernels, options)
+    planned = make_pipeline(ImageInfo(*size, dtype="float32"), list(map(parse, kernels)), options)
+    place = planned.interior(planned.branches[0])
+    inside = made[place]
+    assert slice(None) in place or np.allclose(inside, 1, atol=1e-5)

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from drawn import drawn
 
 from cnntool.errors import UsageError
 from cnntool.views.bars import COLOURS, TILE, Bar, chart, on_photo
+
+chart = drawn(chart)
 
 PHOTO = np.full((40, 60, 3), 200, np.uint8)
 BELOW_LEGEND = 80
@@ -12,9 +15,9 @@ BELOW_LEGEND = 80
 
 def lengths(picture, colour):
     """Return the first and the last column of each bar of a colour, from above."""
-    drawn = (picture[BELOW_LEGEND:] == COLOURS[colour]).all(axis=2)
-    tops = np.flatnonzero(drawn.any(axis=1) & ~np.roll(drawn.any(axis=1), 1))
-    return [np.flatnonzero(drawn[top])[[0, -1]].tolist() for top in tops]
+    bar = (picture[BELOW_LEGEND:] == COLOURS[colour]).all(axis=2)
+    tops = np.flatnonzero(bar.any(axis=1) & ~np.roll(bar.any(axis=1), 1))
+    return [np.flatnonzero(bar[top])[[0, -1]].tolist() for top in tops]
 
 
 def test_lengths_are_in_proportion():

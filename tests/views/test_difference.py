@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn import drawn
 
 from cnntool.errors import UsageError
 from cnntool.views.colormaps import MARK_COLOUR, TOP, palette
 from cnntool.views.difference import difference_sheet
+
+difference_sheet = drawn(difference_sheet)
 
 
 def count(sheet, colour):

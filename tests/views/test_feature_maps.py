@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from drawn import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,8 @@ from cnntool.views.contact_sheet import MARGIN, Caption
 from cnntool.views.feature_maps import sheet
 from cnntool.views.scale import SCALES
 from cnntool.views.styles import STYLES
+
+sheet = drawn(sheet)
 
 PHOTO = np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8)
 

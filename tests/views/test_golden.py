@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn import drawn
 from PIL import Image
 
 from cnntool.views import heat_map, vectors
@@ -18,6 +19,10 @@ from cnntool.views.feature_maps import sheet
 from cnntool.views.kernels import kernel_sheet
 from cnntool.views.styles import STYLES
 from cnntool.views.top_patches import cut, patch_sheet
+
+sheet = drawn(sheet)
+kernel_sheet = drawn(kernel_sheet)
+patch_sheet = drawn(patch_sheet)
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "views"
 ROWS, COLUMNS = np.mgrid[-1:1:12j, -1:1:16j]
@@ -61,7 +66,7 @@ PICTURES = {
     ),
     "kernels-colour": lambda: kernel_sheet(kernels(3), upscale=4, numbered=False),
     "kernels-mosaic": lambda: kernel_sheet(kernels(4), upscale=2, gap=5, numbered=False),
-    "strip": lambda: vectors.strip(np.array([0, 0.2, np.nan]), style="magma"),
+    "strip": lambda: drawn(vectors.strip)(np.array([0, 0.2, np.nan]), style="magma"),
     "patches": lambda: patch_sheet(FIELDS, [10**9] * 2, columns=1),  # numbers without room
 }
 for style in ("heat", "overlay"):

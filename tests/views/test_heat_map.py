@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from drawn import drawn
 
 from cnntool.errors import UsageError
 from cnntool.views import heat_map
 from cnntool.views.colormaps import TOP, palette
 from cnntool.views.heat_map import LEAST, MARGIN, WIDTH, Tile, averaged, paint, sheet
+
+sheet = drawn(sheet)
 
 GREY = np.full((30, 40, 3), 100, np.uint8)
 

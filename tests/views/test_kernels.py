@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from drawn import drawn
 
 from cnntool.errors import UsageError
 from cnntool.views.colormaps import MARK_COLOUR, palette
 from cnntool.views.contact_sheet import MARGIN
 from cnntool.views.kernels import kernel_sheet
+
+kernel_sheet = drawn(kernel_sheet)
 
 
 def tiles(picture):

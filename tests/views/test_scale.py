@@ -17,11 +17,13 @@ from cnntool.views.colormaps import MARK, TOP
         ("abs", [2, 1, 0, 0.5, 1, 3]),
         ("center", [-0.5, 0, 0.5, 0.75, 1, 2]),
         ("minmax", [0, 0.2, 0.4, 0.5, 0.6, 1]),
+        ("signed", [1 / 6, 1 / 3, 0.5, 7 / 12, 2 / 3, 1]),
     ],
 )
 def test_policies_by_hand(policy, expected):
     maps = np.array([-2, -1, 0, 0.5, 1, 3], np.float32)
-    result = scale.to_unit(maps, policy, scale.extremes(maps))
+    symmetric = scale.is_symmetric(policy, "signed")
+    result = scale.to_unit(maps, policy, scale.range_limits(maps, policy, symmetric=symmetric))
     np.testing.assert_allclose(result, expected, atol=1e-7)
     assert result is maps
 
@@ -29,6 +31,22 @@ def test_policies_by_hand(policy, expected):
 def test_a_constant_map_has_no_range_to_stretch():
     maps = np.full((2, 2), 7.0)
     assert scale.to_unit(maps, "minmax", scale.extremes(maps)).tolist() == [[0, 0], [0, 0]]
+
+
+def test_percentiles_by_hand():
+    maps = np.append(np.arange(101.0), [np.nan, np.inf])
+    assert scale.range_limits(maps, "percentile") == (1, 99)
+    assert scale.range_limits(-maps, "percentile", symmetric=True) == (-99, 99)
+    assert scale.is_symmetric("percentile", "signed")
+    assert not scale.is_symmetric("percentile", "magnitude")
+
+
+def test_percentiles_of_nearly_nothing_are_the_ends():
+    maps = np.zeros(1000)
+    assert scale.range_limits(maps, "percentile", symmetric=True) == (-1, 1)
+    maps[7] = -4
+    assert scale.range_limits(maps, "percentile") == (-4, 0)
+    assert scale.range_limits(maps, "percentile", symmetric=True) == (-4, 4)
 
 
 def test_extremes_look_past_what_is_no_number():

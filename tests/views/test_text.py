@@ -13,7 +13,7 @@ from cnntool.views import text as caption
         ("block1_conv1/Relu:0", "block1_conv1/Relu:0"),
         ("56 \N{MULTIPLICATION SIGN} 56, \N{MINUS SIGN}3", "56 x 56, -3"),
         ("café", "cafe"),
-        ("a\x1b[31m\nb\u202e中", "a?[31m?b??"),
+        ("a\x1b[31m\nb\u202e中", "a\\x1b[31m\\nb\\u202e\\u4e2d"),
     ],
 )
 def test_letters_that_the_font_lacks(text, expected):

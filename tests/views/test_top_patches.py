@@ -1,11 +1,14 @@
 import numpy as np
 import pytest
+from drawn import drawn
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cnntool.errors import UsageError
 from cnntool.views.contact_sheet import MARGIN
 from cnntool.views.top_patches import OUTSIDE, cut, patch_sheet
+
+patch_sheet = drawn(patch_sheet)
 
 PHOTO = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 

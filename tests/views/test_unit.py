@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from drawn import drawn
 
 from cnntool.errors import UsageError
 from cnntool.views.sliding_window import INPUT, KERNEL, RESULT
@@ -39,9 +40,9 @@ def scene(
 
 
 def pixels(**options):
-    picture = draw_unit(scene(**options))
-    assert (picture.size, picture.mode) == ((1280, 720), "RGB")
-    return np.asarray(picture)
+    picture = drawn(draw_unit)(scene(**options))
+    assert picture.shape == (720, 1280, 3)
+    return picture
 
 
 def where(found, colour):

@@ -11,6 +11,7 @@ from cnntool.cli import batch_log, options, param_types
 from cnntool.cli.drawing_options import drawing
 from cnntool.cli.inputs import Reading, inputs_or_sample, is_several, reading
 from cnntool.cli.network_options import (
+    LAYER,
     begin,
     hold_time,
     labels,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     "--layer",
     "queries",
     multiple=True,
+    type=LAYER,
     metavar="NAME",
     help="A layer: its name, conv:9, '#42' or a pattern such as 'block4_*'; may be repeated."
     " 'cnntool layers' lists the names.",

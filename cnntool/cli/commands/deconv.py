@@ -13,6 +13,7 @@ from cnntool.cli import arrays, options, param_types
     "-k",
     "--kernel",
     required=True,
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="One kernel, as 'cnntool filter' takes it: a name, a matrix or @FILE.",
 )

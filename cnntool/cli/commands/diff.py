@@ -13,6 +13,7 @@ from cnntool.cli import console, options, param_types
 from cnntool.cli.differences import print_channels, print_layers, print_weights
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample, reading
 from cnntool.cli.network_options import (
+    LAYER,
     begin,
     hold_time,
     labels,
@@ -58,10 +59,11 @@ class Compared(NamedTuple):
 
 
 @click.command("diff")
-@click.argument("names", nargs=-1, metavar="A [B] [PHOTO]...")
+@click.argument("names", nargs=-1, type=param_types.MODEL, metavar="A [B] [PHOTO]...")
 @click.option(
     "-m",
     "--model",
+    type=param_types.MODEL,
     metavar="NAME|FILE",
     help="One network: what is named are two pictures for it, or photos for two settings.",
 )
@@ -105,12 +107,16 @@ class Compared(NamedTuple):
     "--layer",
     "queries",
     multiple=True,
+    type=LAYER,
     metavar="NAME",
     help="A layer of A to draw with --output; may be repeated.  [default: the first that diverges,"
     " else the worst]",
 )
 @click.option(
-    "--per-channel", metavar="LAYER", help="Tell the maps of a layer of A apart, worst first."
+    "--per-channel",
+    type=LAYER,
+    metavar="LAYER",
+    help="Tell the maps of a layer of A apart, worst first.",
 )
 @click.option(
     "-o",

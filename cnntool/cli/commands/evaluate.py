@@ -61,7 +61,7 @@ COLUMNS = (
     "--confusion",
     type=param_types.FILE,
     metavar="FILE",
-    help="Write what was taken for what: a table (.csv) or a picture (.png).",
+    help="Write what was taken for what: a table (.csv) or a picture (.png, .svg).",
 )
 @silencing
 @click.option(
@@ -165,8 +165,8 @@ def command(
 
 def _check(confusion: Path | None, silencing: Silencing, logging: batch_log.Logging) -> None:
     """Refuse what cannot be had together, before a network runs for it."""
-    if confusion and confusion.suffix.lower() not in {".csv", ".png"}:
-        raise UsageError("a confusion matrix is a .csv or a .png", source="--confusion")
+    if confusion and confusion.suffix.lower() not in {".csv", ".png", ".svg"}:
+        raise UsageError("a confusion matrix is a .csv or a .png or .svg", source="--confusion")
     silencing.check(confusion=confusion is not None)
     if logging.log and silencing.without:
         raise UsageError("a log is of the network as it is, not of one --without maps")
@@ -273,11 +273,12 @@ def _print(evaluation: Evaluation, form: Form, plain: Share | None) -> None:
 
 def _confusion(found: Evaluation, target: Path) -> bytes:
     """Make the file of the confusion matrix: a table, or a picture."""
+    from cnntool.api.pictures import Figure
     from cnntool.views.confusion_matrix import draw
 
     labels = list(found.labels)
-    if target.suffix.lower() == ".png":
-        return draw(found.confusion, labels)
+    if target.suffix.lower() != ".csv":
+        return Figure(draw(found.confusion, labels)).encoded(target.name)
     counts = zip(labels, found.confusion.tolist(), strict=True)
     rows = [["true \\ answered", *labels], *([label, *row] for label, row in counts)]
     return f"{csv_text(rows)}\n".encode(errors="backslashreplace")

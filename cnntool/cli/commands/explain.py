@@ -11,6 +11,7 @@ import click
 from cnntool.cli import batch_log, console, options
 from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
+    LAYER,
     begin,
     facts_of,
     hold_time,
@@ -60,6 +61,7 @@ STYLES = ("overlay", "heat", "side-by-side")
 @click.option(
     "-l",
     "--layer",
+    type=LAYER,
     metavar="NAME",
     help="The layer that gradcam and layercam look at; 'cnntool layers' lists the names."
     "  [default: the last one whose maps have more than one place]",

@@ -11,6 +11,7 @@ import click
 from cnntool.cli import batch_log, console, options
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
+    LAYER,
     begin,
     hold_time,
     model_option,
@@ -44,6 +45,7 @@ FORMS = ("parquet", "npz", "npy", "csv")
 @click.option(
     "-l",
     "--layer",
+    type=LAYER,
     metavar="NAME",
     help="The layer; 'cnntool layers' lists the names.  [default: what the last layer with weights"
     " gets]",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     "--kernel",
     "specs",
     multiple=True,
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="As for 'cnntool filter', the same for all channels; or @FILE.npy, an array (channels,"
     " rows, columns) or (filters, channels, rows, columns). Repeat for several filters.",

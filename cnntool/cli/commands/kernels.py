@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import options, sliding
+from cnntool.cli import options, param_types, sliding
 from cnntool.cli.console import result
 from cnntool.cli.output import Column, emit, form_of, json_text
 from cnntool.views.number_format import SHOWN, matrix, short
@@ -75,7 +75,7 @@ class _Show(click.Command):
 
 
 @command.command("show", cls=_Show)
-@click.argument("spec")
+@click.argument("spec", type=param_types.KERNEL)
 @click.option(
     "--response",
     metavar="FILE.png",

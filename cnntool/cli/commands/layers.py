@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnntool.cli import console, options
-from cnntool.cli.network_options import model_argument, read_model, timeout_option
+from cnntool.cli import console, options, param_types
+from cnntool.cli.network_options import LAYER, model_argument, read_model, timeout_option
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
 from cnntool.views.number_format import shape_text
@@ -36,6 +36,7 @@ COLUMNS = (
     "--type",
     "kinds",
     multiple=True,
+    type=param_types.LAYER_TYPE,
     metavar="TYPE",
     help="Only layers of this type: conv, dense, pool, relu, norm... or an operator.  [repeatable]",
 )
@@ -46,7 +47,12 @@ COLUMNS = (
     help="List the operators that are part of no layer, too.",
 )
 @click.option(
-    "--resolve", "queries", multiple=True, metavar="NAME", help="Say what NAME means.  [repeatable]"
+    "--resolve",
+    "queries",
+    multiple=True,
+    type=LAYER,
+    metavar="NAME",
+    help="Say what NAME means.  [repeatable]",
 )
 @click.option(
     "--at",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     "--kernel",
     "spec",
     required=True,
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="As for 'cnntool filter': a name, a matrix, or @FILE.",
 )

@@ -33,7 +33,9 @@ HOUR = 3600
 
 def names(*, required: bool) -> Callable[[options.F], options.F]:
     """Add the positional names."""
-    return click.argument("names", nargs=-1, required=required, metavar="NAME...")
+    return click.argument(
+        "names", nargs=-1, required=required, type=param_types.MODEL, metavar="NAME..."
+    )
 
 
 @click.group("models", invoke_without_command=True)
@@ -82,7 +84,7 @@ def _text(number: int | None) -> str:
 
 
 @command.command("info")
-@click.argument("name", metavar="NAME|FILE")
+@click.argument("name", type=param_types.MODEL, metavar="NAME|FILE")
 @options.json_lines
 @options.talk
 def info(name: str, *, as_json: bool) -> None:
@@ -226,7 +228,7 @@ def remove(names: tuple[str, ...]) -> int:
 
 
 @command.command("path")
-@click.argument("name")
+@click.argument("name", type=param_types.MODEL)
 @options.talk
 def path(name: str) -> None:
     """Print where a network's file is."""

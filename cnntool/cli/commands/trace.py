@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from cnntool.cli import arrays, options, pager, param_types, sliding
-from cnntool.cli import unit_output as units
 from cnntool.cli.console import result
 from cnntool.cli.inputs import Reading, inputs_or_stdin
-from cnntool.cli.network_options import model_option, preprocessing, running
+from cnntool.cli.network_options import LAYER, model_option, preprocessing, running
 from cnntool.cli.output import emit_record
 from cnntool.errors import UsageError
 
@@ -42,6 +41,7 @@ FORMS = {
     "-k",
     "--kernel",
     "spec",
+    type=param_types.KERNEL,
     metavar="SPEC",
     help="As for 'cnntool filter': a name, a matrix, or @FILE.",
 )
@@ -67,6 +67,7 @@ FORMS = {
     "-l",
     "--layer",
     "query",
+    type=LAYER,
     metavar="NAME",
     help="A convolution or a dense layer: its name, conv:9 or '#42'. 'cnntool layers' lists the"
     " names.",
@@ -82,6 +83,7 @@ FORMS = {
 @click.option(
     "-o",
     "--output",
+    type=param_types.ANY_FILE,
     metavar="FILE|-",
     help="Draw it instead: FILE.gif is the animation of all values, FILE.png the frame --at one,"
     " or the --unit.",
@@ -127,7 +129,9 @@ def command(
     assert isinstance(ctx.command, options.Forms)  # noqa: S101 - see above
     form = ctx.command.form(ctx)
     if form == "--model":
-        return units.run(
+        from cnntool.cli import unit_output
+
+        return unit_output.run(
             path,
             model=model,
             query=query,

@@ -12,17 +12,16 @@ import click
 from cnntool.api.activations import choose_weights
 from cnntool.cli import console, options
 from cnntool.cli.drawing_options import STYLES, drawing
-from cnntool.cli.network_options import model_argument, read_model
+from cnntool.cli.network_options import LAYER, model_argument, read_model
 from cnntool.errors import ModelError, UsageError
 from cnntool.image.files import Item
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from cnntool.api.activations import ChosenLayer
     from cnntool.cli.drawing_options import Drawing
     from cnntool.nets.inference.weights import LayerWeights
+    from cnntool.views.display_list import DisplayList
 
 
 SHEET = 1000
@@ -36,6 +35,7 @@ SHEET = 1000
     "--layer",
     "queries",
     multiple=True,
+    type=LAYER,
     metavar="NAME",
     help="A convolution or a dense layer: its name, conv:9, '#42' or a pattern; may be repeated."
     " 'cnntool layers' lists the names.  [default: the first convolution]",
@@ -129,7 +129,7 @@ def _picture(
     slices: int,
     swap: bool,
     source: str,
-) -> NDArray[Any]:
+) -> DisplayList:
     """Draw the kernels of a layer, or a matrix as one map."""
     from cnntool.views.contact_sheet import Caption
     from cnntool.views.feature_maps import choose

@@ -12,6 +12,7 @@ import tifffile
 from PIL import Image, ImageCms
 from scipy import ndimage
 
+import cnntool as library
 from cnntool.cli.main import run as run_here
 from cnntool.image.convert import from_linear, to_linear
 
@@ -326,7 +327,7 @@ def test_ranges(cnntool, grey, tmp_path):
         "center": 0.5 + raw / 2,
         "clip": raw.clip(0, 1),
         "abs": abs(raw),
-        "minmax": (raw - raw.min()) / np.ptp(raw),
+        "minmax": ((raw - raw[1:-1].min()) / np.ptp(raw[1:-1])).clip(0, 1),
     }
     for policy, values in expected.items():
         cnntool("filter", "-k", "1;0;-1", "--range", policy, "grey.png", "-o", f"{policy}.png")
@@ -334,6 +335,79 @@ def test_ranges(cnntool, grey, tmp_path):
         assert np.abs(difference).max() <= 1, policy
     cnntool("filter", "-k", "1;0;-1", "grey.png", "-o", "raw.npy")
     np.testing.assert_allclose(np.load(tmp_path / "raw.npy"), raw, atol=1e-6)
+
+
+FRAMED = np.full((7, 9), 200, np.uint8)
+"""A bright picture, a step of 20 inside: at its edge zeros make ten times as much."""
+FRAMED[:, 5:] = 220
+
+
+@pytest.mark.parametrize("policy", ["minmax", "percentile", "signed"])
+def test_the_frame_of_zeros_sets_a_range_only_if_asked(here, tmp_path, policy):
+    Image.fromarray(FRAMED).save(tmp_path / "framed.png")
+    here("filter", "-k", "-1,1", "--range", policy, "framed.png", "-o", "o.npy")
+    inside = np.load(tmp_path / "o.npy")[:, :-1]  # the extra zero of an even kernel is after
+    # 0 and 20 / 255 are all there is; signed and percentile are symmetric
+    nought = 0 if policy == "minmax" else 0.5
+    np.testing.assert_allclose(inside[:, 4], 1, atol=1e-6)
+    np.testing.assert_allclose(np.delete(inside, 4, axis=1), nought, atol=1e-6)
+    asked = ("--border", "zero", "--range", policy)
+    here("filter", "-k", "-1,1", *asked, "framed.png", "-o", "asked.npy")
+    step = {"minmax": 240 / 220, "percentile": 0.5 + 10 / 220, "signed": 0.5 + 10 / 220}[policy]
+    found = np.load(tmp_path / "asked.npy")
+    np.testing.assert_allclose(found[:, 4], min(step, 1), atol=1e-6)
+    np.testing.assert_allclose(found[:, -1], 0, atol=1e-6)
+
+
+def test_derivatives_in_colours(here, grey, tmp_path):
+    here("filter", "-k", "0,1,-1", "grey.png", "--border", "wrap", "-o", "raw.npy")
+    raw = np.load(tmp_path / "raw.npy")
+    for depth in ("8", "16"):
+        options = ("--border", "wrap", "--range", "signed", "--depth", depth)
+        here("filter", "-k", "0,1,-1", "grey.png", *options, "-o", f"{depth}.png")
+        shown = library.read_image(tmp_path / f"{depth}.png")
+        red, blue = shown[:, :, 0].astype(int), shown[:, :, 2].astype(int)
+        peak = 255 if depth == "8" else 65535
+        limit = np.abs(raw).max()
+        assert (blue - red)[raw < -limit / 50].min() > 0
+        assert (red - blue)[raw > limit / 50].min() > 0
+        np.testing.assert_array_equal(shown[raw == 0], 0xF3 * peak // 255)
+        end = np.unravel_index(np.abs(raw).argmax(), raw.shape)
+        expected = (0x91, 0x1E, 0x27) if raw[end] > 0 else (0x0A, 0x4E, 0x82)
+        np.testing.assert_array_equal(shown[end], np.array(expected) * (peak // 255))
+
+
+def test_a_bank_colours_only_what_is_signed(here, grey, tmp_path):
+    bank = ("--bank", "-k", "box", "-k", "sobel-x", "-k", "sobel", "-k", "laplacian")
+    here("filter", *bank, "--range", "percentile", "grey.png", "-o", "o.png")
+    sheet = opened(tmp_path / "o.png").astype(int)
+    height, width = grey.shape
+    tiles = (sheet[:height, :width], sheet[:height, width + 2 :],
+             sheet[height + 2 :, :width], sheet[height + 2 :, width + 2 :])  # fmt: skip
+    assert [bool(np.ptp(tile, axis=2).any()) for tile in tiles] == [False, True, False, True]
+    here("filter", *bank, "--range", "percentile", "grey.png", "-o", "o.npy")
+    assert np.load(tmp_path / "o.npy").shape == (4, height, width)
+
+
+def test_colours_keep_alpha_and_colours_stay_three(here, clear, colour, tmp_path):
+    signed = ("-k", "sobel-x", "--range", "signed")
+    here("filter", *signed, "clear.png", "-o", "o.png")
+    made = opened(tmp_path / "o.png")
+    assert made.shape == clear.shape
+    np.testing.assert_array_equal(made[:, :, 3], clear[:, :, 3])
+    here("filter", *signed, "--channels", "each", "colour.png", "-o", "each.png")
+    here("filter", *signed, "--channels", "each", "colour.png", "-o", "each.npy")
+    unit = np.load(tmp_path / "each.npy")
+    np.testing.assert_array_equal(opened(tmp_path / "each.png"), np.rint(unit.clip(0, 1) * 255))
+
+
+def test_what_auto_did_is_said_where_it_hides_something(here, samples):
+    camera = samples / "camera.png"
+    assert here("filter", "-k", "laplacian", camera, "-o", "1.png").err.count("mid-grey") == 1
+    for options in (("-k", "laplacian", "--range", "center"), ("-k", "emboss"), ("-k", "sobel")):
+        assert here("filter", "--overwrite", *options, camera, "-o", "2.png").err == ""
+    told = here("filter", "-k", "sobel", "--range", "signed", camera, "-o", "3.png").err
+    assert "never negative" in told
 
 
 def test_raw_numbers_do_not_fit_into_bytes(fails, grey):

@@ -1,0 +1,460 @@
+"""A cluster of Dask's: shards are sent out, and what became of them is told in order.
+
+The command runs where it was given, too: it finds that all inputs are done with, by the log
+(`ClusterLog`), which waits for the shards. So records, lines, errors, tables and the log come to be
+as on one machine. What workers do is in `cnntool.cli.shards`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections import Counter, deque
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from threading import Lock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnntool.cli import console, shards
+from cnntool.cli.batch_log import BatchLog, outputs_of, parsed, parts_of
+from cnntool.cli.output import json_text
+from cnntool.cli.shards import Answer, Facts, Job
+from cnntool.errors import (
+    CnntoolError,
+    DeviceError,
+    DownloadError,
+    FigureError,
+    InputError,
+    ModelError,
+    OutputError,
+    UsageError,
+    system_errors_as,
+)
+from cnntool.nets.runtime.providers import PROVIDERS, word_of
+from cnntool.system import on_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cnntool.image.files import Item
+
+SHARD = 64, 1024
+"""Inputs of a shard, at least and at most."""
+
+SHARDS = 64
+"""Into so many a batch is cut within these bounds."""
+
+AHEAD = 4
+"""Shards that are sent out ahead, for each that can be worked on at once."""
+
+_PATIENCE = 15.0
+"""Seconds until a scheduler has answered, and one of its workers."""
+
+_LONELY = 60.0
+"""Seconds for which there may be no worker."""
+
+_GRACE = 1.0
+"""Seconds for the workers to hear that the command was stopped."""
+
+_ERRORS = {
+    kind.exit_code: kind
+    for kind in (
+        CnntoolError, UsageError, InputError, ModelError, DeviceError, OutputError, FigureError,
+        DownloadError,
+    )
+}  # fmt: skip
+
+
+def opener(address: str) -> Any:
+    """Return what opens a log whose inputs are worked on by a cluster.
+
+    Parameters
+    ----------
+    address : str
+        ``tcp://HOST:PORT`` of a scheduler, or ``local:N`` for processes of this machine.
+    """
+    return partial(ClusterLog, address=address)
+
+
+class Cluster:
+    """A connection to a scheduler.
+
+    Parameters
+    ----------
+    address : str
+        See `opener`.
+
+    Attributes
+    ----------
+    share : dict of str to int
+        By how many the processors of a worker's machine are shared, by its address.
+
+    Raises
+    ------
+    UsageError
+        It is no address, or what it takes is not installed.
+    DeviceError
+        Nobody answers.
+    """
+
+    def __init__(self, address: str) -> None:
+        kind, _, count = address.partition(":")
+        local = kind == "local" and count.isascii() and count.isdecimal() and 0 < int(count) < 1025
+        if not local and "://" not in address:
+            hint = "tcp://HOST:PORT of a Dask scheduler, or local:N"
+            raise UsageError(f"{address!r} is no scheduler", source="--scheduler", hint=hint)
+        try:
+            import dask
+
+            dask.config.set({"logging": {"distributed": "critical"}})
+            import distributed
+        except ImportError:
+            hint = "pip install 'cnntool[cluster]'"
+            reason = "a cluster takes Dask distributed, which is not installed"
+            raise UsageError(reason, source="--scheduler", hint=hint) from None
+        self._dask = distributed
+        self._own: Any = None
+        self.client: Any = None
+        self.resources: dict[str, int] | None = None
+        self._address = address
+        try:
+            if local:
+                self._own = distributed.LocalCluster(
+                    n_workers=int(count), threads_per_worker=1, dashboard_address=None,
+                    memory_limit=None, silence_logs=logging.CRITICAL,
+                )  # fmt: skip
+            self.client = distributed.Client(
+                self._own or address, timeout=_PATIENCE, set_as_default=False
+            )
+            self.client.wait_for_workers(int(count) if local else 1, timeout=_PATIENCE)
+        except (OSError, TimeoutError, ValueError) as error:
+            self.close()
+            raise self._lost(str(error)) from None
+        self._hosts = [
+            (address, address.rpartition(":")[0], threads)
+            for address, threads in self.client.nthreads().items()
+        ]
+
+    @property
+    def slots(self) -> int:
+        """Shards that can be worked on at once."""
+        return sum(threads for _, _, threads in self._hosts)
+
+    @property
+    def share(self) -> dict[str, int]:
+        """By how many the processors of a worker's machine are shared, by its address."""
+        slots: Counter[str] = Counter()
+        for _, host, threads in self._hosts:
+            slots[host] += threads
+        return {address: slots[host] for address, host, _ in self._hosts}
+
+    def greet(self, expected: Facts, values: dict[str, Any], folder: Path, parts: Path) -> None:
+        """See that all workers have what is here, and that none works on these shards any more.
+
+        Raises
+        ------
+        DeviceError
+            One has something else.
+        """
+        model = values.get("model") if expected.model else None
+        found = self.client.run(shards.greet, model, folder, parts, on_error="return")
+        for address, one in sorted(found.items()):
+            if isinstance(one, Exception):
+                fault = f"the worker has no such cnntool: {one}".splitlines()[0]
+                raise DeviceError(fault, source=address, hint=_SAME)
+            for field, here, there in zip(Facts._fields, expected, one, strict=True):
+                if here != there:
+                    raise DeviceError(_differs(field, here, there), source=address, hint=_SAME)
+        device = word_of(str(values.get("device", "")))
+        if device in PROVIDERS and PROVIDERS[device].numbered and self._with_gpu():
+            self.resources = {"GPU": 1}
+
+    def _with_gpu(self) -> bool:
+        """Tell whether workers say that they have graphics cards."""
+        return any(self.client.run(shards.cards).values())
+
+    def submit(self, job: Job) -> Any:
+        """Send a shard out."""
+        return self.client.submit(
+            shards.work, job, self.share, pure=False, resources=self.resources
+        )
+
+    def answer(self, future: Any) -> Answer | str:
+        """Wait for what became of a shard; how its worker was lost if it was.
+
+        Raises
+        ------
+        DeviceError
+            The scheduler or all workers are gone.
+        """
+        from concurrent.futures import CancelledError
+
+        alone = monotonic() + _LONELY
+        while True:
+            try:
+                answer: Answer = future.result(timeout=1.0)
+            except TimeoutError:
+                if future.done():
+                    continue
+                if self.client.status != "running":
+                    raise self._lost("it is gone") from None
+                if self.client.nthreads():
+                    alone = monotonic() + _LONELY
+                elif monotonic() > alone:
+                    raise self._lost("it has no workers any more") from None
+            except self._dask.KilledWorker:
+                return "the worker that had it was lost"
+            except (OSError, CancelledError) as error:
+                raise self._lost(str(error)) from None
+            else:
+                return answer
+
+    def _lost(self, why: str) -> DeviceError:
+        reason = f"no scheduler or no worker answers: {why.splitlines()[0] if why else 'nothing'}"
+        hint = "'dask scheduler' starts one, 'dask worker tcp://HOST:PORT' a worker"
+        return DeviceError(reason, source=self._address, hint=hint)
+
+    def stop(self, parts: Path) -> None:
+        """End what workers do, where they hear of it in time."""
+
+        def tell() -> None:
+            with suppress(Exception):
+                self.client.run(shards.stop, parts)
+
+        caller = Thread(target=tell, daemon=True)
+        caller.start()
+        caller.join(_GRACE)
+
+    def close(self) -> None:
+        """Let go of the scheduler."""
+        for one in (self.client, self._own):
+            if one is not None:
+                one.close()
+
+
+_SAME = "workers need the same cnntool, onnxruntime and network as where the command is given"
+
+_WORDS = {"cnntool": "cnntool", "onnxruntime": "onnxruntime", "model": "the network"}
+
+
+def _differs(field: str, here: Any, there: Any) -> str:
+    if field == "model":
+        if not there:
+            return "the worker has no such network"
+        here, there = (f"{one[0][:12]} (manifest {one[1][:12]})" for one in (here, there))
+    return f"{_WORDS[field]} is {there or 'missing'} there, {here or 'missing'} here"
+
+
+class ClusterLog(BatchLog):
+    """The log of a run whose inputs are worked on by a cluster.
+
+    Parameters
+    ----------
+    path, model, resume, overwrite
+        See `cnntool.cli.batch_log.BatchLog`.
+    address : str
+        See `opener`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        model: list[str] | None,
+        resume: bool,
+        overwrite: bool,
+        address: str,
+        **more: Any,
+    ) -> None:
+        self._parts = parts_of(path).absolute()
+        context = click.get_current_context()
+        self._command, self._values = str(context.info_name), dict(context.params)
+        self._items: list[Item] = []
+        self._shards: list[list[int]] = []
+        self._taken: dict[int, list[int]] = {}
+        self._shard_of: dict[int, int] = {}
+        self._told: dict[int, dict[str, Any]] = {}
+        self._left: Counter[int] = Counter()
+        self._sent: deque[tuple[Job, Any]] = deque()
+        self._fetched = self._submitted = 0
+        self._fetching = Lock()
+        self._cluster = Cluster(address)
+        try:
+            expected = shards.facts(self._values.get("model") if model else None)
+            self._cluster.greet(expected, self._values, Path.cwd(), self._parts)
+            super().__init__(path, model=model, resume=resume, overwrite=overwrite, **more)
+            with system_errors_as(OutputError, self._parts):
+                shutil.rmtree(self._parts, ignore_errors=True)
+                self._parts.mkdir()
+        except BaseException:
+            self._cluster.close()
+            raise
+        self._forget = on_stop(partial(self._cluster.stop, self._parts))
+
+    def _header(self, model: list[str] | None) -> dict[str, Any]:
+        self._head = super()._header(model)
+        return self._head
+
+    def expect(self, items: Iterable[Item]) -> Iterable[Item]:
+        """Cut what is missing into shards; inputs whose results may want one name share one."""
+        self._items = list(items)
+        past = [None if i.error else super(ClusterLog, self).past(i) for i in self._items]
+        size = min(max(past.count(None) // SHARDS, SHARD[0]), SHARD[1])
+        shard_of: dict[str, int] = {}
+        done: dict[str, list[int]] = {}
+        own = self.left()
+        for place, (item, line) in enumerate(zip(self._items, past, strict=True)):
+            name = self._stem(item)
+            if line is not None:
+                done.setdefault(name, []).append(place)
+                for output in outputs_of(line):
+                    own.pop(output, None)
+            elif item.error is None:
+                if name not in shard_of and (not self._shards or len(self._shards[-1]) >= size):
+                    self._shards.append([])
+                number = shard_of.setdefault(name, len(self._shards) - 1)
+                self._shards[number].append(place)
+                self._shard_of[id(item)] = number
+        for name, number in shard_of.items():
+            if name in done:
+                self._taken.setdefault(number, []).extend(done[name])
+        lines = ({"output": name, "written": written} for name, written in own.items())
+        with system_errors_as(OutputError, self._parts), self._own_file.open("w") as file:
+            file.writelines(f"{json_text(line)}\n" for line in lines)
+        return self._items
+
+    @property
+    def _own_file(self) -> Path:
+        return self._parts / "own"
+
+    def _stem(self, item: Item) -> str:
+        """Return what the name of an input's result is made of."""
+        place = item.relative if self._values.get("output") else item.relative.name
+        return os.path.splitext(place)[0]  # noqa: PTH122 - of a text, too
+
+    def fault(self, item: Item) -> CnntoolError | None:
+        """Return what a worker found wrong with an input."""
+        line = self._line_of(item)
+        if line is None or line["code"] == 0:
+            return None
+        source, _, reason = line["error"].partition(": ")
+        return _ERRORS[line["code"]](reason, source=source, hint=line["hint"])
+
+    def past(self, item: Item) -> dict[str, Any] | None:
+        """Return the line of an input that a worker or an earlier run is done with."""
+        return self._line_of(item) or super().past(item)
+
+    def line(self, item: Item) -> dict[str, Any]:
+        """Return the same again."""
+        return self._line_of(item) or super().line(item)
+
+    def again(self, line: dict[str, Any]) -> None:
+        """Note an input that a worker or an earlier run is done with."""
+        if "shard" not in line:
+            super().again(line)
+            return
+        self._tell(line)
+        self._done += 1
+        self._put({key: value for key, value in line.items() if key not in _ASIDE})
+
+    def add(self, item: Item, *what: Any) -> None:
+        """Note an input with which something is wrong."""
+        super().add(item, *what)
+        line = self._line_of(item)
+        if line is not None:
+            self._tell(line)
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        """Say what is to be said of an input, and forget its shard if it is the last one of it."""
+        for note in line["notes"]:
+            console.note(note)
+        number = line["shard"]
+        self._left[number] -= 1
+        if not self._left[number]:
+            for place in self._shards[number]:
+                self._told.pop(id(self._items[place]), None)
+            for file in self._parts.glob(f"{number:08}.*"):
+                file.unlink(missing_ok=True)
+
+    def _line_of(self, item: Item) -> dict[str, Any] | None:
+        """Return the line that a worker has written; wait for it."""
+        number = self._shard_of.get(id(item))
+        if number is None:
+            return None
+        with self._fetching:
+            while self._fetched <= number:
+                self._fetch()
+        return self._told.get(id(item))
+
+    def _fetch(self) -> None:
+        """Wait for the next shard, while some more are under way."""
+        ahead = self._fetched + 1 + AHEAD * self._cluster.slots
+        while self._submitted < min(ahead, len(self._shards)):
+            job = self._job(self._submitted)
+            self._sent.append((job, self._cluster.submit(job)))
+            self._submitted += 1
+        job, future = self._sent.popleft()
+        first = [future]
+
+        def ask(job: Job) -> Answer | str:
+            return self._cluster.answer(first.pop() if first else self._cluster.submit(job))
+
+        answer = shards.see_through(job, ask)
+        if answer.code:
+            source, _, reason = answer.error.rpartition(": ")
+            raise _ERRORS[answer.code](reason, source=source, hint=answer.hint)
+        lines: dict[str, deque[dict[str, Any]]] = {}
+        for line in map(parsed, job.log.read_bytes().splitlines()):
+            if "input" in line and "notes" in line:
+                lines.setdefault(line["input"], deque()).append(line)
+        for place in self._shards[self._fetched]:
+            item = self._items[place]
+            same = lines[item.name]
+            line = same.popleft() if len(same) > 1 else same[0]
+            self._told[id(item)] = {**line, "shard": self._fetched}
+        self._left[self._fetched] = len(self._shards[self._fetched])
+        self._fetched += 1
+
+    def _job(self, number: int) -> Job:
+        """Write down what a worker needs for a shard."""
+        places, taken = self._shards[number], self._taken.get(number, [])
+        file = self._parts / f"{number:08}.json"
+        log = file.with_suffix(".jsonl")
+        here = {key: value for key, value in _HERE.items() if key in self._values}
+        values = {**self._values, **here, "log": log, "resume": True}
+        if "form" in values:  # a table, whose rows stand in the log, too
+            values |= {"output": str(file.with_suffix(".npy")), "form": "npy"}
+        with system_errors_as(OutputError, self._parts):
+            shards.write_items((self._items[place] for place in sorted([*places, *taken])), file)
+            if taken:
+                past = (super(ClusterLog, self).line(self._items[place]) for place in taken)
+                log.write_text("".join(f"{json_text(line)}\n" for line in (self._head, *past)))
+        own = self._own_file
+        return Job(self._command, values, Path.cwd(), self._head, file, log, own)
+
+    def finish(self) -> None:
+        """Keep the lines of this run, and sum up."""
+        super().finish()
+        shutil.rmtree(self._parts, ignore_errors=True)
+
+    def close(self) -> None:
+        """Close the file, and let go of the scheduler."""
+        super().close()
+        self._forget()
+        if self._parts.exists():  # it came to no end
+            self._cluster.stop(self._parts)
+        self._cluster.close()
+
+
+_ASIDE = frozenset({"notes", "hint", "shard"})
+
+_HERE = {
+    "inputs": (), "files_from": None, "files0_from": None, "fail_fast": False,
+    "confusion": None, "min_top1": None,
+}  # fmt: skip
+"""What is settled where the command is given."""
