@@ -58,15 +58,20 @@ def raw_format(raw: str | None, output: str | None) -> str | None:
     return suffix[1:]
 
 
-def check_picture(output: str) -> None:
-    """Refuse a suffix that stands for no format, before a network has run for it."""
+def check_picture(name: str, output: str) -> None:
+    """Refuse a name whose suffix stands for no format, before a network has run for it."""
     from cnntool.api.pictures import figure_format
 
     try:
-        figure_format(output)
+        figure_format(name)
     except OutputError as error:
         hint = "FILE.png is a picture; FILE.npy and FILE.npz are numbers"
-        raise OutputError(error.message, source=error.source, hint=hint) from None
+        raise OutputError(error.message, source=output, hint=hint) from None
+
+
+def suffix_of(format_name: str) -> str:
+    """Return the suffix of a figure's format, with its dot."""
+    return ".svg" if format_name == "svg" else FORMATS[format_name].suffixes[0]
 
 
 def _is_folder(output: str) -> bool:
@@ -94,6 +99,10 @@ class Purpose(NamedTuple):
         Whether they are drawn in the terminal.
     report : Path or None
         The page to write.
+    width : int or None
+        Of figures, in pixels.
+    format_name : str or None
+        Of figures, whatever a suffix says.
     average, top_patches : bool
         Whether all inputs together are looked at: their mean, or what excites maps most.
     """
@@ -108,6 +117,8 @@ class Purpose(NamedTuple):
     report: Path | None = None
     average: bool = False
     top_patches: bool = False
+    width: int | None = None
+    format_name: str | None = None
 
     @property
     def writes(self) -> bool:
@@ -160,16 +171,18 @@ class LayerFiles:
         self._several = several
         self._label = label
         self._wanted = wanted
-        self.suffix = suffix = f".{purpose.raw or 'png'}"
+        drawn = suffix_of(purpose.format_name) if purpose.format_name else ".png"
+        self.suffix = suffix = f".{purpose.raw}" if purpose.raw else drawn
         self.log: BatchLog | None = None
         self._is_file = len(wanted) == 1 or suffix == ".npz"
         if self._is_file:
             one = safe(wanted[0].title) if len(wanted) == 1 else label
             self.naming = Naming(output, one, several=several)
             if named := self.naming.named:
-                self.suffix = Path(named).suffix.lower()
+                if purpose.format_name is None:
+                    self.suffix = Path(named).suffix.lower()
                 if self.suffix not in RAW:
-                    check_picture(named)
+                    check_picture(f"layer{self.suffix}", named)
         elif output == STDIO:
             raise UsageError(
                 f"{len(wanted)} layers cannot share stdout",
@@ -215,7 +228,12 @@ class LayerFiles:
         elif self.suffix != ".npz":
             format_name = figure_format(f"layer{self.suffix}")
             target = path or sys.stdout.buffer
-            Figure(draw()).save(target, format=format_name, overwrite=self._replaces(path))
+            Figure(draw()).save(
+                target,
+                format=format_name,
+                width=self._purpose.width,
+                overwrite=self._replaces(path),
+            )
         return name
 
     def archive(self, item: Item) -> AbstractContextManager[Archive | None]:

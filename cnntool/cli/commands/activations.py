@@ -77,7 +77,9 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show for each map what excites it most in all inputs, cut by receptive field.",
 )
+@options.width
 @options.output
+@options.figure_format
 @preprocessing(labels)
 @reading
 @options.json_lines

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -304,6 +305,19 @@ def test_one_layer_goes_where_it_is_sent(here, net, tmp_path):
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.jpg", "--overwrite")
 
 
+def test_figures_are_svg_by_suffix_or_format_and_as_wide_as_is_said(here, net, tmp_path):
+    here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.svg")
+    root = ET.fromstring((tmp_path / "x.svg").read_bytes())
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["block1_conv1", f"4 x 8 x 8, {ODD}, p.png", "0", "1", "2", "3"]
+    here(*net, "-q", "--all", "p.png", "-o", "out", "--format", "svg")
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".svg"}
+    here(*net, "-q", "-l", "conv:1", "p.png", "-o", "w.png", "--width", "700")
+    assert picture(tmp_path / "w.png").shape[1] == 700
+    done = here(*net, "-q", "-l", "conv:1", "p.png", "-o", "-", "--format", "svg")
+    assert done.out == (tmp_path / "x.svg").read_bytes()
+
+
 @pytest.mark.full
 def test_folders_give_a_folder_for_each_picture(here, net, tmp_path):
     for name in ("a/x.png", "a/b/y.png", "a/x.bmp"):
@@ -499,8 +513,8 @@ def test_a_network_of_maps_and_vectors_in_one_request(here, samples):
 
 @pytest.mark.full
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-@pytest.mark.parametrize(("colours", "sign"), [("truecolor", "\x1b[38;2;"), ("", "---")])
-def test_a_terminal_is_drawn_on(net, tmp_path, colours, sign):
+@pytest.mark.parametrize("colours", ["truecolor", ""])
+def test_a_terminal_is_drawn_on(net, tmp_path, colours):
     import pty
 
     main, other = pty.openpty()
@@ -525,7 +539,10 @@ def test_a_terminal_is_drawn_on(net, tmp_path, colours, sign):
     os.close(main)
     lines = text.decode().replace("\r", "").split("\n")
     assert lines[0] == "block1_conv1  4 x 8 x 8"
-    assert sign in lines[1]
+    numbers = " ".join(line for line in lines if re.fullmatch(r"[\d ]+", line))
+    assert sorted(numbers.split()) == [*"0123"]
+    coloured = [line for line in lines if line.startswith("\x1b[38;2;") and "▀" in line]
+    assert len(coloured) == (2 * 12 if colours else 0)
     assert any(line.startswith("block1_conv1 ") and "2/4" in line for line in lines)  # the table
     assert list(tmp_path.glob("*.png")) == [tmp_path / "p.png"]
 
@@ -534,6 +551,10 @@ def test_nothing_is_drawn_where_there_is_no_terminal(here, net):
     done = here(*net, "-q", "--show", "-l", "conv:1", "p.png")
     assert len(done.text.splitlines()) == 1
     assert "\x1b" not in done.text
+    assert not done.err
+    loud = here(*net, "--show", "-l", "conv:1", "p.png")
+    assert loud.text == done.text
+    assert "--show draws on a terminal, and stdout is none" in loud.err
 
 
 @pytest.mark.parametrize(
