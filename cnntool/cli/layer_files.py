@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
+    from cnntool.api.page import LayerView
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.drawing_options import Drawing
     from cnntool.image.files import Item
@@ -99,6 +100,8 @@ class Purpose(NamedTuple):
         Whether they are drawn in the terminal.
     report : Path or None
         The page to write.
+    units, explain, patches
+        What else is on it: layers to take apart, how classes are explained, a folder.
     width : int or None
         Of figures, in pixels.
     format_name : str or None
@@ -115,6 +118,9 @@ class Purpose(NamedTuple):
     as_json: bool
     show: bool = False
     report: Path | None = None
+    units: tuple[str, ...] = ()
+    explain: str | None = None
+    patches: Path | None = None
     average: bool = False
     top_patches: bool = False
     width: int | None = None
@@ -285,8 +291,8 @@ class LayerRow(NamedTuple):
         What a value sees of the picture, where that is known.
     output : str or None
         Where it was written.
-    values, shown, drawn
-        For later: numbers for an archive, what a terminal shows, a picture for the page.
+    values, shown, view
+        For later: numbers for an archive, what a terminal shows, what the page does.
     """
 
     wanted: ChosenLayer
@@ -296,16 +302,7 @@ class LayerRow(NamedTuple):
     output: str | None
     values: NDArray[Any] | None = None
     shown: str | None = None
-    drawn: NDArray[Any] | None = None
-
-
-def field_text(field: ReceptiveField | None) -> str:
-    """Write a receptive field: ``76 x 76``, or that it is the whole picture; empty if unknown."""
-    if field is None:
-        return ""
-    if field.whole:
-        return "whole picture"
-    return " x ".join(f"{float(extent):g}" for extent in field.extent)
+    view: LayerView | None = None
 
 
 def _line(name: str, row: LayerRow) -> list[str]:
