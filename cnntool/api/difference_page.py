@@ -7,8 +7,6 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from cnntool.api.page import KINDS, PICTURES, encoded, parents_of
 from cnntool.version import __version__
 from cnntool.views.number_format import shape_text
@@ -17,15 +15,20 @@ from cnntool.views.page.render import Card, Page, PagePicture, Photo, Table, Vie
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from cnntool.api.comparison import Comparer, Comparison, LayerDifference
+
+MAPS = 12
+"""Maps of a layer that are drawn: those that differ most."""
 
 SMALLER = 0.7
 """By what a picture shrinks for which there is no room."""
 
 COLUMNS = (
-    "A", "B", "kind", "shape", "SQNR dB", "error", "cosine", "largest difference", "own SQNR dB",
+    "A", "B", "kind", "shape", "SQNR dB", "error", "cosine", "largest", "own SQNR dB",
     "own error", "",
 )  # fmt: skip
 
@@ -59,10 +62,12 @@ def difference_page(
         HTML, see `cnntool.views.page.render.html`. Colours tell how large a layer's own error is
         beside the tolerance.
     """
+    from PIL import Image
+
     rows = list(found.layers)
     pictures = []
-    for done, row in enumerate(rows, 1):
-        pictures.append(encoded(_rgb(found.figure(row.number).pixels)))
+    for done, figure in enumerate(found.figures(MAPS), 1):
+        pictures.append(_encoded(Image.fromarray(figure.pixels)))
         progress(done, len(rows))
     seen = () if photo is None else (Photo(Path(found.photos[0]).name, encoded(photo)),)
     shares = _fitted(pictures)
@@ -103,8 +108,11 @@ def difference_page(
     )
 
 
-def _rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+def _encoded(image: Image) -> PagePicture:
+    """Encode a figure as JPEG: differences are noise, which nothing else makes small."""
+    file = BytesIO()
+    image.save(file, "JPEG", quality=85, subsampling=0)
+    return PagePicture(file.getvalue(), image.height, image.width, "jpeg")
 
 
 def _fitted(pictures: list[PagePicture]) -> list[float]:
@@ -116,8 +124,7 @@ def _fitted(pictures: list[PagePicture]) -> list[float]:
         place = max(range(len(pictures)), key=lambda n: len(pictures[n].body))
         image = Image.open(BytesIO(pictures[place].body))
         size = (max(1, round(image.width * SMALLER)), max(1, round(image.height * SMALLER)))
-        small = image.resize(size, Image.Resampling.LANCZOS)
-        pictures[place] = encoded(_rgb(np.asarray(small)))
+        pictures[place] = _encoded(image.resize(size, Image.Resampling.LANCZOS))
         shares[place] *= SMALLER
     return shares
 

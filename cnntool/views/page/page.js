@@ -166,7 +166,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!layer) { window.scrollTo(0, 0); return; }
     links[place.layer].scrollIntoView({ block: "nearest" });
     layer.section.classList.toggle("inside", place.map !== null);
-    if (!layer.data.views) { layer.section.scrollIntoView(); return; }
+    if (!layer.data.views?.length) { layer.section.scrollIntoView(); return; }
     const asked = place, views = await layer.views;
     const panel = !views.every(Boolean) ? null : views[0].vector ? await vectorPanel(layer, views)
       : place.map === null ? layerPanel(layer, views) : await mapPanel(layer, views);
@@ -425,7 +425,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const help = el("dialog", { "aria-label": "keys" }, el("dl", {}, [["/", "search for a layer by any of its names"], ["↑ ↓", "the layer before, the next layer"],
     ["← →", "the map before, the next map; in a map that has the focus, all arrows choose a value"], ["Enter", "the first map; what was searched for"], ["Esc", "back: from a value to its map, its layer, the overview"],
     ["s", "one scale for the layer, or for each map its own"], ["?", "these keys"]].flatMap(([key, text]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, text)])),
-  el("button", { onclick: () => help.close(), autofocus: true }, "close"));
+  el("button", { onclick: () => help.close() }, "close"));
   function matches(text) {
     const wanted = text.trim().toLowerCase();
     const all = layers.map((layer) => [layer.id, ...(layer.data.names || [])].map((name) => name.toLowerCase()));
