@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -72,6 +73,7 @@ class Format(NamedTuple):
         return writer
 
 
+@cache
 def _codec(name: str) -> Any:
     module, _, function = name.rpartition(".")
     return getattr(import_module(f"cnntool.image.codecs.{module}"), function)
