@@ -7,7 +7,7 @@ each says what its colours mean.
 from __future__ import annotations
 
 from math import ceil, sqrt
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -234,7 +234,7 @@ class Cell(NamedTuple):
         Whether some of it was not seen.
     """
 
-    picture: NDArray[np.uint8] | DisplayList
+    picture: Any
     lines: list[tuple[str, int]]
     bar: ColourBar | None = None
     hatched: bool = False
