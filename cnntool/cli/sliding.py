@@ -27,22 +27,46 @@ F = TypeVar("F", bound="Callable[..., Any]")
 MATRIX_FORMATS = ("csv", "txt", "npy")
 
 
+border = click.option(
+    "--border",
+    type=param_types.BORDER,
+    default="zero",
+    show_default=True,
+    help="What lies outside, in numpy's words.",
+)
+
 window = options.gathered(
-    "window",
-    WindowOptions,
-    options.dilation,
-    options.stride,
-    click.option(
-        "--border",
-        type=param_types.BORDER,
-        default="zero",
-        show_default=True,
-        help="What lies outside, in numpy's words.",
-    ),
-    options.op,
-    options.mode,
+    "window", WindowOptions, options.dilation, options.stride, border, options.op, options.mode
 )
 """Add --mode, --op, --border, --stride and --dilation, which mean what they do in `filter`."""
+
+
+largest = click.option(
+    "--max", type=param_types.SIDE, help="Take the largest value of each window."
+)
+
+average = click.option("--avg", type=param_types.SIDE, help="Take the average of each window.")
+
+ceil = click.option("--ceil", is_flag=True, help="Let a last window hang over the end.")
+
+count_padding = click.option(
+    "--count-padding",
+    is_flag=True,
+    help="Let padding count as zeros in an average (PyTorch's default).",
+)
+
+kernel_size = click.option(
+    "--kernel-size",
+    type=param_types.SIZE,
+    help="Instead of a kernel: 3, or 3x5 (rows x columns).",
+)
+
+output_padding = click.option(
+    "--output-padding",
+    type=param_types.PAIR_FROM_0,
+    default=(0, 0),
+    help="Rows and columns to add at the bottom and at the right.",
+)
 
 
 class MatrixResult(NamedTuple):
@@ -53,6 +77,7 @@ class MatrixResult(NamedTuple):
     format_name: str | None
     overwrite: bool
     as_json: bool
+    width: int | None = None
 
     def check(self) -> None:
         """Refuse results that cannot be told apart, or that are not what their name says.
@@ -60,14 +85,14 @@ class MatrixResult(NamedTuple):
         Raises
         ------
         UsageError
-            Stdout wanted twice, or a picture that is called otherwise than FILE.png.
+            Stdout wanted twice, or a picture that is called otherwise than FILE.png or FILE.svg.
         """
         if self.as_json and "-" in (self.output, self.picture):
             raise UsageError("--json and a result on stdout both want it")
         if self.picture == self.output == "-":
             raise UsageError("--picture - and --output - both want stdout")
         if self.picture is not None:
-            check_png(self.picture, "a matrix")
+            check_figure(self.picture, "a matrix")
 
     def write(
         self, matrix: NDArray[Any], draw: Callable[[], Figure], facts: Callable[[], dict[str, Any]]
@@ -84,7 +109,7 @@ class MatrixResult(NamedTuple):
         """
         with ExitStack() as stack:
             if self.picture is not None:
-                drawn = draw().png()
+                drawn = draw().encoded(self.picture, self.width)
                 stack.enter_context(writing(drawn, self.picture, overwrite=self.overwrite))
             if self.output is not None or not (self.picture or self.as_json):
                 self._write_numbers(matrix)
@@ -121,7 +146,7 @@ class MatrixResult(NamedTuple):
 
 
 def matrix_output(command: F) -> F:
-    """Add --output, --overwrite and --format for a matrix."""
+    """Add --width, --output, --overwrite and --format for a matrix."""
     command = click.option(
         "--format",
         "format_name",
@@ -134,18 +159,18 @@ def matrix_output(command: F) -> F:
         type=param_types.ANY_FILE,
         metavar="FILE|-",
         help="Where the matrix goes (.csv, .txt or .npy); '-' is stdout.",
-    )(options.overwrite(command))
+    )(options.width(options.overwrite(command)))
 
 
-def check_png(name: str, what: str) -> None:
+def check_figure(name: str, what: str) -> None:
     """Refuse the name of another format for what is drawn.
 
     Raises
     ------
     UsageError
     """
-    if Path(name).suffix.lower() not in {"", ".png"}:
-        raise UsageError(f"{what} is drawn as FILE.png", source=name)
+    if Path(name).suffix.lower() not in {"", ".png", ".svg"}:
+        raise UsageError(f"{what} is drawn as FILE.png", source=name, hint="or as FILE.svg")
 
 
 def write_bytes(data: bytes, output: str, *, overwrite: bool) -> None:
@@ -191,6 +216,6 @@ def text_width() -> int:
     """Return how many columns of text there are."""
     import shutil
 
-    from cnntool.api.tracing import WIDE
+    from cnntool.api.trace_steps import WIDE
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE

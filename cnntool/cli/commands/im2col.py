@@ -28,11 +28,7 @@ if TYPE_CHECKING:
     help="As for 'cnntool filter', the same for all channels; or @FILE.npy, an array (channels,"
     " rows, columns) or (filters, channels, rows, columns). Repeat for several filters.",
 )
-@click.option(
-    "--kernel-size",
-    type=param_types.SIZE,
-    help="Instead of a kernel: 3, or 3x5 (rows x columns).",
-)
+@sliding.kernel_size
 @click.option(
     "--part",
     type=click.Choice(["columns", "kernel", "product"]),
@@ -41,7 +37,9 @@ if TYPE_CHECKING:
     help="The unrolled input, the kernels as rows, or their product.",
 )
 @sliding.window
-@click.option("--picture", metavar="FILE.png", help="Draw it; print it only with --output.")
+@click.option(
+    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
+)
 @options.layout
 @sliding.matrix_output
 @options.limits
