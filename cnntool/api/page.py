@@ -49,9 +49,9 @@ KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
 CLASSES, EXPLAINED = 5, 3
 """Classes that are listed, and those that are explained."""
 
-PICTURES, UNITS = 7_500_000, 3_000_000
-"""Bytes that pictures of layers and numbers of units may take: with all else a page stays below
-15 MB, in which three bytes are four letters."""
+ROOM, PICTURES, UNITS = 10_000_000, 7_500_000, 5_000_000
+"""Bytes that all of a page may take, its pictures of layers, and its numbers of units. A page stays
+below 15 MB: in it three bytes are four letters, and figures and names take a megabyte."""
 
 _NAMES = 24
 """Names by which a layer is found on the page."""
@@ -215,11 +215,14 @@ class PageWriter:
         photos = tuple(self._photo(one) for one in pictures)
         taken = sum(len(one.picture.body) for one in photos)
         taken += sum(len(heat.picture.body) for one in photos for heat in one.heats)
+        taken += self._patches.size if self._patches else 0
+        units = self._units()
         chosen = list(self._outputs.chosen.values())
+        numbers = [units[one.tensor]["units"] for one in chosen if one.tensor in units]
+        taken += sum(one["size"] for of_layer in numbers for one in of_layer)
         parents = parents_of(self._model, [one.tensor for one in chosen])
         views = [[one.views[place] for one in pictures] for place in range(len(chosen))]
-        shown = self._all_encoded(views, parents, max(PICTURES - taken, PICTURES // 4))
-        units = self._units()
+        shown = self._all_encoded(views, parents, max(min(PICTURES, ROOM - taken), ROOM // 5))
         names = self._names(chosen)
         cards = tuple(
             self._card(one, of_layer, made, {"names": called} | units.get(one.tensor, {}))
@@ -456,7 +459,7 @@ class PageWriter:
                 unit = unit_numbers(tracer, one.made.tensor, room // max(left, 1))
                 left -= 1
                 if unit is not None:
-                    room -= unit.pop("size")
+                    room -= unit["size"]
                     of_layer.append(unit)
             if len(of_layer) == len(self._pictures):
                 found[tracer.layer.pre] = found[tracer.layer.post] = {"units": of_layer}

@@ -165,17 +165,17 @@ def test_the_maps_are_those_of_the_network(made, opened, samples):
             page.goto(f"{path.as_uri()}#block3_conv1/5/{row},{column}")
             heading = page.wait_for_selector(f"h4:has-text('row {row}, column {column}')")
             value = float(heading.inner_text().partition(": ")[2])
-            assert value == pytest.approx(maps[5, row, column], abs=maps[5].max() / 250)
+            assert value == pytest.approx(maps[5, row, column], abs=float(maps[5].max()) / 250)
 
 
 @pytest.mark.full
 def test_several_photos_and_what_else_there_is(made, opened, samples):
     photos = "cat.png", "camera.png"
-    path = made("-l", "block1_*", "-l", "block5_conv3", "--units", "block1_conv2", "--patches",
+    path = made("-l", "block1_*", "-l", "block5_conv3", "--units", "block1_conv1", "--patches",
                 samples, "--explain", "gradcam", photos=photos)  # fmt: skip
     with opened(path) as page:
         assert page.locator(".heats figure").count() == 6
-        page.goto(f"{path.as_uri()}#block1_conv2/3/10,20")
+        page.goto(f"{path.as_uri()}#block1_conv1/3/10,20")
         page.wait_for_selector("text=what it was computed from")
         assert page.locator("text=what it was computed from").count() == 2
         assert page.locator("canvas.pick").count() == 2
