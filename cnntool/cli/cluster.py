@@ -23,7 +23,7 @@ import click
 from cnntool.cli import console, shards
 from cnntool.cli.batch_log import BatchLog, outputs_of, parsed, parts_of
 from cnntool.cli.output import json_text
-from cnntool.cli.shards import Answer, Facts, Job
+from cnntool.cli.shards import SAME, Answer, Facts, Job
 from cnntool.errors import (
     CnntoolError,
     DeviceError,
@@ -166,10 +166,10 @@ class Cluster:
         for address, one in sorted(found.items()):
             if isinstance(one, Exception):
                 fault = f"the worker has no such cnntool: {one}".splitlines()[0]
-                raise DeviceError(fault, source=address, hint=_SAME)
+                raise DeviceError(fault, source=address, hint=SAME)
             for field, here, there in zip(Facts._fields, expected, one, strict=True):
                 if here != there:
-                    raise DeviceError(_differs(field, here, there), source=address, hint=_SAME)
+                    raise DeviceError(_differs(field, here, there), source=address, hint=SAME)
         device = word_of(str(values.get("device", "")))
         if device in PROVIDERS and PROVIDERS[device].numbered and self._with_gpu():
             self.resources = {"GPU": 1}
@@ -236,8 +236,6 @@ class Cluster:
             if one is not None:
                 one.close()
 
-
-_SAME = "workers need the same cnntool, onnxruntime and network as where the command is given"
 
 _WORDS = {"cnntool": "cnntool", "onnxruntime": "onnxruntime", "model": "the network"}
 
@@ -358,9 +356,9 @@ class ClusterLog(BatchLog):
         if "shard" not in line:
             super().again(line)
             return
-        self._tell(line)
         self._done += 1
         self._put({key: value for key, value in line.items() if key not in _ASIDE})
+        self._tell(line)
 
     def add(self, item: Item, *what: Any) -> None:
         """Note an input with which something is wrong."""

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.cli import batch_log, console, network_options
 from cnntool.cli.batch_log import BatchLog, parsed
-from cnntool.errors import CnntoolError, InputError, ModelError, UsageError
+from cnntool.errors import CnntoolError, DeviceError, InputError, ModelError, UsageError
 from cnntool.image.atomic import free, hold
 from cnntool.image.files import Item
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+SAME = "workers need the same cnntool, onnxruntime and network as where the command is given"
 
 ALONE = 16
 """Inputs that are tried one by one after a process has died: what it may have had in hand."""
@@ -151,7 +153,7 @@ class PartLog(BatchLog):
 
     def _put(self, record: dict[str, Any]) -> None:
         if "code" in record:
-            heard, console.TALK.heard = console.TALK.heard or [], []
+            heard = console.heard()
             record = {
                 **record,
                 "notes": [text for kind, text in heard if kind == "note"],
@@ -163,7 +165,8 @@ class PartLog(BatchLog):
         """Note what became of an input; what was printed only is lost."""
         if code == 0 and (result is None or result.get("output") == str(None)):
             fault = UsageError("what is printed on stdout comes from no cluster", source=item.name)
-            console.TALK.heard = [("hint", "--output FOLDER takes files")]
+            console.heard()
+            console.error("", "--output FOLDER takes files")
             code, error, result = fault.exit_code, str(fault), None
         super().add(item, read, code, error, result)
 
@@ -350,7 +353,7 @@ def see_through(job: Job, ask: Callable[[Job], Answer | str]) -> Answer:
     ask : callable
         Has it worked on; returns how whoever did that died, if so.
     """
-    tries = [""]
+    tries = [job.only]
     while tries:
         answer = ask(job._replace(only=tries[0]))
         if isinstance(answer, Answer):
@@ -372,6 +375,11 @@ def _run(job: Job) -> Answer:
 
     from cnntool.cli.main import cli, explain_error
 
+    if job.header["cnntool"] != __version__:
+        return Answer(DeviceError.exit_code, f"a worker that joined late has {__version__}", SAME)
+    if not job.inputs.exists():
+        reason = f"{job.inputs.parent}: a worker does not see this folder"
+        return Answer(DeviceError.exit_code, reason, "inputs and results lie where all workers see")
     os.chdir(job.folder)
     console.begin_to_hear()
     found = click.Context(cli)
