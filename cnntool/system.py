@@ -83,6 +83,16 @@ def collect_garbage() -> None:
         gc.enable()
 
 
+def obey() -> None:
+    """Make a process that was copied from this one its servant, that ends when it is told to.
+
+    It has nothing to undo yet. Ctrl-C is for who copied it, which tells it by SIGTERM.
+    """
+    _undoings.clear()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+
+
 def _stop(number: int, frame: Any) -> None:  # noqa: ARG001
     undo_all()
     if number == signal.SIGINT:

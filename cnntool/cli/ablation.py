@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.api.ablation import Ablation
+    from cnntool.api.pictures import Figure
     from cnntool.cli.inputs import Reading
     from cnntool.cli.output import Form
     from cnntool.errors import ModelError
@@ -67,8 +68,8 @@ class Silencing(NamedTuple):
             raise UsageError("--confusion is of one network, and --each makes many")
         if self.output and not self.each:
             raise UsageError("a figure is of --each", source="--output")
-        if self.output and self.output.suffix.lower() != ".png":
-            raise UsageError("a figure is a .png", source="--output")
+        if self.output and self.output.suffix.lower() not in {".png", ".svg"}:
+            raise UsageError("a figure is a .png or .svg", source="--output")
         for option, said in (("--each", self.each), ("--fill", self.fill)):
             if said and not self.without:
                 raise UsageError("nothing is silenced", source=option, hint="--without LAYER")
@@ -81,7 +82,7 @@ silencing = options.gathered(
         "-o",
         "--output",
         type=param_types.FILE,
-        metavar="FILE.png",
+        metavar="FILE.png|FILE.svg",
         help="Draw the worst maps of --each: bars, and each map on the photo in which it counts"
         " most.",
     ),
@@ -185,8 +186,8 @@ def print_effects(found: Ablation, form: Form) -> None:
     emit(COLUMNS, [*rows, ["nothing silenced", "", written(plain), "", "", ""]], form, totals=1)
 
 
-def figure(model: str, found: Ablation) -> bytes:
-    """Make the picture of the worst maps: a PNG."""
+def figure(model: str, found: Ablation) -> Figure:
+    """Draw the worst maps."""
     from pathlib import Path
 
-    return found.figure(Path(model).name).png()
+    return found.figure(Path(model).name)

@@ -6,11 +6,10 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cnntool.cli import batch_log, console, options
-from cnntool.cli.inputs import Batch, Naming, inputs_or_stdin, is_several
+from cnntool.cli.inputs import Batch, Done, Naming, Place, inputs_or_stdin, is_several
 from cnntool.errors import InputError, UsageError
 from cnntool.image.files import expand, is_folder
 from cnntool.system import usable_cpus
@@ -19,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from cnntool.api.batches import Opened
     from cnntool.api.pictures import Picture
     from cnntool.api.rendering import Result
-    from cnntool.cli.inputs import Opened, Tell, Work
+    from cnntool.cli.inputs import Input
     from cnntool.cli.options import ReadingOptions, Saving
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -71,7 +71,7 @@ def read(path: Path, reading: ReadingOptions) -> Picture:
     if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
     with Batch(expand([path], recursive=False), reading) as batch:
-        picture = _whole(batch.first())
+        picture = batch.first().whole()
     console.notes(picture.name, picture.info.notes)
     return picture
 
@@ -113,48 +113,37 @@ def run(
         raise UsageError("--json and -o - both want stdout")
     naming = Naming(saving.output, label, several=several)
 
-    def begin(opened: Opened) -> Work:
+    def begin(given: Input) -> Place:
+        from cnntool.api import rendering
+
+        info = given.reader().info
+        name = rendering.choose_format(info, saving.format_name, naming.named)
+        target = naming.of_format(given.item, name, as_json=saving.as_json)
+        return Place(name, target, batch_log.begin(log, target))
+
+    def one(opened: Opened, place: Place, lanes: int) -> Done:  # noqa: ARG001
         from cnntool.api import rendering
         from cnntool.image.files import write_image
 
-        item, reader = opened.item, opened.reader()
-        format_name = rendering.choose_format(reader.info, saving.format_name, naming.named)
+        start = time.perf_counter()
+        picture = opened.whole()
+        source, result = picture.info, work(picture)
         style = rendering.Style(policy, saving.depth)
-        target = naming.of_format(item, format_name, as_json=saving.as_json)
-
-        def one(lanes: int) -> Tell:  # noqa: ARG001
-            start = time.perf_counter()
-            picture = _whole(opened)
-            source, result = picture.info, work(picture)
-            plan, samples, clipped = rendering.finish(
-                source, result, format_name, style, name=picture.name
-            )
-            write_image(
-                pixels=samples,
-                info=plan.info,
-                **saving.writing(target, left=batch_log.begin(log, target)),
-            )
-            record = {
-                "input": picture.name,
-                "read": source.record(),
-                "output": str(target),
-                "written": plan.info.record(),
-                "range": plan.ranges[0],
-                "clipped": clipped,
-                **facts,
-                "milliseconds": (time.perf_counter() - start) * 1e3,
-            }
-
-            def tell() -> dict[str, Any]:
-                console.notes(picture.name, source.notes)
-                for note in plan.notes:
-                    console.note(note)
-                naming.tell(record, target, as_json=saving.as_json)
-                return record
-
-            return tell
-
-        return one
+        plan, samples, clipped = rendering.finish(
+            source, result, place.format_name, style, name=picture.name
+        )
+        write_image(pixels=samples, info=plan.info, **saving.writing(place.target, left=place.left))
+        record = {
+            "input": picture.name,
+            "read": source.record(),
+            "output": str(place.target),
+            "written": plan.info.record(),
+            "range": plan.ranges[0],
+            "clipped": clipped,
+            **facts,
+            "milliseconds": (time.perf_counter() - start) * 1e3,
+        }
+        return Done(record, [*(f"{picture.name}: {note}" for note in source.notes), *plan.notes])
 
     items = expand(paths, recursive=job.recursive, results=naming.folder)
     lanes = usable_cpus()
@@ -162,8 +151,15 @@ def run(
         job.logging.opened(paths, saving.output, overwrite=saving.overwrite) as log,
         Batch(items, job.reading, log) as batch,
     ):
-        again = partial(naming.again, as_json=saving.as_json)
-        return batch.each(begin, again, doing, threads=lanes, jobs=job.jobs or lanes)
+        return batch.each(
+            begin,
+            one,
+            naming,
+            doing,
+            threads=lanes,
+            jobs=job.jobs or lanes,
+            as_json=saving.as_json,
+        )
 
 
 def only_input(inputs: tuple[Path, ...], why: str) -> None:
@@ -176,12 +172,3 @@ def only_input(inputs: tuple[Path, ...], why: str) -> None:
     """
     if len(inputs) > 1 or any(map(is_folder, inputs)):
         raise UsageError(f"{why} is of one input")
-
-
-def _whole(opened: Opened) -> Picture:
-    """Read an opened input to its end."""
-    from cnntool.api.pictures import Picture
-
-    with opened.reader() as reader:
-        values, info = reader.read(), reader.info  # damage is known by now
-    return Picture(opened.item.name, info, values)

@@ -6,16 +6,20 @@ import os
 import stat
 import sys
 from collections import deque
+from contextlib import nullcontext
 from functools import partial
+from itertools import chain, islice
 from operator import length_hint
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
+from cnntool.api.batches import MANY, Opened, side_by_side
 from cnntool.cli import console, options
 from cnntool.cli.batch_log import stamp
 from cnntool.cli.output import emit_record
 from cnntool.errors import CnntoolError, ModelError, OutputError, UsageError
-from cnntool.image.files import FORMATS, STDIO, Listed, is_folder, open_reader
+from cnntool.image.files import FORMATS, STDIO, Listed, is_folder
+from cnntool.processes import Copies, can_copy
 from cnntool.system import collect_garbage, usable_cpus
 
 if TYPE_CHECKING:
@@ -23,16 +27,13 @@ if TYPE_CHECKING:
 
     from cnntool.cli.batch_log import BatchLog, Stamp
     from cnntool.cli.options import ReadingOptions
-    from cnntool.image.codecs.codec import Reader
     from cnntool.image.files import Item
     from cnntool.image.source import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
     Record = dict[str, Any]
-    Tell = Callable[[], Record | None]
-    Work = Callable[[int], Tell]
-    Begin = Callable[["Opened"], Work]
-    Again = Callable[[Item, Record], Work]
+    Begin = Callable[["Input"], "Place"]
+    Work = Callable[[Opened, "Place", int], "Done"]
 
 
 def inputs_or_stdin(inputs: Sequence[Path]) -> Sequence[Path]:
@@ -187,17 +188,6 @@ class Naming:
         target = Path(output)
         self._taken[target] = item
         return target
-
-    def again(self, item: Item, line: dict[str, Any], *, as_json: bool) -> Work:
-        """Make the work of an input with which an earlier run is done: to tell of it."""
-        record: dict[str, Any] = line["result"]
-        target = self.keep(item, line["output"])
-
-        def tell() -> dict[str, Any]:
-            self.tell(record, target, as_json=as_json)
-            return record
-
-        return lambda _: tell
 
     @property
     def named(self) -> str | None:
@@ -451,8 +441,8 @@ class Pictures:
             return partial(self._report, item, fault)
 
 
-class Opened:
-    """An input that was opened, or the error with which that failed.
+class Input(Opened):
+    """An input of a command that was opened, unless an earlier run is done with it.
 
     Parameters
     ----------
@@ -461,64 +451,71 @@ class Opened:
     reading : ReadingOptions
         How.
     ahead : bool
-        Whether its decoding begins at once, on a thread of its own.
+        See `cnntool.api.batches.Opened`.
     log : BatchLog, optional
-        May say that an earlier run is done with it; it is not opened then.
+        Says what earlier runs are done with.
 
     Attributes
     ----------
-    notes : tuple of str
-        What was worth telling before decoding began.
-    pixels : int
-        How many it has.
     past : dict or None
         The line of the log, if an earlier run is done with it.
     stamp : list of int or None
         See `cnntool.cli.batch_log.stamp`, if there is a log.
     """
 
-    notes: tuple[str, ...] = ()
-    pixels = 0
-
     def __init__(
         self, item: Item, reading: ReadingOptions, *, ahead: bool, log: BatchLog | None
     ) -> None:
         self.item = item
-        self._reader: Reader | None = None
-        self._error: CnntoolError | None = item.error or (log.fault(item) if log else None)
-        self.past = log.past(item) if log and not self._error else None
+        fault = item.error or (log.fault(item) if log else None)
+        self.past = log.past(item) if log and not fault else None
         self.stamp = stamp(item.path) if log else None
-        if self._error is not None or self.past is not None:
-            return
-        source = sys.stdin.buffer if item.path is None else item.path
-        try:
-            reader = open_reader(source, name=item.name, **reading._asdict())
-        except CnntoolError as error:
-            self._error = error
-            return
-        self.notes = reader.info.notes
-        self.pixels = reader.info.height * reader.info.width
-        if ahead:
-            reader.begin()
-        self._reader = reader
+        done = fault is not None or self.past is not None
+        source = None if done else item.path or sys.stdin.buffer
+        super().__init__(source, item.name, ahead=ahead, **reading._asdict())
+        self.error = self.error or fault
 
-    def reader(self) -> Reader:
-        """Return the reader; raise what kept it from being opened."""
-        if self._reader is None:
-            assert self._error is not None  # noqa: S101
-            raise self._error
-        return self._reader
 
-    def close(self) -> None:
-        """Stop decoding."""
-        if self._reader is not None:
-            self._reader.close()
+class Place(NamedTuple):
+    """Where the result of an input goes.
+
+    Attributes
+    ----------
+    format_name : str
+        A key of ``FORMATS`` in `cnntool.image.files`.
+    target : Path or None
+        The file; None for stdout.
+    left : bool
+        Whether what is there was left by an earlier run, and may be replaced.
+    """
+
+    format_name: str
+    target: Path | None
+    left: bool
+
+
+class Done(NamedTuple):
+    """What was made of an input.
+
+    Attributes
+    ----------
+    record : dict or None
+        Of its result, if there is one.
+    notes : sequence of str
+        What is worth telling.
+    text : str
+        What is to be printed.
+    """
+
+    record: Record | None
+    notes: Sequence[str] = ()
+    text: str = ""
 
 
 class Batch:
     """The inputs of a command, worked on one after the other or side by side.
 
-    The first one is opened at once, and its decoding begins.
+    The first one is opened at once, and unless there are many its decoding begins.
 
     Parameters
     ----------
@@ -535,88 +532,126 @@ class Batch:
     ) -> None:
         items = log.expect(items) if log else items
         self._count = length_hint(items)
-        self._items = iter(items)
+        rest = iter(items)
+        few = list(islice(rest, MANY))
+        self._many = len(few) == MANY
+        self._items = chain(few, rest)
         self._reading = reading
         self._log = log
-        self._next = self._open(ahead=True)
+        self._next = self._open(ahead=not self._many)
 
     def __length_hint__(self) -> int:
         return self._count
 
-    def _open(self, *, ahead: bool) -> Opened | None:
+    def _open(self, *, ahead: bool) -> Input | None:
         item = next(self._items, None)
         if item is None:
             return None
-        return Opened(item, self._reading, ahead=ahead, log=self._log)
+        return Input(item, self._reading, ahead=ahead, log=self._log)
 
-    def first(self) -> Opened:
+    def first(self) -> Input:
         """Return the first input."""
         assert self._next is not None  # noqa: S101
         return self._next
 
-    def each(self, begin: Begin, again: Again, doing: str, *, threads: int, jobs: int) -> int:
+    def each(
+        self,
+        begin: Begin,
+        work: Work,
+        naming: Naming,
+        doing: str,
+        *,
+        threads: int,
+        jobs: int,
+        as_json: bool,
+    ) -> int:
         """Do the work on every input; a bad one is reported and the others go on.
 
         Parameters
         ----------
         begin : callable
-            Is given an input, in their order, and plans its work. What it returns is called on some
-            thread with the number of threads that it may use, and does the work; what that returns
-            is called in the order of the inputs again, tells of it and returns the record.
-        again : callable
-            The same for an input with which an earlier run is done, see `Naming.again`.
+            Is given an input, in their order, plans its work and says where the result goes.
+        work : callable
+            Given an input, that place and the number of threads that it may use, does the work: on
+            some thread, or in a copy of this process.
+        naming : Naming
+            Tells of the results.
         doing : str
             What the progress line says.
         threads : int
             To compute on.
         jobs : int
             Inputs that are worked on side by side. Their pixels add up to what one input may have.
+        as_json : bool
+            Whether records are printed.
 
         Returns
         -------
         int
             0, the exit code of the error of an only input, or 1 if some of several failed.
         """
-        from cnntool.threads import ordered_map
-
         collect_garbage()  # what is garbage from here on may be much: there may be 100,000 pictures
         jobs = jobs if self._count != 1 else 1
-        most = self._reading.max_pixels
-
-        def done(job: tuple[Opened, Work]) -> tuple[Opened, Tell]:
-            opened, work = job
-            beside = min(jobs, max(1, most // max(1, opened.pixels)))
-            try:
-                return opened, work(max(1, threads // beside))
-            except (CnntoolError, MemoryError) as error:
-                return opened, partial(_fail, error)
-            finally:
-                opened.close()
-
-        begun = self._begun(begin, again, ahead=jobs == 1 < threads)
-        results = ordered_map(done, begun, jobs, size=lambda job: job[0].pixels, most=most)
+        many = self._many and jobs > 1 and not console.TALK.debug and can_copy()
         tally = Tally()
-        with console.Progress(doing) as progress:
-            for opened, tell in progress.track(results, of=self):
-                tally.add(self._told(opened, tell))
+        with (
+            Copies(work, jobs) if many else nullcontext() as copies,
+            console.Progress(doing) as progress,
+        ):
+            results = side_by_side(
+                self._begun(begin, naming, ahead=jobs == 1 < threads),
+                work,
+                jobs=jobs,
+                threads=threads,
+                most=self._reading.max_pixels,
+                copies=copies,
+                in_turn=lambda _, place: place.target is None,
+            )
+            tell = partial(naming.tell, as_json=as_json)
+            for given, place, done in progress.track(results, of=self):
+                tally.add(self._told(given, place, done, tell))
         return tally.code
 
-    def _begun(self, begin: Begin, again: Again, *, ahead: bool) -> Iterator[tuple[Opened, Work]]:
+    def _begun(
+        self, begin: Begin, naming: Naming, *, ahead: bool
+    ) -> Iterator[tuple[Input, Place | None]]:
         """Open the inputs and plan what is to be done with each."""
-        while (opened := self._next) is not None:
+        while (given := self._next) is not None:
             self._next = self._open(ahead=ahead)
+            place = None
             try:
-                work = begin(opened) if opened.past is None else again(opened.item, opened.past)
+                if given.past is not None:
+                    place = Place("", naming.keep(given.item, given.past["output"]), left=False)
+                elif given.is_ready:
+                    place = begin(given)
             except (CnntoolError, MemoryError) as error:
-                work = partial(_fail, error)
-            yield opened, work
+                given.error = error
+            yield given, place
 
-    def _told(self, opened: Opened, tell: Tell) -> int:
+    def _told(
+        self,
+        given: Input,
+        place: Place | None,
+        done: Done | None,
+        tell: Callable[[Record, Path | None], None],
+    ) -> int:
         """Tell and log what became of an input; return the exit code that it deserves."""
-        item, code, fault, record = opened.item, 0, "", None
+        item, code, fault = given.item, 0, ""
+        record: Record | None = None
         try:
+            if given.error is not None:
+                raise given.error
             with console.notes_on_success():
-                record = tell()
+                if given.past is not None:
+                    done = Done(given.past["result"])
+                assert place is not None and done is not None  # noqa: S101, PT018
+                for note in done.notes:
+                    console.note(note)
+                if done.text:
+                    console.result(done.text)
+                if done.record is not None:
+                    tell(done.record, place.target)
+                record = done.record
         except CnntoolError as error:
             error.source = error.source or item.name
             code, fault = error.exit_code, console.as_options(str(error))
@@ -625,10 +660,10 @@ class Batch:
             code, fault = CnntoolError.exit_code, f"{item.name}: not enough memory"
             console.error(fault)
         if self._log is not None:
-            if opened.past is not None:
-                self._log.again(opened.past)
+            if given.past is not None:
+                self._log.again(given.past)
             else:
-                self._log.add(item, opened.stamp, code, fault, record)
+                self._log.add(item, given.stamp, code, fault, record)
         return code
 
     def __enter__(self) -> Self:
@@ -637,8 +672,3 @@ class Batch:
     def __exit__(self, *_: object) -> None:
         if self._next is not None:
             self._next.close()
-
-
-def _fail(error: BaseException, *_: object) -> NoReturn:
-    """Raise an error where the result of the work would have been told."""
-    raise error

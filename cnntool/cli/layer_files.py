@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
+    from cnntool.api.page import LayerView
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.drawing_options import Drawing
     from cnntool.image.files import Item
@@ -58,15 +59,20 @@ def raw_format(raw: str | None, output: str | None) -> str | None:
     return suffix[1:]
 
 
-def check_picture(output: str) -> None:
-    """Refuse a suffix that stands for no format, before a network has run for it."""
+def check_picture(name: str, output: str) -> None:
+    """Refuse a name whose suffix stands for no format, before a network has run for it."""
     from cnntool.api.pictures import figure_format
 
     try:
-        figure_format(output)
+        figure_format(name)
     except OutputError as error:
         hint = "FILE.png is a picture; FILE.npy and FILE.npz are numbers"
-        raise OutputError(error.message, source=error.source, hint=hint) from None
+        raise OutputError(error.message, source=output, hint=hint) from None
+
+
+def suffix_of(format_name: str) -> str:
+    """Return the suffix of a figure's format, with its dot."""
+    return ".svg" if format_name == "svg" else FORMATS[format_name].suffixes[0]
 
 
 def _is_folder(output: str) -> bool:
@@ -94,6 +100,12 @@ class Purpose(NamedTuple):
         Whether they are drawn in the terminal.
     report : Path or None
         The page to write.
+    units, explain, patches
+        What else is on it: layers to take apart, how classes are explained, a folder.
+    width : int or None
+        Of figures, in pixels.
+    format_name : str or None
+        Of figures, whatever a suffix says.
     average, top_patches : bool
         Whether all inputs together are looked at: their mean, or what excites maps most.
     """
@@ -106,8 +118,13 @@ class Purpose(NamedTuple):
     as_json: bool
     show: bool = False
     report: Path | None = None
+    units: tuple[str, ...] = ()
+    explain: str | None = None
+    patches: Path | None = None
     average: bool = False
     top_patches: bool = False
+    width: int | None = None
+    format_name: str | None = None
 
     @property
     def writes(self) -> bool:
@@ -158,7 +175,8 @@ class LayerFiles:
         self._several = several
         self._label = label
         self._wanted = wanted
-        self.suffix = suffix = f".{purpose.raw or 'png'}"
+        drawn = suffix_of(purpose.format_name) if purpose.format_name else ".png"
+        self.suffix = suffix = f".{purpose.raw}" if purpose.raw else drawn
         self._taken: dict[Path, Item] = {}
         self.log: BatchLog | None = None
         self._naming: Naming | None = None
@@ -166,9 +184,10 @@ class LayerFiles:
             one = safe(wanted[0].title) if len(wanted) == 1 else label
             self._naming = Naming(output, one, several=several)
             if named := self._naming.named:
-                self.suffix = Path(named).suffix.lower()
+                if purpose.format_name is None:
+                    self.suffix = Path(named).suffix.lower()
                 if self.suffix not in RAW:
-                    check_picture(named)
+                    check_picture(f"layer{self.suffix}", named)
         elif output == STDIO:
             raise UsageError(
                 f"{len(wanted)} layers cannot share stdout",
@@ -218,7 +237,12 @@ class LayerFiles:
         elif self.suffix != ".npz":
             format_name = figure_format(f"layer{self.suffix}")
             target = path or sys.stdout.buffer
-            Figure(draw()).save(target, format=format_name, overwrite=self._replaces(path))
+            Figure(draw()).save(
+                target,
+                format=format_name,
+                width=self._purpose.width,
+                overwrite=self._replaces(path),
+            )
         return name
 
     def archive(self, item: Item) -> AbstractContextManager[Archive | None]:
@@ -285,8 +309,8 @@ class LayerRow(NamedTuple):
         What a value sees of the picture, where that is known.
     output : str or None
         Where it was written.
-    values, shown, drawn
-        For later: numbers for an archive, what a terminal shows, a picture for the page.
+    values, shown, view
+        For later: numbers for an archive, what a terminal shows, what the page does.
     """
 
     wanted: ChosenLayer
@@ -296,16 +320,7 @@ class LayerRow(NamedTuple):
     output: str | None
     values: NDArray[Any] | None = None
     shown: str | None = None
-    drawn: NDArray[Any] | None = None
-
-
-def field_text(field: ReceptiveField | None) -> str:
-    """Write a receptive field: ``76 x 76``, or that it is the whole picture; empty if unknown."""
-    if field is None:
-        return ""
-    if field.whole:
-        return "whole picture"
-    return " x ".join(f"{float(extent):g}" for extent in field.extent)
+    view: LayerView | None = None
 
 
 def _line(name: str, row: LayerRow) -> list[str]:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from contextlib import nullcontext
 from functools import partial
-from math import ceil, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +18,7 @@ from cnntool.cli.layer_files import (
     tell,
 )
 from cnntool.cli.network_options import facts_of, say_where
-from cnntool.cli.page import page_columns, write_report
+from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
 from cnntool.image.files import Item
@@ -34,99 +31,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
+    from cnntool.api.page import PageWriter
     from cnntool.cli.batch_log import BatchLog
-    from cnntool.cli.drawing_options import Drawing
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
     from cnntool.nets.network import Network
-    from cnntool.views.terminal import Protocol
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]
-
-
-FEW = "top:16"
-"""The maps that are drawn with characters, unless others are asked for: more are too small."""
-
-BARS = 8
-"""Values of a vector that are drawn with characters."""
-
-_NAME = 24
-
-
-class Screen:
-    """The terminal on stdout, if there is one.
-
-    Attributes
-    ----------
-    active : bool
-        Whether stdout is a terminal; else nothing is shown.
-    """
-
-    def __init__(self) -> None:
-        self.active = sys.stdout.isatty()
-        self._protocol: Protocol = "text"
-        if self.active:
-            from shutil import get_terminal_size
-
-            from cnntool.views.terminal import detect
-
-            self._protocol = detect(os.environ, sys.stdout.encoding or "ascii")
-            self._size = get_terminal_size()
-
-    def draw(self, drawing: Drawing, values: NDArray[Any], **keywords: Any) -> str:
-        """Draw a layer without the small print that characters cannot show.
-
-        Parameters
-        ----------
-        drawing : Drawing
-            As the user wants it.
-        values : ndarray of shape (C, H, W) or (n,)
-        **keywords
-            See `Drawing.picture`.
-
-        Returns
-        -------
-        str
-            What a terminal shows as the layer.
-        """
-        from cnntool.views.contact_sheet import Caption
-        from cnntool.views.terminal import encode
-
-        room = self._size.columns, max(4, self._size.lines - 2)
-        if self._protocol in {"kitty", "sixel"}:
-            drawn = drawing.picture(values, Caption(), **keywords)
-            return encode(drawn.pixels(), *room, self._protocol)
-        if values.ndim == 1:
-            return self._bars(values, keywords["labels"])
-        columns = drawing.columns or ceil(  # of sixteen maps
-            sqrt(16 * room[0] / (2 * room[1]))
-        )
-        maps = drawing.maps or FEW
-        plain = drawing._replace(maps=maps, columns=columns, numbered=False, gap=4)
-        return encode(plain.picture(values, Caption(), **keywords).pixels(), *room, self._protocol)
-
-    def _bars(self, vector: NDArray[Any], labels: Sequence[str] | None) -> str:
-        """Draw the largest values of a vector as bars of characters."""
-        import numpy as np
-
-        usable = np.nan_to_num(vector.astype(np.float64), nan=-np.inf, posinf=np.inf)
-        best = np.argsort(-usable, kind="stable")[:BARS].tolist()
-        longest = float(np.abs(usable[best][np.isfinite(usable[best])]).max(initial=0)) or 1.0
-        room = max(8, self._size.columns - _NAME - 16)
-        sign = "#" if self._protocol == "text" else "█"
-        lines = []
-        for place in best:
-            name = console.printable(labels[place] if labels else str(place))
-            share = min(1.0, max(0.0, float(usable[place]) / longest))
-            bar = sign * round(share * room)
-            lines.append(f"{name[:_NAME]:>{_NAME}}  {vector[place]:<10.4g}  {bar}\n")
-        return "".join(lines)
-
-    def show(self, row: LayerRow, text: str) -> None:
-        """Print a layer that was drawn."""
-        console.result(f"{row.wanted.title}  {shape_text(row.figures.shape)}")
-        sys.stdout.write(text)
-        sys.stdout.flush()
 
 
 class _Mean(NamedTuple):
@@ -167,6 +78,11 @@ class Work:
         plan = network.plan()
         self._extras = plan.taps if purpose.report and plan.classifies else ()
         self.outputs = LayerOutputs(network, chosen, self._extras)
+        self._page: PageWriter | None = None
+        if purpose.report is not None:
+            from cnntool.cli.page import page_writer
+
+            self._page = page_writer(self.outputs, purpose)
         several = several and not (purpose.average or purpose.top_patches)
         self.files = (
             LayerFiles(purpose, chosen, "activations", several=several) if purpose.writes else None
@@ -218,6 +134,10 @@ class Work:
                     pictures.fail(loaded.item, error)
                 else:
                     pictures.done(loaded, record)
+        if self._page is not None:
+            from cnntool.cli.page import write_page
+
+            write_page(self._page, self.outputs, purpose, reading)
         return pictures.code
 
     def _again(self, item: Item, line: dict[str, Any]) -> None:
@@ -274,8 +194,10 @@ class Work:
 
         found = ordered_map(partial(self._layer, loaded), jobs(), usable_cpus())
         looked = self._written(loaded, track(found))
-        if self.purpose.report is not None:
-            write_report(self.outputs, self.purpose, loaded, looked, extras)
+        if self._page is not None:
+            views = [row.view for row in looked if row.view is not None]
+            name = str(loaded.item.relative)
+            self._page.add(name, loaded.info, loaded.made, views, extras)
         record = self._record(loaded, looked, wanted=logged or self.purpose.as_json)
         tell(loaded.item.name, looked, record if self.purpose.as_json else None)
         return record
@@ -297,7 +219,8 @@ class Work:
         from cnntool.views.contact_sheet import Caption
 
         wanted, raw = job
-        _, values, figures, dequantised, field = self.outputs.output(wanted, raw, loaded.made.shape)
+        made = self.outputs.output(wanted, raw, loaded.made.shape)
+        _, values, figures, dequantised, field = made
         purpose = self.purpose
         if not values.size and (purpose.draws or purpose.show or purpose.report):
             raise ModelError(
@@ -313,15 +236,15 @@ class Work:
         tensor = [wanted.tensor] if wanted.tensor != wanted.title else []
         facts = [shape_text(figures.shape), *tensor, Path(loaded.item.name).name]
         caption = Caption(wanted.title, ", ".join(facts))
-        screen, drawn, output = None, None, None
+        screen, view, output = None, None, None
         if self._screen is not None and self._screen.active:
             screen = self._screen.draw(purpose.drawing, values, **draw.keywords)
-        if purpose.report is not None:
-            drawn = draw(values, Caption(), columns=page_columns(values.shape)).pixels()
+        if self._page is not None:
+            view = self._page.view(made, loaded.made.shape)
         if self.files is not None:
             output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
         kept = values if purpose.raw == "npz" else None
-        return LayerRow(wanted, figures, dequantised, field, output, kept, screen, drawn)
+        return LayerRow(wanted, figures, dequantised, field, output, kept, screen, view)
 
     def _record(self, loaded: Loaded, rows: list[LayerRow], *, wanted: bool) -> dict[str, Any]:
         """Note what is odd about the figures, and make the record if that is wanted."""

@@ -324,11 +324,27 @@ def output(command: F) -> F:
     )(overwrite(command))
 
 
+width = click.option(
+    "--width",
+    type=click.IntRange(16, 30_000),
+    metavar="PIXELS",
+    help="Make the whole figure so wide; its text grows with it.  [default: as it is drawn]",
+)
+
+
 format_name = click.option(
     "--format",
     "format_name",
     type=param_types.FORMAT,
     help="Format, whatever the suffix says.",
+)
+
+
+figure_format = click.option(
+    "--format",
+    "format_name",
+    type=param_types.FIGURE_FORMAT,
+    help="Format, whatever the suffix says: png, svg with its text as text, or another one.",
 )
 
 

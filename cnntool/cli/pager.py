@@ -35,7 +35,7 @@ def show(texts: Iterable[str], delay: float | None) -> None:
     delay : float, optional
         Seconds that each stays; without it, a key brings the next, and ``q`` ends.
     """
-    with _unechoed():
+    with unechoed():
         for text in texts:
             click.clear()
             console.result(text)
@@ -50,7 +50,7 @@ def show(texts: Iterable[str], delay: float | None) -> None:
 
 
 @contextmanager
-def _unechoed() -> Iterator[None]:
+def unechoed() -> Iterator[None]:
     """Have keys come one at a time and unseen; Ctrl-C remains a signal."""
     if sys.platform == "win32":
         yield

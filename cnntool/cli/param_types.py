@@ -173,9 +173,16 @@ def _format(text: str) -> str:
 
     suffixes = {suffix[1:]: name for name, row in FORMATS.items() for suffix in row.suffixes}
     word = suffixes.get(text.lower(), text.lower())
+    if word == "svg":
+        raise UsageError("SVG is for drawn figures, and this is a picture of pixels")
     if word not in FORMATS:
         raise UsageError(f"no format is called {text!r}; known: {', '.join(FORMATS)}")
     return word
+
+
+def _figure_format(text: str) -> str:
+    """Read the format of a figure: SVG, or that of a picture."""
+    return "svg" if text.lower() == "svg" else _format(text)
 
 
 def _pair(text: str, least: int = 1, most: int = 999_999_999) -> tuple[int, int]:
@@ -344,6 +351,10 @@ def _formats() -> Iterable[str]:
     return FORMATS
 
 
+def _figure_formats() -> Iterable[str]:
+    return ("svg", *_formats())
+
+
 def _devices() -> list[str]:
     from cnntool.nets.runtime.providers import AUTO, PROVIDERS
 
@@ -369,6 +380,7 @@ def _layer_types(_ctx: click.Context, _incomplete: str) -> Iterable[str]:
 
 
 FORMAT = Parsed("NAME", _format, _formats)
+FIGURE_FORMAT = Parsed("NAME", _figure_format, _figure_formats)
 PAIR = Parsed("N|ROWS,COLUMNS", _pair)
 PAIR_FROM_0 = Parsed("N|ROWS,COLUMNS", partial(_pair, least=0))
 CROP = Parsed("N|ROWS,COLUMNS", partial(_pair, most=16384))

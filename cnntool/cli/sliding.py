@@ -53,6 +53,7 @@ class MatrixResult(NamedTuple):
     format_name: str | None
     overwrite: bool
     as_json: bool
+    width: int | None = None
 
     def check(self) -> None:
         """Refuse results that cannot be told apart, or that are not what their name says.
@@ -60,14 +61,14 @@ class MatrixResult(NamedTuple):
         Raises
         ------
         UsageError
-            Stdout wanted twice, or a picture that is called otherwise than FILE.png.
+            Stdout wanted twice, or a picture that is called otherwise than FILE.png or FILE.svg.
         """
         if self.as_json and "-" in (self.output, self.picture):
             raise UsageError("--json and a result on stdout both want it")
         if self.picture == self.output == "-":
             raise UsageError("--picture - and --output - both want stdout")
         if self.picture is not None:
-            check_png(self.picture, "a matrix")
+            check_figure(self.picture, "a matrix")
 
     def write(
         self, matrix: NDArray[Any], draw: Callable[[], Figure], facts: Callable[[], dict[str, Any]]
@@ -84,7 +85,7 @@ class MatrixResult(NamedTuple):
         """
         with ExitStack() as stack:
             if self.picture is not None:
-                drawn = draw().png()
+                drawn = draw().encoded(self.picture, self.width)
                 stack.enter_context(writing(drawn, self.picture, overwrite=self.overwrite))
             if self.output is not None or not (self.picture or self.as_json):
                 self._write_numbers(matrix)
@@ -121,7 +122,7 @@ class MatrixResult(NamedTuple):
 
 
 def matrix_output(command: F) -> F:
-    """Add --output, --overwrite and --format for a matrix."""
+    """Add --width, --output, --overwrite and --format for a matrix."""
     command = click.option(
         "--format",
         "format_name",
@@ -134,18 +135,18 @@ def matrix_output(command: F) -> F:
         type=param_types.ANY_FILE,
         metavar="FILE|-",
         help="Where the matrix goes (.csv, .txt or .npy); '-' is stdout.",
-    )(options.overwrite(command))
+    )(options.width(options.overwrite(command)))
 
 
-def check_png(name: str, what: str) -> None:
+def check_figure(name: str, what: str) -> None:
     """Refuse the name of another format for what is drawn.
 
     Raises
     ------
     UsageError
     """
-    if Path(name).suffix.lower() not in {"", ".png"}:
-        raise UsageError(f"{what} is drawn as FILE.png", source=name)
+    if Path(name).suffix.lower() not in {"", ".png", ".svg"}:
+        raise UsageError(f"{what} is drawn as FILE.png", source=name, hint="or as FILE.svg")
 
 
 def write_bytes(data: bytes, output: str, *, overwrite: bool) -> None:

@@ -169,7 +169,7 @@ def draw(found: UnitTrace, photo: NDArray[Any], picture: str) -> Any:
 
     Returns
     -------
-    PIL.Image.Image
+    DisplayList
     """
     from cnntool.views.unit import Channel, UnitScene, draw_unit
 
@@ -209,6 +209,7 @@ def run(
     query: str | None,
     at: tuple[int, ...] | None,
     output: str | None,
+    width: int | None,
     overwrite: bool,
     as_json: bool,
     reading: Reading,
@@ -223,7 +224,7 @@ def run(
         The picture; by default what is piped in, else the sample.
     query, at
         The layer's name, and the unit.
-    model, output, overwrite, as_json, reading, overrides, settings
+    model, output, width, overwrite, as_json, reading, overrides, settings
         As the command has them.
 
     Returns
@@ -257,7 +258,8 @@ def run(
             from cnntool.api.pictures import Figure
 
             slide = draw(found, loaded.made.photo, loaded.item.relative.name)
-            sliding.write_bytes(Figure(slide).png(), output, overwrite=overwrite)
+            body = Figure(slide).encoded(output, width)
+            sliding.write_bytes(body, output, overwrite=overwrite)
         if as_json:
             facts = {"input": loaded.item.name, **facts_of(network, plan)}
             emit_record({**facts, **found.record(), "output": output})
@@ -281,6 +283,6 @@ def _check(output: str | None, *, as_json: bool) -> None:
     if as_json and output == "-":
         raise UsageError("--json and -o - both want stdout")
     suffix = Path(output or "").suffix.lower()
-    if output not in (None, "-") and suffix != ".png":
+    if output not in (None, "-") and suffix not in {".png", ".svg"}:
         hint = "an animation is of a --kernel" if suffix == ".gif" else ""
         raise UsageError("a unit is drawn as FILE.png", source=output or "--output", hint=hint)

@@ -28,6 +28,7 @@ CELL = (20, 10)
 
 _RAMP = " .:-=+*#%@"
 _SIGNS = [chr(63 + bits) for bits in range(64)]  # a column of six pixels
+_GROUND = -1  # stands for the terminal's own
 _CHUNK = 4096  # of base64, the most that kitty takes at once
 
 
@@ -37,7 +38,8 @@ def detect(environment: Mapping[str, str], encoding: str = "utf-8") -> Protocol:
     Parameters
     ----------
     environment : mapping
-        Such as ``os.environ``: NO_COLOR, TERM, TERM_PROGRAM, COLORTERM, KITTY_WINDOW_ID, TMUX.
+        Such as ``os.environ``: NO_COLOR, TERM, TERM_PROGRAM, COLORTERM, KITTY_WINDOW_ID, and what
+        multiplexers set, which pass on characters only.
     encoding : str
         Of the output. One that has no half block leaves letters.
 
@@ -48,14 +50,27 @@ def detect(environment: Mapping[str, str], encoding: str = "utf-8") -> Protocol:
     term = environment.get("TERM", "")
     if environment.get("NO_COLOR") or term == "dumb" or not _has_blocks(encoding):
         return "text"
-    multiplexed = environment.get("TMUX") or term.startswith(("tmux", "screen"))
-    pixels = None if multiplexed else _shows_pixels(environment, term)
-    deep = (
+    pixels = None if is_multiplexed(environment) else _shows_pixels(environment, term)
+    in_screen = "STY" in environment or (term.startswith("screen") and "TMUX" not in environment)
+    deep = not in_screen and (  # GNU screen takes the numbers of such a colour for other commands
         environment.get("COLORTERM") in {"truecolor", "24bit"}
         or term.endswith("-direct")
         or "WT_SESSION" in environment  # Windows Terminal, which sets no TERM
     )
     return pixels or ("truecolor" if deep else "256" if "256color" in term else "text")
+
+
+def is_multiplexed(environment: Mapping[str, str]) -> bool:
+    """Return whether something stands between us and the terminal: tmux, screen or zellij."""
+    term = environment.get("TERM", "")
+    inside = any(environment.get(name) for name in ("TMUX", "STY", "ZELLIJ"))
+    return inside or term.startswith(("tmux", "screen"))
+
+
+def is_light(environment: Mapping[str, str]) -> bool:
+    """Return whether the terminal says that its ground is light: COLORFGBG, ``0;15``."""
+    ground = environment.get("COLORFGBG", "").rpartition(";")[2]
+    return ground in {"7", *map(str, range(9, 16))}
 
 
 def _shows_pixels(environment: Mapping[str, str], term: str) -> Protocol | None:
@@ -113,15 +128,47 @@ def encode(
         Lines, each with its line end. The cursor stands at the beginning of the line below the
         picture, in the terminal's own colours.
     """
+    down, across = dots(protocol, cell)
+    pixel = cell[0] / down, cell[1] / across
+    scale = pixel[0] / pixel[1], 1.0
+    return write(_fitted(picture, columns * across, rows * down, scale), protocol)
+
+
+def dots(protocol: Protocol, cell: tuple[int, int] = CELL) -> tuple[int, int]:
+    """Return how many rows and columns of pixels a character shows."""
+    return {"text": (1, 1), "truecolor": (2, 1), "256": (2, 1)}.get(protocol, cell)
+
+
+def write(picture: NDArray[np.uint8], protocol: Protocol, *, light: bool = False) -> str:
+    """Write a picture, dot by dot.
+
+    Parameters
+    ----------
+    picture : ndarray of uint8, shape (H, W, 1, 3 or 4)
+        One pixel for each of the `dots`. Where the fourth channel is 0, the terminal's own ground
+        is seen.
+    protocol : {"kitty", "sixel", "truecolor", "256", "text"}
+    light : bool
+        Whether the ground is light: there letters are the denser the darker.
+
+    Returns
+    -------
+    str
+        See `encode`.
+    """
     if picture.shape[2] == 1:
         picture = picture.repeat(3, axis=2)
     if protocol == "text":
-        return _text(_fitted(picture, columns, rows, (cell[0] / cell[1], 1)))
+        return _text(picture, light=light)
     if protocol in {"truecolor", "256"}:
-        blocks = _fitted(picture, columns, 2 * rows, (cell[0] / cell[1] / 2, 1))
-        return _half_blocks(blocks, deep=protocol == "truecolor")
-    pixels = _fitted(picture, columns * cell[1], rows * cell[0], (1, 1))
-    return _kitty(pixels) if protocol == "kitty" else _sixel(pixels)
+        return _half_blocks(picture, deep=protocol == "truecolor")
+    return _kitty(picture) if protocol == "kitty" else _sixel(picture)
+
+
+def _holes(picture: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Return where a picture shows the ground, shape (H, W)."""
+    holes: NDArray[np.bool_] = picture[:, :, 3:].any(axis=2) != (picture.shape[2] == 4)
+    return holes
 
 
 def _fitted(
@@ -138,10 +185,12 @@ def _fitted(
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
-def _text(picture: NDArray[np.uint8]) -> str:
+def _text(picture: NDArray[np.uint8], *, light: bool) -> str:
     """Draw brightness as letters: the brighter the denser, as on a dark terminal."""
-    ramp = np.frombuffer(_RAMP.encode(), np.uint8)
-    shades = ramp[np.rint(luma(picture)[:, :, 0] / 255 * (len(ramp) - 1)).astype(np.intp)]
+    ramp = np.frombuffer((_RAMP[::-1] if light else _RAMP).encode(), np.uint8)
+    bright = luma(picture[:, :, :3])[:, :, 0] / 255
+    shades = ramp[np.rint(bright * (len(ramp) - 1)).astype(np.intp)]
+    shades[_holes(picture)] = ord(" ")
     return "".join(row.tobytes().decode().rstrip() + "\n" for row in shades)
 
 
@@ -150,22 +199,29 @@ def _half_blocks(picture: NDArray[np.uint8], *, deep: bool) -> str:
     if len(picture) % 2:
         picture = np.concatenate([picture, picture[-1:]])
     # What one character says: upper and lower colour, as numbers to compare and texts to print.
+    colours = picture[:, :, :3]
     if deep:
-        numbers: Any = (picture.astype(np.int64) << np.array([16, 8, 0])).sum(axis=2)
+        numbers: Any = (colours.astype(np.int64) << np.array([16, 8, 0])).sum(axis=2)
     else:
-        numbers = xterm_colours(picture).astype(np.int64)
+        numbers = xterm_colours(colours).astype(np.int64)
     names = {
-        number: f"2;{number >> 16};{number >> 8 & 255};{number & 255}" if deep else f"5;{number}"
+        number: f"8;2;{number >> 16};{number >> 8 & 255};{number & 255}"
+        if deep
+        else f"8;5;{number}"
         for number in np.unique(numbers).tolist()
     }
+    numbers[_holes(picture)] = _GROUND
+    names[_GROUND] = "9"
     lines = []
     for upper, lower in zip(numbers[::2].tolist(), numbers[1::2].tolist(), strict=True):
         said: tuple[int, int] | None = None
         for pair in zip(upper, lower, strict=True):
+            upside = pair[0] == _GROUND  # ink cannot have the colour of the ground
             if pair != said:
-                lines.append(f"\x1b[38;{names[pair[0]]};48;{names[pair[1]]}m")
+                ink, ground = reversed(pair) if upside else pair
+                lines.append(f"\x1b[3{names[ink]};4{names[ground]}m")
                 said = pair
-            lines.append("▀")
+            lines.append(("▄" if pair[1] != _GROUND else " ") if upside else "▀")
         lines.append("\x1b[0m\n")
     return "".join(lines)
 
@@ -196,7 +252,7 @@ def xterm_colours(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _kitty(picture: NDArray[np.uint8]) -> str:
-    """Send zlib-packed RGB by kitty's graphics protocol, quietly (q=2).
+    """Send zlib-packed RGB or RGBA by kitty's graphics protocol, quietly (q=2).
 
     https://sw.kovidgoyal.net/kitty/graphics-protocol/
     """
@@ -206,7 +262,7 @@ def _kitty(picture: NDArray[np.uint8]) -> str:
     data = b64encode(zlib.compress(picture.tobytes(), 1)).decode()
     height, width = picture.shape[:2]
     parts = [data[start : start + _CHUNK] for start in range(0, len(data), _CHUNK)]
-    head = f"a=T,q=2,f=24,o=z,s={width},v={height},"
+    head = f"a=T,q=2,f={8 * picture.shape[2]},o=z,s={width},v={height},"
     sent = [
         f"\x1b_G{head if number == 0 else ''}m={int(number + 1 < len(parts))};{part}\x1b\\"
         for number, part in enumerate(parts)
@@ -221,9 +277,10 @@ def _sixel(picture: NDArray[np.uint8]) -> str:
     """
     from PIL import Image
 
-    few = Image.fromarray(picture).quantize(256, dither=Image.Dither.NONE)
+    few = Image.fromarray(picture[:, :, :3]).quantize(256, dither=Image.Dither.NONE)
     table = np.frombuffer(bytes(few.getpalette("RGB") or b""), np.uint8).reshape(-1, 3)
-    pixels = np.asarray(few)
+    pixels = np.asarray(few).astype(np.intp)
+    pixels[_holes(picture)] = _GROUND
     height, width = pixels.shape
     colours = "".join(
         f"#{number};2;{red};{green};{blue}"
@@ -233,7 +290,7 @@ def _sixel(picture: NDArray[np.uint8]) -> str:
     return f'\x1bP0;1q"1;1;{width};{height}{colours}{bands}\x1b\\\n'
 
 
-def _band(pixels: NDArray[np.uint8]) -> str:
+def _band(pixels: NDArray[np.intp]) -> str:
     """Write up to six rows of colour numbers: for each colour the columns of bits that it fills."""
     width = pixels.shape[1]
     used, which = np.unique(pixels, return_inverse=True)
@@ -249,4 +306,4 @@ def _band(pixels: NDArray[np.uint8]) -> str:
     for row, value, length in zip(rows.tolist(), sixels[starts].tolist(), lengths, strict=True):
         sign = _SIGNS[value]
         lines[row].append(sign * length if length < 4 else f"!{length}{sign}")
-    return "$".join(map("".join, lines))
+    return "$".join(map("".join, lines[int(used[0] == _GROUND) :]))

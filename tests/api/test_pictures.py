@@ -167,6 +167,25 @@ def test_figures_show_themselves(tmp_path):
     assert "<td>gaussian</td>" in cnntool.kernels()._repr_html_()
 
 
+def test_figures_are_saved_as_svg_and_in_any_width(tmp_path):
+    figure = cnntool.contact_sheet(np.eye(8)[None], title="a < b")
+    figure.save(tmp_path / "figure.svg")
+    assert (tmp_path / "figure.svg").read_bytes() == figure.svg()
+    assert b">a &lt; b</text>" in figure.svg()
+    with pytest.raises(OutputError, match="exists already"):
+        figure.save(tmp_path / "figure.svg")
+    figure.save(tmp_path / "figure.png", width=100)
+    assert cnntool.read_image(tmp_path / "figure.png").shape[1] == 100
+    body = io.BytesIO()
+    figure.save(body, format="svg", width=100)
+    assert b'width="100"' in body.getvalue()
+    assert figure.encoded("x.SVG", 100) == body.getvalue()
+    with pytest.raises(OutputError, match="nothing tells the format"):
+        figure.save(body)
+    with pytest.raises(OutputError, match="SVG is for drawn figures"):
+        cnntool.write_image(tmp_path / "x.svg", np.eye(4))
+
+
 def test_threads_may_share_everything(samples):
     """Pictures are filtered on several threads, each on several of its own."""
     expected = cnntool.filter(samples / "cat.png", "gaussian:3", "sobel")

@@ -198,6 +198,13 @@ RECIPES = {
         f"maps/{number:02}-{name}.png": sheet
         for number, (name, sheet) in enumerate(sheets(net, "block*_conv*"), 1)
     },
+    "cnntool activations -q --report cat.html samples/cat.png": lambda net: {
+        "cat.html": net.page(cat)
+    },
+    "cnntool activations -q --report why.html --units block1_conv1 --explain gradcam --patches"
+    " samples samples/cat.png": lambda net: {
+        "why.html": net.page(cat, units="block1_conv1", explain="gradcam", patches="samples")
+    },
     "cnntool activations -q --all --stats-only samples/cat.png": lambda net: {
         "records": [
             {
@@ -260,7 +267,6 @@ ALONE = {
     "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": "a plan in words",
     "cnntool conv 227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten"
     " dense:4096": "no function takes chains of layers",
-    "cnntool activations -q --report cat.html samples/cat.png": "no function writes the page",
     "cnntool weights vgg16-mini -q --layer block1_conv1 -o kernels.png": "no function draws them",
     "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20"
     " -o unit.png": "no function draws a unit",

@@ -2,18 +2,21 @@
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from small import picture_net
 
-from cnntool.cli.inputs import Batch
+from cnntool.cli.inputs import Batch, Done, Naming, Place
 from cnntool.cli.options import ReadingOptions
 from cnntool.image.files import expand
 from cnntool.nets.models.manifest import shipped_models
@@ -67,27 +70,116 @@ def test_pictures_are_worked_on_side_by_side_within_the_pixels_of_one(folder):
     most, lock = 25_000, threading.Lock()
     under_way, seen, lanes = [], [], set()
 
-    def begin(opened):
-        reader = opened.reader()
-        pixels = reader.info.height * reader.info.width
-
-        def work(threads):
-            with lock:
-                under_way.append(pixels)
-                seen.append(list(under_way))
-                lanes.add(threads)
-            time.sleep(0.01)
-            with lock:
-                under_way.remove(pixels)
-            return lambda: None
-
-        return work
+    def work(opened, place, threads):
+        with lock:
+            under_way.append(opened.pixels)
+            seen.append(list(under_way))
+            lanes.add(threads)
+        time.sleep(0.01)
+        with lock:
+            under_way.remove(opened.pixels)
+        return Done(None)
 
     with Batch(expand([folder], recursive=False), ReadingOptions(max_pixels=most)) as batch:
-        assert batch.each(begin, None, "waiting", threads=4, jobs=3) == 1
+        naming = Naming("out/", "", several=True)
+        how = {"threads": 4, "jobs": 3, "as_json": False}
+        begin = Place("png", Path("x.png"), left=False)
+        assert batch.each(lambda _: begin, work, naming, "waiting", **how) == 1
     assert max(map(sum, seen)) <= most
     assert max(map(len, seen)) == 3
     assert lanes == {1, 2}
+
+
+on_linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fork on Linux only")
+
+ALONE = """
+import os, sys, time
+from cnntool.image.atomic import Output
+commit = Output.commit
+def watched(output):
+    {watch}
+    commit(output)
+Output.commit = watched
+from cnntool.__main__ import main
+main()
+"""
+
+
+@pytest.fixture
+def alone(folder, tmp_path):
+    """Filter a folder of many in a process of its own, and watch what is about to appear."""
+    for number in range(12):
+        shutil.copy(folder / f"{number % 5}b.jpg", folder / f"{number:02}-.jpg")
+    whole = (folder / "0b.jpg").read_bytes()
+    (folder / "0c.jpg").write_bytes(whole[: len(whole) // 2] + b"\xff\xd9")
+
+    def start(*more, watch="pass", **how):
+        script = ALONE.format(watch=watch)
+        call = ["filter", "-k", "sobel", str(folder), "-o", f"{tmp_path}/out/", "--overwrite"]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, "-c", script, *call, *more], **pipes, **how)
+
+    return start
+
+
+def temporary(folder):
+    return list(folder.glob(".*.tmp"))
+
+
+def ended(process):
+    """Wait until a process and all that hold its pipes have ended."""
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out.decode(), err.decode()
+
+
+@on_linux
+def test_processes_change_nothing(alone, tmp_path):
+    """Not one record, note, error or byte, nor the log."""
+    told = []
+    watch = "output.name.endswith('png') and os.write(2, b'<%d>' % os.getpid())"
+    for jobs in ("1", "3"):
+        more = ["--json", "--jobs", jobs, "--log", str(tmp_path / f"{jobs}.jsonl")]
+        code, out, err = ended(alone(*more, watch=watch))
+        records = [json.loads(line) for line in out.splitlines()]
+        for record in records:
+            del record["milliseconds"]
+        who = set(re.findall(r"<\d+>", err))
+        assert len(who) == int(jobs)
+        err = re.sub(r"<\d+>|, [\d.]+ a second", "", err)
+        told.append((code, records, err, kept(tmp_path), untimed(tmp_path / f"{jobs}.jsonl")[1:]))
+    assert told[0] == told[1]
+    code, records, err, files, _ = told[0]
+    assert (code, len(records), len(files)) == (1, 24, 24)
+    assert (err.count("error:"), err.count("note:")) == (2, 3)  # a film, damage, the summary
+
+
+@on_linux
+def test_a_picture_that_kills_its_process_is_an_error_of_its_own(alone, tmp_path):
+    watch = "if output.name.endswith(('03-.png', '08-.png')): os.kill(os.getpid(), 9)"
+    code, out, err = ended(alone("--jobs", "2", "--log", str(tmp_path / "log.jsonl"), watch=watch))
+    errors = [line for line in err.splitlines() if "died" in line]
+    assert (code, len(errors), len(out.splitlines())) == (1, 2, 22)
+    assert "in/03-.jpg: the process that worked on it has died (signal 9" in errors[0]
+    assert "--jobs 1" in err
+    assert "22 done, 0 skipped, 4 failed" in err
+    assert [line["code"] for line in lines_of(tmp_path / "log.jsonl")[1:]].count(1) == 2
+
+
+@on_linux
+@pytest.mark.parametrize("group", [True, False], ids=["terminal", "kill"])
+def test_ctrl_c_ends_all_processes_and_leaves_nothing(alone, tmp_path, group):
+    watch = "if output.name.endswith('00-.png'): open(output.name, 'w').close(); time.sleep(30)"
+    process = alone("--jobs", "2", watch=watch, start_new_session=True)
+    while not (tmp_path / "out" / "00-.png").exists():
+        time.sleep(0.01)
+    assert temporary(tmp_path / "out")
+    begun = time.monotonic()
+    (os.killpg if group else os.kill)(process.pid, signal.SIGINT)
+    code, _, err = ended(process)
+    assert (code, err.splitlines()[-1]) == (130, "cnntool: error: interrupted")
+    assert err.count("interrupted") == 1
+    assert time.monotonic() - begun < 10
+    assert not temporary(tmp_path / "out")
 
 
 def lines_of(log):

@@ -418,12 +418,12 @@ def test_a_pipe_that_brings_nothing(fails):
 
 
 def test_the_unexpected_is_one_line_and_debug_shows_more(monkeypatch, capsys, picture):
-    from cnntool.cli import inputs
+    from cnntool.api import batches
 
     def broken(*_, **__):
         raise ZeroDivisionError("what\nnow")
 
-    monkeypatch.setattr(inputs, "open_reader", broken)
+    monkeypatch.setattr(batches, "open_reader", broken)
     monkeypatch.chdir(picture.parent)
     assert run_here(["filter", "-k", "box", "picture.png"]) == 1
     lines = capsys.readouterr().err.splitlines()

@@ -21,8 +21,9 @@ class Inside:
 
     placement = Placement("cpu", "cpu", "CPUExecutionProvider", "")
 
-    def __init__(self, part, settings, *, name):
+    def __init__(self, part, settings, *, name, beside=None):
         level = {True: "ALL", "basic": "BASIC", False: "NONE"}[settings.optimise]
+        self._results = []
         self._runtime = Runtime(part.model, part.folder, optimise=level)
         found = self._runtime._session.get_inputs()
         words = [one.type[7:-1] for one in found]  # of tensor(float)
@@ -31,14 +32,18 @@ class Inside:
             for one, word in zip(found, words, strict=True)
         ]
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
+    def free(self):
         pass
 
-    def run(self, feeds):
-        return list(self._runtime.run(feeds).values())
+    close = free
+
+    def submit(self, feeds, *, stored, source, target):
+        arrays = source.get([*stored.values()]) if stored else []
+        feeds = feeds | dict(zip(stored, arrays, strict=True))
+        self._results.append(list(self._runtime.run(feeds).values()))
+
+    def collect_into(self, target):
+        return target.put(*self._results.pop(0))
 
 
 def chain(path, *, widths=WIDTHS, seed=0, side=8, change=None, named=True):

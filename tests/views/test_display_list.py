@@ -2,10 +2,10 @@
 
 import base64
 import io
-from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
+from drawn import elements
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -14,21 +14,7 @@ from cnntool.errors import UsageError
 from cnntool.views import text as words
 from cnntool.views.display_list import DisplayList
 
-SVG = "{http://www.w3.org/2000/svg}"
 TILE = np.arange(12, dtype=np.uint8).reshape(2, 2, 3) * 20
-
-
-def elements(drawing, scale=1):
-    """Parse the SVG; refuse whatever is no drawing."""
-    root = ET.fromstring(drawing.svg(scale))
-    assert {element.tag for element in root.iter()} <= {
-        SVG + name for name in ("svg", "rect", "line", "polygon", "text", "image")
-    }
-    for element in root.iter():
-        for name, value in element.attrib.items():
-            assert not name.startswith("on")
-            assert not name.endswith("href") or value.startswith("data:image/png;base64,")
-    return root
 
 
 def test_a_box_by_hand():

@@ -123,8 +123,11 @@ class Compared(NamedTuple):
     "--output",
     type=param_types.FILE,
     metavar="DIR|FILE",
-    help="Draw layers of both networks and their differences: a folder, or a .png for one layer.",
+    help="Draw layers of both networks and their differences: a folder, or a .png or .svg for one"
+    " layer.",
 )
+@options.figure_format
+@options.width
 @options.overwrite
 @click.option(
     "--min-sqnr",
@@ -156,6 +159,8 @@ def command(
     queries: tuple[str, ...],
     per_channel: str | None,
     output: Path | None,
+    format_name: str | None,
+    width: int | None,
     overwrite: bool,
     min_sqnr: float | None,
     min_agreement: float | None,
@@ -219,7 +224,7 @@ def command(
         if found is None:
             return work.code
         if output is not None:
-            work.draw(found, queries, output, overwrite=overwrite)
+            work.draw(found, queries, output, format_name, width=width, overwrite=overwrite)
         if per_channel is not None:
             (number,) = comparer.numbers_of([per_channel])
             print_channels(found, number, form_of(as_json=as_json))
@@ -440,22 +445,32 @@ class _Work:
         }
 
     def draw(
-        self, found: Comparison, queries: Sequence[str], output: Path, *, overwrite: bool
+        self,
+        found: Comparison,
+        queries: Sequence[str],
+        output: Path,
+        format_name: str | None,
+        *,
+        width: int | None,
+        overwrite: bool,
     ) -> None:
         """Draw layers, by the first photo."""
         from cnntool.api.activations import safe
         from cnntool.cli.inputs import make_folder
+        from cnntool.cli.layer_files import suffix_of
 
         numbers = self._comparer.numbers_of(queries) if queries else [found.worst.number]
-        one = output.suffix.lower() == ".png" and not output.is_dir()
+        one = output.suffix.lower() in {".png", ".svg"} and not output.is_dir()
+        suffix = suffix_of(format_name or "png")
         if one and len(numbers) > 1:
             raise UsageError(f"{len(numbers)} layers need a folder to go to", source="--output")
         if not one:
             make_folder(output)
         for number in numbers:
             name = found.layers[number].name_a
-            path = output if one else output / f"{number:02}-{safe(name)}.png"
-            found.figure(number).save(path, overwrite=overwrite)
+            path = output if one else output / f"{number:02}-{safe(name)}{suffix}"
+            figure = found.figure(number)
+            figure.save(path, format=format_name, width=width, overwrite=overwrite)
             console.note(f"{name} is drawn in {path}")
 
 

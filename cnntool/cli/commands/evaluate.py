@@ -70,6 +70,7 @@ COLUMNS = (
     metavar="N",
     help="Take so many photos at most, drawn evenly over the classes, always the same.",
 )
+@options.width
 @options.overwrite
 @preprocessing(output_name, labels)
 @options.batch
@@ -86,6 +87,7 @@ def command(
     confusion: Path | None,
     silencing: Silencing,
     within: int | None,
+    width: int | None,
     overwrite: bool,
     batch: int,
     reading: Reading,
@@ -153,9 +155,10 @@ def command(
         else:
             _print(found, form, ablation and ablation.plain.total)
         if target:
-            file.write(
-                figure(model, ablation) if ablation and not confusion else _confusion(found, target)
-            )
+            if ablation and not confusion:
+                file.write(figure(model, ablation).encoded(target.name, width))
+            else:
+                file.write(_confusion(found, target.name, width))
             file.commit()
         if log and target:
             log.wrote(target)
@@ -271,14 +274,14 @@ def _print(evaluation: Evaluation, form: Form, plain: Share | None) -> None:
         console.result(f"{REST}: {known}")
 
 
-def _confusion(found: Evaluation, target: Path) -> bytes:
+def _confusion(found: Evaluation, name: str, width: int | None) -> bytes:
     """Make the file of the confusion matrix: a table, or a picture."""
     from cnntool.api.pictures import Figure
     from cnntool.views.confusion_matrix import draw
 
     labels = list(found.labels)
-    if target.suffix.lower() != ".csv":
-        return Figure(draw(found.confusion, labels)).encoded(target.name)
+    if not name.lower().endswith(".csv"):
+        return Figure(draw(found.confusion, labels)).encoded(name, width)
     counts = zip(labels, found.confusion.tolist(), strict=True)
     rows = [["true \\ answered", *labels], *([label, *row] for label, row in counts)]
     return f"{csv_text(rows)}\n".encode(errors="backslashreplace")

@@ -93,7 +93,8 @@ STYLES = ("overlay", "heat", "side-by-side")
     " saw nothing.",
 )
 @options.output
-@options.format_name
+@options.figure_format
+@options.width
 @preprocessing(output_name, labels)
 @reading
 @options.json_lines
@@ -115,6 +116,7 @@ def command(
     output: str | None,
     overwrite: bool,
     format_name: str | None,
+    width: int | None,
     reading: Reading,
     as_json: bool,
     overrides: Overrides,
@@ -154,7 +156,7 @@ def command(
             )
         begin(network, explainer.plan)
         with logging.opened(paths, output, overwrite=overwrite, network=network) as log, progress:
-            work = _Work(explainer, naming, log, suffix, style, seed, overwrite, as_json)
+            work = _Work(explainer, naming, log, suffix, width, style, seed, overwrite, as_json)
             pictures = Pictures(
                 expand(paths, recursive=recursive, results=naming.folder, matrices=False),
                 explainer.prepare,
@@ -167,17 +169,19 @@ def command(
 
 def _suffix(naming: Naming, raw: str | None, output: str | None, format_name: str | None) -> str:
     """Settle what is written, before a network runs for it: the suffix of its format."""
-    from cnntool.cli.layer_files import check_picture, raw_format
-    from cnntool.image.files import FORMATS, format_of
+    from cnntool.cli.layer_files import check_picture, raw_format, suffix_of
+    from cnntool.image.files import format_of
 
     if raw := raw_format(raw, output):
         if format_name is not None:
             raise UsageError(f"--raw {raw} and --format {format_name} contradict each other")
         return f".{raw}"
-    suffix = FORMATS[format_name].suffixes[0] if format_name else ".png"
+    suffix = suffix_of(format_name) if format_name else ".png"
     if naming.named and not format_name:
-        check_picture(naming.named)
-        suffix = Path(naming.named).suffix
+        check_picture(naming.named, naming.named)
+        suffix = Path(naming.named).suffix.lower()
+    if suffix == ".svg":
+        return suffix
     row = format_of(f"figure{suffix}")
     if row.matrix or "uint8" not in row.dtypes or (row.channels and 3 not in row.channels):
         hint = "--raw npy writes the numbers of a map"
@@ -192,6 +196,7 @@ class _Work(NamedTuple):
     naming: Naming
     log: BatchLog | None
     suffix: str
+    width: int | None
     style: str
     seed: int
     overwrite: bool
@@ -256,14 +261,11 @@ class _Work(NamedTuple):
             maps = [one.map for one in found]
             save_array(file, maps[0] if len(maps) == 1 else np.stack(maps))
         else:
-            from cnntool.image.files import format_of, write_image
-            from cnntool.image.source import ImageInfo
+            from cnntool.api.pictures import figure_format
 
             network = Path(self.explainer.model.name).name
-            pixels = found.figure(self.style, title=title, detail=network).pixels
-            height, width, channels = pixels.shape
-            name = format_of(f"figure{self.suffix}").name
-            write_image(file, pixels, ImageInfo(height, width, channels), name=title, format=name)
+            figure = found.figure(self.style, title=title, detail=network)
+            figure.save(file, format=figure_format(f"figure{self.suffix}"), width=self.width)
 
 
 def _tell(record: dict[str, Any]) -> None:

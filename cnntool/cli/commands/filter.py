@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import click
 
 from cnntool.api.arguments import FilterOptions
 from cnntool.cli import batch_log, console, options, param_types
-from cnntool.cli.inputs import Batch, Naming, inputs_or_stdin, is_several
+from cnntool.cli.inputs import Batch, Done, Naming, Place, inputs_or_stdin, is_several
 from cnntool.errors import UsageError
 from cnntool.image.files import expand
 from cnntool.system import usable_cpus
@@ -18,8 +18,9 @@ from cnntool.system import usable_cpus
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cnntool.api.batches import Opened
     from cnntool.api.filtering import Filtering
-    from cnntool.cli.inputs import Opened, Tell, Work
+    from cnntool.cli.inputs import Input
     from cnntool.image.source import ImageInfo
 
 
@@ -133,51 +134,50 @@ def command(
                 info, filters, how, style, format_name=name, max_pixels=reading.max_pixels
             )
 
-        def begin(opened: Opened) -> Work:
-            item, reader = opened.item, opened.reader()
-            name = rendering.choose_format(reader.info, saving.format_name, naming.named)
-            plan = planned(reader.info, name)
-
-            def explained() -> None:
-                console.result("\n".join(plan.lines(item.name)))
-                console.notes(item.name, opened.notes)
-
+        def begin(given: Input) -> Place:
+            info = given.reader().info
+            name = rendering.choose_format(info, saving.format_name, naming.named)
+            planned(info, name)  # whatever is wrong with the options is said before names are taken
             if explain:
-                return lambda _: explained
-            target = naming.of_format(item, name, as_json=saving.as_json)
+                return Place(name, None, left=False)
+            target = naming.of_format(given.item, name, as_json=saving.as_json)
+            return Place(name, target, batch_log.begin(log, target))
 
-            def work(lanes: int) -> Tell:
-                start = time.perf_counter()
-                clipped, notes = plan.write(
-                    reader,
-                    threads=lanes,
-                    count=saving.as_json or console.TALK.verbose,
-                    **saving.writing(target, left=batch_log.begin(log, target)),
-                )
-                milliseconds = (time.perf_counter() - start) * 1e3
-
-                def tell() -> dict[str, Any]:
-                    for note in (*plan.rendering.notes, *notes):
-                        console.note(note)
-                    console.notes(item.name, reader.info.notes)  # damage is known by now
-                    record = {
-                        "input": item.name,
-                        **plan.record(kernels),
-                        "clipped": clipped,
-                        "output": str(target),
-                        "written": plan.rendering.info.record(),
-                        "milliseconds": milliseconds,
-                    }
-                    naming.tell(record, target, as_json=saving.as_json)
-                    return record
-
-                return tell
-
-            return work
+        def work(opened: Opened, place: Place, lanes: int) -> Done:
+            reader = opened.reader()
+            plan = planned(reader.info, place.format_name)
+            if explain:
+                text = "\n".join(plan.lines(opened.name))
+                return Done(None, [f"{opened.name}: {note}" for note in opened.notes], text)
+            start = time.perf_counter()
+            clipped, notes = plan.write(
+                reader,
+                threads=lanes,
+                count=saving.as_json or console.TALK.verbose,
+                **saving.writing(place.target, left=place.left),
+            )
+            record = {
+                "input": opened.name,
+                **plan.record(kernels),
+                "clipped": clipped,
+                "output": str(place.target),
+                "written": plan.rendering.info.record(),
+                "milliseconds": (time.perf_counter() - start) * 1e3,
+            }
+            # Damage is known by now.
+            found = [f"{opened.name}: {note}" for note in reader.info.notes]
+            return Done(record, [*plan.rendering.notes, *notes, *found])
 
         lanes = usable_cpus()
-        again = partial(naming.again, as_json=saving.as_json)
-        return batch.each(begin, again, "filtering", threads=threads or lanes, jobs=jobs or lanes)
+        return batch.each(
+            begin,
+            work,
+            naming,
+            "filtering",
+            threads=threads or lanes,
+            jobs=jobs or lanes,
+            as_json=saving.as_json,
+        )
 
 
 def _name(spec: str) -> str:

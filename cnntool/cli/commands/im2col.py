@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     help="The unrolled input, the kernels as rows, or their product.",
 )
 @sliding.window
-@click.option("--picture", metavar="FILE.png", help="Draw it; print it only with --output.")
+@click.option(
+    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
+)
 @options.layout
 @sliding.matrix_output
 @options.limits

@@ -13,6 +13,7 @@ from cnntool.cli.output import Column, emit, form_of, json_text
 from cnntool.views.number_format import SHOWN, matrix, short
 
 if TYPE_CHECKING:
+    from cnntool.api.pictures import Figure
     from cnntool.filters.kernels.kernel import Filter, Kernel
 
 COLUMNS = tuple(
@@ -78,13 +79,16 @@ class _Show(click.Command):
 @click.argument("spec", type=param_types.KERNEL)
 @click.option(
     "--response",
-    metavar="FILE.png",
+    metavar="FILE.png|FILE.svg",
     help="Draw the frequency response, and print a small one.",
 )
+@options.width
 @options.overwrite
 @options.json_lines
 @options.talk
-def show(spec: str, *, response: str | None, overwrite: bool, as_json: bool) -> None:
+def show(
+    spec: str, *, response: str | None, width: int | None, overwrite: bool, as_json: bool
+) -> None:
     """Show a kernel's weights, sum, rank, separable factors and cost.
 
     SPEC is anything that 'cnntool filter --kernel' takes: a name with or without parameters, a
@@ -99,10 +103,10 @@ def show(spec: str, *, response: str | None, overwrite: bool, as_json: bool) -> 
     if response == "-":
         raise UsageError("the picture of the response needs a file", source="--response")
     if response is not None:
-        sliding.check_png(response, "a response")
+        sliding.check_figure(response, "a response")
     facts = [kernels.facts(kernel) for kernel in item.kernels]
     if response is not None:
-        sliding.write_bytes(_draw(item), response, overwrite=overwrite)
+        sliding.write_bytes(_draw(item).encoded(response, width), response, overwrite=overwrite)
     if as_json:
         result(json_text({"kernel": spec, "combine": item.combine, "kernels": facts}))
         return
@@ -158,7 +162,7 @@ def _sight(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
     ]
 
 
-def _draw(item: Filter) -> bytes:
+def _draw(item: Filter) -> Figure:
     from cnntool.api.pictures import Figure
     from cnntool.filters.kernels.response import response
     from cnntool.views.frequency_response import SIDE, picture
@@ -168,7 +172,7 @@ def _draw(item: Filter) -> bytes:
         for number in (range(1, len(item.kernels) + 1) if len(item.kernels) > 1 else [0])
     ]
     sizes = [response(kernel, SIDE) for kernel in item.kernels]
-    return Figure(picture(list(zip(names, sizes, strict=True)))).png()
+    return Figure(picture(list(zip(names, sizes, strict=True))))
 
 
 def _percent(share: float) -> str:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 )
 @sliding.window
 @click.option("--transpose", is_flag=True, help="The transpose: the transpose convolution.")
-@click.option("--picture", metavar="FILE.png", help="Draw it; print it only with --output.")
+@click.option(
+    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
+)
 @sliding.matrix_output
 @options.json_lines
 @options.talk

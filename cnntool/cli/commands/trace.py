@@ -86,8 +86,9 @@ FORMS = {
     type=param_types.ANY_FILE,
     metavar="FILE|-",
     help="Draw it instead: FILE.gif is the animation of all values, FILE.png the frame --at one,"
-    " or the --unit.",
+    " or the --unit (FILE.svg too).",
 )
+@options.width
 @options.overwrite
 @options.limits
 @options.json_lines
@@ -112,6 +113,7 @@ def command(
     settings: SessionSettings,
     reading: options.ReadingOptions,
     output: str | None,
+    width: int | None,
     overwrite: bool,
     as_json: bool,
 ) -> int:
@@ -137,6 +139,7 @@ def command(
             query=query,
             at=unit,
             output=output,
+            width=width,
             overwrite=overwrite,
             as_json=as_json,
             reading=Reading(reading.max_pixels, reading.strict, fail_fast=True, jobs=None),

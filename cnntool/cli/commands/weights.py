@@ -59,7 +59,9 @@ SHEET = 1000
     help="Write the numbers instead: float32, outputs x inputs x rows x columns.",
 )
 @click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
+@options.width
 @options.output
+@options.figure_format
 @options.json_lines
 @options.talk
 def command(

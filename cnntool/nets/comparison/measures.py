@@ -197,18 +197,25 @@ def _compare(a: NDArray[np.generic], b: NDArray[np.generic]) -> tuple[NDArray[np
             span = slice(start, start + _BLOCK)
             x, y = a[part, span].astype(np.float64), b[part, span].astype(np.float64)
             rows = sums[:, part]
-            if not (np.isfinite(x.sum()) and np.isfinite(y.sum())):
+            squares = [_squares(x), _squares(y)]
+            if not np.isfinite(squares).all():
                 rows[3] += _only_finite(x, y)
-            noise = y - x
-            for row, z in enumerate((x, y, noise)):
-                rows[row] += np.einsum("ij,ij->i", z, z)
-            np.abs(noise, out=noise)
-            at = int(noise.argmax())
-            row, column = divmod(at, noise.shape[1])
-            np.maximum(rows[4], noise.max(axis=1), out=rows[4])
-            if noise[row, column] > most:
-                most, place = float(noise[row, column]), (first + row) * values + start + column
+                squares = [_squares(x), _squares(y)]
+            noise = np.subtract(y, x, out=y)
+            rows[:3] += *squares, _squares(noise)
+            highest = np.abs(noise, out=noise).max(axis=1)
+            np.maximum(rows[4], highest, out=rows[4])
+            row = int(highest.argmax())
+            if highest[row] > most:
+                most = float(highest[row])
+                place = (first + row) * values + start + int(noise[row].argmax())
     return sums, place
+
+
+def _squares(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Sum up the squares of each row."""
+    sums: NDArray[np.float64] = np.einsum("ij,ij->i", rows, rows)
+    return sums
 
 
 def _only_finite(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.intp]:

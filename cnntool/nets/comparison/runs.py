@@ -1,12 +1,13 @@
 """Two networks on the same photos: each on its own, and b's layers on a's numbers.
 
-They run one after the other. What the first one computes waits in a `Spill` for the second; a
+They run one after the other. What the first one computes waits in a file for the second; a
 session of the second's graph that is *given* these tensors, layer by layer, tells a layer's own
 error from what the layers before it have added up.
 """
 
 from __future__ import annotations
 
+from contextlib import closing, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,6 @@ import numpy as np
 
 from cnntool.errors import ModelError
 from cnntool.nets.comparison.measures import Tally
-from cnntool.nets.comparison.spill import Spill
 from cnntool.nets.file.subgraph import skeleton
 from cnntool.nets.inference.layer_outputs import (
     byte_size,
@@ -27,6 +27,7 @@ from cnntool.nets.inference.layer_outputs import (
 )
 from cnntool.nets.layers.receptive_field import fields_of
 from cnntool.nets.runtime.session import Session
+from cnntool.nets.runtime.shared_file import SharedFile, Stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,21 +35,43 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.nets.file.graph import Graph, TensorInfo
+    from cnntool.nets.file.subgraph import Skeleton
     from cnntool.nets.layers.dataflow import Dataflow
     from cnntool.nets.models.manifest import InputSpec
     from cnntool.nets.runtime.providers import Placement, SessionSettings
 
     Arrays = Mapping[str, NDArray[Any]]
+    Feed = tuple[Arrays, Mapping[str, Stored]]
     Pictures = Sequence[tuple[NDArray[Any], NDArray[Any]]]
 
 BUDGET = 48 << 20
 """Bytes of layers that are computed at once."""
 
-KEPT = 48 << 20
-"""Bytes of layers that wait in memory: more of them wait on the disk."""
-
 ROUND = 1 << 30
 """Bytes of layers that wait at once: so many photos go through a before they go through b."""
+
+
+class Processes:
+    """Processes in which networks are open one after the other: to start one takes time."""
+
+    def __init__(self) -> None:
+        self._first: dict[int | None, Session] = {}
+
+    @contextmanager
+    def opened(self, part: Skeleton, settings: SessionSettings, name: str) -> Iterator[Session]:
+        """Open a part of a network, in a process that has as much memory as it may have."""
+        first = self._first.get(settings.max_memory)
+        session = Session(part, settings, name=name, beside=first)
+        self._first.setdefault(settings.max_memory, session)
+        try:
+            yield session
+        finally:
+            session.free()
+
+    def close(self) -> None:
+        """End them."""
+        while self._first:
+            self._first.popitem()[1].close()
 
 
 class Subject(NamedTuple):
@@ -90,45 +113,56 @@ class Subject(NamedTuple):
         """Add the batch to a picture."""
         return np.stack([tensor] * self.batch)
 
-    def first(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Leave of a batch the first picture, with an axis for the batch still."""
-        return array[:1] if array.ndim and len(array) == self.batch else array
-
     def run(
         self,
+        now: _Round,
         tensors: Sequence[str],
-        photos: int,
-        feed: Callable[[int, Sequence[TensorInfo]], Arrays],
+        feed: Callable[[int, Sequence[TensorInfo]], Feed],
+        files: Sequence[SharedFile],
         given: Iterable[TensorInfo] = (),
-    ) -> Iterator[tuple[int, str, NDArray[Any]]]:
+    ) -> Iterator[tuple[int, SharedFile, dict[str, Stored]]]:
         """Compute tensors of photos, in chunks of bounded size, each in a session of its own.
 
         Parameters
         ----------
+        now : _Round
+            The photos, and the processes.
         tensors : sequence of str
             What to compute.
-        photos : int
-            How many there are.
         feed : callable
-            Makes what a session is to be fed for a photo.
+            Makes what a session is to be fed for a photo: arrays, and what a has made.
+        files : sequence of SharedFile
+            Where the results go: one file keeps all of them. Of several, each is begun anew when
+            its turn comes, and while a photo is looked at, the next ones are computed.
         given : iterable of TensorInfo
             See `cnntool.nets.file.subgraph.skeleton`.
 
         Yields
         ------
-        (int, str, ndarray)
-            The photo, the tensor, and its values for the first picture of the batch.
+        (int, SharedFile, dict of str to Stored)
+            The photo, and where its tensors lie, those of the first picture of the batch.
         """
+        ahead, photos = len(files) - 1, len(now.pictures)
         for chunk in self._chunks(tensors):
             part = skeleton(self.graph, chunk, given)
-            with Session(part, self.settings, name=self.name) as session:
+            with now.processes.opened(part, self.settings, self.name) as session:
                 self.placed(session.placement)
-                for photo in range(photos):
-                    arrays = session.run(feed(photo, session.inputs))
-                    for place, tensor in enumerate(chunk):
-                        array, arrays[place] = arrays[place], None  # type: ignore[call-overload]
-                        yield photo, tensor, self.first(array)
-                        del array
+                for turn in range(photos + ahead):
+                    if turn < photos:
+                        target = files[turn % len(files)]
+                        if ahead:
+                            target.clear()
+                        feeds, stored = feed(turn, session.inputs)
+                        session.submit(feeds, stored=stored, source=now.kept, target=target)
+                    if turn >= ahead:
+                        target = files[(turn - ahead) % len(files)]
+                        places = map(self._first, session.collect_into(target))
+                        yield turn - ahead, target, dict(zip(chunk, places, strict=True))
+
+    def _first(self, place: Stored) -> Stored:
+        """Leave of a batch the first picture, with an axis for the batch still."""
+        batched = place.shape[:1] == (self.batch,)
+        return place._replace(shape=(1, *place.shape[1:])) if batched else place
 
     def _chunks(self, tensors: Sequence[str]) -> list[tuple[str, ...]]:
         place = {tensor: node.index for tensor, node in self.graph.producer_of.items()}
@@ -169,6 +203,50 @@ class Row(NamedTuple):
     tensor_a: str
     tensor_b: str
     order: tuple[int, ...] | None = None
+
+
+class _Round:
+    """Photos that go through both networks, and what the first one has made of them.
+
+    Parameters
+    ----------
+    first : int
+        The number of the first photo.
+    pictures : sequence of (ndarray, ndarray)
+        What goes into either network.
+
+    Attributes
+    ----------
+    processes : Processes
+        Where the networks run.
+    kept : SharedFile
+        What a has made.
+    turns : list of SharedFile
+        What b makes of a photo, and of the next one.
+    places : list of dict of str to Stored
+        Where a's tensors lie, photo by photo.
+    """
+
+    def __init__(self, first: int, pictures: Pictures) -> None:
+        self.first = first
+        self.pictures = pictures
+        self.processes = Processes()
+        self.kept, *self.turns = SharedFile(), SharedFile(), SharedFile()
+        self.places: list[dict[str, Stored]] = [{} for _ in pictures]
+
+    def close(self) -> None:
+        """End the processes, and let go of the files."""
+        self.processes.close()
+        for file in (self.kept, *self.turns):
+            file.close()
+
+    def get(self, photo: int, tensors: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """Return what a has made of a photo."""
+        return _read(self.kept, {tensor: self.places[photo][tensor] for tensor in tensors})
+
+
+def _read(file: SharedFile, places: Mapping[str, Stored]) -> dict[str, NDArray[Any]]:
+    return dict(zip(places, file.get([*places.values()]), strict=True))
 
 
 class Comparing:
@@ -235,78 +313,82 @@ class Comparing:
         answered : callable
             Is given the answers of both networks, photo by photo.
         """
-        with Spill(KEPT) as kept:
-            for photo, picture in enumerate(pictures, first):
-                kept.put((photo, self._rows[0].tensor_a), picture[0][None])
-                self._compare(self.accumulated, kept, photo, self._rows[0], picture[1][None])
-            self._run_first(kept, first, pictures)
-            self._run_second(kept, first, pictures, answered)
-            self._run_given(kept, first, pictures)
+        with closing(_Round(first, pictures)) as now:
+            for places, (a, b) in zip(now.places, pictures, strict=True):
+                row = self._rows[0]
+                (places[row.tensor_a],) = now.kept.put(a[None])
+                self._compare(self.accumulated, first, row, a[None], b[None])
+                first += 1
+            self._run_first(now)
+            self._run_second(now, answered)
+            self._run_given(now)
 
-    def _run_first(self, kept: Spill, first: int, pictures: Pictures) -> None:
+    def _run_first(self, now: _Round) -> None:
         """Run a, and keep what it computes."""
         a = self._a
         wanted = [*(row.tensor_a for row in self._rows[1:]), *a.outputs]
 
-        def feed(photo: int, _: object) -> Arrays:
-            return {a.entry.name: a.feed(pictures[photo][0])}
+        def feed(photo: int, _: object) -> Feed:
+            return {a.entry.name: a.feed(now.pictures[photo][0])}, {}
 
-        for photo, tensor, array in a.run(wanted, len(pictures), feed):
-            kept.put((first + photo, tensor), array)
+        for photo, _, places in a.run(now, wanted, feed, [now.kept]):
+            now.places[photo].update(places)
 
-    def _run_second(
-        self,
-        kept: Spill,
-        first: int,
-        pictures: Pictures,
-        answered: Callable[[int, Arrays, Arrays], None],
-    ) -> None:
+    def _run_second(self, now: _Round, answered: Callable[[int, Arrays, Arrays], None]) -> None:
         """Run b on its own, and compare."""
         b = self._b
         wanted = [*(row.tensor_b for row in self._rows[1:]), *b.outputs]
-        answers: list[dict[str, NDArray[Any]]] = [{} for _ in pictures]
+        answers: list[dict[str, NDArray[Any]]] = [{} for _ in now.pictures]
 
-        def feed(photo: int, _: object) -> Arrays:
-            return {b.entry.name: b.feed(pictures[photo][1])}
+        def feed(photo: int, _: object) -> Feed:
+            return {b.entry.name: b.feed(now.pictures[photo][1])}, {}
 
-        for place, tensor, array in b.run(wanted, len(pictures), feed):
-            photo, theirs = first + place, answers[place]
-            if tensor in self._place:
-                row = self._rows[self._place[tensor]]
-                self._compare(self.accumulated, kept, photo, row, array)
-            if tensor in b.outputs:
-                theirs[tensor] = array
-                if len(theirs) == len(b.outputs):
-                    ours = {name: kept.get((photo, name)) for name in self._a.outputs}
-                    answered(photo, ours, theirs)
-                    answers[place] = {}
+        for photo, file, places in b.run(now, wanted, feed, now.turns):
+            made, theirs = _read(file, places), answers[photo]
+            self._compare_all(self.accumulated, now, photo, made)
+            theirs |= {name: made[name].copy() for name in b.outputs if name in made}
+            if len(theirs) == len(b.outputs):
+                answered(now.first + photo, now.get(photo, self._a.outputs), theirs)
+                answers[photo] = {}
 
-    def _run_given(self, kept: Spill, first: int, pictures: Pictures) -> None:
+    def _run_given(self, now: _Round) -> None:
         """Run every layer of b on what a has computed, and compare."""
         b = self._b
         given = [b.shapes[tensor] for tensor in self._given]
         wanted = [row.tensor_b for row in self._rows if row.tensor_b in self._given]
 
-        def feed(photo: int, inputs: Sequence[TensorInfo]) -> Arrays:
-            found = {}
+        def feed(photo: int, inputs: Sequence[TensorInfo]) -> Feed:
+            rows = {i.name: self._source[i.name] for i in inputs if i.name in self._source}
+            ours = now.get(photo, {row.tensor_a for row in rows.values()})
+            fed: dict[str, NDArray[Any]] = {}
+            stored = {}
             for info in inputs:
-                row = self._source.get(info.name)
-                if row is None:
-                    found[info.name] = b.feed(pictures[photo][1])
+                if info.name not in rows:
+                    fed[info.name] = b.feed(now.pictures[photo][1])
+                    continue
+                row = rows[info.name]
+                fitting = self._as_b(row, ours[row.tensor_a], info)
+                if fitting is ours[row.tensor_a]:
+                    stored[info.name] = now.places[photo][row.tensor_a]
                 else:
-                    array = kept.get((first + photo, row.tensor_a))
-                    found[info.name] = self._as_b(row, array, info)
-            return found
+                    fed[info.name] = fitting
+            return fed, stored
 
-        for photo, tensor, array in b.run(wanted, len(pictures), feed, given):
-            row = self._rows[self._place[tensor]]
-            self._compare(self.own, kept, first + photo, row, array)
+        for photo, file, places in b.run(now, wanted, feed, now.turns, given):
+            self._compare_all(self.own, now, photo, _read(file, places))
+
+    def _compare_all(self, tallies: list[Tally], now: _Round, photo: int, made: Arrays) -> None:
+        """Compare what b has made of a photo with what a has made of it."""
+        rows = [self._rows[self._place[name]] for name in made if name in self._place]
+        ours = now.get(photo, {row.tensor_a for row in rows})
+        for row in rows:
+            a, b = ours[row.tensor_a], made[row.tensor_b]
+            self._compare(tallies, now.first + photo, row, a, b)
 
     def _compare(
-        self, tallies: list[Tally], kept: Spill, photo: int, row: Row, array: NDArray[Any]
+        self, tallies: list[Tally], photo: int, row: Row, a: NDArray[Any], b: NDArray[Any]
     ) -> None:
-        ours = kept.get((photo, row.tensor_a))
-        tallies[self._place[row.tensor_b]].add(photo, *self._arranged(row, ours, array))
+        tallies[self._place[row.tensor_b]].add(photo, *self._arranged(row, a, b))
 
     def _arranged(
         self, row: Row, a: NDArray[Any], b: NDArray[Any]
@@ -336,9 +418,12 @@ class Comparing:
         row = self._rows[place]
         tensors = row.tensor_a, row.tensor_b
         arrays = [picture[None] for picture in pictures]
-        for side, subject in enumerate((self._a, self._b)) if place else ():
-            feeds = {subject.entry.name: subject.feed(pictures[side])}
-            ((_, _, arrays[side]),) = subject.run([tensors[side]], 1, lambda *_, f=feeds: f)
+        with closing(_Round(0, [pictures])) as now:
+            for side, subject in enumerate((self._a, self._b)) if place else ():
+                feeds = {subject.entry.name: subject.feed(pictures[side])}
+                runs = subject.run(now, [tensors[side]], lambda *_, f=feeds: (f, {}), [now.kept])
+                ((_, file, places),) = runs
+                arrays[side] = _read(file, places)[tensors[side]]
         return self._arranged(row, *arrays)
 
     @cached_property

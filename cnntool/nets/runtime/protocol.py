@@ -64,12 +64,12 @@ def send(stream: FileIO, message: Message) -> None:
         for part in parts
     ]
     head = json.dumps((kind, facts, described)).encode("ascii")
-    _write(stream, memoryview(len(head).to_bytes(_LENGTH, "little") + head))
+    write(stream, memoryview(len(head).to_bytes(_LENGTH, "little") + head))
     for part in parts:
         if isinstance(part, bytes):
-            _write(stream, memoryview(part))
+            write(stream, memoryview(part))
         elif part.size:
-            _write(stream, _flat(part).data.cast("B"))
+            write(stream, _flat(part).data.cast("B"))
 
 
 def receive(stream: FileIO, limit: int | None = None) -> Message:
@@ -123,7 +123,8 @@ def _flat(part: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(part).reshape(-1)
 
 
-def _write(stream: FileIO, data: memoryview) -> None:
+def write(stream: FileIO, data: memoryview) -> None:
+    """Write all of some bytes."""
     while data:
         data = data[stream.write(data) :]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from cnntool.errors import CnntoolError, ModelError
 from cnntool.nets.runtime import providers
 from cnntool.nets.runtime.protocol import END_OF_ATTEMPT, END_OF_CHATTER, Message, receive, send
+from cnntool.nets.runtime.shared_file import SharedFile, Stored
 from cnntool.system import on_stop, usable_cpus
 
 if TYPE_CHECKING:
@@ -410,14 +411,33 @@ class Session:
         *,
         keep: Sequence[str] = (),
         kept: Mapping[str, str] = MappingProxyType({}),
+        stored: Mapping[str, Stored] = MappingProxyType({}),
+        source: SharedFile | None = None,
+        target: SharedFile | None = None,
     ) -> None:
-        """Start a run, see `run`; `collect` gives the results, in the order of submission."""
+        """Start a run, see `run`; `collect` gives the results, in the order of submission.
+
+        Parameters
+        ----------
+        feeds, outputs, keep, kept
+            See `run`.
+        stored : mapping of str to Stored
+            Inputs that lie in a file.
+        source : SharedFile, optional
+            That file.
+        target : SharedFile, optional
+            The file behind whose arrays the results are to be written. `collect_into` gives them,
+            and must do so before another run gets this file.
+        """
+        if source is not None and not source.path:
+            feeds = {**feeds, **dict(zip(stored, source.get([*stored.values()]), strict=True))}
+            stored = {}
         known = [info.name for info in self.outputs]
         wanted = list(known if outputs is None else outputs)
         for name in (*wanted, *keep):
             if name not in known:
                 self._refuse(f"it has no output {name!r}", hint=providers.nearest(name, known))
-        inputs = [info for info in self.inputs if info.name not in kept]
+        inputs = [i for i in self.inputs if i.name not in kept and i.name not in stored]
         for info in inputs:
             if info.name not in feeds:
                 self._refuse(f"its input {info.name!r} was not given")
@@ -441,6 +461,10 @@ class Session:
             "kept": dict(kept),
             "outputs": wanted,
             "keep": list(keep),
+            "stored": dict(stored),
+            "source": source.path if source else "",
+            "target": target.path if target else "",
+            "offset": target.end if target else 0,
         }
         self._child.put(Message("run", facts, arrays))
 
@@ -449,13 +473,34 @@ class Session:
 
         ``seconds`` then tells how long that run took onnxruntime.
         """
+        return list(self._collect().parts)  # type: ignore[arg-type]  # arrays, as they were sent
+
+    def collect_into(self, target: SharedFile) -> list[Stored]:
+        """Wait for the earliest run that was not collected yet, whose results go into a file.
+
+        Raises
+        ------
+        OutputError
+            The file cannot be read or written.
+        """
+        answer = self._collect()
+        if not target.path:
+            return target.put(*answer.parts)  # type: ignore[arg-type]  # arrays
+        return target.note(
+            [Stored(offset, dtype, tuple(shape)) for offset, dtype, shape in answer.facts["stored"]]
+        )
+
+    def _collect(self) -> Message:
         seconds = self._pending.pop(0)
         answer = self._wait(seconds, f"it did not finish within {seconds:g} s")
         self._since = monotonic()
         if answer.kind == "failed":
             raise self._diagnosis().failed(answer.facts["reason"])
+        if answer.kind == "unshared":
+            with SharedFile.writing():
+                raise OSError(answer.facts["number"], answer.facts["reason"])
         self.seconds = answer.facts["seconds"]
-        return list(answer.parts)  # type: ignore[arg-type]  # arrays, as they were sent
+        return answer
 
     def end_profile(self) -> str:
         """Return the file with the times of all runs, of a session that writes a profile."""
@@ -464,13 +509,17 @@ class Session:
         answer = self._wait(seconds, f"its profile was not written within {seconds:g} s")
         return str(answer.facts["file"])
 
+    def free(self) -> None:
+        """Let go of the network. Its process stays, for those that are opened beside it."""
+        self._child.put(Message("close", {"session": self._number}))
+
     def close(self, *, wait: bool = True) -> None:
         """End the process; runs that were not collected are lost.
 
         Of a network that stands beside another one, only the memory is freed.
         """
         if self._beside:
-            self._child.put(Message("close", {"session": self._number}))
+            self.free()
         else:
             self._child.close(wait=wait)
 

@@ -16,6 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from cnntool.nets.runtime.protocol import END_OF_ATTEMPT, END_OF_CHATTER, Message, receive, send
+from cnntool.nets.runtime.shared_file import Stored, mapped, store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +52,9 @@ def main() -> NoReturn:
         send(replies, opened)
         gc.freeze()
         gc.enable()
-        _serve(Sessions(onnxruntime, session), take, replies, request.facts["lanes"])
+        sessions, lanes = Sessions(onnxruntime, session), request.facts["lanes"]
+        del session, request  # it may be let go of
+        _serve(sessions, take, replies, lanes)
     except BrokenPipeError:
         os._exit(0)  # the parent is gone
     except BaseException as error:  # noqa: BLE001 - the parent reads it from stderr
@@ -250,7 +253,10 @@ class Sessions:
         if request.kind == "profile":
             file = self.open[request.facts["session"]].end_profiling()
             return Message("profiled", {"file": file})
-        return self._run(request)
+        try:
+            return self._run(request)
+        except OSError as error:
+            return Message("unshared", {"number": error.errno, "reason": error.strerror})
 
     def _run(self, request: Message) -> Message:
         """Run a network once."""
@@ -258,6 +264,10 @@ class Sessions:
         session = self.open[facts["session"]]
         feeds = dict(zip(facts["feeds"], request.parts, strict=True))
         feeds |= {name: self._kept[kept] for name, kept in facts["kept"].items()}
+        if facts["stored"]:
+            places = [Stored(*place) for place in facts["stored"].values()]
+            with FileIO(facts["source"]) as file:
+                feeds |= zip(facts["stored"], mapped(file, places), strict=True)
         outputs = facts["outputs"] + facts["keep"]
         try:
             start = perf_counter()
@@ -270,6 +280,10 @@ class Sessions:
                 return Message("failed", {"reason": f"output {name!r} is no array of numbers"})
         told = len(facts["outputs"])
         self._kept = dict(zip(facts["keep"], results[told:], strict=True)) or self._kept
+        if facts["target"]:
+            with FileIO(facts["target"], "r+") as file:
+                places = store(file, facts["offset"], results[:told])
+            return Message("done", {"seconds": seconds, "stored": places})
         return Message("done", {"seconds": seconds}, results[:told])
 
 
