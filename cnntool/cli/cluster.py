@@ -153,7 +153,7 @@ class Cluster:
             slots[host] += threads
         return {address: slots[host] for address, host, _ in self._hosts}
 
-    def greet(self, expected: Facts, values: dict[str, Any], folder: Path, parts: Path) -> None:
+    def greet(self, expected: Facts, values: dict[str, Any], parts: Path, run: str) -> None:
         """See that all workers have what is here, and that none works on these shards any more.
 
         Raises
@@ -162,7 +162,7 @@ class Cluster:
             One has something else.
         """
         model = values.get("model") if expected.model else None
-        found = self.client.run(shards.greet, model, folder, parts, on_error="return")
+        found = self.client.run(shards.greet, model, Path.cwd(), parts, run, on_error="return")
         for address, one in sorted(found.items()):
             if isinstance(one, Exception):
                 fault = f"the worker has no such cnntool: {one}".splitlines()[0]
@@ -272,6 +272,7 @@ class ClusterLog(BatchLog):
         self._parts = parts_of(path).absolute()
         context = click.get_current_context()
         self._command, self._values = str(context.info_name), dict(context.params)
+        self._run = os.urandom(8).hex()
         self._items: list[Item] = []
         self._shards: list[list[int]] = []
         self._taken: dict[int, list[int]] = {}
@@ -284,7 +285,7 @@ class ClusterLog(BatchLog):
         self._cluster = Cluster(address)
         try:
             expected = shards.facts(self._values.get("model") if model else None)
-            self._cluster.greet(expected, self._values, Path.cwd(), self._parts)
+            self._cluster.greet(expected, self._values, self._parts, self._run)
             super().__init__(path, model=model, resume=resume, overwrite=overwrite, **more)
             with system_errors_as(OutputError, self._parts):
                 shutil.rmtree(self._parts, ignore_errors=True)
@@ -433,7 +434,7 @@ class ClusterLog(BatchLog):
                 past = (super(ClusterLog, self).line(self._items[place]) for place in taken)
                 log.write_text("".join(f"{json_text(line)}\n" for line in (self._head, *past)))
         own = self._own_file
-        return Job(self._command, values, Path.cwd(), self._head, file, log, own)
+        return Job(self._command, values, Path.cwd(), self._head, self._run, file, log, own)
 
     def finish(self) -> None:
         """Keep the lines of this run, and sum up."""

@@ -54,6 +54,8 @@ class Job(NamedTuple):
         The working directory.
     header : dict
         What the log begins with.
+    run : str
+        Tells this run of the command from others with the same log.
     inputs, log, own : Path
         The file of the inputs, the log of the shard, and what earlier runs have written.
     only : str
@@ -64,6 +66,7 @@ class Job(NamedTuple):
     values: dict[str, Any]
     folder: Path
     header: dict[str, Any]
+    run: str
     inputs: Path
     log: Path
     own: Path
@@ -274,8 +277,8 @@ class Process:
         self._child.wait()
 
 
-def greet(model: str | None, folder: Path, parts: Path) -> Facts:
-    """Stop what works on the shards of a command that was killed; return the facts of the worker.
+def greet(model: str | None, folder: Path, parts: Path, run: str) -> Facts:
+    """Stop what works for other runs on the same shards; return the facts of the worker.
 
     Parameters
     ----------
@@ -285,8 +288,10 @@ def greet(model: str | None, folder: Path, parts: Path) -> Facts:
         From which a file's name counts.
     parts : Path
         Where the shards are.
+    run : str
+        Which run asks.
     """
-    stop(parts)
+    stop(parts, run)
     return facts(model, folder)
 
 
@@ -297,12 +302,14 @@ def cards(dask_worker: Any) -> bool:
 
 _idle: list[Process] = []
 _busy: dict[Path, set[Process]] = {}
+_runs: dict[Path, str] = {}
 _lock = Lock()
 
 
-def stop(folder: Path) -> None:
-    """End what works on the shards of a folder here."""
+def stop(folder: Path, run: str = "") -> None:
+    """End what works on the shards of a folder here; no other run than this one may go on."""
     with _lock:
+        _runs[folder] = run
         for process in _busy.pop(folder, ()):
             process.stop()
 
@@ -331,13 +338,15 @@ def work(job: Job, share: dict[str, int]) -> Answer:
 def _ask(job: Job) -> Answer | str:
     folder = job.log.parent
     with _lock:
+        if _runs.get(folder, job.run) != job.run:
+            return Answer(CnntoolError.exit_code, "stopped")
         process = _idle.pop() if _idle else Process()
         _busy.setdefault(folder, set()).add(process)
     answer = process.ask(job)
     with _lock:
         _busy.get(folder, set()).discard(process)
         if process.stopped:
-            return Answer(1, "stopped")
+            return Answer(CnntoolError.exit_code, "stopped")
         if isinstance(answer, Answer):
             _idle.append(process)
     return answer
