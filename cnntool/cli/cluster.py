@@ -109,14 +109,14 @@ class Cluster:
             hint = "tcp://HOST:PORT of a Dask scheduler, or local:N"
             raise UsageError(f"{address!r} is no scheduler", source="--scheduler", hint=hint)
         try:
-            import dask
-
-            dask.config.set({"logging": {"distributed": "critical"}})
             import distributed
         except ImportError:
             hint = "pip install 'cnntool[cluster]'"
             reason = "a cluster takes Dask distributed, which is not installed"
             raise UsageError(reason, source="--scheduler", hint=hint) from None
+        for name in list(logging.root.manager.loggerDict):
+            if name.partition(".")[0] == "distributed":  # what is said on stderr is ours
+                logging.getLogger(name).setLevel(logging.CRITICAL)
         self._dask = distributed
         self._own: Any = None
         self.client: Any = None
@@ -306,7 +306,7 @@ class ClusterLog(BatchLog):
         size = min(max(past.count(None) // SHARDS, SHARD[0]), SHARD[1])
         shard_of: dict[str, int] = {}
         done: dict[str, list[int]] = {}
-        own = dict(self._own)
+        own = self.left()
         for place, (item, line) in enumerate(zip(self._items, past, strict=True)):
             name = self._stem(item)
             if line is not None:

@@ -160,6 +160,8 @@ class LayerFiles:
     ----------
     log : BatchLog or None
         Is told of every file before it appears.
+    naming : Naming
+        Of the files, or of the folders that they lie in.
     """
 
     def __init__(
@@ -177,13 +179,12 @@ class LayerFiles:
         self._wanted = wanted
         drawn = suffix_of(purpose.format_name) if purpose.format_name else ".png"
         self.suffix = suffix = f".{purpose.raw}" if purpose.raw else drawn
-        self._taken: dict[Path, Item] = {}
         self.log: BatchLog | None = None
-        self._naming: Naming | None = None
-        if len(wanted) == 1 or suffix == ".npz":
+        self._is_file = len(wanted) == 1 or suffix == ".npz"
+        if self._is_file:
             one = safe(wanted[0].title) if len(wanted) == 1 else label
-            self._naming = Naming(output, one, several=several)
-            if named := self._naming.named:
+            self.naming = Naming(output, one, several=several)
+            if named := self.naming.named:
                 if purpose.format_name is None:
                     self.suffix = Path(named).suffix.lower()
                 if self.suffix not in RAW:
@@ -198,13 +199,9 @@ class LayerFiles:
                 f"{len(wanted)} layers need a folder to go to, not {output!r}",
                 hint=f"write '{output}/' if this is one, or name one --layer",
             )
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder that results go to, if the user named one."""
-        if self._naming is not None:
-            return self._naming.folder
-        return Path(self._output) if self._output else None
+        else:
+            folder = os.path.join(output, "") if output else None  # noqa: PTH118
+            self.naming = Naming(folder, label, several=several)
 
     def write(
         self,
@@ -260,38 +257,23 @@ class LayerFiles:
     def keep(self, item: Item, outputs: Sequence[str]) -> None:
         """Take the names that an input's results have from an earlier run."""
         for output in outputs:
-            if self._naming is not None:
-                self._naming.keep(item, output)
-            else:
-                self._taken[Path(output).parent] = item
+            self.naming.keep(item, output if self._is_file else str(Path(output).parent))
 
     def _place(self, item: Item, wanted: ChosenLayer) -> Path | None:
         """Return where the result of a layer goes; None for stdout."""
-        if self._naming is not None:
+        if self._is_file:
             as_json = self._purpose.as_json
-            return self._naming.place(item, self.suffix, text=False, as_json=as_json)
+            return self.naming.place(item, self.suffix, text=False, as_json=as_json)
         number = str(wanted.number).zfill(max(2, len(str(len(self._wanted)))))
         folder = self._folder_of(item)
         make_folder(folder)
         return folder / f"{number}-{safe(wanted.title)}{self.suffix}"
 
     def _folder_of(self, item: Item) -> Path:
-        if self._output is None:
-            folder = Path(f"{item.relative.stem}.{self._label}")
-        elif self._several:
-            folder = Path(self._output, item.relative.with_suffix(""))
-        else:
+        if self._output and not self._several:
             return Path(self._output)
-        if self._taken.get(folder, item).relative != item.relative:  # x.jpg beside x.png
-            folder = folder.with_name(item.relative.name)
-        before = self._taken.setdefault(folder, item)
-        if before != item:
-            raise OutputError(
-                f"already holds the result of {before.name}",
-                source=str(folder),
-                hint="give inputs of one name different folders",
-            )
-        return folder
+        folder = self.naming.target(item, "", text=False)
+        return folder or Path(f"{item.relative.stem}.{self._label}")  # of stdin
 
 
 class LayerRow(NamedTuple):

@@ -21,7 +21,7 @@ from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
-from cnntool.image.files import Item
+from cnntool.image.files import Item, expand
 from cnntool.system import usable_cpus
 from cnntool.views.number_format import shape_text
 
@@ -88,10 +88,10 @@ class Work:
             LayerFiles(purpose, chosen, "activations", several=several) if purpose.writes else None
         )
 
-    @property
-    def folder(self) -> Path | None:
-        """The folder that results go to, which is none of the inputs."""
-        return self.files.folder if self.files else None
+    def items(self, paths: Sequence[Path], *, recursive: bool) -> Iterable[Item]:
+        """Return the pictures that inputs stand for."""
+        found = self.files.naming.items if self.files else expand
+        return found(paths, recursive=recursive, matrices=False)
 
     @property
     def chosen(self) -> list[ChosenLayer]:

@@ -21,7 +21,7 @@ from cnntool.cli.network_options import (
     running,
 )
 from cnntool.errors import UsageError
-from cnntool.image.files import STDIO, expand
+from cnntool.image.files import STDIO
 from cnntool.nets.attribution.methods import METHODS
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def command(
         chosen = choose_layers(layers, queries, network.note, everything=everything, at=at)
         work = Work(network, chosen, wanted, several=several)
         begin(network, plan)
-        items = expand(paths, recursive=recursive, results=work.folder, matrices=False)
+        items = work.items(paths, recursive=recursive)
         with logging.opened(
             paths, wanted.output, overwrite=wanted.overwrite, network=network
         ) as log:
