@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
@@ -76,6 +76,7 @@ class Format(NamedTuple):
         return writer
 
 
+@cache
 def _codec(name: str) -> Any:
     module, _, function = name.rpartition(".")
     return getattr(import_module(f"cnntool.image.codecs.{module}"), function)
