@@ -143,7 +143,13 @@ RECIPES = {
         "stdout": str(cnntool.trace(matrix, LECTURE, (1, 2)))
     },
     f"cnntool trace samples/matrix.csv -k '{LECTURE}' -o sliding.gif": lambda _: {
-        "sliding.gif": cnntool.trace(matrix, LECTURE, (0, 0)).tracer.drawing(None, 0.6)
+        "sliding.gif": cnntool.trace(matrix, LECTURE).animation()
+    },
+    "cnntool trace samples/matrix.csv --max 2 --all": lambda _: {
+        "stdout": "\n\n".join(map(str, cnntool.trace(matrix, max=2)))
+    },
+    "cnntool trace samples/camera.png -k sobel-x --at 100,150 --size 2 -o window.gif": lambda _: {
+        "window.gif": cnntool.trace(camera, "sobel-x", (100, 150), size=2).animation()
     },
     "cnntool im2col samples/matrix.csv --kernel-size 2 --mode valid": lambda _: {
         "stdout": cnntool.im2col(matrix, kernel_size=2, mode="valid").columns

@@ -153,6 +153,7 @@ def test_every_choice_of_the_drawing_arrives(here, net, tmp_path):
         gap=7,
         upscale=5,
         caption=Caption("block1_conv1-pre", "4 x 8 x 8, c, p.png"),
+        unit="activation",
     )
     assert (picture(tmp_path / "d.png") == expected).all()
 
@@ -179,6 +180,7 @@ def test_the_scores_carry_the_names_of_the_classes(here, net, tmp_path):
         np.array([share, 1 - share], np.float32),
         labels=["reddish", "greenish"],
         caption=Caption("predictions", "2, scores, p.png"),
+        unit="activation",
     )
     assert (picture(tmp_path / "d.png") == expected).mean() > 0.99  # the last digit may differ
 
@@ -309,7 +311,7 @@ def test_figures_are_svg_by_suffix_or_format_and_as_wide_as_is_said(here, net, t
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.svg")
     root = ET.fromstring((tmp_path / "x.svg").read_bytes())
     texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts == ["block1_conv1", f"4 x 8 x 8, {ODD}, p.png", "0", "1", "2", "3"]
+    assert texts == ["block1_conv1", f"4 x 8 x 8, {ODD}, p.png, scale per map", "0", "1", "2", "3"]
     here(*net, "-q", "--all", "p.png", "-o", "out", "--format", "svg")
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".svg"}
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "w.png", "--width", "700")
