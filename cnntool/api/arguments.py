@@ -219,6 +219,60 @@ class FilterOptions(NamedTuple):
         )
 
 
+_SLIDES = ("op", "stride", "dilation")
+_POOLS = ("max", "stride", "padding", "dilation", "ceil")
+
+TRACED: dict[str, tuple[str, ...]] = {
+    "filter": ("kernel", "mode", "border", "channels", *_SLIDES),
+    "pool": ("avg", "count_padding", *_POOLS),
+    "unpool": _POOLS,
+    "deconv": ("kernel", "padding", "output_padding", *_SLIDES),
+    "im2col": ("kernel", "kernel_size", "mode", "border", *_SLIDES),
+}
+"""What can be traced, by the name of its command, and what each takes."""
+
+
+class TraceOptions(NamedTuple):
+    """What is traced, and how it is done: see `trace`."""
+
+    of: Any = None
+    kernel: Any = None
+    mode: Any = "same"
+    op: Any = "correlate"
+    border: Any = "zero"
+    stride: Any = None
+    dilation: Any = (1, 1)
+    channels: Any = None
+    max: Any = None
+    avg: Any = None
+    padding: Any = "valid"
+    ceil: Any = False
+    count_padding: Any = False
+    output_padding: Any = (0, 0)
+    kernel_size: Any = None
+
+    def checked(self) -> TraceOptions:
+        """Settle what is traced, and refuse what means nothing to it.
+
+        Raises
+        ------
+        UsageError
+        """
+        guess = "filter" if self.max is None and self.avg is None else "pool"
+        of = guess if self.of is None else one_of("of", self.of, TRACED)
+        for name, value in self._asdict().items():
+            default = self._field_defaults[name]
+            given = value is not None if default is None else value != default
+            if given and name not in {"of", *TRACED[of]}:
+                raise UsageError(
+                    f"`{name}` makes no sense for `of={of}`",
+                    hint="it takes " + ", ".join(f"`{word}`" for word in TRACED[of]),
+                )
+        if self.kernel is None and self.kernel_size is None and "kernel" in TRACED[of]:
+            raise UsageError("nothing to trace", hint="`kernel` names one")
+        return self._replace(of=of)
+
+
 def methods() -> list[str]:
     """List the methods that may be asked for; kernels of layers are one matrix product."""
     from cnntool.filters.conv.method import Method

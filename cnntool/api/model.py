@@ -31,9 +31,11 @@ if TYPE_CHECKING:
     from cnntool.api.profiling import Profile
     from cnntool.api.unit_trace import UnitTrace
     from cnntool.image.files import Item
+    from cnntool.image.source import ImageInfo
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.preprocess import Prepared
 
 
 class Model(Network):
@@ -302,6 +304,97 @@ class Model(Network):
         photos = ((number, *read) for number, read in zip(needed, again, strict=True))
         return Records(cut_patches(outputs, {chosen: patches}, photos, lambda _: side)[chosen])
 
+    def page(
+        self,
+        image: ImageLike | list[ImageLike] | tuple[ImageLike, ...],
+        *layers: str,
+        everything: bool = False,
+        at: str = "post",
+        units: str | Sequence[str] = (),
+        explain: str | None = None,
+        patches: Sequence[ImageLike] | str | Path | None = None,
+    ) -> bytes:
+        """Write a page to walk through: what every layer makes of a picture, or of several.
+
+        Parameters
+        ----------
+        image : picture, or list of pictures
+            See `cnntool.read_image`; several stand side by side.
+        *layers, everything, at
+            See `activations`.
+        units : str, or list of str
+            Layers each of whose values the page takes apart: window, kernel, products, sum.
+        explain : str, optional
+            How to show what speaks for the likeliest classes, a method of `explain`.
+        patches : list of pictures, or a folder, optional
+            What excites each map most in these is shown beside it.
+
+        Returns
+        -------
+        bytes
+            One HTML file, at most 15 MB as a rule, that needs nothing else: where there is no room
+            maps are smaller or fewer, and the page says so.
+
+        Raises
+        ------
+        InputError
+            A picture cannot be read.
+        ModelError
+            There is no such layer, or the network fails.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     page = net.page("samples/cat.png", "block1_conv1", units="block1_conv1")
+        >>> page[:15]
+        b'<!doctype html>'
+        """
+        from cnntool.api.activations import find_strongest
+        from cnntool.api.page import PageWriter
+        from cnntool.image.files import files_of
+        from cnntool.nets.attribution.methods import METHODS
+        from cnntool.nets.inference.preprocess import prepare, prepared, seen
+
+        plan = self.plan()
+        entry, taps = plan.input, plan.taps if plan.classifies else ()
+        outputs = self._outputs(layers, at, everything=everything, extras=taps)
+        named = units if isinstance(units, (list, tuple)) else [units]
+        writer = PageWriter(
+            outputs,
+            units=[arguments.text("units", name) for name in named],
+            method=None if explain is None else arguments.one_of("explain", explain, METHODS),
+        )
+
+        def look(pixels: Any, info: ImageInfo) -> tuple[ImageInfo, Prepared]:
+            return info, prepared(pixels, info, entry, photo=True)
+
+        images = image if isinstance(image, (list, tuple)) else [image]
+        with self.lock:
+            fed = ((one, one[1][1].tensor) for one in self._read(images, look))
+            for (name, (info, made)), tensors in outputs.stream(fed):
+                views, answer = [], {}
+                for tensor, values in tensors:
+                    if tensor in taps:
+                        answer[tensor] = values[None]
+                    if tensor in outputs.chosen:
+                        found = outputs.output(outputs.chosen[tensor], values, made.shape)
+                        views.append(writer.view(found, made.shape))
+                writer.add(os.path.basename(name), info, made, views, answer)  # noqa: PTH119
+            if patches is not None:
+                among = files_of(patches) if isinstance(patches, (str, os.PathLike)) else patches
+                read = self._read(among, partial(prepare, spec=entry))
+                best = find_strongest(outputs, (made for _, made in read))
+
+                def photos(numbers: Sequence[int]) -> Iterator[tuple[int, str, NDArray[Any]]]:
+                    wanted = self._read([among[n] for n in numbers], partial(seen, entry=entry))
+                    for number, (name, photo) in zip(numbers, wanted, strict=True):
+                        yield number, os.path.basename(name), photo  # noqa: PTH119
+
+                if not best:
+                    raise InputError("no picture could be read", source="`patches`")
+                writer.find_patches(best, len(among), photos)
+            return writer.html()
+
     def features(
         self,
         images: str | Path | Sequence[str | Path],
@@ -322,7 +415,14 @@ class Model(Network):
             read = self._items(items, partial(prepare, spec=self.plan().input))
             return collect(extractor, read, many=len(items) > 1)
 
-    def _outputs(self, layers: Sequence[str], at: str, *, everything: bool = False) -> LayerOutputs:
+    def _outputs(
+        self,
+        layers: Sequence[str],
+        at: str,
+        *,
+        everything: bool = False,
+        extras: Sequence[str] = (),
+    ) -> LayerOutputs:
         from cnntool.api.activations import LayerOutputs, choose_layers
 
         for name in layers:
@@ -330,7 +430,7 @@ class Model(Network):
         at = arguments.one_of("at", at, ("post", "pre"))
         everything = arguments.flag("everything", everything)
         chosen = choose_layers(self.read_layers(), layers, self.note, everything=everything, at=at)
-        return LayerOutputs(self, chosen)
+        return LayerOutputs(self, chosen, extras)
 
     def layers(self, *, everything: bool = False) -> Records[LayerInfo]:
         """List its layers.

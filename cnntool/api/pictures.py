@@ -532,6 +532,7 @@ def contact_sheet(
     photo: ImageLike | None = None,
     title: str = "",
     detail: str = "",
+    unit: str = "",
 ) -> Figure:
     """Draw maps as tiles of one picture.
 
@@ -554,7 +555,9 @@ def contact_sheet(
     photo : path, bytes, binary file, PIL image or ndarray, optional
         What the maps were made of; the style ``"overlay"`` lays them on it.
     title, detail : str
-        What stands above the tiles.
+        What stands above the tiles; with it there is a colour bar where all tiles have one scale.
+    unit : str
+        What is counted, beside the colour bar.
 
     Returns
     -------
@@ -592,6 +595,7 @@ def contact_sheet(
             caption=Caption(
                 arguments.text("title", title, "a text"), arguments.text("detail", detail, "a text")
             ),
+            unit=arguments.text("unit", unit, "a text"),
             photo=None if photo is None else photo_of(photo),
         )
     )

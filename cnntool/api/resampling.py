@@ -148,10 +148,10 @@ def pool(  # type: ignore[misc]  # the overloads need not list what does not mat
            [13., 15.]])
     """
     how = Pooling(
-        _side("max", max),
-        _side("avg", avg),
+        side_of("max", max),
+        side_of("avg", avg),
         None if stride is None else arguments.pair("stride", stride),
-        _padding(padding),
+        padding_of(padding),
         arguments.pair("dilation", dilation),
         arguments.flag("ceil", ceil),
         arguments.flag("count_padding", count_padding),
@@ -161,7 +161,13 @@ def pool(  # type: ignore[misc]  # the overloads need not list what does not mat
     return values if places is None else (values, places)
 
 
-def _side(name: str, side: Any) -> Pair | str | None:
+def side_of(name: str, side: Any) -> Pair | str | None:
+    """Check a pool's window.
+
+    Raises
+    ------
+    UsageError
+    """
     if side is None:
         return None
     if isinstance(side, str):
@@ -169,7 +175,13 @@ def _side(name: str, side: Any) -> Pair | str | None:
     return arguments.pair(name, side, most=LONGEST)
 
 
-def _padding(padding: Any) -> Padding:
+def padding_of(padding: Any) -> Padding:
+    """Check padding: a word, or one, two or four whole numbers.
+
+    Raises
+    ------
+    UsageError
+    """
     from cnntool.shapes.windows import PADDINGS
 
     if isinstance(padding, str):
@@ -388,7 +400,7 @@ def deconv(
     item = read_filter(kernel, "kernel")
     how = Transposing(
         arguments.pair("stride", stride),
-        _padding(padding),
+        padding_of(padding),
         arguments.pair("output_padding", output_padding, 0),
         arguments.pair("dilation", dilation),
         arguments.one_of("op", op, Op),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cnntool.filters.lessons.trace import Trace
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.inference.unit import Formula, Unit
+    from cnntool.nets.inference.unit import Formula, Operands, Unit
     from cnntool.nets.layers.receptive_field import Box
     from cnntool.nets.network import Network
     from cnntool.shapes.windows import Pair
@@ -178,6 +178,13 @@ class UnitTracer:
     query : str
         The layer's name.
 
+    Attributes
+    ----------
+    layer : Layer
+        The layer.
+    formula : Formula
+        How it is computed.
+
     Raises
     ------
     ModelError
@@ -189,10 +196,10 @@ class UnitTracer:
 
         self._model = model
         self._plan: InferredSpec = model.plan()
-        self._layer = model.layer(query, at="pre")
-        self._learned = model.learned(self._layer)
-        self._formula = formula(model.graph, model.read_layers().flow, self._layer)
-        if self._learned.dequantised or self._formula.scale:
+        self.layer = model.layer(query, at="pre")
+        self._learned = model.learned(self.layer)
+        self.formula = formula(model.graph, model.read_layers().flow, self.layer)
+        if self._learned.dequantised or self.formula.scale:
             model.note("the network is quantised: its numbers are shown dequantised")
 
     def find(self, tensor: NDArray[Any], at: tuple[int, ...]) -> UnitTrace:
@@ -210,40 +217,62 @@ class UnitTracer:
         UsageError
             There is no such unit.
         """
-        import numpy as np
-
-        from cnntool.api.activations import title_of
-        from cnntool.nets.inference.layer_outputs import exactly
         from cnntool.nets.inference.unit import unit
         from cnntool.nets.layers.lookup import describe
 
-        entry, model = self._plan.input, self._model
-        batch = entry.batch or 1
-        feed = np.stack([tensor] * batch)
-        taps = self._formula.tensors
-        with model.lock:
-            session = model.session(taps, optimise=exactly(model.graph))
-            values = session.run({entry.name: feed}, taps)
-        found = unit(
-            self._formula,
-            self._learned.values,
-            dict(zip(taps, values, strict=True)),
-            at,
-            batch=batch,
-        )
+        entry = self._plan.input
+        arrays = self._run(tensor)
+        found = unit(self.formula, self._learned.values, arrays, at, batch=entry.batch or 1)
         rows = 2 if entry.layout == "NCHW" else 1
-        picture = (feed.shape[rows], feed.shape[rows + 1])
+        whole = (entry.batch or 1, *tensor.shape)
+        picture = (whole[rows], whole[rows + 1])
         return UnitTrace(
-            title_of(self._layer.post, self._layer),
-            describe(self._layer, self._formula.pre),
-            self._formula,
+            self.title,
+            describe(self.layer, self.formula.pre),
+            self.formula,
             found,
             take_apart(found),
             self._names(found),
-            self._box(feed.shape, found, picture),
+            self._box(whole, found, picture),
             picture,
-            precision=0.0 if session.placement.granted == "cpu" else TF32,
+            precision=self._precision,
         )
+
+    def operands(self, tensor: NDArray[Any]) -> Operands:
+        """Run the network on a picture and gather what all units are computed from.
+
+        Parameters
+        ----------
+        tensor : ndarray
+            What goes in, without the batch.
+        """
+        from cnntool.nets.inference.unit import operands
+
+        batch = self._plan.input.batch or 1
+        found = operands(self.formula, self._learned.values, self._run(tensor), batch=batch)
+        return found._replace(precision=max(self._precision, found.precision))
+
+    @property
+    def title(self) -> str:
+        """What people call the layer."""
+        from cnntool.api.activations import title_of
+
+        return title_of(self.layer.post, self.layer)
+
+    def _run(self, tensor: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Run the network on a picture, and return the tensors that are needed."""
+        import numpy as np
+
+        from cnntool.nets.inference.layer_outputs import exactly
+
+        entry, model = self._plan.input, self._model
+        feed = np.stack([tensor] * (entry.batch or 1))
+        taps = self.formula.tensors
+        with model.lock:
+            session = model.session(taps, optimise=exactly(model.graph))
+            values = session.run({entry.name: feed}, taps)
+        self._precision = 0.0 if session.placement.granted == "cpu" else TF32
+        return dict(zip(taps, values, strict=True))
 
     def _names(self, found: Unit) -> list[str]:
         """Return the colours that the maps are, if they are colours."""
@@ -256,7 +285,7 @@ class UnitTracer:
         from cnntool.nets.layers.receptive_field import fields_of, sight
 
         graph, flow, name = self._model.graph, self._model.read_layers().flow, self._plan.input.name
-        seen = sight(fields_of(graph, flow, name, shape).get(self._formula.pre))
+        seen = sight(fields_of(graph, flow, name, shape).get(self.formula.pre))
         return seen and seen.box(found.at[1], found.at[2], picture)
 
 

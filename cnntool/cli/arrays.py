@@ -145,7 +145,7 @@ def run(
         }
         return Done(record, [*(f"{picture.name}: {note}" for note in source.notes), *plan.notes])
 
-    items = expand(paths, recursive=job.recursive, results=naming.folder)
+    items = naming.items(paths, recursive=job.recursive, format_name=saving.format_name)
     lanes = usable_cpus()
     with (
         job.logging.opened(paths, saving.output, overwrite=saving.overwrite) as log,

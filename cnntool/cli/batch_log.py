@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import re
 import time
+from array import array
+from bisect import bisect_right
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -43,6 +45,29 @@ _FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
 
 Stamp = list[int]
 """Bytes of a file, and when it was changed last, in nanoseconds."""
+
+
+class _Index:
+    """Where in a log names stand: 16 bytes each, however long they are; the last place counts."""
+
+    def __init__(self) -> None:
+        self._keys, self._places = array("q"), array("q")
+
+    def add(self, name: str, place: int) -> None:
+        self._keys.append(hash(name))
+        self._places.append(place)
+
+    def sort(self) -> None:
+        """Make ready for `find`."""
+        order = sorted(range(len(self._keys)), key=self._keys.__getitem__)
+        self._keys = array("q", (self._keys[one] for one in order))
+        self._places = array("q", (self._places[one] for one in order))
+
+    def find(self, name: str) -> int | None:
+        """Return where it may stand; another name there means that it stands nowhere."""
+        key = hash(name)
+        place = bisect_right(self._keys, key) - 1
+        return self._places[place] if place >= 0 and self._keys[place] == key else None
 
 
 class BatchLog:
@@ -81,8 +106,7 @@ class BatchLog:
         self._path = path
         self._fits = fits
         self._lock = Lock()
-        self._past: dict[str, int] = {}
-        self._own: dict[str, Stamp | None] = {}
+        self._past, self._own = _Index(), _Index()
         self._since = time.monotonic()
         self._done = self._skipped = self._failed = 0
         header = self._header(model)
@@ -113,10 +137,8 @@ class BatchLog:
 
     def past(self, item: Item) -> dict[str, Any] | None:
         """Return the line of an input with which an earlier run is done, if nothing has changed."""
-        if item.name not in self._past:
-            return None
         line = self.line(item)
-        if not line["result"] or line["stamp"] != stamp(item.path):
+        if not line.get("result") or line["stamp"] != stamp(item.path):
             return None
         if self._fits and not self._fits(item, line["result"]):
             return None
@@ -126,16 +148,35 @@ class BatchLog:
         return line if _stamps(output) == line["written"] else None
 
     def line(self, item: Item) -> dict[str, Any]:
-        """Return the line of an input with which an earlier run is done: it stays on the disk."""
+        """Return the line of an input with which an earlier run is done; empty if none is."""
+        line = self._line(self._past.find(item.name))
+        return line if line.get("input") == item.name else {}
+
+    def _line(self, place: int | None) -> dict[str, Any]:
+        """Read a line of an earlier run: they stay on the disk."""
+        if place is None:
+            return {}
         with self._lock, system_errors_as(OutputError, self._path):
-            self._before.seek(self._past[item.name])
+            self._before.seek(place)
             return parsed(self._before.readline())
+
+    def left(self) -> dict[str, Stamp | None]:
+        """Return the files of earlier runs with their stamps, None if they were only begun."""
+        found: dict[str, Stamp | None] = {}
+        for record in map(parsed, self._lines()):
+            found |= outputs_of(record)
+        return found
+
+    def _left_in_line(self, name: str) -> dict[str, Stamp | None]:
+        """Return the files that an earlier run told of when it told of this one last."""
+        return outputs_of(self._line(self._own.find(name)))
 
     def begin(self, target: Path) -> bool:
         """Note that a result is about to appear; tell whether it may replace what is there."""
         name = str(target)
         there = stamp(target)
-        may = name in self._own and self._own[name] in (None, there)
+        left = self._left_in_line(name)
+        may = name in left and left[name] in (None, there)
         if there is None or may:
             self._put({"begin": name})
         return may
@@ -194,17 +235,18 @@ class BatchLog:
             record = parsed(line)
             if "cnntool" in record:
                 counts, known = record == header, True
-            elif "begin" in record:
-                self._own[record["begin"]] = None
-            elif "output" in record:
-                self._own |= outputs_of(record)
+            else:
+                for name in outputs_of(record):
+                    self._own.add(name, start)
                 if counts and record.get("code") == 0:
-                    self._past[record["input"]] = start
+                    self._past.add(record["input"], start)
+        self._past.sort()
+        self._own.sort()
         if sound and not known:
             raise UsageError("this is no log of a batch", source=str(self._path))
         if known and not counts:
             console.note(f"{self._path}: asked for otherwise than now: everything is done again")
-            self._past.clear()
+            self._past = _Index()
         return sound
 
     def _lines(self) -> Iterator[bytes]:
@@ -319,11 +361,13 @@ def _stamps(output: str | list[str]) -> Any:
 
 
 def outputs_of(line: dict[str, Any]) -> dict[str, Stamp | None]:
-    """Return the files of a line's result, with their stamps."""
-    output, written = line["output"], line["written"]
+    """Return the files that a line tells of with their stamps, None if they were only begun."""
+    if "begin" in line:
+        return {line["begin"]: None}
+    output = line.get("output")
     if isinstance(output, list):
-        return dict(zip(output, written, strict=True))
-    return {} if output is None else {output: written}
+        return dict(zip(output, line["written"], strict=True))
+    return {} if output is None else {output: line["written"]}
 
 
 def _output(result: dict[str, Any]) -> str | list[str] | None:

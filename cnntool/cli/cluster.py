@@ -307,7 +307,7 @@ class ClusterLog(BatchLog):
         size = min(max(past.count(None) // SHARDS, SHARD[0]), SHARD[1])
         shard_of: dict[str, int] = {}
         done: dict[str, list[int]] = {}
-        own = dict(self._own)
+        own = self.left()
         for place, (item, line) in enumerate(zip(self._items, past, strict=True)):
             name = self._stem(item)
             if line is not None:

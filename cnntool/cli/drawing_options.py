@@ -101,6 +101,7 @@ class Drawing(NamedTuple):
         photo: NDArray[Any] | None = None,
         labels: Sequence[str] | None = None,
         columns: int | None = None,
+        unit: str = "activation",
     ) -> DisplayList:
         """Draw a layer.
 
@@ -116,6 +117,8 @@ class Drawing(NamedTuple):
             What the places of a vector mean.
         columns : int, optional
             Tiles in a row, unless the user said how many.
+        unit : str
+            What is counted, beside a colour bar.
 
         Returns
         -------
@@ -128,7 +131,7 @@ class Drawing(NamedTuple):
         if values.ndim == 1:
             style = FOR_VECTORS if self.needs_photo or not self.style else self.style
             return vector_sheet(
-                values, style=style, scale=self.scale, labels=labels, caption=caption
+                values, style=style, scale=self.scale, labels=labels, caption=caption, unit=unit
             )
         chosen = choose(values, self.maps, self.sort) if self.maps or self.sort else None
         return sheet(
@@ -141,5 +144,6 @@ class Drawing(NamedTuple):
             gap=GAP if self.gap is None else self.gap,
             numbered=self.numbered,
             caption=caption,
+            unit=unit,
             photo=photo,
         )

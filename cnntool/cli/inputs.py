@@ -18,7 +18,7 @@ from cnntool.cli import console, options
 from cnntool.cli.batch_log import stamp
 from cnntool.cli.output import emit_record, prose
 from cnntool.errors import CnntoolError, ModelError, OutputError, UsageError
-from cnntool.image.files import FORMATS, STDIO, Listed, is_folder
+from cnntool.image.files import FORMATS, STDIO, Listed, expand, is_folder
 from cnntool.processes import Copies, can_copy
 from cnntool.system import collect_garbage, usable_cpus
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from cnntool.cli.batch_log import BatchLog, Stamp
     from cnntool.cli.options import ReadingOptions
-    from cnntool.image.files import Item
+    from cnntool.image.files import Expanded, Item
     from cnntool.image.source import ImageInfo
 
     Prepare = Callable[[Any, ImageInfo], Any]
@@ -56,7 +56,7 @@ def inputs_or_stdin(inputs: Sequence[Path]) -> Sequence[Path]:
 
 def inputs_or_sample(inputs: Sequence[Path]) -> Sequence[Path]:
     """Return the inputs; stdin if there are none and something is piped in; else the sample."""
-    if inputs or _is_piped():
+    if inputs or isinstance(inputs, Listed) or _is_piped():
         return inputs_or_stdin(inputs)
     from cnntool.nets.models.manifest import shipped_sample
 
@@ -98,6 +98,7 @@ class Naming:
         self._output = output
         self._label = label
         self._taken: dict[Path, Item] = {}
+        self._shared: set[str] | None = None
         separators = tuple(filter(None, (os.sep, os.altsep)))
         said = output is not None and (output.endswith(separators) or is_folder(output))
         self.folder = Path(output) if output not in (None, STDIO) and (several or said) else None
@@ -109,6 +110,79 @@ class Naming:
                 f"several inputs need a folder to go to, not {output!r}",
                 hint=f"write '{output}{os.sep}' if this is one",
             )
+
+    def items(
+        self,
+        inputs: Sequence[Path],
+        *,
+        recursive: bool,
+        matrices: bool = True,
+        format_name: str | None = None,
+    ) -> Expanded:
+        """Return the files that inputs stand for, see `cnntool.image.files.expand`.
+
+        Parameters
+        ----------
+        inputs, recursive, matrices
+            See there.
+        format_name : str or None
+            The format of the results, if one was asked for.
+
+        Raises
+        ------
+        OutputError
+            Two of one name, whose results would have one, too: before any is written.
+        """
+        found = expand(inputs, recursive=recursive, results=self.folder, matrices=matrices)
+        text = format_name is not None and not FORMATS[format_name].binary
+        printed = self._output == STDIO or (self._output is None and text)
+        if self._several and not printed:
+            self._look_ahead(found)
+        return found
+
+    def _look_ahead(self, items: Expanded) -> None:
+        """See which names differ in the suffix only: just these are remembered later.
+
+        Of a shard of a cluster nothing is seen, and all are remembered.
+        """
+        seen: set[int] = set()
+        shared: set[str] = set()
+        for stem, _ in self._names(items):
+            key = hash(stem)
+            if key in seen:
+                shared.add(stem)
+            seen.add(key)
+        names: set[str] = set()
+        for stem, name in self._names(items) if shared else ():
+            if stem in shared:
+                if name in names:
+                    raise self._clash(items, name)
+                names.add(name)
+        if seen:
+            self._shared = shared | names  # those of results that give way, too
+
+    def _names(self, items: Expanded) -> Iterator[tuple[str, str]]:
+        """Yield what results will be called by, without and with the suffixes of the inputs."""
+        for name in map(self._name, items.places()):
+            stem, suffix = os.path.splitext(name)  # noqa: PTH122
+            if self.folder or suffix.lower() in _BINARY:  # else it may go to stdout
+                yield stem, name
+
+    def _name(self, place: str | Path) -> str:
+        """Return what of an input's place is in the name of its result."""
+        return str(place) if self.folder else os.path.basename(place)  # noqa: PTH119
+
+    def _clash(self, items: Expanded, name: str) -> OutputError:
+        """Make the error of two inputs of one name."""
+        found = (item.name for item in items if self._name(item.relative) == name)
+        first, *others = islice(found, 2)
+        if others in ([], [first]):
+            return OutputError("it is named twice", source=first)
+        return OutputError(
+            f"its result would have the name of that of {first}",
+            source=others[0],
+            hint="--files-from keeps the tree of folders",
+        )
 
     def target(self, item: Item, suffix: str, *, text: bool) -> Path | None:
         """Return the file for a result, or None for stdout.
@@ -143,14 +217,21 @@ class Naming:
             target = Path(self._output)
         else:
             target = Path(f"{item.relative.stem}.{self._label}{suffix}")
-        before = self._taken.setdefault(target, item)
+        before = self._taken.get(target, item)
         if before is not item:
             raise OutputError(
                 f"already holds the result of {before.name}",
                 source=str(target),
                 hint="give inputs of one name different folders",
             )
+        self._take(target, item)
         return target
+
+    def _take(self, target: Path, item: Item) -> None:
+        """Remember the result of an input if another one may want its name."""
+        name, shared = self._name(item.relative), self._shared
+        if shared is None or name in shared or os.path.splitext(name)[0] in shared:  # noqa: PTH122
+            self._taken[target] = item
 
     def place(self, item: Item, suffix: str, *, text: bool, as_json: bool) -> Path | None:
         """Return the file for a result, or None for stdout where that can take it.
@@ -186,7 +267,7 @@ class Naming:
     def keep(self, item: Item, output: str) -> Path:
         """Take the name that an input's result has from an earlier run."""
         target = Path(output)
-        self._taken[target] = item
+        self._take(target, item)
         return target
 
     @property
@@ -200,6 +281,9 @@ class Naming:
     def chosen(self) -> bool:
         """Whether the tool, not the user, chooses the results' names."""
         return self._output is None or self.folder is not None
+
+
+_BINARY = frozenset(suffix for row in FORMATS.values() if row.binary for suffix in row.suffixes)
 
 
 def _crowded() -> UsageError:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
+    from cnntool.api.page import LayerView
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.drawing_options import Drawing
     from cnntool.image.files import Item
@@ -99,6 +100,8 @@ class Purpose(NamedTuple):
         Whether they are drawn in the terminal.
     report : Path or None
         The page to write.
+    units, explain, patches
+        What else is on it: layers to take apart, how classes are explained, a folder.
     width : int or None
         Of figures, in pixels.
     format_name : str or None
@@ -115,6 +118,9 @@ class Purpose(NamedTuple):
     as_json: bool
     show: bool = False
     report: Path | None = None
+    units: tuple[str, ...] = ()
+    explain: str | None = None
+    patches: Path | None = None
     average: bool = False
     top_patches: bool = False
     width: int | None = None
@@ -154,6 +160,8 @@ class LayerFiles:
     ----------
     log : BatchLog or None
         Is told of every file before it appears.
+    naming : Naming
+        Of the files, or of the folders that they lie in.
     """
 
     def __init__(
@@ -171,13 +179,12 @@ class LayerFiles:
         self._wanted = wanted
         drawn = suffix_of(purpose.format_name) if purpose.format_name else ".png"
         self.suffix = suffix = f".{purpose.raw}" if purpose.raw else drawn
-        self._taken: dict[Path, Item] = {}
         self.log: BatchLog | None = None
-        self._naming: Naming | None = None
-        if len(wanted) == 1 or suffix == ".npz":
+        self._is_file = len(wanted) == 1 or suffix == ".npz"
+        if self._is_file:
             one = safe(wanted[0].title) if len(wanted) == 1 else label
-            self._naming = Naming(output, one, several=several)
-            if named := self._naming.named:
+            self.naming = Naming(output, one, several=several)
+            if named := self.naming.named:
                 if purpose.format_name is None:
                     self.suffix = Path(named).suffix.lower()
                 if self.suffix not in RAW:
@@ -192,13 +199,9 @@ class LayerFiles:
                 f"{len(wanted)} layers need a folder to go to, not {output!r}",
                 hint=f"write '{output}/' if this is one, or name one --layer",
             )
-
-    @property
-    def folder(self) -> Path | None:
-        """The folder that results go to, if the user named one."""
-        if self._naming is not None:
-            return self._naming.folder
-        return Path(self._output) if self._output else None
+        else:
+            folder = os.path.join(output, "") if output else None  # noqa: PTH118
+            self.naming = Naming(folder, label, several=several)
 
     def write(
         self,
@@ -254,38 +257,23 @@ class LayerFiles:
     def keep(self, item: Item, outputs: Sequence[str]) -> None:
         """Take the names that an input's results have from an earlier run."""
         for output in outputs:
-            if self._naming is not None:
-                self._naming.keep(item, output)
-            else:
-                self._taken[Path(output).parent] = item
+            self.naming.keep(item, output if self._is_file else str(Path(output).parent))
 
     def _place(self, item: Item, wanted: ChosenLayer) -> Path | None:
         """Return where the result of a layer goes; None for stdout."""
-        if self._naming is not None:
+        if self._is_file:
             as_json = self._purpose.as_json
-            return self._naming.place(item, self.suffix, text=False, as_json=as_json)
+            return self.naming.place(item, self.suffix, text=False, as_json=as_json)
         number = str(wanted.number).zfill(max(2, len(str(len(self._wanted)))))
         folder = self._folder_of(item)
         make_folder(folder)
         return folder / f"{number}-{safe(wanted.title)}{self.suffix}"
 
     def _folder_of(self, item: Item) -> Path:
-        if self._output is None:
-            folder = Path(f"{item.relative.stem}.{self._label}")
-        elif self._several:
-            folder = Path(self._output, item.relative.with_suffix(""))
-        else:
+        if self._output and not self._several:
             return Path(self._output)
-        if self._taken.get(folder, item).relative != item.relative:  # x.jpg beside x.png
-            folder = folder.with_name(item.relative.name)
-        before = self._taken.setdefault(folder, item)
-        if before != item:
-            raise OutputError(
-                f"already holds the result of {before.name}",
-                source=str(folder),
-                hint="give inputs of one name different folders",
-            )
-        return folder
+        folder = self.naming.target(item, "", text=False)
+        return folder or Path(f"{item.relative.stem}.{self._label}")  # of stdin
 
 
 class LayerRow(NamedTuple):
@@ -303,8 +291,8 @@ class LayerRow(NamedTuple):
         What a value sees of the picture, where that is known.
     output : str or None
         Where it was written.
-    values, shown, drawn
-        For later: numbers for an archive, what a terminal shows, a picture for the page.
+    values, shown, view
+        For later: numbers for an archive, what a terminal shows, what the page does.
     """
 
     wanted: ChosenLayer
@@ -314,16 +302,7 @@ class LayerRow(NamedTuple):
     output: str | None
     values: NDArray[Any] | None = None
     shown: str | None = None
-    drawn: NDArray[Any] | None = None
-
-
-def field_text(field: ReceptiveField | None) -> str:
-    """Write a receptive field: ``76 x 76``, or that it is the whole picture; empty if unknown."""
-    if field is None:
-        return ""
-    if field.whole:
-        return "whole picture"
-    return " x ".join(f"{float(extent):g}" for extent in field.extent)
+    view: LayerView | None = None
 
 
 def _line(name: str, row: LayerRow) -> list[str]:

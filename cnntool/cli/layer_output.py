@@ -19,11 +19,10 @@ from cnntool.cli.layer_files import (
 )
 from cnntool.cli.network_options import facts_of, say_where
 from cnntool.cli.output import Groups
-from cnntool.cli.page import page_columns, write_report
 from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
-from cnntool.image.files import Item
+from cnntool.image.files import Item, expand
 from cnntool.system import usable_cpus
 from cnntool.views.number_format import shape_text
 
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
+    from cnntool.api.page import PageWriter
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
@@ -80,15 +80,20 @@ class Work:
         plan = network.plan()
         self._extras = plan.taps if purpose.report and plan.classifies else ()
         self.outputs = LayerOutputs(network, chosen, self._extras)
+        self._page: PageWriter | None = None
+        if purpose.report is not None:
+            from cnntool.cli.page import page_writer
+
+            self._page = page_writer(self.outputs, purpose)
         several = several and not (purpose.average or purpose.top_patches)
         self.files = (
             LayerFiles(purpose, chosen, "activations", several=several) if purpose.writes else None
         )
 
-    @property
-    def folder(self) -> Path | None:
-        """The folder that results go to, which is none of the inputs."""
-        return self.files.folder if self.files else None
+    def items(self, paths: Sequence[Path], *, recursive: bool) -> Iterable[Item]:
+        """Return the pictures that inputs stand for."""
+        found = self.files.naming.items if self.files else expand
+        return found(paths, recursive=recursive, matrices=False)
 
     @property
     def chosen(self) -> list[ChosenLayer]:
@@ -131,6 +136,10 @@ class Work:
                     pictures.fail(loaded.item, error)
                 else:
                     pictures.done(loaded, record)
+        if self._page is not None:
+            from cnntool.cli.page import write_page
+
+            write_page(self._page, self.outputs, purpose, reading)
         return pictures.code
 
     def _again(self, item: Item, line: dict[str, Any]) -> None:
@@ -187,8 +196,10 @@ class Work:
 
         found = ordered_map(partial(self._layer, loaded), jobs(), usable_cpus())
         looked = self._written(loaded, track(found))
-        if self.purpose.report is not None:
-            write_report(self.outputs, self.purpose, loaded, looked, extras)
+        if self._page is not None:
+            views = [row.view for row in looked if row.view is not None]
+            name = str(loaded.item.relative)
+            self._page.add(name, loaded.info, loaded.made, views, extras)
         record = self._record(loaded, looked, wanted=logged or self.purpose.as_json)
         tell(loaded.item.name, looked, record if self.purpose.as_json else None, self._groups)
         return record
@@ -210,7 +221,8 @@ class Work:
         from cnntool.views.contact_sheet import Caption
 
         wanted, raw = job
-        _, values, figures, dequantised, field = self.outputs.output(wanted, raw, loaded.made.shape)
+        made = self.outputs.output(wanted, raw, loaded.made.shape)
+        _, values, figures, dequantised, field = made
         purpose = self.purpose
         if not values.size and (purpose.draws or purpose.show or purpose.report):
             raise ModelError(
@@ -226,15 +238,15 @@ class Work:
         tensor = [wanted.tensor] if wanted.tensor != wanted.title else []
         facts = [shape_text(figures.shape), *tensor, Path(loaded.item.name).name]
         caption = Caption(wanted.title, ", ".join(facts))
-        screen, drawn, output = None, None, None
+        screen, view, output = None, None, None
         if self._screen is not None and self._screen.active:
             screen = self._screen.draw(purpose.drawing, values, **draw.keywords)
-        if purpose.report is not None:
-            drawn = draw(values, Caption(), columns=page_columns(values.shape)).pixels()
+        if self._page is not None:
+            view = self._page.view(made, loaded.made.shape)
         if self.files is not None:
             output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
         kept = values if purpose.raw == "npz" else None
-        return LayerRow(wanted, figures, dequantised, field, output, kept, screen, drawn)
+        return LayerRow(wanted, figures, dequantised, field, output, kept, screen, view)
 
     def _record(self, loaded: Loaded, rows: list[LayerRow], *, wanted: bool) -> dict[str, Any]:
         """Note what is odd about the figures, and make the record if that is wanted."""

@@ -271,7 +271,7 @@ def inputs(command: F) -> F:
 
 def _inputs(
     *, inputs: tuple[Path, ...], files_from: Path | None, files0_from: Path | None
-) -> tuple[Path, ...]:
+) -> Sequence[Path]:
     """Return the inputs that are named, be it in a list."""
     lists = [one for one in (files_from, files0_from) if one is not None]
     if not lists:
@@ -285,9 +285,9 @@ def _inputs(
     with system_errors_as(InputError, lists[0]):
         whole = sys.stdin.buffer.read() if str(lists[0]) == STDIO else lists[0].read_bytes()
     names = whole.split(b"\0") if files0_from is not None else whole.splitlines()
-    here = Path.cwd()  # a file that is called '-' is not stdin here
-    paths = (Path(os.fsdecode(name)) for name in names if name)
-    found = Listed(here / path if str(path) == STDIO else path for path in paths)
+    here = os.path.join(Path.cwd(), STDIO)  # noqa: PTH118 - a file that is called '-', not stdin
+    paths = (str(Path(os.fsdecode(name))) for name in names if name)
+    found = Listed(here if path == STDIO else path for path in paths)
     if not found:
         raise UsageError("it names no input", source=str(lists[0]))
     return found

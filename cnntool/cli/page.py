@@ -1,191 +1,85 @@
-"""The HTML report's content: what its page says of a picture and of each layer."""
+"""``activations --report``: the page, from what a command line names."""
 
 from __future__ import annotations
 
-from math import ceil, isnan
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cnntool.cli.console import as_options, printable
-from cnntool.cli.layer_files import field_text
-from cnntool.errors import ModelError
+from cnntool.api.activations import LayerOutputs, find_strongest
+from cnntool.api.page import PageWriter
+from cnntool.cli import console
+from cnntool.cli.inputs import Pictures
+from cnntool.errors import InputError
 from cnntool.image.atomic import Sink
-from cnntool.version import __version__
-from cnntool.views.number_format import shape_text
+from cnntool.image.files import expand
+from cnntool.views.page.tiles import Look
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from cnntool.api.activations import LayerOutputs
-    from cnntool.cli.inputs import Loaded
-    from cnntool.cli.layer_files import LayerRow, Purpose
-    from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.views.html_report import Bar, Card, PagePicture, Sees
-
-KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
-"""Kinds of layers that have a colour of their own on the page."""
-
-CLASSES = 5
-
-PAGE = 1040
-"""Pixels that maps may take from left to right."""
+    from cnntool.cli.inputs import Reading
+    from cnntool.cli.layer_files import Purpose
 
 
-def write_report(
-    outputs: LayerOutputs,
-    purpose: Purpose,
-    loaded: Loaded,
-    looked: Sequence[LayerRow],
-    answer: Mapping[str, NDArray[Any]],
-) -> None:
-    """Write the page about one picture.
+def page_writer(outputs: LayerOutputs, purpose: Purpose) -> PageWriter:
+    """Begin the page that was asked for."""
+    drawing = purpose.drawing
+    return PageWriter(
+        outputs,
+        Look(**{name: getattr(drawing, name) for name in Look._fields}),
+        spell=console.as_options,
+        units=purpose.units,
+        method=purpose.explain,
+    )
 
-    Parameters
-    ----------
-    outputs : LayerOutputs
-        The layers of the network.
-    purpose : Purpose
-        Knows the file.
-    loaded : Loaded
-        The picture.
-    looked : sequence of LayerRow
-        Its layers, with what was drawn of them.
-    answer : mapping of str to ndarray
-        The tensors of the network's answer, empty where it gives no class scores.
+
+def write_page(page: PageWriter, outputs: LayerOutputs, purpose: Purpose, reading: Reading) -> None:
+    """Write the page about the pictures that were added.
 
     Raises
     ------
+    InputError
+        There is no picture in the folder of patches.
     OutputError
-        When the file cannot be written.
+        The file cannot be written.
     """
-    from cnntool.views.html_report import Page, html
-
-    found = outputs.model.found.spec
-    page = Page(
-        title=printable(str(loaded.item.relative)),
-        network=printable(found.title if found else Path(outputs.plan.name).name),
-        facts=tuple(_facts(outputs, loaded)),
-        photo=_encoded(loaded.made.photo),
-        classes=tuple(_classes(outputs.plan, answer)),
-        cards=tuple(_card(outputs, loaded, one) for one in looked),
-        maker=f"Made by cnntool {__version__}.",
-    )
+    if page.empty:
+        return
+    assert purpose.report is not None  # noqa: S101 - else there is no page
+    if purpose.patches is not None:
+        _find_patches(page, outputs, purpose, reading)
     with Sink(purpose.report, overwrite=purpose.overwrite) as sink:
-        sink.write(html(page))
+        sink.write(page.html())
 
 
-def _facts(outputs: LayerOutputs, loaded: Loaded) -> list[tuple[str, str]]:
-    plan, info = outputs.plan, loaded.info
-    entry = plan.input
-    rows, columns = loaded.made.photo.shape[:2]
-    facts = [
-        ("network", plan.name),
-        ("picture", f"{info.width} x {info.height} pixels, {info.format.upper()}"),
-        ("it sees", f"{columns} x {rows} pixels, {entry.channel_order}"),
-        ("runs on", f"{outputs.model.placement.granted}"),
-    ]
-    if plan.assumed:
-        facts.append(("assumed", as_options(", ".join(plan.assumed))))
-    return [(name, printable(value)) for name, value in facts]
+def _find_patches(
+    page: PageWriter, outputs: LayerOutputs, purpose: Purpose, reading: Reading
+) -> None:
+    """Find what excites maps most in a folder; its pictures are read twice."""
+    from cnntool.nets.inference.preprocess import prepare, seen
 
+    assert purpose.patches is not None  # noqa: S101 - see above
+    entry = outputs.plan.input
+    items = expand([purpose.patches], recursive=True, matrices=False)
+    pictures = Pictures(items, partial(prepare, spec=entry), reading)
+    read: list[Any] = []
 
-def _classes(plan: InferredSpec, answer: Mapping[str, NDArray[Any]]) -> list[Bar]:
-    from cnntool.nets.inference.classify import score, top
-    from cnntool.views.html_report import Bar
+    def fed() -> Iterator[NDArray[Any]]:
+        for loaded in pictures:
+            read.append(loaded.item)
+            yield loaded.made
 
-    if not answer:
-        return []
-    try:
-        (scores,) = score(answer, plan, 1, 0.0)
-    except ModelError:  # the answer is something else than was taken for granted
-        return []
-    best = top(scores, plan, CLASSES)
-    return [
-        Bar(printable(one.label), min(max(one.probability, 0.0), 1.0))
-        for one in best
-        if not isnan(one.probability)
-    ]
+    with console.Progress("looking for patches") as progress:
+        best = find_strongest(outputs, progress.track(fed(), of=pictures))
+    if not read:
+        raise InputError("no picture could be read", source=str(purpose.patches))
 
+    def photos(numbers: Sequence[int]) -> Iterator[tuple[int, str, NDArray[Any]]]:
+        places = {id(read[number]): number for number in numbers}
+        wanted = [read[number] for number in numbers]
+        for loaded in Pictures(wanted, partial(seen, entry=entry), reading):
+            yield places[id(loaded.item)], str(loaded.item.relative), loaded.made
 
-def _card(outputs: LayerOutputs, loaded: Loaded, row: LayerRow) -> Card:
-    from cnntool.views.html_report import Card
-
-    figures = row.figures
-    words = row.wanted.words
-    return Card(
-        name=printable(row.wanted.title),
-        tensor=printable(row.wanted.tensor),
-        words=words if not row.dequantised or "dequantised" in words else f"{words}, dequantised",
-        kind=KINDS.get(row.wanted.kind, "other"),
-        shape=shape_text(figures.shape),
-        facts=tuple(_figures(row)),
-        sparsity=None if isnan(figures.sparsity) else figures.sparsity,
-        sees=_sees(outputs, loaded, row),
-        picture=_encoded(row.drawn),
-    )
-
-
-def _figures(row: LayerRow) -> list[tuple[str, str]]:
-    figures, field = row.figures, row.field
-    facts = []
-    if sees := field_text(field):
-        facts.append(("receptive field", sees))
-    if field is not None and field.jump and not field.whole:
-        facts.append(("stride", " x ".join(f"{float(jump):g}" for jump in field.jump)))
-    facts += [
-        ("from", f"{figures.minimum:.4g}"),
-        ("to", f"{figures.maximum:.4g}"),
-        ("mean", f"{figures.mean:.4g}"),
-        ("deviation", f"{figures.deviation:.4g}"),
-    ]
-    if len(figures.shape) > 1:
-        facts.append(("dead maps", f"{figures.dead} of {figures.maps}"))
-    if figures.nan or figures.infinite:
-        facts.append(("NaN, infinite", f"{figures.nan}, {figures.infinite}"))
-    return facts
-
-
-def _sees(outputs: LayerOutputs, loaded: Loaded, row: LayerRow) -> Sees | None:
-    """Find the box that the value in the middle sees."""
-    from cnntool.views.html_report import Sees
-
-    found = outputs.sight(row.wanted, loaded.made.shape)
-    if found is None or found.whole or len(row.figures.shape) != 3:
-        return None
-    rows, columns = loaded.made.photo.shape[:2]
-    middle = row.figures.shape[1] // 2, row.figures.shape[2] // 2
-    top, left, bottom, right = found.box(*middle, (rows, columns))
-    return Sees(top / rows, left / columns, (bottom - top) / rows, (right - left) / columns)
-
-
-def _encoded(pixels: NDArray[Any] | None) -> PagePicture:
-    """Encode what was drawn as PNG."""
-    from io import BytesIO
-
-    from cnntool.image.files import write_image
-    from cnntool.image.source import ImageInfo
-    from cnntool.views.html_report import PagePicture
-
-    assert pixels is not None  # noqa: S101 - a report has everything drawn
-    height, width, channels = pixels.shape
-    file = BytesIO()
-    write_image(file, pixels, ImageInfo(height, width, channels), name="a picture of the report")
-    return PagePicture(file.getvalue(), height, width)
-
-
-def page_columns(shape: tuple[int, ...]) -> int | None:
-    """Return how many large maps stand in a row of a page, in rows that are nearly full.
-
-    None for what fills a page by itself: many maps, and small ones, which grow.
-    """
-    from cnntool.views.contact_sheet import arrange
-
-    if len(shape) < 3:
-        return None
-    count, height, wide = shape
-    fit = PAGE // (wide + 3)
-    if fit <= arrange(count, height, wide)[1] or 2 * arrange(count, height, wide)[1] * wide <= PAGE:
-        return None
-    return ceil(count / ceil(count / fit))
+    page.find_patches(best, len(read), photos)

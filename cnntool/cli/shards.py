@@ -18,10 +18,10 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.cli import batch_log, console, network_options
-from cnntool.cli.batch_log import BatchLog, parsed
+from cnntool.cli.batch_log import BatchLog, outputs_of, parsed
 from cnntool.errors import CnntoolError, InputError, ModelError, UsageError
 from cnntool.image.atomic import free, hold
-from cnntool.image.files import Item
+from cnntool.image.files import Item, Listed
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
@@ -129,12 +129,16 @@ class PartLog(BatchLog):
         self._lock_file = job.log.open("ab")
         self._held = hold(self._lock_file.fileno())  # until a process that was given up has ended
         super().__init__(job.log, model=model, resume=True, overwrite=False)
+        self._left: dict[str, Any] = {}
         for line in job.own.open("rb") if job.own.exists() else ():
-            record = parsed(line)
-            self._own.setdefault(record["output"], record["written"])
+            self._left |= outputs_of(parsed(line))
 
     def _header(self, model: list[str] | None) -> dict[str, Any]:  # noqa: ARG002
         return self._job.header
+
+    def _left_in_line(self, name: str) -> dict[str, Any]:
+        found = super()._left_in_line(name)
+        return found if name in found else self._left
 
     def expect(self, items: Iterable[Item]) -> Iterable[Item]:  # noqa: ARG002
         """Return the inputs of the shard that are not done with, and those that went well.
@@ -378,8 +382,8 @@ def _run(job: Job) -> Answer:
     command = cli.get_command(found, job.command)
     assert command is not None  # noqa: S101
     context = click.Context(command, info_name=job.command, parent=found)
-    # Two inputs that stand for many; the log knows which ones are meant.
-    several = {"inputs": (job.inputs,) * 2} if "inputs" in job.values else {}
+    # A list that names none: the log knows which ones are meant.
+    several = {"inputs": Listed(())} if "inputs" in job.values else {}
     context.params = {**job.values, **several, "scheduler": Part(job)}
     try:
         with context:

@@ -27,22 +27,46 @@ F = TypeVar("F", bound="Callable[..., Any]")
 MATRIX_FORMATS = ("csv", "txt", "npy")
 
 
+border = click.option(
+    "--border",
+    type=param_types.BORDER,
+    default="zero",
+    show_default=True,
+    help="What lies outside, in numpy's words.",
+)
+
 window = options.gathered(
-    "window",
-    WindowOptions,
-    options.dilation,
-    options.stride,
-    click.option(
-        "--border",
-        type=param_types.BORDER,
-        default="zero",
-        show_default=True,
-        help="What lies outside, in numpy's words.",
-    ),
-    options.op,
-    options.mode,
+    "window", WindowOptions, options.dilation, options.stride, border, options.op, options.mode
 )
 """Add --mode, --op, --border, --stride and --dilation, which mean what they do in `filter`."""
+
+
+largest = click.option(
+    "--max", type=param_types.SIDE, help="Take the largest value of each window."
+)
+
+average = click.option("--avg", type=param_types.SIDE, help="Take the average of each window.")
+
+ceil = click.option("--ceil", is_flag=True, help="Let a last window hang over the end.")
+
+count_padding = click.option(
+    "--count-padding",
+    is_flag=True,
+    help="Let padding count as zeros in an average (PyTorch's default).",
+)
+
+kernel_size = click.option(
+    "--kernel-size",
+    type=param_types.SIZE,
+    help="Instead of a kernel: 3, or 3x5 (rows x columns).",
+)
+
+output_padding = click.option(
+    "--output-padding",
+    type=param_types.PAIR_FROM_0,
+    default=(0, 0),
+    help="Rows and columns to add at the bottom and at the right.",
+)
 
 
 class MatrixResult(NamedTuple):
@@ -192,6 +216,6 @@ def text_width() -> int:
     """Return how many columns of text there are."""
     import shutil
 
-    from cnntool.api.tracing import WIDE
+    from cnntool.api.trace_steps import WIDE
 
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE

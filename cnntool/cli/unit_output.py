@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnntool.api import tracing
+from cnntool.api import trace_steps
 from cnntool.cli import console, sliding
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample
 from cnntool.cli.network_options import begin, facts_of, hold_time, opened, say_where
@@ -45,7 +45,7 @@ def text(found: UnitTrace) -> list[str]:
 def _span(found: UnitTrace, axis: int) -> str:
     lines = [line for line in found.lines(axis) if line is not None]
     spread = found.unit.spread[axis] > 1
-    return tracing.span(lines, 1 if spread else found.unit.dilation[axis]) if lines else "none"
+    return trace_steps.span(lines, 1 if spread else found.unit.dilation[axis]) if lines else "none"
 
 
 def sight(found: UnitTrace) -> list[str]:
@@ -68,7 +68,7 @@ def sight(found: UnitTrace) -> list[str]:
 def _within(first: int, behind: int, size: int) -> str:
     """Write a run of rows or columns, as far as there are any."""
     last = min(behind, size) - 1
-    return tracing.span([max(first, 0), last], 1)
+    return trace_steps.span([max(first, 0), last], 1)
 
 
 def all_maps(found: UnitTrace) -> list[str]:
@@ -78,9 +78,9 @@ def all_maps(found: UnitTrace) -> list[str]:
         lines += [
             "",
             f"channel {found.name(place)}",
-            *tracing.blocks(found.one, place, width=text_width()),
+            *trace_steps.blocks(found.one, place, width=text_width()),
         ]
-        lines.append(f"sum  {tracing.terms(found.one.products[place])} = {short(total, 6)}")
+        lines.append(f"sum  {trace_steps.terms(found.one.products[place])} = {short(total, 6)}")
     if not found.one.inside.all():
         lines += ["", f"( ) lies {_outside(found)}: zero"]
     return lines[1:]
@@ -285,4 +285,6 @@ def _check(output: str | None, *, as_json: bool) -> None:
     suffix = Path(output or "").suffix.lower()
     if output not in (None, "-") and suffix not in {".png", ".svg"}:
         hint = "an animation is of a --kernel" if suffix == ".gif" else ""
-        raise UsageError("a unit is drawn as FILE.png", source=output or "--output", hint=hint)
+        raise UsageError(
+            "a unit is drawn as FILE.png or FILE.svg", source=output or "--output", hint=hint
+        )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Sequence
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
 
 from cnntool.errors import CnntoolError, InputError, OutputError, UsageError
 from cnntool.image.atomic import Output
@@ -15,9 +17,11 @@ from cnntool.image.codecs.codec import Reader, Writer, WriterSettings
 from cnntool.image.source import ImageInfo, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
+
+    Walk = Callable[[Path], Iterable["_Folder"]]
 
 
 class Format(NamedTuple):
@@ -72,6 +76,7 @@ class Format(NamedTuple):
         return writer
 
 
+@cache
 def _codec(name: str) -> Any:
     module, _, function = name.rpartition(".")
     return getattr(import_module(f"cnntool.image.codecs.{module}"), function)
@@ -361,15 +366,32 @@ class Item(NamedTuple):
     error: InputError | None = None
 
 
-class Listed(tuple[Path, ...]):
-    """Inputs that a list names; their results keep the tree below the folder that all share."""
+class Listed(Sequence[Path]):
+    """Inputs that a list names; their results keep the tree below the folder that all share.
 
-    __slots__ = ()
+    There may be many: it is their names that are kept.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+
+    @overload
+    def __getitem__(self, place: int) -> Path: ...
+    @overload
+    def __getitem__(self, place: slice) -> Listed: ...
+    def __getitem__(self, place: int | slice) -> Path | Listed:
+        if isinstance(place, slice):
+            return Listed(self._names[place])
+        return Path(self._names[place])
+
+    def __len__(self) -> int:
+        return len(self._names)
 
     @property
     def folder(self) -> str:
-        """The folder that all share."""
-        return os.path.commonpath([os.path.dirname(os.path.abspath(path)) for path in self])  # noqa: PTH100, PTH120
+        """The folder that all share; empty where there are none."""
+        folders = {os.path.dirname(os.path.abspath(name)) for name in self._names}  # noqa: PTH100, PTH120
+        return os.path.commonpath(folders) if folders else ""
 
 
 def is_folder(path: Path | str) -> bool:
@@ -383,7 +405,7 @@ def expand(
     recursive: bool,
     results: Path | None = None,
     matrices: bool = True,
-) -> Iterable[Item]:
+) -> Expanded:
     """Return the files that the inputs stand for; folders give theirs in sorted order.
 
     A file's place is its name; of a list (`Listed`) it is that below the folder that all share.
@@ -393,27 +415,90 @@ def expand(
     gives an item with an error; so does what is no file in it, such as a pipe, for which one might
     wait forever. How many there are is known, unless a tree of folders is walked through.
     """
-    found = _each(inputs, recursive=recursive, results=results, matrices=matrices)
-    return found if recursive else list(found)
+    walk = partial(_walk, recursive=recursive, results=results, matrices=matrices)
+    return Expanded(inputs, walk, recursive=recursive)
 
 
-def _each(
-    inputs: Sequence[Path], *, recursive: bool, results: Path | None, matrices: bool
-) -> Iterator[Item]:
-    base = inputs.folder if isinstance(inputs, Listed) else None
-    for path in inputs:
+class Expanded:
+    """The files that inputs stand for, see `expand`.
+
+    Items are made as one goes through them: only the names in the folders that were named are kept,
+    as they were at the beginning. With ``recursive``, folders are read when it is their turn.
+    """
+
+    def __init__(self, inputs: Sequence[Path], walk: Walk, *, recursive: bool) -> None:
+        self._inputs, self._walk, self._recursive = inputs, walk, recursive
+        self._base = inputs.folder if isinstance(inputs, Listed) else None
+        self._found: dict[int, list[_Folder]] = {}
+        if not recursive:
+            folders = ((place, path) for place, path in enumerate(inputs) if _is_listed(path))
+            self._found = {place: list(walk(path)) for place, path in folders}
+
+    def __length_hint__(self) -> int:
+        if self._recursive:
+            return 0  # nobody knows
+        found = (len(one.names) + len(one.faults) for some in self._found.values() for one in some)
+        return len(self._inputs) - len(self._found) + sum(found)
+
+    def __iter__(self) -> Iterator[Item]:
+        for path, folders in self._parts():
+            if folders is None:
+                stdin = str(path) == STDIO
+                place = Path(self._place(path))
+                yield Item(None, "<stdin>", place) if stdin else Item(path, str(path), place)
+                continue
+            for folder in folders:
+                for name in folder.names:
+                    file = Path(folder.root, name)
+                    if _is_special(file):
+                        fault = _bad(file, "no regular file")
+                        yield fault._replace(relative=file.relative_to(path))
+                    else:
+                        yield Item(file, str(file), file.relative_to(path))
+                yield from folder.faults
+
+    def places(self) -> Iterator[str]:
+        """Yield the `Item.relative` of each, without a look at the files."""
+        for path, folders in self._parts():
+            if folders is None:
+                yield self._place(path)
+                continue
+            for folder in folders:
+                inside = os.path.relpath(folder.root, path)
+                for name in folder.names:
+                    yield name if inside == os.curdir else os.path.join(inside, name)  # noqa: PTH118
+
+    def _parts(self) -> Iterator[tuple[Path, Iterable[_Folder] | None]]:
+        """Yield what was named, with what is in it if it is a folder."""
+        for number, path in enumerate(self._inputs):
+            if self._recursive:
+                yield path, self._walk(path) if _is_listed(path) else None
+            else:
+                yield path, self._found.get(number)
+
+    def _place(self, path: Path) -> str:
         if str(path) == STDIO:
-            yield Item(None, "<stdin>", Path("stdin"))
-        elif not is_folder(path):
-            place = path.name if base is None else os.path.relpath(path, base)
-            yield Item(path, str(path), Path(place))
-        else:
-            yield from _walk(path, recursive=recursive, results=results, matrices=matrices)
+            return "stdin"
+        return path.name if self._base is None else os.path.relpath(path, self._base)
 
 
-def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool) -> Iterator[Item]:
+class _Folder(NamedTuple):
+    """What is in a folder: the names of its pictures, sorted, and what is wrong with it."""
+
+    root: str
+    names: Sequence[str]
+    faults: Sequence[Item] = ()
+
+
+def _is_listed(path: Path) -> bool:
+    return str(path) != STDIO and is_folder(path)
+
+
+def _walk(
+    folder: Path, *, recursive: bool, results: Path | None, matrices: bool
+) -> Iterator[_Folder]:
     rows = [row for row in FORMATS.values() if matrices or not row.matrix]
-    suffixes = {suffix for row in rows for suffix in row.suffixes}
+    suffixes = tuple(suffix for row in rows for suffix in row.suffixes)
     skipped = results.resolve() if results else None
     unreadable: list[OSError] = []
     found = deeper = False
@@ -424,20 +509,23 @@ def _walk(folder: Path, *, recursive: bool, results: Path | None, matrices: bool
             for name in folders
             if recursive and not name.startswith(".") and Path(root, name).resolve() != skipped
         )
-        for name in sorted(files):
-            if Path(name).suffix.lower() in suffixes and not name.startswith("."):
-                found = True
-                path = Path(root, name)
-                if _is_special(path):
-                    yield _bad(path, "no regular file")
-                else:
-                    yield Item(path, str(path), path.relative_to(folder))
-    for error in unreadable:
-        yield _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
+        names = [name for name in files if _is_picture(name, suffixes)]
+        names.sort()
+        found |= bool(names)
+        yield _Folder(root, names)
+    faults = [
+        _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
+        for error in unreadable
+    ]
     if not found and not unreadable:
         hint = "`recursive` looks into its folders too" if deeper and not recursive else ""
         what = "pictures or matrices" if matrices else "pictures"
-        yield _bad(folder, f"no {what} in this folder", hint)
+        faults.append(_bad(folder, f"no {what} in this folder", hint))
+    yield _Folder(str(folder), (), faults)
+
+
+def _is_picture(name: str, suffixes: tuple[str, ...]) -> bool:
+    return not name.startswith(".") and name.lower().endswith(suffixes)
 
 
 def _is_special(path: Path) -> bool:

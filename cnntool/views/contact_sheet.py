@@ -9,12 +9,15 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.views import text as words
+from cnntool.views.colour_bar import WIDEST
 from cnntool.views.display_list import MAX_PIXELS, DisplayList
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from cnntool.views.colour_bar import ColourBar
 
 TILE_GAP = 2
 """Pixels between tiles."""
@@ -100,6 +103,7 @@ MARGIN = 10
 """Pixels around everything."""
 
 _TITLE, _DETAIL, _NUMBER = 17, 12, 10
+_PLAIN = 1360  # pixels of a grid up to which letters have these sizes: with larger ones they grow
 _SMALLEST = 240  # what a caption may widen the sheet to
 
 
@@ -108,6 +112,10 @@ class Caption(NamedTuple):
 
     title: str = ""
     detail: str = ""
+
+    def with_scale(self, shared: str) -> Caption:
+        """Say what shares a scale, unless nothing is said at all."""
+        return self._replace(detail=f"{self.detail}, {shared}") if self.detail else self
 
 
 BLANK = Caption()
@@ -131,6 +139,10 @@ class ContactSheet:
         One for each tile. They are left out where tiles are too narrow for them.
     caption : Caption
         What stands above. It is shortened where there is no room.
+    margin : int
+        Pixels around everything.
+    bar : ColourBar, optional
+        What stands below, where all tiles have one scale.
 
     Attributes
     ----------
@@ -156,22 +168,29 @@ class ContactSheet:
         gap: int = GAP,
         numbers: Sequence[int] | None = None,
         caption: Caption = BLANK,
+        margin: int = MARGIN,
+        bar: ColourBar | None = None,
     ) -> None:
         if gap < 0:
             raise UsageError("a gap has no pixels or some", source="`gap`")
         self._tile = height, wide, channels = shape
         self.rows, self.columns = arrange(count, height, wide, columns)
+        wider, higher = self.columns * (wide + gap), self.rows * (height + gap)
+        self._letters = letters = max(1.0, max(wider, higher) / _PLAIN)
+        title, detail, number = (round(size * letters) for size in (_TITLE, _DETAIL, _NUMBER))
         self._labels = [str(number) for number in numbers] if numbers is not None else []
-        if self._labels and words.width(max(self._labels, key=len), _NUMBER) > wide:
+        if self._labels and words.width(max(self._labels, key=len), number) > wide:
             self._labels = []
-        self._above = words.line_height(_NUMBER) if self._labels else 0
+        self._above = words.line_height(number) if self._labels else 0
         self._cell = height + self._above + gap, wide + gap
-        margin = max(gap, MARGIN)
+        margin = max(gap, margin) if margin else 0
         inner = self.columns * self._cell[1] - gap
-        lines = _lay_out(caption, max(inner, _SMALLEST))
+        lines = _lay_out(caption, (title, detail), max(inner, _SMALLEST))
         inner = max([inner, *(line.left + words.width(line.text, line.size) for line in lines)])
         top = margin + (lines[-1].top + words.line_height(lines[-1].size) + 4 if lines else 0)
-        size = (top + self.rows * self._cell[0] - gap + margin, inner + 2 * margin)
+        bottom = top + self.rows * self._cell[0] - gap
+        below = round(8 * letters) + bar.height(detail) if bar else 0
+        size = bottom + below + margin, inner + 2 * margin
         if size[0] * size[1] > MAX_PIXELS:
             raise UsageError(
                 f"the picture would have {size[0]} x {size[1]} pixels",
@@ -182,6 +201,9 @@ class ContactSheet:
         for line in lines:
             place = margin + line.left, margin + line.top
             self.drawing.text(place, line.text, line.size, line.colour, anchor="la")
+        if bar:
+            across = min(inner, round(WIDEST * letters))
+            bar.draw(self.drawing, margin, bottom + round(8 * letters), across, detail)
 
     @property
     def pixels(self) -> NDArray[np.uint8]:
@@ -201,6 +223,7 @@ class ContactSheet:
             Whether they are photos.
         """
         height, wide, _ = self._tile
+        size = round(_NUMBER * self._letters)
         places = []
         for index in range(first * self.columns, first * self.columns + len(tiles)):
             row, column = divmod(index, self.columns)
@@ -209,7 +232,7 @@ class ContactSheet:
             places.append((left, top + self._above))
             if self._labels:
                 label = self._labels[index]
-                self.drawing.text((left, top), label, _NUMBER, words.GREY, anchor="la")
+                self.drawing.text((left, top), label, size, words.GREY, anchor="la")
         self.drawing.pictures(places, tiles, (wide, height), smooth=smooth)
 
 
@@ -223,32 +246,35 @@ class _Line(NamedTuple):
     left: int
 
 
-def _lay_out(caption: Caption, room: int) -> list[_Line]:
+def _lay_out(caption: Caption, sizes: tuple[int, int], room: int) -> list[_Line]:
     """Put title and detail on one line where they fit, else on two."""
+    large, small = sizes
     lines: list[_Line] = []
     if caption.title:
-        text = words.fitted(caption.title, _TITLE, room)
-        lines.append(_Line(text, _TITLE, words.CAPTION_INK, 0, 0))
+        text = words.fitted(caption.title, large, room)
+        lines.append(_Line(text, large, words.CAPTION_INK, 0, 0))
     if caption.detail:
-        text, left, top = words.fitted(caption.detail, _DETAIL, room), 0, 0
+        text, left, top = words.fitted(caption.detail, small, room), 0, 0
         if lines:
-            left, top = words.width(lines[0].text, _TITLE) + 10, _TITLE - _DETAIL
-            if left + words.width(text, _DETAIL) > room:
-                left, top = 0, words.line_height(_TITLE)
-        lines.append(_Line(text, _DETAIL, words.GREY, top, left))
+            left, top = words.width(lines[0].text, large) + 10, large - small
+            if left + words.width(text, small) > room:
+                left, top = 0, words.line_height(large)
+        lines.append(_Line(text, small, words.GREY, top, left))
     return lines
 
 
 def enlargement(
-    count: int, height: int, wide: int, columns: int | None = None, *, largest: int = 256
+    count: int, height: int, wide: int, columns: int | None = None, *, largest: int = 240
 ) -> int:
     """Return the factor that makes small tiles easy to see on a screen or a slide.
 
-    The grid grows to about 1000 pixels, a tile to ``largest``; large tiles stay as they are.
+    A tile of side n grows to at most n and what is left of the room for one: that of half of its
+    side, such as a pooled map, never becomes larger than it. The grid grows to 800 to 1600 pixels,
+    a tile to about ``largest``; large tiles stay as they are.
     """
     rows, across = arrange(count, height, wide, columns)
-    sides = 1000 // (across * wide), 1000 // (rows * height), largest // max(height, wide)
-    return max(1, min(sides))
+    rooms = (800 // across, wide), (800 // rows, height), (largest, max(height, wide))
+    return 1 + min(room // side for room, side in rooms)
 
 
 def reduction(count: int, height: int, wide: int, columns: int | None = None) -> int:

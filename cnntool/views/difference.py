@@ -8,12 +8,12 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.views.colormaps import TOP, palette
+from cnntool.views.colour_bar import ColourBar
 from cnntool.views.contact_sheet import ContactSheet, enlargement, reduction
 from cnntool.views.display_list import DisplayList
-from cnntool.views.heat_map import BAR, GAP, LEAST, MARGIN, Cell
+from cnntool.views.heat_map import GAP, LEAST, MARGIN, Cell, caption_lines, letters
 from cnntool.views.number_format import short
 from cnntool.views.scale import ScaleLimits, extremes, to_levels
-from cnntool.views.text import line_height, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 MOST = 36
 """Maps that are drawn, unless others are chosen."""
-
-_TITLE, _SMALL = 16, 12
 
 
 def difference_sheet(
@@ -79,7 +77,7 @@ def difference_sheet(
     ]
     wide = max(LEAST, cells[0].picture.shape[1])
     head = max(cell.head for cell in cells)
-    height = len(cells[0].picture) + head + BAR + 9 + line_height(_SMALL)
+    height = cells[0].picture.shape[0] + head + ColourBar.height(letters(wide)[1]) + 6
     size = 2 * MARGIN + 3 * wide + 2 * GAP, 2 * MARGIN + height
     page = DisplayList(*size)
     for place, cell in enumerate(cells):
@@ -106,12 +104,11 @@ def _cell(
         count,
         (levels.shape[1] * factor, levels.shape[2] * factor, 3),
         numbers=numbers.tolist(),
+        margin=0,
     )
     grid.place(0, shades[levels])
-    room = max(LEAST, grid.pixels.shape[1])
-    lines = [(line, _TITLE) for line in wrapped(title, _TITLE, room)]
-    lines += [(line, _SMALL) for line in wrapped(detail, _SMALL, room) if detail]
+    room = max(LEAST, grid.drawing.width)
+    lines = caption_lines(room, title, *([detail] if detail else []))
     middle = ("0",) if signed else ()
-    return Cell(
-        grid.pixels, lines, shades[: TOP + 1], (short(ends[0], 3), *middle, short(ends[1], 3))
-    )
+    told = short(ends[0], 3), *middle, short(ends[1], 3)
+    return Cell(grid.drawing, lines, ColourBar(shades[: TOP + 1], told))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from cnntool.errors import UsageError
+from cnntool.views.colour_bar import of_style
 from cnntool.views.contact_sheet import (
     BLANK,
     GAP,
@@ -17,7 +18,7 @@ from cnntool.views.contact_sheet import (
     enlargement,
     reduction,
 )
-from cnntool.views.scale import limits, showable, to_levels
+from cnntool.views.scale import SHARED, limits, showable, to_levels
 from cnntool.views.styles import Backdrop, find
 
 if TYPE_CHECKING:
@@ -143,6 +144,8 @@ def sheet(
     gap: int = GAP,
     numbered: bool = True,
     caption: Caption = BLANK,
+    bar: bool | None = None,
+    unit: str = "",
     photo: NDArray[np.uint8] | None = None,
 ) -> DisplayList:
     """Draw the maps of a layer, each as a tile.
@@ -167,7 +170,12 @@ def sheet(
     numbered : bool
         Whether each tile shows which map it is.
     caption : Caption
-        What stands above.
+        What stands above; the scale is told behind it.
+    bar : bool, optional
+        Whether a colour bar stands below where all tiles have one scale; by default where there is
+        a caption.
+    unit : str
+        What is counted, beside the bar.
     photo : ndarray of uint8, shape (H', W', 3), optional
         What the network saw; needed by the style "overlay".
 
@@ -203,14 +211,20 @@ def sheet(
         less = reduction(count, height, width, columns) if upscale is None else 1
         shape = -(-height // less), -(-width // less)
         factor = upscale or enlargement(count, *shape, columns)
-    scene = Backdrop((scale or row.scale) == "signed", ends.finite, photo)
+    scale = scale or row.scale
+    scene = Backdrop(scale == "signed", ends.finite, photo)
+    shown = ends.of(which)
+    legend = None
+    if shown.common and (bar if bar is not None else caption != BLANK):
+        legend = of_style(row, scene, shown.low[0], shown.high[0], unit)
     board = ContactSheet(
         count,
         (shape[0] * factor, shape[1] * factor, row.channels(scene)),
         columns=columns,
         gap=gap,
         numbers=which.tolist() if numbered else None,
-        caption=caption,
+        caption=caption.with_scale(SHARED[scale]),
+        bar=legend,
     )
     # Some rows at a time: few enough for the cache, many enough that each call is worth its price.
     step = board.columns * max(1, _BLOCK // (board.columns * height * width))

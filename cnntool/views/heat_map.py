@@ -7,17 +7,18 @@ each says what its colours mean.
 from __future__ import annotations
 
 from math import ceil, sqrt
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.views.colormaps import TOP, palette
+from cnntool.views.colour_bar import PHOTO, ColourBar
 from cnntool.views.display_list import MAX_PIXELS, DisplayList
 from cnntool.views.number_format import short
 from cnntool.views.scale import ScaleLimits, to_levels
 from cnntool.views.styles import blend
-from cnntool.views.text import CAPTION_INK, GREY, line_height, width, wrapped
+from cnntool.views.text import CAPTION_INK, GREY, line_height, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,8 +46,8 @@ PANORAMA = 4
 LEAST, THIN = 140, 8
 """Pixels that there are for a caption, and that the side of a very long photo keeps."""
 
-MARGIN, GAP, BAR = 20, 18, 10
-"""Pixels around everything, between tiles, and of the height of a colour bar."""
+MARGIN, GAP = 20, 18
+"""Pixels around everything, and between tiles."""
 
 ROOMY = 280
 """Pixels of a tile from which letters are larger: wide sheets are shown smaller."""
@@ -143,13 +144,13 @@ def sheet(
     ]
     if style != "heat":
         about = detail or f"{tiles[0].photo.shape[1]} x {tiles[0].photo.shape[0]}"
-        cell = Cell(photo, _caption(wide, title, about))
+        cell = Cell(photo, caption_lines(wide, title, about))
         rows = [[None, *row] for row in rows] if beside else [[None], *rows]
         rows[0][0] = cell
     hatched = any(cell.hatched for cell in drawn)
     heads = [max(cell.head for cell in row if cell) for row in rows]
-    small = _letters(wide)[1]
-    below = BAR + 8 + line_height(small)
+    small = letters(wide)[1]
+    below = ColourBar.height(small) + 5
     total = (
         2 * MARGIN + len(rows[0]) * (wide + GAP) - GAP,
         2 * MARGIN + sum(heads) + len(rows) * (size[0] + below + GAP) - GAP + 26 * hatched,
@@ -166,7 +167,7 @@ def sheet(
     return page
 
 
-def _letters(wide: int) -> tuple[int, int]:
+def letters(wide: int) -> tuple[int, int]:
     """Return the sizes of titles and of what is smaller, at a tile of so many pixels."""
     return (20, 15) if wide >= ROOMY else (16, 12)
 
@@ -220,25 +221,22 @@ def _method(shape: Sequence[int], size: tuple[int, int], smaller: Resampling) ->
 
 
 class Cell(NamedTuple):
-    """A picture with its caption, and its colours from one end to the other.
+    """A picture with its caption, and what its colours mean.
 
     Parameters
     ----------
-    picture : ndarray of uint8, shape (h, w, 3)
+    picture : ndarray of uint8, shape (h, w, 3), or DisplayList
     lines : list of (str, int)
         What stands above, with the sizes of the letters.
-    colours : ndarray of uint8, shape (n, 3), or None
-        Of the bar below.
-    numbers : tuple of str
-        What they mean, from left to right.
+    bar : ColourBar, optional
+        What stands below.
     hatched : bool
         Whether some of it was not seen.
     """
 
-    picture: NDArray[np.uint8]
+    picture: Any
     lines: list[tuple[str, int]]
-    colours: NDArray[np.uint8] | None = None
-    numbers: tuple[str, ...] = ()
+    bar: ColourBar | None = None
     hatched: bool = False
 
     @property
@@ -250,28 +248,22 @@ class Cell(NamedTuple):
         """Draw it: the caption's upper left corner is given, and where the picture begins."""
         left, line = corner
         across = max(self.picture.shape[1], LEAST)
-        title, small = _letters(across)
+        title, small = letters(across)
         for text, size in self.lines:
             ink = CAPTION_INK if size == title else GREY
             page.text((left, line), text, size, ink, anchor="la")
             line += line_height(size)
-        page.picture((left, top), self.picture, smooth=True)
-        if self.colours is None:
-            return
-        top += len(self.picture) + 6
-        page.picture((left, top), self.colours[None], (across, BAR))
-        page.rectangle((left, top, left + across - 1, top + BAR - 1), outline=(170, 170, 176))
-        top += BAR + 3
-        first, *middle, last = self.numbers
-        page.text((left, top), first, small, GREY, anchor="la")
-        page.text((left + across, top), last, small, GREY, anchor="ra")
-        if 2 * max(width(first, small), width(last, small)) + 30 < across:
-            page.text((left + across / 2, top), "".join(middle), small, GREY, anchor="ma")
+        if isinstance(self.picture, DisplayList):
+            page.place(self.picture, left, top)
+        else:
+            page.picture((left, top), self.picture, smooth=True)
+        if self.bar is not None:
+            self.bar.draw(page, left, top + self.picture.shape[0] + 6, across, small)
 
 
-def _caption(room: int, title: str, *details: str) -> list[tuple[str, int]]:
-    """Break what stands above a picture into lines."""
-    large, small = _letters(room)
+def caption_lines(room: int, title: str, *details: str) -> list[tuple[str, int]]:
+    """Break what stands above a picture into lines, each with the size of its letters."""
+    large, small = letters(room)
     lines = [(line, large) for line in wrapped(title, large, room)]
     return lines + [(line, small) for text in details for line in wrapped(text, small, room)]
 
@@ -300,7 +292,7 @@ def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
     if style == "overlay":
         picture = blend(levels, photo, signed=tile.signed, cover=COVER)[0]
         scale = np.arange(TOP + 1, dtype=np.uint8)[None, None]
-        grey = np.full((1, TOP + 1, 3), 150, np.uint8)
+        grey = np.full((1, TOP + 1, 3), PHOTO, np.uint8)
         colours = blend(scale, grey, signed=tile.signed, cover=COVER)[0, 0]
     else:
         picture = colours[levels[0]]
@@ -311,8 +303,8 @@ def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
     if not values.any():
         numbers = ("" if unseen.all() else "0 everywhere", "")
     chance = f"{tile.probability:.1%}" if tile.probability >= 0.001 else "<0.1%"
-    about = _caption(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", *tile.notes)
-    return Cell(picture, about, colours, numbers, bool(unseen.any()))
+    about = caption_lines(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", *tile.notes)
+    return Cell(picture, about, ColourBar(colours, numbers), bool(unseen.any()))
 
 
 def _largest(values: NDArray[np.float32], *, signed: bool) -> tuple[float, bool]:

@@ -9,8 +9,9 @@ import numpy as np
 from cnntool.errors import UsageError
 from cnntool.views import contact_sheet
 from cnntool.views.colormaps import MARK, MARK_COLOUR, palette
+from cnntool.views.colour_bar import of_style
 from cnntool.views.contact_sheet import BLANK, GAP, PAPER, Caption, ContactSheet, enlargement
-from cnntool.views.scale import limits, showable, to_levels
+from cnntool.views.scale import SHARED, limits, showable, to_levels
 from cnntool.views.styles import Backdrop, find
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def kernel_sheet(
     gap: int | None = None,
     numbered: bool = True,
     caption: Caption = BLANK,
+    unit: str = "",
 ) -> DisplayList:
     """Draw the kernels of a convolution, one tile for each output channel.
 
@@ -60,7 +62,7 @@ def kernel_sheet(
         A key of ``SCALES``; "channel" means each kernel by itself.
     slices : int
         The most input channels that a mosaic shows.
-    columns, upscale, gap, numbered, caption
+    columns, upscale, gap, numbered, caption, unit
         As in `sheet`; the gap is wider around mosaics, unless it is given.
 
     Returns
@@ -79,6 +81,7 @@ def kernel_sheet(
     ends = limits(weights.reshape(outputs, inputs * height, width), scale).of(which)
     coloured = inputs == 3 and style is None
     kept = weights[which] if coloured else weights[which, : max(1, slices)]
+    bar = None
     levels = to_levels(kept.reshape(len(which), -1, width), ends).reshape(kept.shape)
     if coloured:
         tiles = _coloured(levels)
@@ -91,6 +94,8 @@ def kernel_sheet(
         block = rows * height, across * width
         factor = upscale or enlargement(len(which), *block, columns, largest=_LARGEST)
         scene = Backdrop(scale == "signed", ends.finite)
+        if ends.common and caption != BLANK:
+            bar = of_style(row, scene, ends.low[0], ends.high[0], unit)
         tiles = np.stack([_mosaic(row.paint(level, scene), factor) for level in levels])
         factor = 1
     board = ContactSheet(
@@ -99,7 +104,8 @@ def kernel_sheet(
         columns=columns,
         gap=gap if gap is not None else GAP if coloured or kept.shape[1] == 1 else 4 * GAP,
         numbers=which.tolist() if numbered else None,
-        caption=caption,
+        caption=caption.with_scale(SHARED[scale].replace("map", "kernel")),
+        bar=bar,
     )
     board.place(0, tiles)
     return board.drawing

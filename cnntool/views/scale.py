@@ -41,6 +41,14 @@ SCALES: dict[Scale, str] = {
     "signed": "each map from -m to m, its own largest magnitude, with 0 in the middle",
 }
 
+SHARED: dict[Scale, str] = {
+    "channel": "scale per map",
+    "layer": "scale per layer",
+    "percentile": "scale per layer, without 2 %",
+    "signed": "scale per map, 0 in the middle",
+}
+"""What has a scale of its own, in the words of captions."""
+
 _TINY = 1e-30
 """A gain that turns every finite value into level 0, and infinity still into the top level."""
 
@@ -169,6 +177,11 @@ class ScaleLimits(NamedTuple):
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     finite: bool
+
+    @property
+    def common(self) -> bool:
+        """Whether all maps have the same."""
+        return bool((self.low == self.low[0]).all() and (self.high == self.high[0]).all())
 
     def of(self, which: slice | NDArray[np.intp]) -> ScaleLimits:
         """Return the limits of some of the maps."""

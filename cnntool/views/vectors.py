@@ -10,6 +10,7 @@ import numpy as np
 
 from cnntool.errors import UsageError
 from cnntool.views import text as words
+from cnntool.views.colour_bar import WIDEST, ColourBar, of_style
 from cnntool.views.contact_sheet import BLANK, PAPER, Caption, ContactSheet
 from cnntool.views.display_list import DisplayList
 from cnntool.views.scale import limits, showable, to_levels
@@ -40,6 +41,7 @@ def vector_sheet(
     top: int = 16,
     labels: Sequence[str] | None = None,
     caption: Caption = BLANK,
+    unit: str = "",
 ) -> DisplayList:
     """Draw a vector as a strip with a bar chart below it.
 
@@ -52,7 +54,9 @@ def vector_sheet(
     top, labels
         Of the chart, see `bar_chart`.
     caption : Caption
-        What stands above.
+        What stands above; with it there is a colour bar below the strip.
+    unit : str
+        What is counted, beside the bar.
 
     Returns
     -------
@@ -60,12 +64,26 @@ def vector_sheet(
     """
     cells = strip(vector, style=style, scale=scale)
     chart = bar_chart(vector, top=top, labels=labels, width=max(560, cells.width))
-    height, width = cells.height + 18 + chart.height, max(cells.width, chart.width)
+    below = cells.height + 18
+    bar = None if caption == BLANK else _bar(vector, style, scale, unit)
+    if bar:
+        below += bar.height(_TEXT) + 6
+    height, width = below + chart.height, max(cells.width, chart.width)
     board = ContactSheet(1, (height, width, 3), caption=caption)
     row, column = board.corner
     board.drawing.place(cells, column, row)
-    board.drawing.place(chart, column, row + cells.height + 18)
+    if bar:
+        bar.draw(board.drawing, column, row + cells.height + 8, min(width, WIDEST), _TEXT)
+    board.drawing.place(chart, column, row + below)
     return board.drawing
+
+
+def _bar(vector: NDArray[Any], style: str, scale: Scale | None, unit: str) -> ColourBar:
+    row = find(style)
+    scale = scale or row.scale
+    ends = limits(showable(vector, 1)[None, None], scale)
+    scene = Backdrop(scale == "signed", ends.finite)
+    return of_style(row, scene, ends.low[0], ends.high[0], unit)
 
 
 def strip_columns(number: int) -> int:

@@ -143,7 +143,13 @@ RECIPES = {
         "stdout": str(cnntool.trace(matrix, LECTURE, (1, 2)))
     },
     f"cnntool trace samples/matrix.csv -k '{LECTURE}' -o sliding.gif": lambda _: {
-        "sliding.gif": cnntool.trace(matrix, LECTURE, (0, 0)).tracer.drawing(None, 0.6)
+        "sliding.gif": cnntool.trace(matrix, LECTURE).animation()
+    },
+    "cnntool trace samples/matrix.csv --max 2 --all": lambda _: {
+        "stdout": "\n\n".join(map(str, cnntool.trace(matrix, max=2)))
+    },
+    "cnntool trace samples/camera.png -k sobel-x --at 100,150 --size 2 -o window.gif": lambda _: {
+        "window.gif": cnntool.trace(camera, "sobel-x", (100, 150), size=2).animation()
     },
     "cnntool im2col samples/matrix.csv --kernel-size 2 --mode valid": lambda _: {
         "stdout": cnntool.im2col(matrix, kernel_size=2, mode="valid").columns
@@ -197,6 +203,13 @@ RECIPES = {
     "cnntool activations -q --layer 'block*_conv*' samples/cat.png -o maps/": lambda net: {
         f"maps/{number:02}-{name}.png": sheet
         for number, (name, sheet) in enumerate(sheets(net, "block*_conv*"), 1)
+    },
+    "cnntool activations -q --report cat.html samples/cat.png": lambda net: {
+        "cat.html": net.page(cat)
+    },
+    "cnntool activations -q --report why.html --units block1_conv1 --explain gradcam --patches"
+    " samples samples/cat.png": lambda net: {
+        "why.html": net.page(cat, units="block1_conv1", explain="gradcam", patches="samples")
     },
     "cnntool activations -q --all --stats-only samples/cat.png": lambda net: {
         "records": [
@@ -260,7 +273,6 @@ ALONE = {
     "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": "a plan in words",
     "cnntool conv 227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten"
     " dense:4096": "no function takes chains of layers",
-    "cnntool activations -q --report cat.html samples/cat.png": "no function writes the page",
     "cnntool weights vgg16-mini -q --layer block1_conv1 -o kernels.png": "no function draws them",
     "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20"
     " -o unit.png": "no function draws a unit",

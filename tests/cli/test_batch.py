@@ -446,3 +446,67 @@ def test_lists_that_make_no_sense(here, tmp_path):
     assert "here or in one list" in here("filter", "-k", "box:3", "a.png", *listed, code=2).err
     gone = ["--files-from", tmp_path / "gone"]
     assert "no such file" in here("filter", "-k", "box:3", *gone, code=3).err
+
+
+@pytest.fixture
+def pair(tmp_path):
+    """Files that are called alike in two folders, and one that another one is called after."""
+    for name in ("a/x.png", "b/x.png", "a/y.jpg", "c/x.jpg", "c/x.png", "c/x.png.gif", "c/d/x.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (6, 6), len(name)).save(tmp_path / name)
+    for name in ("a/m.csv", "b/m.csv"):
+        (tmp_path / name).write_text("1,2\n3,4\n")
+    return lambda: sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.*"))
+
+
+@pytest.mark.parametrize(
+    ("verb", "inputs"),
+    [
+        (["filter", "-k", "box:3"], ["a/y.jpg", "a/x.png", "b/x.png", "-o", "out/"]),
+        (["filter", "-k", "box:3"], ["a/y.jpg", "a/x.png", "b/x.png"]),
+        (["pool", "--max", "2"], ["a/x.png", "b", "-o", "out/"]),
+        (["resize", "--scale", "2"], ["-r", "c"]),
+        (["explain", "--method", "saliency"], ["a", "b", "-o", "out/"]),
+        (["activations"], ["a", "b", "-o", "out/"]),
+        (["activations", "--raw", "npz"], ["a", "b"]),
+    ],
+    ids=str,
+)
+def test_inputs_of_one_name_are_refused_before_anything_is_written(here, pair, verb, inputs):
+    before = pair()
+    done = here(*verb, *inputs, "--overwrite", code=6)
+    first, second = ("c/d/x.jpg", "c/x.jpg") if "c" in inputs else ("a/x.png", "b/x.png")
+    names = {f"{first}: its result would have the name of that of {second}",
+             f"{second}: its result would have the name of that of {first}"}  # fmt: skip
+    error = next(line for line in done.err.splitlines() if "error" in line)
+    assert error.removeprefix("cnntool: error: ") in names
+    assert pair() == before
+
+
+def test_an_input_is_named_once(here, pair, tmp_path):
+    (tmp_path / "names").write_text("a/x.png\nb/x.png\na/x.png\n")
+    verb = ["filter", "-k", "box:3", "-o", "out/", "--files-from"]
+    assert "a/x.png: it is named twice" in here(*verb, "names", code=6).err
+    done = here(*verb, "-", stdin=b"a/x.png\nb/x.png\n")
+    assert done.text.splitlines() == ["out/a/x.png", "out/b/x.png"]
+
+
+def test_names_that_differ_in_the_suffix_give_way(here, pair):
+    """The last one would have the name that the second one took."""
+    verb = ["filter", "-k", "box:3", "--format", "png"]
+    names = ["out/x.png", "out/x.png.png", "out/x.png.gif.png"]
+    for more in ([], ["--resume"]):
+        done = here(*verb, "-o", "out/", "--log", "log.jsonl", *more, "c")
+        assert done.text.splitlines() == names
+    turned = ["c/x.png.gif", "c/x.jpg", "c/x.png"]
+    done = here(*verb, "-o", "out/", "--overwrite", *turned, code=1)
+    assert "out/x.png.png: already holds the result of c/x.png.gif" in done.err
+    done = here(*verb, *turned, code=1)
+    assert "x.box.png: already holds the result of c/x.jpg" in done.err
+
+
+def test_what_is_printed_may_be_called_alike(here, pair):
+    told = here("filter", "-k", "1", "a/m.csv", "b/m.csv").text
+    assert told == here("filter", "-k", "1", "a/m.csv").text * 2
+    assert here("resize", "--scale", "2", "--format", "csv", "a/x.png", "b/x.png").text
+    assert here("filter", "-k", "box:3", "--explain", "a/x.png", "b/x.png", "-o", "out/").text

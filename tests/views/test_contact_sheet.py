@@ -100,6 +100,22 @@ def test_sheets_have_a_largest_size():
         ContactSheet(1, (2, 2, 3), gap=-1)
 
 
+@given(st.integers(1, 600), st.integers(1, 300))
+def test_pooled_maps_are_not_drawn_larger_than_those_that_they_pool(count, side):
+    pooled = side * boards.enlargement(count, side, side)
+    assert pooled <= 2 * side * boards.enlargement(count, 2 * side, 2 * side)
+
+
+def test_letters_grow_with_a_large_sheet():
+    usual, large = (
+        ContactSheet(4, (side, side, 1), numbers=range(4), caption=Caption("conv1", "facts"))
+        for side in (600, 1800)
+    )
+    sizes = [[item.size for item in board.drawing.items] for board in (usual, large)]
+    assert sizes[0] == [17, 12]
+    assert sizes[1] == [round(17 * 3606 / 1360), round(12 * 3606 / 1360)]
+
+
 @pytest.mark.parametrize(
     ("maps", "expected"),
     [

@@ -38,7 +38,7 @@ def test_signed_maps_are_scaled_equally_far_to_both_sides():
     cell = paint(tile(values, signed=True), GREY, "heat")
     table = palette("diverging")
     zero = np.abs(values[0]).argmin()
-    assert cell.numbers == ("-1.5", "0", "1.5")
+    assert cell.bar.numbers == ("-1.5", "0", "1.5")
     assert (cell.picture[0, 0] == table[0]).all()
     assert np.abs(cell.picture[0, zero].astype(int) - table[127]).max() <= 6
     assert np.abs(cell.picture[0, -1].astype(int) - table[round(127 * 4 / 3)]).max() <= 6
@@ -46,16 +46,16 @@ def test_signed_maps_are_scaled_equally_far_to_both_sides():
 
 def test_what_is_negative_in_a_map_that_is_not_signed_is_zero():
     cell = paint(tile(ramp() - 1), GREY, "heat")
-    assert cell.numbers == ("0", "1")
+    assert cell.bar.numbers == ("0", "1")
     assert (cell.picture[:, :19] == palette("magma")[0]).all()
 
 
 def test_a_map_whose_zero_means_nothing_begins_at_its_smallest_value():
     cell = paint(tile(ramp() + 5, from_zero=False), GREY, "heat")
-    assert cell.numbers == ("5", "7")
+    assert cell.bar.numbers == ("5", "7")
     assert (cell.picture[:, 0] == palette("magma")[0]).all()
     flat = paint(tile(ramp() * 0 + 5, from_zero=False), GREY, "overlay")
-    assert flat.numbers == ("5", "5")
+    assert flat.bar.numbers == ("5", "5")
     assert (flat.picture == 80).all()  # no place differs from another
 
 
@@ -80,18 +80,18 @@ def test_a_few_huge_values_do_not_darken_the_rest():
     values[0, 0] = 1000
     photo = np.zeros((100, 100, 3), np.uint8)
     cell = paint(tile(values, photo), photo, "heat")
-    assert cell.numbers == ("0", "> 2")
+    assert cell.bar.numbers == ("0", "> 2")
     assert (cell.picture[0, 0] == cell.picture[0, -1]).all()
     assert (cell.picture[1, 0] == palette("magma")[127]).all()
     signed = paint(tile(values, photo, signed=True), photo, "heat")
-    assert signed.numbers == ("< -2", "0", "> 2")
+    assert signed.bar.numbers == ("< -2", "0", "> 2")
 
 
 @pytest.mark.parametrize("signed", [False, True])
 @pytest.mark.parametrize(("value", "said"), [(0.0, "0 everywhere"), (np.nan, "")])
 def test_a_map_of_nothing_can_be_drawn(value, said, signed):
     cell = paint(tile(np.full((30, 40), value), signed=signed), GREY, "overlay")
-    assert cell.numbers == (said, "")
+    assert cell.bar.numbers == (said, "")
     assert cell.picture.shape == GREY.shape
 
 

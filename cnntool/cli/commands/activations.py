@@ -21,7 +21,8 @@ from cnntool.cli.network_options import (
     running,
 )
 from cnntool.errors import UsageError
-from cnntool.image.files import STDIO, expand
+from cnntool.image.files import STDIO
+from cnntool.nets.attribution.methods import METHODS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +70,24 @@ if TYPE_CHECKING:
     "--report",
     type=param_types.FILE,
     metavar="FILE",
-    help="Write one HTML page that holds everything.",
+    help="Write one HTML page that holds everything; of several pictures side by side.",
+)
+@click.option(
+    "--units",
+    multiple=True,
+    metavar="NAME",
+    help="With --report: a layer each of whose values the page takes apart; may be repeated.",
+)
+@click.option(
+    "--explain",
+    type=click.Choice(list(METHODS)),
+    help="With --report: show what speaks for the likeliest classes.",
+)
+@click.option(
+    "--patches",
+    type=param_types.FILE,
+    metavar="FOLDER",
+    help="With --report: show for each map what excites it most in these pictures.",
 )
 @click.option("--average", is_flag=True, help="Average each layer over all inputs.")
 @click.option(
@@ -131,7 +149,7 @@ def command(
         chosen = choose_layers(layers, queries, network.note, everything=everything, at=at)
         work = Work(network, chosen, wanted, several=several)
         begin(network, plan)
-        items = expand(paths, recursive=recursive, results=work.folder, matrices=False)
+        items = work.items(paths, recursive=recursive)
         with logging.opened(
             paths, wanted.output, overwrite=wanted.overwrite, network=network
         ) as log:
@@ -143,7 +161,7 @@ def _check_logged(purpose: Purpose) -> None:
     for name, what in (
         ("average", "one result of all pictures"),
         ("top_patches", "one result of all pictures"),
-        ("report", "a page of one picture"),
+        ("report", "one page of all pictures"),
         ("show", "drawn, and gone"),
     ):
         if getattr(purpose, name):
@@ -166,6 +184,8 @@ def _check(purpose: Purpose, paths: Sequence[Path], *, several: bool) -> Purpose
         ("raw", "stats_only"),
         ("raw", "top_patches"),
         ("report", "stats_only"),
+        ("report", "average"),
+        ("report", "top_patches"),
         ("show", "top_patches"),
         ("average", "top_patches"),
     ):
@@ -173,8 +193,9 @@ def _check(purpose: Purpose, paths: Sequence[Path], *, several: bool) -> Purpose
             raise UsageError(f"`{first}` and `{second}` exclude each other")
     if purpose.stats_only and purpose.output:
         raise UsageError("--stats-only writes nothing, and --output was given")
-    if purpose.report and several:
-        raise UsageError("a report is about one picture")
+    for name in ("units", "explain", "patches"):
+        if given[name] and not purpose.report:
+            raise UsageError(f"`{name}` is for the page of --report")
     if purpose.drawing.needs_photo and purpose.average:
         raise UsageError("an average has no photo to lie on", source="--style overlay")
     return purpose

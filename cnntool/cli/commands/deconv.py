@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from cnntool.api.resampling import Transposing, transposing
-from cnntool.cli import arrays, options, param_types
+from cnntool.cli import arrays, options, param_types, sliding
 
 
 @click.command("deconv")
@@ -26,12 +26,7 @@ from cnntool.cli import arrays, options, param_types
     help="Of the convolution that is transposed, cut off here: N, ROWS,COLUMNS,"
     " TOP,BOTTOM,LEFT,RIGHT, valid, same or full.",
 )
-@click.option(
-    "--output-padding",
-    type=param_types.PAIR_FROM_0,
-    default=(0, 0),
-    help="Rows and columns to add at the bottom and at the right.",
-)
+@sliding.output_padding
 @options.dilation
 @click.option(
     "--op",

@@ -25,7 +25,6 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import OutputError, UsageError
-from cnntool.image.files import expand
 from cnntool.nets.attribution.methods import DEFAULT, METHODS
 
 if TYPE_CHECKING:
@@ -158,7 +157,7 @@ def command(
         with logging.opened(paths, output, overwrite=overwrite, network=network) as log, progress:
             work = _Work(explainer, naming, log, suffix, width, style, seed, overwrite, as_json)
             pictures = Pictures(
-                expand(paths, recursive=recursive, results=naming.folder, matrices=False),
+                naming.items(paths, recursive=recursive, matrices=False),
                 explainer.prepare,
                 reading,
                 log,

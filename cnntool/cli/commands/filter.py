@@ -116,7 +116,11 @@ def command(
     label = "bank" if banked else ".".join(map(_name, kernels))
     naming = Naming(saving.output, label, several=is_several(paths))
     # The first picture is being decoded while numpy is being imported.
-    items = expand(paths, recursive=recursive, results=naming.folder)
+    items = (
+        expand(paths, recursive=recursive, results=naming.folder)
+        if explain
+        else naming.items(paths, recursive=recursive, format_name=saving.format_name)
+    )
     with (
         logging.opened(paths, saving.output, overwrite=saving.overwrite) as log,
         Batch(items, reading, log) as batch,

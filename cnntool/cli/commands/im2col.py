@@ -28,11 +28,7 @@ if TYPE_CHECKING:
     help="As for 'cnntool filter', the same for all channels; or @FILE.npy, an array (channels,"
     " rows, columns) or (filters, channels, rows, columns). Repeat for several filters.",
 )
-@click.option(
-    "--kernel-size",
-    type=param_types.SIZE,
-    help="Instead of a kernel: 3, or 3x5 (rows x columns).",
-)
+@sliding.kernel_size
 @click.option(
     "--part",
     type=click.Choice(["columns", "kernel", "product"]),

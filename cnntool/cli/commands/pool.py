@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.api.resampling import Pooling, pooling
-from cnntool.cli import arrays, options, param_types, switches
+from cnntool.cli import arrays, options, param_types, sliding, switches
 
 if TYPE_CHECKING:
     from cnntool.api.pictures import Picture
@@ -16,16 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command("pool")
-@click.option(
-    "--max",
-    type=param_types.SIDE,
-    help="Take the largest value of each window.",
-)
-@click.option(
-    "--avg",
-    type=param_types.SIDE,
-    help="Take the average of each window.",
-)
+@sliding.largest
+@sliding.average
 @click.option(
     "--stride", type=param_types.PAIR, help="From window to window.  [default: the window's size]"
 )
@@ -37,12 +29,8 @@ if TYPE_CHECKING:
     help="N, ROWS,COLUMNS, TOP,BOTTOM,LEFT,RIGHT, valid, same or full. It holds no values.",
 )
 @options.dilation
-@click.option("--ceil", is_flag=True, help="Let a last window hang over the end.")
-@click.option(
-    "--count-padding",
-    is_flag=True,
-    help="Let padding count as zeros in an average (PyTorch's default).",
-)
+@sliding.ceil
+@sliding.count_padding
 @click.option(
     "--switches",
     "switches_file",

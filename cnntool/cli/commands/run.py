@@ -24,7 +24,6 @@ from cnntool.cli.network_options import (
     white,
 )
 from cnntool.cli.output import emit_record
-from cnntool.image.files import expand
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +81,7 @@ def command(
         with logging.opened(paths, output, overwrite=overwrite, network=network) as log:
             writing = _Writing(network, plan, naming, log, format_name, overwrite, native, as_json)
             pictures = Pictures(
-                expand(paths, recursive=recursive, results=naming.folder, matrices=False),
+                naming.items(paths, recursive=recursive, matrices=False),
                 partial(fit_for_picture, spec=plan.input),
                 reading,
                 log,

@@ -18,6 +18,10 @@ from cnntool.image.files import Item
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
     from cnntool.api.activations import ChosenLayer
     from cnntool.cli.drawing_options import Drawing
     from cnntool.nets.inference.weights import LayerWeights
@@ -26,6 +30,9 @@ if TYPE_CHECKING:
 
 SHEET = 1000
 """Pixels to which a small matrix grows."""
+
+MATRIX = 4096
+"""Weights of a dense layer that are drawn one by one: more of them are but noise."""
 
 
 @click.command("weights")
@@ -146,6 +153,8 @@ def _picture(
         )
     facts = [shape_text(values.shape), Path(source).name]
     caption = Caption(wanted.title, ", ".join(facts))
+    if not found.is_kernels and values.size > MATRIX:
+        return _strip(values, wanted, facts, drawing)
     if not found.is_kernels:
         grown = min(SHEET // max(values.shape), 32)
         whole = drawing._replace(
@@ -155,7 +164,7 @@ def _picture(
             upscale=drawing.upscale or (grown if grown > 1 else None),
             numbered=False,
         )
-        return whole.picture(values[None], caption)
+        return whole.picture(values[None], caption, unit="weight")
     if found.colours and swap:
         values = values[..., ::-1, :, :]
     flat = values.reshape(len(values), -1, values.shape[3])
@@ -170,4 +179,22 @@ def _picture(
         upscale=drawing.upscale,
         gap=drawing.gap,
         caption=caption,
+        unit="weight",
     )
+
+
+def _strip(
+    values: NDArray[Any], wanted: ChosenLayer, facts: Sequence[str], drawing: Drawing
+) -> DisplayList:
+    """Draw how large the weights of each output of a dense layer are: they have no places."""
+    import numpy as np
+
+    from cnntool.views.contact_sheet import Caption
+
+    console.note(
+        f"{wanted.title}: dense weights have no places and would look like noise; the norm of"
+        " each output's is drawn (--raw npy has all of them)"
+    )
+    norms = np.linalg.norm(values.astype(np.float64), axis=1).astype(np.float32)
+    caption = Caption(wanted.title, ", ".join([*facts, "norm of each output's weights"]))
+    return drawing.picture(norms, caption, unit="norm")

@@ -257,6 +257,90 @@ def unit(
     ModelError
         When the layer does not work on the picture's maps or on one vector of it.
     """
+    found = operands(formula, weights, arrays, batch=batch)
+    shape = (found.made.shape[0], found.made.shape[1], found.made.shape[2])
+    place = _place(formula, at, shape)
+    inputs = found.weights.shape[1]
+    first = place[0] // (len(found.made) // found.groups) * inputs
+    network = float(found.made[place])
+    after = None if found.after is None else float(found.after[place])
+    return Unit(
+        at=place,
+        shape=shape,
+        maps=found.maps[first : first + inputs],
+        first=first,
+        weights=found.weights[place[0]].astype(np.float64) * found.factor,
+        bias=float(found.bias[place[0]]),
+        stride=found.stride,
+        dilation=found.dilation,
+        pads=found.pads,
+        spread=found.spread,
+        network=network,
+        limits=found.limits,
+        step=found.step,
+        precision=found.precision,
+        after=after,
+    )
+
+
+class Operands(NamedTuple):
+    """What all units of a layer are computed from, and what the network made of it.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (I, H, W)
+        All that goes in, dequantised; spread out for a transposed convolution.
+    weights : ndarray of float, shape (O, I / groups, kH, kW)
+        As they are laid on the maps, to be multiplied by ``factor``.
+    factor : float
+        What a dense layer multiplies its products by.
+    bias : ndarray of float64, shape (O,)
+        What is added.
+    groups : int
+        Into how many parts inputs and outputs are divided.
+    made : ndarray of float64, shape (O, h, w)
+        The network's own values, before the norm and the activation that follow.
+    after : ndarray of float64, shape (O, h, w), or None
+        Those after them; None where these are not value by value.
+    stride, dilation, pads, spread, limits, step, precision
+        See `Unit`.
+    """
+
+    maps: Values
+    weights: NDArray[Any]
+    factor: float
+    bias: Values
+    groups: int
+    made: Values
+    after: Values | None
+    stride: Pair
+    dilation: Pair
+    pads: Pads
+    spread: Pair
+    limits: tuple[float, float]
+    step: float
+    precision: float
+
+
+def operands(
+    formula: Formula,
+    weights: NDArray[Any],
+    arrays: Mapping[str, NDArray[Any]],
+    *,
+    batch: int = 1,
+) -> Operands:
+    """Gather what the units of a layer are computed from.
+
+    Parameters
+    ----------
+    formula, weights, arrays, batch
+        See `unit`.
+
+    Raises
+    ------
+    ModelError
+        When the layer does not work on the picture's maps or on one vector of it.
+    """
     if formula.is_dense:
         weights = weights[:, :, None, None]
     given = _maps(formula, arrays[formula.source], batch)
@@ -264,36 +348,31 @@ def unit(
     groups = len(given) // max(1, weights.shape[1])
     if not groups or len(given) != groups * weights.shape[1] or len(made) != len(weights):
         raise formula.refused(f"{len(given)} maps go in and {len(made)} come out")
-    shape = (made.shape[0], made.shape[1], made.shape[2])
-    place = _place(formula, at, shape)
-    first = place[0] // (len(weights) // groups) * weights.shape[1]
     zero, scale = _number(arrays, formula.zero, 0), _number(arrays, formula.scale, 1)
-    maps = (given[first : first + weights.shape[1]].astype(np.float64) - zero) * scale
+    maps = (given.astype(np.float64) - zero) * scale
     factor = formula.node.attribute("alpha", 1.0) if formula.is_dense else 1.0
-    kernel = weights[place[0]].astype(np.float64) * factor
-    pads, spread = _pads(formula, given.shape[1:], shape[1:]), (1, 1)
+    pads, spread = _pads(formula, given.shape[1:], made.shape[1:]), (1, 1)
     rows, columns = formula.window.axes
     stride = rows.stride, columns.stride
     if formula.window.up:
         spread, stride = stride, spread
-        maps, kernel = _spread(maps, spread), kernel[:, ::-1, ::-1]
-    network, limits, step = _result(formula, made, place)
-    return Unit(
-        at=place,
-        shape=shape,
+        maps, weights = _spread(maps, spread), weights[:, :, ::-1, ::-1]
+    values, limits, step = _results(formula, made)
+    return Operands(
         maps=maps,
-        first=first,
-        weights=kernel,
-        bias=_bias(formula, arrays, place[0]),
+        weights=weights,
+        factor=float(factor),
+        bias=_biases(formula, arrays, len(made)),
+        groups=groups,
+        made=values,
+        after=_after(formula, arrays, made.shape, batch),
         stride=stride,
         dilation=(rows.dilation, columns.dilation),
         pads=pads,
         spread=spread,
-        network=network,
         limits=limits,
         step=step,
         precision=ROUNDINGS * _last_digit(made, given),
-        after=_after(formula, arrays, shape, place, batch),
     )
 
 
@@ -359,33 +438,28 @@ def _spread(maps: Values, steps: Pair) -> Values:
     return wide
 
 
-def _bias(formula: Formula, arrays: Mapping[str, NDArray[Any]], channel: int) -> float:
-    """Return what is added, in real numbers."""
+def _biases(formula: Formula, arrays: Mapping[str, NDArray[Any]], channels: int) -> Values:
+    """Return what is added to each map, in real numbers."""
     if not formula.bias:
-        return 0.0
-    values = arrays[formula.bias].reshape(-1)
-    bias = float(values[channel if values.size > 1 else 0])
+        return np.zeros(channels)
+    bias = arrays[formula.bias].reshape(-1).astype(np.float64)
     if formula.scale:  # it is stored in steps of the products
-        scales = arrays[formula.weight_scale].reshape(-1)
-        weight_scale = float(scales[channel if scales.size > 1 else 0])
-        return bias * _number(arrays, formula.scale, 1) * weight_scale
-    factor = formula.node.attribute("beta", 1.0) if formula.is_dense else 1.0
-    return bias * float(factor)
+        bias = bias * _number(arrays, formula.scale, 1) * arrays[formula.weight_scale].reshape(-1)
+    elif formula.is_dense:
+        bias = bias * float(formula.node.attribute("beta", 1.0))
+    return np.broadcast_to(bias, (channels,))
 
 
-def _result(
-    formula: Formula, made: NDArray[Any], place: tuple[int, int, int]
-) -> tuple[float, tuple[float, float], float]:
-    """Return the network's value, the limits of such values, and how far apart they are."""
+def _results(formula: Formula, made: NDArray[Any]) -> tuple[Values, tuple[float, float], float]:
+    """Return the network's values, the limits of such values, and how far apart they are."""
     scaled = quantisation(formula.graph, formula.pre) if formula.scale else None
+    values = made.astype(np.float64)
     if scaled is None or made.dtype.kind not in "iu":
-        return float(made[place]), (-inf, inf), 0.0
+        return values, (-inf, inf), 0.0
     scale, zero = scaled
     held = np.iinfo(made.dtype)
-    low, value, high = (
-        (float(number) - zero) * scale for number in (held.min, made[place], held.max)
-    )
-    return value, (low, high), scale
+    low, high = ((float(number) - zero) * scale for number in (held.min, held.max))
+    return (values - zero) * scale, (low, high), scale
 
 
 def _last_digit(made: NDArray[Any], given: NDArray[Any]) -> float:
@@ -395,13 +469,9 @@ def _last_digit(made: NDArray[Any], given: NDArray[Any]) -> float:
 
 
 def _after(
-    formula: Formula,
-    arrays: Mapping[str, NDArray[Any]],
-    shape: Sequence[int],
-    place: Sequence[int],
-    batch: int,
-) -> float | None:
-    """Return the unit's value after what follows the layer's operator."""
+    formula: Formula, arrays: Mapping[str, NDArray[Any]], shape: Sequence[int], batch: int
+) -> Values | None:
+    """Return the units' values after what follows the layer's operator."""
     values = arrays[formula.post] if formula.after else np.zeros(0)
     if values.ndim < 2 or len(values) != batch:
         return None
@@ -409,4 +479,4 @@ def _after(
     # A softmax often stands behind a change of shape that drops axes of one place.
     if [n for n in own.shape if n > 1] != [n for n in shape if n > 1]:
         return None
-    return float(own.reshape(shape)[tuple(place)])
+    return own.reshape(shape).astype(np.float64)

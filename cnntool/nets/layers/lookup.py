@@ -568,6 +568,20 @@ class Layers:
             )
         raise ModelError(f"no layer is called {query!r}", source=self._name, hint=self._hint(query))
 
+    def vocabulary(self) -> dict[str, list[str]]:
+        """List the names that mean one tensor each, by the tensors after norm and activation.
+
+        Patterns, and counted names such as ``conv:9``, are left out.
+        """
+        found: dict[str, list[str]] = {}
+        for name in dict.fromkeys(self._index.clear_names()):
+            try:
+                (meant,) = self.resolve(name)
+            except ModelError:  # spelt like several
+                continue
+            found.setdefault(meant.tensor, []).append(name)
+        return found
+
     def _resolved(self, query: str, hit: Hit) -> Resolved:
         row = self.rows[hit.row.number - 1] if hit.row else None
         words = describe(row, hit.tensor) if row else "the input" if self._is_input(hit) else ""

@@ -153,6 +153,7 @@ def test_every_choice_of_the_drawing_arrives(here, net, tmp_path):
         gap=7,
         upscale=5,
         caption=Caption("block1_conv1-pre", "4 x 8 x 8, c, p.png"),
+        unit="activation",
     )
     assert (picture(tmp_path / "d.png") == expected).all()
 
@@ -179,6 +180,7 @@ def test_the_scores_carry_the_names_of_the_classes(here, net, tmp_path):
         np.array([share, 1 - share], np.float32),
         labels=["reddish", "greenish"],
         caption=Caption("predictions", "2, scores, p.png"),
+        unit="activation",
     )
     assert (picture(tmp_path / "d.png") == expected).mean() > 0.99  # the last digit may differ
 
@@ -309,7 +311,7 @@ def test_figures_are_svg_by_suffix_or_format_and_as_wide_as_is_said(here, net, t
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.svg")
     root = ET.fromstring((tmp_path / "x.svg").read_bytes())
     texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts == ["block1_conv1", f"4 x 8 x 8, {ODD}, p.png", "0", "1", "2", "3"]
+    assert texts == ["block1_conv1", f"4 x 8 x 8, {ODD}, p.png, scale per map", "0", "1", "2", "3"]
     here(*net, "-q", "--all", "p.png", "-o", "out", "--format", "svg")
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".svg"}
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "w.png", "--width", "700")
@@ -428,7 +430,7 @@ def test_the_report_holds_everything(here, net, tmp_path):
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     page = Links()
     page.feed(text)
-    assert "script" not in page.tags
+    assert page.tags.count("script") == 1 + 4 + 1  # its own, and numbers
     assert "b" in page.tags  # of the classes; and none that is called ODD
     assert not re.search(r"<b onload", text)
     assert ODD in page.text[page.text.index("block1_conv1", 9) :][3] or ODD in " ".join(page.text)
@@ -439,7 +441,35 @@ def test_the_report_holds_everything(here, net, tmp_path):
     assert (picture(pictures[1]) == sheet(AFTER)).all()
     assert page.text.index("reddish") < page.text.index("greenish")
     assert "69.0 %" in text
-    assert not re.search(r"(https?:)?//(?!\w*;)", re.sub(r"base64,[\w+/=]+", "", text))
+    without = re.sub(r"base64,[\w+/=]+", "", text)
+    assert not re.search(r"(https?:)?//(?!\w*;)", re.sub(r"(?m)(^|  )// .*$", "", without))
+
+
+def test_a_report_of_several_pictures(here, net, tmp_path):
+    paint(tmp_path / "q.png", (0.0, 1.0, 0.6))
+    (tmp_path / "bad.png").write_bytes(b"nothing")
+    done = here(*net, "-q", "--report", "r.html", "p.png", "bad.png", "q.png", code=1)
+    assert "bad.png" in done.err
+    page = Links()
+    page.feed((tmp_path / "r.html").read_text(encoding="utf-8"))
+    assert "p.png and q.png" in " ".join(page.text)
+    assert page.tags.count("img") == 2 * (1 + page.tags.count("section"))
+    here(*net, "-q", "--report", "none.html", "bad.png", code=3)
+    assert not (tmp_path / "none.html").exists()
+
+
+def test_what_else_is_on_a_report(here, net, tmp_path):
+    (tmp_path / "more").mkdir()
+    paint(tmp_path / "more" / "q.png", (0.0, 1.0, 0.6))
+    usual = (*net, "-q", "--labels", "names.txt", "-l", "conv:1", "--report", "r.html", "p.png")
+    here(*usual, "--units", "conv:1", "--explain", "occlusion", "--patches", "more")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "Occlusion" in text
+    numbers = [json.loads(part) for part in re.findall(r'application/json"[^>]*>(.*)</', text)]
+    (unit,) = numbers[0]["units"]
+    assert unit["channels"] == [0, 1, 2, 3]
+    assert numbers[-1]["patches"]["names"] == ["q.png"]
+    assert numbers[-1]["unit_layers"] == ["block1_conv1"]
 
 
 def test_a_report_of_a_network_without_classes(here, tmp_path):
@@ -576,7 +606,13 @@ def test_nothing_is_drawn_where_there_is_no_terminal(here, net):
         ),
         (2, "--raw and --stats-only exclude", ["--raw", "npz", "--stats-only", "p.png"]),
         (2, "stdin can be read only once", ["--top-patches", "-", "p.png"]),
-        (2, "a report is about one picture", ["--report", "r.html", "p.png", "p.png"]),
+        (
+            2,
+            "--report and --average exclude",
+            ["--report", "r.html", "--average", "p.png", "p.png"],
+        ),
+        (2, "--units is for the page of --report", ["--units", "conv:1", "p.png"]),
+        (2, "--patches is for the page", ["--patches", ".", "p.png"]),
         (2, "an average has no photo", ["--average", "--style", "overlay", "p.png", "p.png"]),
         (2, "there is no map 9", ["-l", "conv:1", "--maps", "9", "p.png"]),
         (2, "both want stdout", ["--json", "-l", "conv:1", "-o", "-", "p.png"]),

@@ -104,7 +104,7 @@ def test_deeper_layers_and_every_choice_of_the_drawing(here, net, tmp_path):
     here(*net, "-q", "-l", "conv:2", *options, "-o", "d.png")
     expected = kernel_sheet(
         SECOND, chosen=[1, 0], style="gray", scale="layer", columns=1, gap=9, upscale=6, slices=3,
-        caption=Caption("block1_conv2", "2 x 4 x 3 x 3, net.onnx"),
+        caption=Caption("block1_conv2", "2 x 4 x 3 x 3, net.onnx"), unit="weight",
     )  # fmt: skip
     assert (picture(tmp_path / "d.png") == expected).all()
 
@@ -113,7 +113,7 @@ def test_a_dense_layer_is_one_map(here, net, tmp_path):
     here(*net, "-q", "-l", "predictions", "-o", "d.png")
     expected = sheet(
         DENSE.T[None], style="diverging", upscale=32, numbered=False,
-        caption=Caption("predictions", "5 x 2, net.onnx"),
+        caption=Caption("predictions", "5 x 2, net.onnx"), unit="weight",
     )  # fmt: skip
     assert (picture(tmp_path / "d.png") == expected).all()
 

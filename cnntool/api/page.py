@@ -1,0 +1,610 @@
+"""Pages: what a network makes of pictures, as one HTML file to walk through."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from cnntool.api.page_numbers import PatchNumbers, kernel_numbers, packed, unit_numbers
+from cnntool.errors import ModelError, UsageError
+from cnntool.version import __version__
+from cnntool.views.colormaps import CONTROL_POINTS
+from cnntool.views.number_format import shape_text
+from cnntool.views.page import tiles as drawn
+from cnntool.views.page.render import (
+    Bar,
+    Card,
+    Heat,
+    Page,
+    PagePicture,
+    Photo,
+    Sees,
+    View,
+    html,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from cnntool.api.activations import ChosenLayer, LayerOutput, LayerOutputs, Strongest
+    from cnntool.image.source import ImageInfo
+    from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.preprocess import Prepared
+    from cnntool.nets.inference.weights import LayerWeights
+    from cnntool.nets.layers.layer_list import Layer
+    from cnntool.nets.layers.receptive_field import ReceptiveField, Sight
+    from cnntool.nets.network import Network
+    from cnntool.views.page.render import Histogram
+    from cnntool.views.page.tiles import Look, Tiles
+
+KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
+"""Kinds of layers that have a colour of their own on the page."""
+
+CLASSES, EXPLAINED = 5, 3
+"""Classes that are listed, and those that are explained."""
+
+PICTURES, UNITS = 7_500_000, 3_000_000
+"""Bytes that pictures of layers and numbers of units may take: with all else a page stays below
+15 MB, in which three bytes are four letters."""
+
+_NAMES = 24
+"""Names by which a layer is found on the page."""
+
+
+class LayerView(NamedTuple):
+    """What a layer makes of one picture, ready for the page.
+
+    Attributes
+    ----------
+    made : LayerOutput
+        Its description; the values themselves are left out.
+    tiles : Tiles or None
+        Its maps.
+    vector : ndarray or None
+        Its values, where it has no maps.
+    histogram : Histogram or None
+        Of all values.
+    sight : Sight or None
+        What the values see of the picture.
+    """
+
+    made: LayerOutput
+    tiles: Tiles | None
+    vector: NDArray[Any] | None
+    histogram: Histogram | None
+    sight: Sight | None
+
+
+class _Seen(NamedTuple):
+    """A picture that was looked at."""
+
+    name: str
+    info: ImageInfo
+    made: Prepared
+    views: Sequence[LayerView]
+    classes: tuple[Bar, ...]
+
+
+class PageWriter:
+    """Gathers what a network makes of pictures, and writes a page about it.
+
+    Parameters
+    ----------
+    outputs : LayerOutputs
+        The layers of the network.
+    look : Look, optional
+        How maps are drawn.
+    spell : callable
+        Spells the parameters that are in what was assumed.
+    units : sequence of str
+        Layers whose values can be taken apart on the page: names, see `ChosenLayer`.
+    method : str, optional
+        How the likeliest classes are explained, a key of
+        `cnntool.nets.attribution.methods.METHODS`.
+
+    Raises
+    ------
+    ModelError
+        There is no such layer, it is none that can be taken apart, or the network is no classifier.
+    """
+
+    def __init__(
+        self,
+        outputs: LayerOutputs,
+        look: Look | None = None,
+        *,
+        spell: Callable[[str], str] = str,
+        units: Sequence[str] = (),
+        method: str | None = None,
+    ) -> None:
+        from cnntool.api.unit_trace import UnitTracer
+
+        self._outputs = outputs
+        self._look = look or drawn.Look()
+        self._spell = spell
+        self._model = outputs.model
+        self._method = method
+        self._pictures: list[_Seen] = []
+        self._patches: PatchNumbers | None = None
+        self._constants: dict[str, NDArray[Any]] | None = None
+        self._tracers = [UnitTracer(self._model, query) for query in units]
+        for tracer in self._tracers:
+            if {tracer.layer.pre, tracer.layer.post}.isdisjoint(outputs.chosen):
+                raise UsageError(
+                    f"{tracer.title} is not on the page", source="`units`", hint="`layers` names it"
+                )
+
+    def view(self, made: LayerOutput, shape: tuple[int, ...]) -> LayerView:
+        """Prepare a layer of one picture; this may run on several threads.
+
+        Parameters
+        ----------
+        made : LayerOutput
+        shape : tuple of int
+            Of what went in, without the batch.
+
+        Raises
+        ------
+        ModelError
+            There are no values to draw.
+        UsageError
+            There is no map as ``look`` wants it.
+        """
+        values = made.values
+        if not values.size:
+            raise ModelError(
+                f"{made.chosen.title!r} has no values to draw: {shape_text(values.shape)}",
+                source=self._model.name,
+            )
+        maps = values.ndim == 3
+        return LayerView(
+            made._replace(values=np.zeros(0, np.float32)),
+            drawn.tiles(values, self._look) if maps else None,
+            None if maps else values.astype(np.float32),
+            drawn.histogram(values),
+            self._outputs.sight(made.chosen, shape),
+        )
+
+    def add(
+        self,
+        name: str,
+        info: ImageInfo,
+        made: Prepared,
+        views: Sequence[LayerView],
+        answer: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Add a picture.
+
+        Parameters
+        ----------
+        name : str
+            What it is called.
+        info : ImageInfo
+            What it is.
+        made : Prepared
+            What the network got, and what people see of that.
+        views : sequence of LayerView
+            Its layers.
+        answer : mapping of str to ndarray
+            The tensors of the network's answer with their batch, empty where it gives no class
+            scores.
+        """
+        classes = tuple(_classes(self._outputs.plan, answer))
+        self._pictures.append(_Seen(name, info, made, views, classes))
+
+    @property
+    def empty(self) -> bool:
+        """Whether no picture was added."""
+        return not self._pictures
+
+    def html(self) -> bytes:
+        """Write the page about all pictures that were added.
+
+        Raises
+        ------
+        ModelError
+            A class cannot be explained.
+        """
+        pictures = self._pictures
+        photos = tuple(self._photo(one) for one in pictures)
+        taken = sum(len(one.picture.body) for one in photos)
+        taken += sum(len(heat.picture.body) for one in photos for heat in one.heats)
+        chosen = list(self._outputs.chosen.values())
+        parents = self._parents(chosen)
+        views = [[one.views[place] for one in pictures] for place in range(len(chosen))]
+        encoded = self._encoded(views, parents, max(PICTURES - taken, PICTURES // 4))
+        units = self._units()
+        names = self._names(chosen)
+        cards = tuple(
+            self._card(one, of_layer, shown, {"names": called} | units.get(one.tensor, {}))
+            for one, of_layer, shown, called in zip(chosen, views, encoded, names, strict=True)
+        )
+        cards = tuple(
+            card._replace(parents=found) for card, found in zip(cards, parents, strict=True)
+        )
+        return html(
+            Page(
+                title=" and ".join(one.name for one in pictures)
+                if len(pictures) < 3
+                else f"{len(pictures)} pictures",
+                network=_network_name(self._model, self._outputs.plan),
+                facts=tuple(self._facts()),
+                photos=photos,
+                cards=cards,
+                maker=f"Made by cnntool {__version__}.",
+                data={
+                    "palettes": CONTROL_POINTS,
+                    "style": self._look.style if self._look.style in CONTROL_POINTS else None,
+                    "unit_layers": [card.name for card in cards if (card.data or {}).get("units")],
+                    "patches": self._patches and self._patches.record(),
+                },
+            )
+        )
+
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        plan = self._outputs.plan
+        yield "network", plan.name
+        yield "runs on", f"{self._model.placement.granted}"
+        if plan.assumed:
+            yield "assumed", self._spell(", ".join(plan.assumed))
+
+    def _photo(self, one: _Seen) -> Photo:
+        rows, columns = _photo_of(one).shape[:2]
+        facts = (
+            ("picture", f"{one.info.width} x {one.info.height} pixels, {one.info.format.upper()}"),
+            ("it sees", f"{columns} x {rows} pixels, {self._outputs.plan.input.channel_order}"),
+        )
+        return Photo(
+            one.name, _encoded(_photo_of(one)), facts, one.classes, tuple(self._heats(one))
+        )
+
+    def _heats(self, one: _Seen) -> Iterator[Heat]:
+        """Explain the likeliest classes, each on the picture as the network sees it."""
+        if self._method is None:
+            return
+        from cnntool.api.explain import Explainer, Ready
+        from cnntool.nets.attribution.methods import METHODS
+        from cnntool.nets.inference.preprocess import Fitting
+        from cnntool.views.heat_map import Tile, paint
+
+        photo = _photo_of(one)
+        size = photo.shape[0], photo.shape[1]
+        ranks = [f"rank:{n}" for n in range(1, min(EXPLAINED, len(one.classes)) + 1)]
+        explainer = Explainer(self._model, [self._method], ranks)
+        method = METHODS[self._method]
+        for found in explainer.explain(Ready(one.made.tensor, photo, Fitting(size, 0, 0, size))):
+            tile = Tile(
+                photo, found.map, method.title, found.label, found.probability,
+                signed=method.signed, from_zero=method.from_zero,
+            )  # fmt: skip
+            words = f"{found.probability:.1%}, {method.title}"
+            words += f" of {found.layer}" if found.layer else ""
+            yield Heat(found.label, words, _encoded(paint(tile, photo, "overlay").picture))
+
+    def _parents(self, chosen: Sequence[ChosenLayer]) -> list[tuple[int, ...]]:
+        """Find out which of the layers each takes from, whatever lies between."""
+        model = self._model
+        flow = model.read_layers().flow
+        places = {one.tensor: place for place, one in enumerate(chosen)}
+        behind = {tensor: frozenset({place}) for tensor, place in places.items()}
+        parents: list[tuple[int, ...]] = [()] * len(chosen)
+        for node in model.graph.nodes:
+            found = frozenset[int]().union(*(behind.get(t, ()) for t in flow.data_inputs(node)))
+            for tensor in node.outputs:
+                if tensor in places:
+                    parents[places[tensor]] = tuple(sorted(found))
+                else:
+                    behind[tensor] = found
+        return parents
+
+    def _names(self, chosen: Sequence[ChosenLayer]) -> list[list[str]]:
+        """List the names by which each layer is found."""
+        layers = self._model.read_layers()
+        known = layers.vocabulary()
+        found = []
+        for one in chosen:
+            names = [*one.names, one.tensor, *known.get(one.tensor, ())]
+            if one.layer is not None and one.layer.number:
+                names += [one.layer.counted, f"#{one.layer.number}", one.layer.node]
+            names = [name for name in dict.fromkeys(names) if name and name != one.title]
+            found.append(names[:_NAMES])
+        return found
+
+    def _encoded(
+        self,
+        views: Sequence[Sequence[LayerView]],
+        parents: Sequence[Sequence[int]],
+        budget: int,
+    ) -> list[list[_Encoded]]:
+        """Encode the pictures of all layers; the largest become smaller until all have room."""
+        labels = [
+            self._outputs.labels(row[0].made.chosen, row[0].vector)
+            if row[0].vector is not None
+            else None
+            for row in views
+        ]
+        kept = {
+            (row, column): view.tiles
+            for row, of_layer in enumerate(views)
+            for column, view in enumerate(of_layer)
+            if view.tiles is not None
+        }
+
+        def encode(row: int, column: int) -> _Encoded:
+            found = kept.get((row, column))
+            view = views[row][column]
+            if found is None:
+                return _Encoded(_encoded(self._strip(view.vector, labels[row])), None, {})
+            sides = [
+                kept[other, column].side * factors[other, column]
+                for other in parents[row]
+                if (other, column) in kept and kept[other, column].shape[1:] > found.shape[1:]
+            ]
+            by = factors[row, column] = drawn.factor(found, self._look, min(sides, default=None))
+            pixels, spots = drawn.sheet(found, self._look, by, _photo_of(self._pictures[column]))
+            levels = None
+            if (self._look.style or "gray") != "gray":
+                gray = self._look._replace(style="gray")
+                levels = _encoded(drawn.sheet(found, gray, by)[0])
+                spots = drawn.sheet(found, gray, by)[1]
+            return _Encoded(
+                _encoded(pixels), levels, spots | drawn.scale_record(found), found.words
+            )
+
+        factors: dict[tuple[int, int], int] = {}
+        every = [
+            (row, column) for row, of_layer in enumerate(views) for column in range(len(of_layer))
+        ]
+        made = {spot: encode(*spot) for spot in every}
+        total = sum(one.size for one in made.values())
+        while total > budget:
+            spot = max(kept, key=lambda spot: made[spot].size)
+            kept[spot] = kept[spot].smaller()
+            before, made[spot] = made[spot], encode(*spot)
+            total += made[spot].size - before.size
+        return [
+            [made[row, column] for column in range(len(of_layer))]
+            for row, of_layer in enumerate(views)
+        ]
+
+    def _strip(self, vector: NDArray[Any] | None, labels: Sequence[str] | None) -> NDArray[Any]:
+        """Draw a vector."""
+        from cnntool.views.vectors import vector_sheet
+
+        assert vector is not None  # noqa: S101 - what has no maps is one
+        style = "viridis" if self._look.style in {None, "overlay"} else self._look.style
+        drawing = vector_sheet(vector, style=style, scale=self._look.scale, labels=labels)
+        return drawing.pixels()
+
+    def _card(
+        self,
+        chosen: ChosenLayer,
+        views: Sequence[LayerView],
+        encoded: Sequence[_Encoded],
+        data: dict[str, Any],
+    ) -> Card:
+        made = views[0].made
+        data["views"] = [
+            {**shown.record(), "sight": _sight_record(view.sight)}
+            | ({"values": packed(view.vector)} if view.vector is not None else {})
+            for view, shown in zip(views, encoded, strict=True)
+        ]
+        if views[0].vector is not None:
+            data["labels"] = self._outputs.labels(chosen, views[0].vector)
+        if kernels := self._kernels(chosen):
+            data["kernels"] = kernels
+        if self._patches is not None and chosen.tensor in self._patches.places:
+            data["patches"] = self._patches.places[chosen.tensor]
+        return Card(
+            name=chosen.title,
+            tensor=chosen.tensor,
+            words=chosen.words
+            if not made.dequantised or "dequantised" in chosen.words
+            else f"{chosen.words}, dequantised",
+            kind=KINDS.get(chosen.kind, "other"),
+            shape=shape_text(made.statistics.shape),
+            views=tuple(
+                View(
+                    facts=(
+                        *_figures(view.made),
+                        *([("on this page", shown.words)] if shown.words else []),
+                    ),
+                    picture=shown.picture,
+                    sparsity=None
+                    if isnan(view.made.statistics.sparsity)
+                    else view.made.statistics.sparsity,
+                    sees=_sees(view, _photo_of(one).shape),
+                    histogram=view.histogram,
+                )
+                for one, view, shown in zip(self._pictures, views, encoded, strict=True)
+            ),
+            data=data,
+        )
+
+    def _kernels(self, chosen: ChosenLayer) -> dict[str, Any] | None:
+        """Return the kernels of a layer that has some."""
+        from cnntool.api.unit_trace import COLOURS
+
+        if chosen.kind != "conv" or chosen.layer is None:
+            return None
+        try:
+            found = self._learned(chosen.layer)
+        except ModelError:  # a kernel that is computed from the picture, or of three dimensions
+            return None
+        groups = self._model.graph.nodes[chosen.layer.members[0]].attribute("group", 1)
+        letters = self._outputs.plan.input.channel_order if found.colours else ""
+        names = [COLOURS[letter] for letter in letters]
+        return kernel_numbers(found, groups if isinstance(groups, int) else 1, names)
+
+    def _learned(self, layer: Layer) -> LayerWeights:
+        """Read a kernel; those that the network computes from others were computed at once."""
+        from cnntool.nets.inference.weights import learned, read_constant, read_constants
+
+        graph, flow = self._model.graph, self._model.read_layers().flow
+        settings = self._model.settings
+        if self._constants is None:
+            convolutions = [
+                graph.nodes[one.layer.members[0]]
+                for one in self._outputs.chosen.values()
+                if one.layer is not None and one.kind == "conv"
+            ]
+            computed = {tensor for node in convolutions for tensor in node.inputs} - flow.data
+            computed &= set(graph.producer_of)
+            self._constants = read_constants(graph, flow, sorted(computed), settings=settings)
+        known = self._constants
+
+        def read(tensor: str) -> NDArray[Any]:
+            if tensor in known:
+                return known[tensor]
+            return read_constant(graph, flow, tensor, settings=settings)
+
+        return learned(graph, flow, layer, settings, read=read)
+
+    def _units(self) -> dict[str, dict[str, Any]]:
+        """Return the numbers from which values are computed, by the tensors of their layers."""
+        found: dict[str, dict[str, Any]] = {}
+        room, left = UNITS, len(self._tracers) * len(self._pictures)
+        for tracer in self._tracers:
+            of_layer = []
+            for one in self._pictures:
+                unit = unit_numbers(tracer, one.made.tensor, room // max(left, 1))
+                left -= 1
+                if unit is not None:
+                    room -= unit.pop("size")
+                    of_layer.append(unit)
+            if len(of_layer) == len(self._pictures):
+                found[tracer.layer.pre] = found[tracer.layer.post] = {"units": of_layer}
+            else:
+                self._model.note(
+                    f"{tracer.title}: what goes in takes more than a page holds: its values cannot"
+                    " be taken apart there"
+                )
+        return found
+
+    def find_patches(
+        self,
+        best: Mapping[str, Strongest],
+        count: int,
+        photos: Callable[[Sequence[int]], Iterable[tuple[int, str, NDArray[np.uint8]]]],
+    ) -> None:
+        """Add what excites each map most in other pictures.
+
+        Parameters
+        ----------
+        best : mapping of str to Strongest
+            Where layers are strongest, see `cnntool.api.activations.find_strongest`.
+        count : int
+            How many pictures were looked at.
+        photos : callable
+            Given numbers of pictures, yields these with their names and what the network sees.
+        """
+        self._patches = PatchNumbers(self._outputs, best, count, photos)
+
+
+class _Encoded(NamedTuple):
+    """The picture of a layer, and what the script must know to read it."""
+
+    picture: PagePicture
+    levels: PagePicture | None
+    spots: dict[str, Any]
+    words: str = ""
+
+    @property
+    def size(self) -> int:
+        return len(self.picture.body) + (len(self.levels.body) if self.levels else 0)
+
+    def record(self) -> dict[str, Any]:
+        return self.spots | ({"levels": self.levels.uri} if self.levels else {})
+
+
+def _network_name(model: Network, plan: InferredSpec) -> str:
+    spec = model.found.spec
+    return spec.title if spec else Path(plan.name).name
+
+
+def _photo_of(one: _Seen) -> NDArray[np.uint8]:
+    assert one.made.photo is not None  # noqa: S101 - a page shows what it is about
+    return one.made.photo
+
+
+def _classes(plan: InferredSpec, answer: Mapping[str, NDArray[Any]]) -> Iterator[Bar]:
+    """Name the likeliest classes."""
+    from cnntool.nets.inference.classify import score, top
+
+    if not answer:
+        return
+    try:
+        (scores,) = score(answer, plan, 1, 0.0)
+    except ModelError:  # the answer is something else than was taken for granted
+        return
+    for one in top(scores, plan, CLASSES):
+        if not isnan(one.probability):
+            yield Bar(one.label, min(max(one.probability, 0.0), 1.0))
+
+
+def _figures(made: LayerOutput) -> list[tuple[str, str]]:
+    figures, field = made.statistics, made.field
+    facts = []
+    if sees := _field_text(field):
+        facts.append(("receptive field", sees))
+    if field is not None and field.jump and not field.whole:
+        facts.append(("stride", " x ".join(f"{float(jump):g}" for jump in field.jump)))
+    facts += [
+        ("from", f"{figures.minimum:.4g}"),
+        ("to", f"{figures.maximum:.4g}"),
+        ("mean", f"{figures.mean:.4g}"),
+        ("deviation", f"{figures.deviation:.4g}"),
+    ]
+    if len(figures.shape) > 1:
+        facts.append(("dead maps", f"{figures.dead} of {figures.maps}"))
+    if figures.nan or figures.infinite:
+        facts.append(("NaN, infinite", f"{figures.nan}, {figures.infinite}"))
+    return facts
+
+
+def _field_text(field: ReceptiveField | None) -> str:
+    """Write a receptive field: ``76 x 76``, or that it is the whole picture; empty if unknown."""
+    if field is None:
+        return ""
+    if field.whole:
+        return "whole picture"
+    return " x ".join(f"{float(extent):g}" for extent in field.extent)
+
+
+def _sees(view: LayerView, photo: tuple[int, ...]) -> Sees | None:
+    """Find the box that the value in the middle sees."""
+    sight, shape = view.sight, view.made.statistics.shape
+    if sight is None or sight.whole or len(shape) != 3:
+        return None
+    rows, columns = photo[:2]
+    top, left, bottom, right = sight.box(shape[1] // 2, shape[2] // 2, (rows, columns))
+    return Sees(top / rows, left / columns, (bottom - top) / rows, (right - left) / columns)
+
+
+def _sight_record(sight: Sight | None) -> dict[str, Any] | None:
+    if sight is None:
+        return None
+    return {
+        "extent": [float(n) for n in sight.extent],
+        "jump": [float(n) for n in sight.jump],
+        "start": [float(n) for n in sight.start],
+        "whole": sight.whole,
+    }
+
+
+def _encoded(pixels: NDArray[np.uint8]) -> PagePicture:
+    """Encode a picture as PNG, for size rather than for speed."""
+    from cnntool.image.files import write_image
+    from cnntool.image.source import ImageInfo
+
+    height, width, channels = pixels.shape
+    file = BytesIO()
+    info = ImageInfo(height, width, channels)
+    write_image(file, pixels, info, name="a picture of the page", format="png", compression=6)
+    return PagePicture(file.getvalue(), height, width)

@@ -1,0 +1,1 @@
+"""The page: pictures and what a network makes of them, in one HTML file."""
