@@ -404,31 +404,6 @@ def test_pictures_that_networks_make_go_on_too(here, folder, tmp_path, monkeypat
     assert "11 done, 0 skipped, 2 failed" in done.err
 
 
-@pytest.mark.full
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(tmp_path):
-    rng = np.random.default_rng(1)
-    (tmp_path / "in").mkdir()
-    for number in range(80):
-        pixels = rng.integers(0, 256, (60, 80, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "in" / f"{number:03}.jpg")
-    command = [sys.executable, "-m", "cnntool", "filter", "-k", "sobel", "in", "-o", "out/"]
-    command += ["--log", "log.jsonl"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    files, log = kept(tmp_path), untimed(tmp_path / "log.jsonl")
-    for moment in np.linspace(0.2, 1.0, 20):
-        shutil.rmtree(tmp_path / "out")
-        (tmp_path / "log.jsonl").unlink()
-        with subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as run:
-            time.sleep(moment)
-            run.kill()
-        subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True)
-        assert kept(tmp_path) == files
-        assert untimed(tmp_path / "log.jsonl") == log
-
-
 @pytest.mark.parametrize(("option", "end"), [("--files-from", "\n"), ("--files0-from", "\0")])
 def test_inputs_may_be_listed_and_keep_their_tree(here, folder, tmp_path, option, end):
     (tmp_path / "other").mkdir()
