@@ -7,7 +7,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnntool.api.page import KINDS, PICTURES, encoded, parents_of
+from cnntool.api.page import KINDS, PICTURES, encoded, graph_of
 from cnntool.version import __version__
 from cnntool.views.number_format import shape_text
 from cnntool.views.page.render import Card, Page, PagePicture, Photo, Table, View, html
@@ -72,7 +72,7 @@ def difference_page(
     seen = () if photo is None else (Photo(Path(found.photos[0]).name, encoded(photo)),)
     shares = _fitted(pictures)
     tensors = [comparer.plans[0].input.name, *(pair.tensor_a for pair in comparer.pairs)]
-    parents = parents_of(comparer.networks[0], tensors)
+    graph, parents = graph_of(comparer.networks[0], tensors)
     a, b = (network.name for network in comparer.networks)
     cards = tuple(
         Card(
@@ -101,6 +101,7 @@ def difference_page(
             ),
             photos=seen,
             cards=cards,
+            graph=graph,
             maker=f"Made by cnntool {__version__}.",
             data={"palettes": {}, "unit_layers": [], "patches": None},
             table=Table(COLUMNS, tuple(_cells(row) for row in rows), tuple(remarks)),

@@ -11,6 +11,7 @@ import numpy as np
 
 from cnntool.api.page_numbers import PatchNumbers, kernel_numbers, packed, unit_numbers
 from cnntool.errors import ModelError, UsageError
+from cnntool.nets.layers.dataflow import word
 from cnntool.version import __version__
 from cnntool.views.colormaps import CONTROL_POINTS
 from cnntool.views.number_format import shape_text
@@ -22,6 +23,7 @@ from cnntool.views.page.render import (
     Page,
     PagePicture,
     Photo,
+    Row,
     Sees,
     View,
     html,
@@ -220,7 +222,7 @@ class PageWriter:
         chosen = list(self._outputs.chosen.values())
         numbers = [units[one.tensor]["units"] for one in chosen if one.tensor in units]
         taken += sum(one["size"] for of_layer in numbers for one in of_layer)
-        parents = parents_of(self._model, [one.tensor for one in chosen])
+        rows, parents = graph_of(self._model, [one.tensor for one in chosen])
         views = [[one.views[place] for one in pictures] for place in range(len(chosen))]
         shown = self._all_encoded(views, parents, max(min(PICTURES, ROOM - taken), ROOM // 5))
         names = self._names(chosen)
@@ -240,6 +242,7 @@ class PageWriter:
                 facts=tuple(self._facts()),
                 photos=photos,
                 cards=cards,
+                graph=rows,
                 maker=f"Made by cnntool {__version__}.",
                 data={
                     "palettes": CONTROL_POINTS,
@@ -326,25 +329,34 @@ class PageWriter:
             view = views[row][column]
             if found is None:
                 return _Encoded(encoded(self._strip(view.vector, labels[row])), None, {})
-            sides = [
-                kept[other, column].side * factors[other, column]
+            larger = [
+                (other, column)
                 for other in parents[row]
                 if (other, column) in kept and kept[other, column].shape[1:] > found.shape[1:]
             ]
-            by = factors[row, column] = drawn.factor(found, self._look, min(sides, default=None))
-            pixels, spots = drawn.sheet(found, self._look, by, _photo_of(self._pictures[column]))
+            alike = [spot for spot in larger if kept[spot].shape[0] == found.shape[0]]
+            look = self._look
+            if alike and not look.columns:  # on narrow screens both shrink by one factor then
+                look = look._replace(columns=made[alike[0]].spots["columns"])
+            sides = [kept[spot].side * made[spot].spots["factor"] for spot in larger]
+            by = drawn.factor(found, look, min(sides, default=None))
+            pixels, spots = drawn.sheet(found, look, by, _photo_of(self._pictures[column]))
             levels = None
-            if (self._look.style or "gray") != "gray":
-                gray = self._look._replace(style="gray")
-                levels = encoded(drawn.sheet(found, gray, by)[0])
-                spots = drawn.sheet(found, gray, by)[1]
-            return _Encoded(encoded(pixels), levels, spots | drawn.scale_record(found), found.words)
+            if (look.style or "gray") != "gray":
+                shades, spots = drawn.sheet(found, look._replace(style="gray"), by)
+                levels = encoded(shades)
+            picture = encoded(pixels)
+            picture = picture._replace(  # what was shrunk for want of room is shown no smaller
+                height=picture.height * found.reduction, width=picture.width * found.reduction
+            )
+            return _Encoded(picture, levels, spots | drawn.scale_record(found), found.words)
 
-        factors: dict[tuple[int, int], int] = {}
+        made: dict[tuple[int, int], _Encoded] = {}
         every = [
             (row, column) for row, of_layer in enumerate(views) for column in range(len(of_layer))
         ]
-        made = {spot: encode(*spot) for spot in every}
+        for spot in every:
+            made[spot] = encode(*spot)
         total = sum(one.size for one in made.values())
         while total > budget:
             spot = max(kept, key=lambda spot: made[spot].size)
@@ -506,31 +518,69 @@ class _Encoded(NamedTuple):
         return self.spots | ({"levels": self.levels.uri} if self.levels else {})
 
 
-def parents_of(model: Network, tensors: Sequence[str]) -> list[tuple[int, ...]]:
-    """Find out which of some tensors each is made of, whatever lies between.
+def graph_of(
+    model: Network, tensors: Sequence[str]
+) -> tuple[tuple[Row, ...], list[tuple[int, ...]]]:
+    """Find out how some tensors hang together, whatever lies between.
 
     Parameters
     ----------
     model : Network
     tensors : sequence of str
+        In the order of the network.
 
     Returns
     -------
-    list of tuple of int
-        For each the places of those that it takes from.
+    rows : tuple of Row
+        The tensors, and between them what joins several of them: additions, concatenations.
+    parents : list of tuple of int
+        For each tensor the places of those that it is made of.
     """
     flow = model.read_layers().flow
     places = {tensor: place for place, tensor in enumerate(tensors)}
-    behind = {tensor: frozenset({place}) for tensor, place in places.items()}
+    rows: list[Row] = []
+    row_of: dict[str, frozenset[int]] = {}  # behind a tensor that is no row, those that it is of
+    behind: dict[str, frozenset[int]] = {}
     parents: list[tuple[int, ...]] = [()] * len(tensors)
+
+    def enter(tensor: str, sources: frozenset[int]) -> None:
+        rows.append(Row(places[tensor], "", tuple(sorted(sources))))
+        row_of[tensor] = frozenset({len(rows) - 1})
+        behind[tensor] = frozenset({places[tensor]})
+
+    made = {tensor for node in model.graph.nodes for tensor in node.outputs}
+    for tensor in tensors:
+        if tensor not in made:
+            enter(tensor, frozenset())
     for node in model.graph.nodes:
-        found = frozenset[int]().union(*(behind.get(t, ()) for t in flow.data_inputs(node)))
+        inputs = flow.data_inputs(node)
+        sources = frozenset[int]().union(*(row_of.get(tensor, ()) for tensor in inputs))
+        found = frozenset[int]().union(*(behind.get(tensor, ()) for tensor in inputs))
+        shown = [tensor for tensor in node.outputs if tensor in places]
+        if len(sources) > 1 and not shown:
+            rows.append(Row(None, word(node.op), tuple(sorted(sources))))
+            sources = frozenset({len(rows) - 1})
         for tensor in node.outputs:
             if tensor in places:
                 parents[places[tensor]] = tuple(sorted(found))
+                enter(tensor, sources)
             else:
-                behind[tensor] = found
-    return parents
+                row_of[tensor], behind[tensor] = sources, found
+    return _useful(rows), parents
+
+
+def _useful(rows: Sequence[Row]) -> tuple[Row, ...]:
+    """Leave joins out that no tensor takes from."""
+    needed = {row for one in rows for row in one.parents}
+    for number in range(len(rows) - 1, -1, -1):
+        if rows[number].card is None and number not in needed:
+            kept = [
+                one._replace(parents=tuple(place - (place > number) for place in one.parents))
+                for at, one in enumerate(rows)
+                if at != number
+            ]
+            return _useful(kept)
+    return tuple(rows)
 
 
 def _network_name(model: Network, plan: InferredSpec) -> str:

@@ -198,7 +198,7 @@ document.addEventListener("DOMContentLoaded", () => {
     let order = views[0].numbers.map((_, n) => n);
     if (choice.sort !== "number") order.sort((a, b) => mean(choice.sort, b) - mean(choice.sort, a) || a - b);
     if (choice.show !== "all") order = order.filter((n) => dead(n) === (choice.show === "dead"));
-    const sides = views.map((view) => Math.max(...view.tile));
+    const sides = views.map((view) => Math.max(...full(view)));
     // The larger the map, the larger its picture: what was pooled is smaller than what it was made of.
     const side = Math.round(16 * Math.sqrt(Math.max(...sides)) / (1 + .35 * (views.length - 1)));
     const grid = el("div", { className: "grid" });

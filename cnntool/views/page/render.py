@@ -188,6 +188,24 @@ class Card(NamedTuple):
     error: int | None = None
 
 
+class Row(NamedTuple):
+    """A row of the graph.
+
+    Parameters
+    ----------
+    card : int or None
+        The place of its card; None for what joins several.
+    label : str
+        What that is called: ``add``.
+    parents : tuple of int
+        The rows that it takes from.
+    """
+
+    card: int | None
+    label: str
+    parents: tuple[int, ...]
+
+
 class Table(NamedTuple):
     """A table, with a row for each card.
 
@@ -225,6 +243,8 @@ class Page(NamedTuple):
         Who made the page.
     data : mapping
         Numbers for the script that belong to no card.
+    graph : tuple of Row
+        How the cards hang together; by default as their parents say.
     table : Table or None
         In a comparison.
     """
@@ -236,6 +256,7 @@ class Page(NamedTuple):
     cards: tuple[Card, ...]
     maker: str
     data: Mapping[str, Any] = {}
+    graph: tuple[Row, ...] = ()
     table: Table | None = None
 
 
@@ -253,6 +274,7 @@ def html(page: Page) -> bytes:
         HTML in UTF-8. Pictures, style and script are in it; it forbids the browser to fetch
         anything, and to run or apply anything else.
     """
+    rows = page.graph or [Row(n, "", card.parents) for n, card in enumerate(page.cards)]
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
@@ -279,7 +301,8 @@ def html(page: Page) -> bytes:
         json=lambda value: Markup(_json(value)),  # noqa: S704 - escaped
         anchors=_anchors(page),
         fragment=lambda name: quote(name, safe="/:", errors="replace"),
-        graph=column([card.parents for card in page.cards]),
+        rows=rows,
+        graph=column([row.parents for row in rows]),
     )
     return found.encode("utf-8", "replace")
 

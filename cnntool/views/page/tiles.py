@@ -76,12 +76,17 @@ class Tiles(NamedTuple):
 
     @property
     def side(self) -> int:
-        """The longer side of a map as it is kept."""
-        return max(map(int, self.levels.shape[1:]))
+        """The longer side of a map of the layer."""
+        return max(self.shape[1:])
+
+    @property
+    def reduction(self) -> int:
+        """How many rows and columns of a map became one."""
+        return round(self.side / max(map(int, self.levels.shape[1:])))
 
     def smaller(self) -> Tiles:
         """Keep half as many rows and columns, or of small maps the half with the largest means."""
-        if self.side < 2 * LEAST:
+        if max(self.levels.shape[1:]) < 2 * LEAST:
             return self.fewer(ceil(len(self.levels) / 2))
         values = self.levels.astype(np.float32)
         values[self.levels == MARK] = np.nan
