@@ -51,9 +51,10 @@ KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
 CLASSES, EXPLAINED = 5, 3
 """Classes that are listed, and those that are explained."""
 
-ROOM, PICTURES, UNITS = 10_000_000, 7_500_000, 5_000_000
-"""Bytes that all of a page may take, its pictures of layers, and its numbers of units. A page stays
-below 15 MB: in it three bytes are four letters, and figures and names take a megabyte."""
+LARGEST, ROOM, PICTURES, UNITS, LEAST = 15_000_000, 10_000_000, 7_500_000, 5_000_000, 500_000
+"""Bytes of a page, and what of them all that is binary may take, pictures of layers, numbers of
+units; with the least that pictures get. In a page three bytes are four letters, and figures and
+names take a megabyte."""
 
 _NAMES = 24
 """Names by which a layer is found on the page."""
@@ -224,30 +225,39 @@ class PageWriter:
         taken += sum(one["size"] for of_layer in numbers for one in of_layer)
         rows, parents = graph_of(self._model, [one.tensor for one in chosen])
         views = [[one.views[place] for one in pictures] for place in range(len(chosen))]
-        shown = self._all_encoded(views, parents, max(min(PICTURES, ROOM - taken), ROOM // 5))
+        room = max(min(PICTURES, ROOM - taken), LEAST)
         names = self._names(chosen)
-        cards = tuple(
-            self._card(one, of_layer, made, {"names": called} | units.get(one.tensor, {}))
-            for one, of_layer, made, called in zip(chosen, views, shown, names, strict=True)
-        )
-        cards = tuple(
-            card._replace(parents=found) for card, found in zip(cards, parents, strict=True)
-        )
+        while True:
+            shown = self._all_encoded(views, parents, room)
+            cards = [
+                self._card(one, of_layer, made, {"names": called} | units.get(one.tensor, {}))
+                for one, of_layer, made, called in zip(chosen, views, shown, names, strict=True)
+            ]
+            cards = [card._replace(parents=of) for card, of in zip(cards, parents, strict=True)]
+            page = self._written(photos, cards, rows)
+            if len(page) <= LARGEST or room <= LEAST:
+                return page
+            room = max(LEAST, room - (len(page) - LARGEST))
+
+    def _written(
+        self, photos: tuple[Photo, ...], cards: Sequence[Card], graph: tuple[Row, ...]
+    ) -> bytes:
+        names = [one.name for one in photos]
+        style = self._look.style
+        units = [card.name for card in cards if card.data and "units" in card.data]
         return html(
             Page(
-                title=" and ".join(one.name for one in pictures)
-                if len(pictures) < 3
-                else f"{len(pictures)} pictures",
+                title=" and ".join(names) if len(names) < 3 else f"{len(names)} pictures",
                 network=_network_name(self._model, self._outputs.plan),
                 facts=tuple(self._facts()),
                 photos=photos,
-                cards=cards,
-                graph=rows,
+                cards=tuple(cards),
+                graph=graph,
                 maker=f"Made by cnntool {__version__}.",
                 data={
                     "palettes": CONTROL_POINTS,
-                    "style": self._look.style if self._look.style in CONTROL_POINTS else None,
-                    "unit_layers": [card.name for card in cards if (card.data or {}).get("units")],
+                    "style": style if style in CONTROL_POINTS else None,
+                    "unit_layers": units,
                     "patches": self._patches and self._patches.record(),
                 },
             )
@@ -358,9 +368,14 @@ class PageWriter:
         for spot in every:
             made[spot] = encode(*spot)
         total = sum(one.size for one in made.values())
-        while total > budget:
-            spot = max(kept, key=lambda spot: made[spot].size)
-            kept[spot] = kept[spot].smaller()
+        shrinking = set(kept)
+        while total > budget and shrinking:
+            spot = max(sorted(shrinking), key=lambda spot: made[spot].size)
+            smaller = kept[spot].smaller()
+            if smaller.levels.shape == kept[spot].levels.shape:  # one small map is left
+                shrinking.remove(spot)
+                continue
+            kept[spot] = smaller
             before, made[spot] = made[spot], encode(*spot)
             total += made[spot].size - before.size
         return [

@@ -29,6 +29,9 @@ PHOTOS = 800_000
 KERNELS = 16
 """Input maps of which a map's kernel is shown: those where it is strongest."""
 
+VALUES = 4096
+"""Maps or values of a layer of which patches are looked for: more are hardly looked through."""
+
 _THUMBNAIL = 256
 """Rows or columns of a photo that patches are cut out of."""
 
@@ -140,9 +143,10 @@ class PatchNumbers:
 
     Attributes
     ----------
-    places : dict of str to list
-        For each map of each tensor, the strongest first: the picture's place, the box that the
-        value sees of it (top, left, bottom, right), and the value.
+    places : dict of str to dict
+        By tensors, packed: ``boxes`` (maps, patches, 5), the strongest first, of the picture's
+        place, -1 where there is none, and what the value sees of it (top, left, bottom, right);
+        ``values`` (maps, patches).
     """
 
     def __init__(
@@ -155,7 +159,11 @@ class PatchNumbers:
         from cnntool.nets.layers.receptive_field import Sight
 
         self.count = count
-        maps = {tensor: range(len(best[tensor].values)) for tensor in outputs.chosen}
+        maps = {
+            tensor: range(len(best[tensor].values))
+            for tensor in outputs.chosen
+            if len(best[tensor].values) <= VALUES
+        }
         found = {tensor: best[tensor].patches(numbers) for tensor, numbers in maps.items()}
         wanted: dict[int, int] = {}
         for patches in found.values():
@@ -180,9 +188,10 @@ class PatchNumbers:
             self.names.append(name)
             self.sizes.append((photo.shape[0], photo.shape[1]))
         entry = outputs.plan.input
-        self.places: dict[str, list[list[Any]]] = {}
+        self.places: dict[str, dict[str, Any]] = {}
         for tensor, patches in found.items():
-            rows: list[list[Any]] = [[] for _ in best[tensor].values]
+            boxes = np.full((*best[tensor].values.shape, 5), -1, np.int16)
+            values = np.zeros(best[tensor].values.shape, np.float32)
             for patch in patches:
                 if patch.picture not in where:
                     continue
@@ -193,14 +202,18 @@ class PatchNumbers:
                 )
                 sees = outputs.sight(outputs.chosen[tensor], shape)
                 sees = sees or Sight(size, (1, 1), (0, 0), whole=True)
-                value = short_numbers([patch.value])
-                rows[patch.map].append([place, *sees.box(*patch.place, size), *value])
-            self.places[tensor] = rows
+                spot = patch.map, patch.rank - 1
+                boxes[spot] = np.clip(
+                    (place, *sees.box(*patch.place, size)), -(1 << 15), (1 << 15) - 1
+                )
+                values[spot] = patch.value
+            self.places[tensor] = {"boxes": packed(boxes), "values": packed(values)}
 
     @property
     def size(self) -> int:
-        """How many bytes the pictures take."""
-        return sum(len(one.body) for one in self.pictures)
+        """How many bytes all of it takes."""
+        numbers = [len(part["data"]) for one in self.places.values() for part in one.values()]
+        return sum(len(one.body) for one in self.pictures) + sum(numbers) * 3 // 4
 
     def record(self) -> dict[str, Any]:
         """Return the pictures, ready for JSON; `places` has the boxes, layer by layer."""

@@ -40,7 +40,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
     return new Uint8Array(await new Response(stream).arrayBuffer());
   }
-  const ARRAYS = { f4: Float32Array, f8: Float64Array, u2: Uint16Array, i1: Int8Array };
+  const ARRAYS = { f4: Float32Array, f8: Float64Array, u2: Uint16Array, i2: Int16Array, i1: Int8Array };
   async function unpack(packed) {
     const bytes = await inflate(bytesOf(packed.data));
     return new ARRAYS[packed.type](bytes.buffer);
@@ -255,7 +255,7 @@ document.addEventListener("DOMContentLoaded", () => {
       if (spot) panel.append(await valueOfSpot(layer, view, photo, n, spot));
     }
     if (place.row === null) panel.append(el("p", { className: "what" }, "A click into the map chooses a value: what it sees of the photo, and what it was computed from."));
-    panel.append(...await kernelsOf(layer, place.map), ...patchesOf(layer, place.map));
+    panel.append(...await kernelsOf(layer, place.map), ...await patchesOf(layer, place.map));
     return panel;
   }
   const full = (view) => view.shape.slice(1);
@@ -385,10 +385,14 @@ document.addEventListener("DOMContentLoaded", () => {
       el("div", { className: "kernels" }, figures), bar];
   }
 
-  function patchesOf(layer, map) {
-    const rows = layer.data.patches?.[map];
-    if (!page.patches || !layer.data.patches) return [];
-    if (!rows?.length) return [el("p", { className: "what" }, `Nothing in ${page.patches.of} pictures excites this map.`)];
+  async function patchesOf(layer, map) {
+    const { patches } = layer.data;
+    if (!patches) return [];
+    const [boxes, values] = await Promise.all([unpack(patches.boxes), unpack(patches.values)]);
+    const [, most, length] = patches.boxes.shape;
+    const rows = Array.from({ length: most }, (_, n) => [...boxes.slice((map * most + n) * length, (map * most + n + 1) * length), values[map * most + n]])
+      .filter(([photo]) => photo >= 0);
+    if (!rows.length) return [el("p", { className: "what" }, `Nothing in ${page.patches.of} pictures excites this map.`)];
     const figures = rows.map(([photo, top, left, bottom, right, value]) => {
       const canvas = el("canvas", { width: 96, height: 96, role: "img", "aria-label": `of ${page.patches.names[photo]}, value ${number(value, 3)}` });
       const image = new Image();
@@ -422,7 +426,7 @@ document.addEventListener("DOMContentLoaded", () => {
       if (place.map !== null) panel.append(el("h4", {}, `unit ${place.map}${layer.data.labels?.[place.map] ? `: ${layer.data.labels[place.map]}` : ""}, value ${number(values[place.map])}`), ...await sumOf(layer, photo, [place.map, 0, 0]));
       panel.append(el("h4", {}, `the ${Math.min(BARS, values.length)} largest of ${values.length} values`), list);
     }
-    if (place.map !== null) panel.append(...patchesOf(layer, place.map));
+    if (place.map !== null) panel.append(...await patchesOf(layer, place.map));
     return panel;
   }
 

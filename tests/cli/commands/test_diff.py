@@ -198,3 +198,18 @@ def test_table(two, tmp_path, monkeypatch, capsys):
     if os.environ.get("UPDATE_GOLDEN"):
         GOLDEN.write_text(shown)
     assert shown == GOLDEN.read_text()
+
+
+def test_the_page_of_a_comparison(here, two, tmp_path):
+    done = here("diff", "-q", "a.onnx", "b.onnx", "1.png", "2.png", "--html", "page.html")
+    rows = [row for row in lines(done) if row[0].isdecimal()]
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count("<section") == len(rows)
+    assert text.count('alt="Maps of both networks') == len(rows)
+    diverging = [row[1] for row in rows if row[-1] == "diverges"]
+    (coloured,) = re.findall(r'<tr class="error-[45]"><th[^>]*>\s*<a[^>]*>([^<]*)', text)
+    assert [coloured] == diverging
+    assert f"the first that diverges: {coloured}" in text
+    assert "1.png" in text
+    refused = here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--html", "page.html", code=6)
+    assert "page.html: it exists already" in refused.err
