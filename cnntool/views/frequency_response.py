@@ -9,7 +9,7 @@ import numpy as np
 from cnntool.views.colormaps import TOP, palette
 from cnntool.views.display_list import DisplayList
 from cnntool.views.number_format import short
-from cnntool.views.text import FAINT
+from cnntool.views.text import FAINT, fitted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def picture(responses: Sequence[tuple[str, NDArray[np.float64]]]) -> DisplayList
     for number, (title, size) in enumerate(responses):
         row, column = divmod(number, across)
         left, top = column * width + LEFT, row * height + HEAD
-        drawing.text((left + SIDE / 2, top - 28), title, 17)
+        drawing.text((left + SIDE / 2, top - 28), fitted(title, 17, width - 20), 17)
         drawing.picture((left, top), _coloured(size / largest), smooth=True)
         _axes(drawing, left, top)
         scale = np.linspace(1, 0, SIDE)[:, None]
