@@ -178,9 +178,11 @@ def _draw(item: Filter, spec: str) -> Figure:
     from cnntool.filters.kernels.response import response
     from cnntool.views.frequency_response import SIDE, picture
 
-    title = with_parameters(spec)
+    title, _, facts = with_parameters(spec).partition(":")
     names = [
-        f"{title}, kernel {number} of {len(item.kernels)}" if number else title
+        f"{title}, kernel {number} of {len(item.kernels)}\n{facts}"
+        if number
+        else f"{title}\n{facts}"
         for number in (range(1, len(item.kernels) + 1) if len(item.kernels) > 1 else [0])
     ]
     sizes = [response(kernel, SIDE) for kernel in item.kernels]
