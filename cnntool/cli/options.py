@@ -291,14 +291,14 @@ def _inputs(
     names = whole.split(b"\0") if files0_from is not None else whole.splitlines()
     here = os.path.join(Path.cwd(), STDIO)  # noqa: PTH118 - a file that is called '-', not stdin
     texts = (os.fsdecode(name) for name in names if name)
-    paths = [text if is_address(text) else str(Path(text)) for text in texts]
-    if any(map(is_address, paths)) and find_spec("fsspec") is None:
-        hint = "pip install 'cnntool[cluster]'"
-        reason = "addresses are read by fsspec, which is not installed"
-        raise UsageError(reason, source=str(lists[0]), hint=hint)
+    paths = (text if is_address(text) else str(Path(text)) for text in texts)
     found = Listed(here if path == STDIO else path for path in paths)
     if not found:
         raise UsageError("it names no input", source=str(lists[0]))
+    if found.has_addresses and find_spec("fsspec") is None:
+        hint = "pip install 'cnntool[cluster]'"
+        reason = "addresses are read by fsspec, which is not installed"
+        raise UsageError(reason, source=str(lists[0]), hint=hint)
     return found
 
 
@@ -359,7 +359,29 @@ figure_format = click.option(
 )
 
 
-def encoding(command: F) -> F:
+figure = click.option(
+    "--figure",
+    is_flag=True,
+    help="Draw the input, captioned results and their colour bars in one picture, for a slide.",
+)
+
+
+def check_figure(figure: bool, width: int | None, format_name: str | None) -> None:  # noqa: FBT001
+    """Refuse what only a figure has.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not figure and width is not None:
+        raise UsageError("--width is of a figure", hint="--figure draws one; see 'cnntool resize'")
+    if not figure and format_name == "svg":
+        raise UsageError(
+            "SVG is for drawn figures, and this is a picture of pixels", hint="--figure draws one"
+        )
+
+
+def encoding(command: F, form: Callable[[F], F] = format_name) -> F:
     """Add --format, --depth, --compression and --quality."""
     for option in (
         click.option(
@@ -375,7 +397,7 @@ def encoding(command: F) -> F:
             type=click.Choice(["8", "16", "float"]),
             help="Bits of the result.  [default: those of the input]",
         ),
-        format_name,
+        form,
     ):
         command = option(command)
     return command

@@ -391,6 +391,11 @@ class Listed(Sequence[Path]):
         return len(self._names)
 
     @property
+    def has_addresses(self) -> bool:
+        """Whether some are addresses."""
+        return any(map(is_address, self._names))
+
+    @property
     def folder(self) -> str:
         """The folder that all share; empty where there are none."""
         names = (name for name in self._names if not is_address(name))

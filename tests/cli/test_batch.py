@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
+from operator import length_hint
 from pathlib import Path
 
 import numpy as np
@@ -485,3 +487,20 @@ def test_what_is_printed_may_be_called_alike(here, pair):
     assert told == here("filter", "-k", "1", "a/m.csv").text * 2
     assert here("resize", "--scale", "2", "--format", "csv", "a/x.png", "b/x.png").text
     assert here("filter", "-k", "box:3", "--explain", "a/x.png", "b/x.png", "-o", "out/").text
+
+
+def test_many_inputs_take_the_memory_of_their_names(tmp_path):
+    count = 2000
+    (tmp_path / "in").mkdir()
+    for number in range(count):
+        (tmp_path / "in" / f"{number:06}.png").touch()
+    naming = Naming(f"{tmp_path}/out/", "box", several=True)
+    tracemalloc.start()
+    try:
+        items = naming.items([tmp_path / "in"], recursive=False)
+        targets = sum(naming.target(item, ".png", text=False) is not None for item in items)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert targets == length_hint(items) == count
+    assert kept < count * len("000000.png\0") + 20_000
