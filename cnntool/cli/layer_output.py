@@ -18,6 +18,7 @@ from cnntool.cli.layer_files import (
     tell,
 )
 from cnntool.cli.network_options import facts_of, say_where
+from cnntool.cli.output import Groups
 from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
@@ -74,6 +75,7 @@ class Work:
         self.network = network
         self.purpose = purpose
         self._several = several
+        self._groups = Groups("tight") if several and not purpose.average else None
         self._screen = Screen() if purpose.show else None
         plan = network.plan()
         self._extras = plan.taps if purpose.report and plan.classifies else ()
@@ -147,7 +149,7 @@ class Work:
         rows = [row_of(one, self.outputs.chosen[tensor]) for tensor, one in found.items()]
         if self.files is not None:
             self.files.keep(item, outputs)
-        tell(item.name, rows, record if self.purpose.as_json else None)
+        tell(item.name, rows, record if self.purpose.as_json else None, self._groups)
 
     def _average(self, pictures: Pictures) -> None:
         """Average the layers over all pictures, then treat the means as one picture's layers."""
@@ -199,7 +201,7 @@ class Work:
             name = str(loaded.item.relative)
             self._page.add(name, loaded.info, loaded.made, views, extras)
         record = self._record(loaded, looked, wanted=logged or self.purpose.as_json)
-        tell(loaded.item.name, looked, record if self.purpose.as_json else None)
+        tell(loaded.item.name, looked, record if self.purpose.as_json else None, self._groups)
         return record
 
     def _written(self, loaded: Loaded, found: Iterable[LayerRow]) -> list[LayerRow]:

@@ -55,8 +55,10 @@ class Saving(NamedTuple):
         left : bool
             Whether what is there was left by an earlier run, and may be replaced.
         """
+        from cnntool.cli.output import matrix_stream
+
         return {
-            "target": target or sys.stdout.buffer,
+            "target": target or matrix_stream(self.format_name),
             "name": str(target or "<stdout>"),
             "compression": self.compression,
             "quality": self.quality,
