@@ -104,6 +104,8 @@ class Purpose(NamedTuple):
         What else is on it: layers to take apart, how classes are explained, a folder.
     width : int or None
         Of figures, in pixels.
+    figure : bool
+        Whether the photo stands beside the maps.
     format_name : str or None
         Of figures, whatever a suffix says.
     average, top_patches : bool
@@ -124,6 +126,7 @@ class Purpose(NamedTuple):
     average: bool = False
     top_patches: bool = False
     width: int | None = None
+    figure: bool = False
     format_name: str | None = None
 
     @property
