@@ -17,6 +17,7 @@ TYPE_CHECKING = False  # what reads types takes it for true; typing would have t
 
 if TYPE_CHECKING:
     from cnntool import errors as errors
+    from cnntool.api.batches import map_pictures as map_pictures
     from cnntool.api.comparison import compare as compare
     from cnntool.api.features import features as features
     from cnntool.api.filtering import convolve as convolve
@@ -54,6 +55,7 @@ else:
         "im2col": "api.unrolling",
         "kernels": "api.kernels",
         "load_model": "api.model",
+        "map_pictures": "api.batches",
         "pool": "api.resampling",
         "read_image": "api.pictures",
         "resize": "api.resampling",

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from cnntool import errors
+from cnntool import errors, version
 from cnntool.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parent.parent
@@ -113,3 +113,22 @@ def test_readme_shows_the_house():
     for path in (ROOT / "cnntool").iterdir():
         if path.name[0] not in "_v" and path.name not in {"models", "samples", "py.typed"}:
             assert f"`{path.name}{'/' * path.is_dir()}`" in README
+
+
+def test_the_citation_holds_what_its_schema_asks_for():
+    """Citation File Format 1.2.0, and facts that are stated elsewhere too."""
+    text = (ROOT / "CITATION.cff").read_text()
+    stated = dict(re.findall(r"^([a-z-]+):[ \n]*(.*)$", text, re.MULTILINE))
+    assert {"authors", "cff-version", "message", "title"} <= stated.keys()
+    assert stated.keys() <= {
+        "abstract", "authors", "cff-version", "keywords", "license", "message", "title", "type",
+        "version",
+    }  # fmt: skip
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (stated["cff-version"], stated["type"]) == ("1.2.0", "software")
+    assert (stated["title"], stated["license"]) == (project["name"], project["license"])
+    assert stated["version"] == version.__version__
+    assert re.findall(r"^  - name: (.+)$", text, re.MULTILINE) == [
+        author["name"] for author in project["authors"]
+    ]
+    assert "\t" not in text

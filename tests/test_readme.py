@@ -32,6 +32,24 @@ def test_the_figure_of_heat_maps_is_what_its_recipe_makes(here, tmp_path):
     assert difference.mean() < 1  # another FreeType draws other letters
 
 
+@pytest.mark.full
+def test_the_first_picture_is_current(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs")
+    from overview import draw
+
+    path = ROOT / "docs/overview.jpg"
+    assert path.stat().st_size < 250_000
+    with Image.open(path) as shown:
+        difference = np.abs(draw().pixels().astype(int) - np.asarray(shown))
+    assert difference.mean() < 4  # JPEG
+
+
+def test_the_lines_that_install_are_those_of_the_shells():
+    for shell in ("bash", "zsh", "fish"):
+        assert f"{shell}_source" in TEXT
+    assert 'eval "$(_CNNTOOL_COMPLETE=bash_source cnntool)"' in TEXT
+
+
 def test_from_python(tmp_path):
     (code,) = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
     shutil.copytree(ROOT / "samples", tmp_path / "samples")

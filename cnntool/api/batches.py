@@ -7,17 +7,21 @@ bounded however many there are, and however large.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from cnntool.errors import CnntoolError
-from cnntool.image.files import open_reader
+from cnntool.errors import ArgumentTypeError, CnntoolError
+from cnntool.image.files import expand, is_folder, open_reader
 from cnntool.processes import DiedError
+from cnntool.system import usable_cpus
 from cnntool.threads import ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from cnntool.api.pictures import Picture
+    from numpy.typing import NDArray
+
+    from cnntool.api.pictures import ImageLike, Picture
     from cnntool.image.codecs.codec import Reader
     from cnntool.processes import Copies
 
@@ -50,7 +54,7 @@ class Opened:
     error : CnntoolError, MemoryError or None
         What is wrong with it, or with what was to be made of it.
     notes : tuple of str
-        What was worth telling before decoding began.
+        What is worth telling; of damage not before it has been read.
     pixels : int
         How many it has.
     """
@@ -101,6 +105,7 @@ class Opened:
 
         with self.reader() as reader:
             values, info = reader.read(), reader.info  # damage is known by now
+        self.notes = info.notes
         return Picture(self.name, info, values)
 
     def close(self) -> None:
@@ -177,3 +182,178 @@ def side_by_side(
     for opened, job, result in tasks:
         late = opened.is_ready and in_turn(opened, job)
         yield opened, job, attempt(opened, job, work) if late else result
+
+
+class PictureResult(NamedTuple):
+    """What became of one of several pictures.
+
+    Attributes
+    ----------
+    name : str
+        Its file, or what errors call it.
+    result : object
+        What the function returned; None if there is an error.
+    error : CnntoolError, MemoryError or None
+        Why there is no result.
+    notes : tuple of str
+        What is worth knowing: damage, or pages that are left out.
+    """
+
+    name: str
+    result: Any = None
+    error: CnntoolError | MemoryError | None = None
+    notes: tuple[str, ...] = ()
+
+
+class _Held(Opened):
+    """A picture that is decoded already."""
+
+    def __init__(self, picture: Picture) -> None:
+        super().__init__(None, picture.name)
+        self._picture = picture
+        self.pixels = picture.info.height * picture.info.width
+
+    @property
+    def is_ready(self) -> bool:
+        return True
+
+    def whole(self) -> Picture:
+        return self._picture
+
+
+def map_pictures(
+    function: Callable[[NDArray[Any]], Any],
+    images: ImageLike | Iterable[ImageLike],
+    *,
+    jobs: int | None = None,
+    recursive: bool = False,
+    layout: str = "auto",
+    max_pixels: int = 100_000_000,
+    strict: bool = True,
+    fail_fast: bool = False,
+) -> Iterator[PictureResult]:
+    """Apply a function to many pictures, several at a time, in bounded memory.
+
+    Pictures are opened in their order, decoded and worked on side by side, and handed back in their
+    order. At most ``jobs + 1`` are under way, and together they have no more pixels than one may
+    have; a result is let go when the next one is asked for.
+
+    Parameters
+    ----------
+    function : callable
+        Given a picture as `read_image` returns it, makes the result. It is called on `jobs` threads
+        at once; what holds Python's interpreter all the time gains nothing by that. An error of
+        `cnntool.errors` is one of this picture, any other ends the work.
+    images : path, bytes, binary file, PIL image or ndarray, or an iterable of them
+        See `read_image`. A folder stands for the pictures and matrices in it, by their names.
+    jobs : int, optional
+        How many at once; by default as many as there are usable CPUs. One is worked on by the
+        calling thread itself. Results do not depend on it.
+    recursive : bool
+        Whether to look into the folders of a folder.
+    layout : {'auto', 'hwc', 'chw'}
+        Axes of arrays, and of ``.npy`` files, that have three.
+    max_pixels : int
+        Larger pictures are refused before they are decoded.
+    strict : bool
+        Whether damage that a decoder can get over is an error.
+    fail_fast : bool
+        Whether the error of a picture is raised; else it is in its record, and the others go on.
+
+    Yields
+    ------
+    PictureResult
+        ``name``, ``result``, ``error`` and ``notes`` of each picture.
+
+    Raises
+    ------
+    ArgumentTypeError
+        What is no picture at all.
+
+    Examples
+    --------
+    >>> for one in cnntool.map_pictures(np.shape, "samples"):
+    ...     print(one.name, one.result)
+    samples/camera.png (512, 512)
+    samples/cat.png (300, 451, 3)
+    samples/matrix.csv (5, 5)
+    samples/rocket.jpg (427, 640, 3)
+    """
+    from cnntool.api import arguments
+    from cnntool.api.pictures import LAYOUTS
+
+    if not callable(function):
+        raise arguments.wrong_type("function", function, "a function of a picture")
+    layout = arguments.one_of("layout", layout, LAYOUTS)
+    most = arguments.whole("max_pixels", max_pixels)
+    limits = {"layout": layout, "max_pixels": most, "strict": arguments.flag("strict", strict)}
+    count = usable_cpus() if jobs is None else arguments.whole("jobs", jobs, 1, 1024)
+    opened = _each(_several(images), recursive=arguments.flag("recursive", recursive), **limits)
+    fail = arguments.flag("fail_fast", fail_fast)
+    return _mapped(function, opened, jobs=count, most=most, fail_fast=fail)
+
+
+def _mapped(
+    function: Callable[[NDArray[Any]], Any],
+    pictures: Iterator[Opened],
+    *,
+    jobs: int,
+    most: int,
+    fail_fast: bool,
+) -> Iterator[PictureResult]:
+    from cnntool.api.pictures import to_array
+
+    def work(opened: Opened, _: Any, lanes: int) -> Any:  # noqa: ARG001
+        picture = opened.whole()
+        return function(to_array(picture.info, picture.values))
+
+    begun = ((opened, None) for opened in pictures)
+    for opened, _, result in side_by_side(begun, work, jobs=jobs, threads=jobs, most=most):
+        error = opened.error
+        if isinstance(error, CnntoolError):
+            error.source = error.source or opened.name
+        if error is not None and (fail_fast or isinstance(error, ArgumentTypeError)):
+            raise error
+        yield PictureResult(opened.name, result, error, opened.notes)
+
+
+def _several(images: Any) -> Iterator[Any]:
+    """Go over pictures, be it one."""
+    from cnntool.api import arguments
+
+    if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)) or any(
+        hasattr(images, what) for what in ("__array__", "__array_interface__", "read")
+    ):
+        return iter([images])
+    try:
+        return iter(images)
+    except TypeError:
+        raise arguments.wrong_type("images", images, "a picture, a folder or several") from None
+
+
+def _each(images: Iterator[Any], *, recursive: bool, **limits: Any) -> Iterator[Opened]:
+    """Open pictures, and those in folders."""
+    from cnntool.api.pictures import in_memory, source_of
+
+    for image in images:
+        if isinstance(image, (str, os.PathLike)) and is_folder(Path(image)):
+            for item in expand([Path(image)], recursive=recursive):
+                yield (
+                    _failed(item.name, item.error)
+                    if item.error
+                    else Opened(item.path, item.name, **limits)
+                )
+            continue
+        try:
+            picture = in_memory(image, "images", limits["layout"])
+            name, source = ("", None) if picture else source_of(image, "images")
+        except CnntoolError as error:
+            yield _failed("<image>", error)
+        else:
+            yield _Held(picture) if picture else Opened(source, name, **limits)
+
+
+def _failed(name: str, error: CnntoolError) -> Opened:
+    failed = Opened(None, name)
+    failed.error = error
+    return failed

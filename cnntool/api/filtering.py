@@ -103,6 +103,29 @@ def _mix(mix: Any) -> NDArray[np.float64]:
         raise UsageError(error.message, source="`mix`", hint=error.hint) from None
 
 
+class FilteredTile(NamedTuple):
+    """A result as a picture, or a map of a stack.
+
+    Attributes
+    ----------
+    pixels : ndarray of uint8, shape (h, w, 1 or 3)
+    policy : Range
+        How its numbers became brightness.
+    limits : (float, float)
+        The numbers that became black and white, for the ranges that depend on the data.
+    symmetric : bool
+        Whether its colours have 0 in the middle.
+    single : bool
+        Whether it has one channel.
+    """
+
+    pixels: NDArray[np.uint8]
+    policy: scale.Range
+    limits: tuple[float, float]
+    symmetric: bool
+    single: bool
+
+
 class Filtering(NamedTuple):
     """Kernels planned over a picture, and what their result will be; no pixel has been read.
 
@@ -212,6 +235,18 @@ class Filtering(NamedTuple):
     def _whole(self, rows: pipelines.Rows, outside: list[int] | None, threads: int) -> NDArray[Any]:
         """Compute all maps first: for a stack of maps, and for ranges that depend on the data."""
         pipeline, info = self.pipeline, self.rendering.info
+        maps, alpha = self._maps(rows, threads)
+        if pipeline.stacked:
+            return self._stack(maps, outside)
+        pixels = np.empty(info.shape, info.dtype)
+        limits = self._limits(maps, pipeline.branches[0])
+        self.rendering.convert(maps, pixels[:, :, : info.channels], outside, limits=limits)
+        self._set_alpha(pixels, alpha)
+        return pixels
+
+    def _maps(self, rows: pipelines.Rows, threads: int) -> tuple[NDArray[Any], NDArray[Any] | None]:
+        """Compute all maps, and alpha if the result has any."""
+        pipeline, info = self.pipeline, self.rendering.info
         maps = np.empty(pipeline.out_shape, pipeline.dtype)
         alpha = np.empty(maps.shape[:2], pipeline.source.dtype) if info.alpha else None
 
@@ -222,13 +257,7 @@ class Filtering(NamedTuple):
 
         for _ in pipelines.run(pipeline, rows, work, threads=threads):
             pass
-        if pipeline.stacked:
-            return self._stack(maps, outside)
-        pixels = np.empty(info.shape, info.dtype)
-        limits = self._limits(maps, pipeline.branches[0])
-        self.rendering.convert(maps, pixels[:, :, : info.channels], outside, limits=limits)
-        self._set_alpha(pixels, alpha)
-        return pixels
+        return maps, alpha
 
     def _limits(
         self, maps: NDArray[Any], branch: Sequence[Step], tile: int = 0
@@ -261,6 +290,29 @@ class Filtering(NamedTuple):
         from cnntool.views.contact_sheet import tile
 
         return tile(tiles, fill=rendering.info.peak)
+
+    def tiles(self, rows: pipelines.Rows, *, threads: int) -> Iterator[FilteredTile]:
+        """Compute the result as pictures of 8 bits: one, or one for each map of a stack."""
+        maps, _ = self._maps(rows, threads)
+        first = tile = 0
+        for branch in self.pipeline.branches:
+            for count in _tiles_of(self.pipeline, branch):
+                part = maps[:, :, first : first + count]
+                limits = self._limits(part, branch, tile)
+                pixels = np.empty((*part.shape[:2], self.rendering.samples(count, tile)), np.uint8)
+                self.rendering.convert(part, pixels, None, tile=tile, limits=limits)
+                policy, symmetric = self.rendering.ranges[tile], self.rendering.symmetric[tile]
+                yield FilteredTile(pixels, policy, limits, symmetric, single=count == 1)
+                first, tile = first + count, tile + 1
+
+    def names(self, kernels: Sequence[str]) -> list[str]:
+        """Name the tiles by the kernels that made them."""
+        names = []
+        for number, branch in enumerate(self.pipeline.branches):
+            name = kernels[number] if self.pipeline.options.bank else ", ".join(kernels)
+            count = len(_tiles_of(self.pipeline, branch))
+            names += [name] if count == 1 else [f"{name} [{tile}]" for tile in range(count)]
+        return names
 
     def _set_alpha(self, pixels: NDArray[Any], alpha: NDArray[Any] | None) -> None:
         """Put alpha, brought to the result's depth, behind the colours."""

@@ -232,9 +232,9 @@ def load(
         What cannot be read.
     """
     layout = arguments.one_of("layout", layout, LAYOUTS)
-    if (array := _in_memory(image, parameter, layout)) is not None:
+    if (array := in_memory(image, parameter, layout)) is not None:
         return array
-    name, source = _source(image, parameter)
+    name, source = source_of(image, parameter)
     limits = {"strict": True, "layout": layout, **limits}
     with open_reader(source, name=name, **limits) as reader:
         values = reader.read()
@@ -252,16 +252,16 @@ def opened(image: ImageLike, layout: str) -> Iterator[tuple[ImageInfo, Rows]]:
         As `cnntool.filters.pipeline.run` takes them.
     """
     layout = arguments.one_of("layout", layout, LAYOUTS)
-    if (array := _in_memory(image, "image", layout)) is not None:
+    if (array := in_memory(image, "image", layout)) is not None:
         yield array.info, lambda lo, hi: array.values[lo:hi]
         return
-    name, source = _source(image, "image")
+    name, source = source_of(image, "image")
     with open_reader(source, name=name, strict=True, layout=layout) as reader:
         reader.begin()
         yield reader.info, reader.rows()
 
 
-def _source(image: Any, parameter: str) -> tuple[str, Any]:
+def source_of(image: Any, parameter: str) -> tuple[str, Any]:
     """Return a name and what a reader takes; of bytes they are a file's content."""
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image), image
@@ -274,7 +274,7 @@ def _source(image: Any, parameter: str) -> tuple[str, Any]:
     raise arguments.wrong_type(parameter, image, EXPECTED)
 
 
-def _in_memory(image: Any, parameter: str, layout: str) -> Picture | None:
+def in_memory(image: Any, parameter: str, layout: str) -> Picture | None:
     """Return what is decoded already."""
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(image, pillow.Image):

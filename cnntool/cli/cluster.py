@@ -23,7 +23,7 @@ import click
 from cnntool.cli import console, shards
 from cnntool.cli.batch_log import BatchLog, outputs_of, parsed, parts_of
 from cnntool.cli.output import json_text
-from cnntool.cli.shards import Answer, Facts, Job
+from cnntool.cli.shards import SAME, Answer, Facts, Job
 from cnntool.errors import (
     CnntoolError,
     DeviceError,
@@ -109,14 +109,14 @@ class Cluster:
             hint = "tcp://HOST:PORT of a Dask scheduler, or local:N"
             raise UsageError(f"{address!r} is no scheduler", source="--scheduler", hint=hint)
         try:
-            import dask
-
-            dask.config.set({"logging": {"distributed": "critical"}})
             import distributed
         except ImportError:
             hint = "pip install 'cnntool[cluster]'"
             reason = "a cluster takes Dask distributed, which is not installed"
             raise UsageError(reason, source="--scheduler", hint=hint) from None
+        for name in list(logging.root.manager.loggerDict):
+            if name.partition(".")[0] == "distributed":  # what is said on stderr is ours
+                logging.getLogger(name).setLevel(logging.CRITICAL)
         self._dask = distributed
         self._own: Any = None
         self.client: Any = None
@@ -153,7 +153,7 @@ class Cluster:
             slots[host] += threads
         return {address: slots[host] for address, host, _ in self._hosts}
 
-    def greet(self, expected: Facts, values: dict[str, Any], folder: Path, parts: Path) -> None:
+    def greet(self, expected: Facts, values: dict[str, Any], parts: Path, run: str) -> None:
         """See that all workers have what is here, and that none works on these shards any more.
 
         Raises
@@ -162,14 +162,14 @@ class Cluster:
             One has something else.
         """
         model = values.get("model") if expected.model else None
-        found = self.client.run(shards.greet, model, folder, parts, on_error="return")
+        found = self.client.run(shards.greet, model, Path.cwd(), parts, run, on_error="return")
         for address, one in sorted(found.items()):
             if isinstance(one, Exception):
                 fault = f"the worker has no such cnntool: {one}".splitlines()[0]
-                raise DeviceError(fault, source=address, hint=_SAME)
+                raise DeviceError(fault, source=address, hint=SAME)
             for field, here, there in zip(Facts._fields, expected, one, strict=True):
                 if here != there:
-                    raise DeviceError(_differs(field, here, there), source=address, hint=_SAME)
+                    raise DeviceError(_differs(field, here, there), source=address, hint=SAME)
         device = word_of(str(values.get("device", "")))
         if device in PROVIDERS and PROVIDERS[device].numbered and self._with_gpu():
             self.resources = {"GPU": 1}
@@ -237,8 +237,6 @@ class Cluster:
                 one.close()
 
 
-_SAME = "workers need the same cnntool, onnxruntime and network as where the command is given"
-
 _WORDS = {"cnntool": "cnntool", "onnxruntime": "onnxruntime", "model": "the network"}
 
 
@@ -274,6 +272,7 @@ class ClusterLog(BatchLog):
         self._parts = parts_of(path).absolute()
         context = click.get_current_context()
         self._command, self._values = str(context.info_name), dict(context.params)
+        self._run = os.urandom(8).hex()
         self._items: list[Item] = []
         self._shards: list[list[int]] = []
         self._taken: dict[int, list[int]] = {}
@@ -286,7 +285,7 @@ class ClusterLog(BatchLog):
         self._cluster = Cluster(address)
         try:
             expected = shards.facts(self._values.get("model") if model else None)
-            self._cluster.greet(expected, self._values, Path.cwd(), self._parts)
+            self._cluster.greet(expected, self._values, self._parts, self._run)
             super().__init__(path, model=model, resume=resume, overwrite=overwrite, **more)
             with system_errors_as(OutputError, self._parts):
                 shutil.rmtree(self._parts, ignore_errors=True)
@@ -358,9 +357,9 @@ class ClusterLog(BatchLog):
         if "shard" not in line:
             super().again(line)
             return
-        self._tell(line)
         self._done += 1
         self._put({key: value for key, value in line.items() if key not in _ASIDE})
+        self._tell(line)
 
     def add(self, item: Item, *what: Any) -> None:
         """Note an input with which something is wrong."""
@@ -435,7 +434,7 @@ class ClusterLog(BatchLog):
                 past = (super(ClusterLog, self).line(self._items[place]) for place in taken)
                 log.write_text("".join(f"{json_text(line)}\n" for line in (self._head, *past)))
         own = self._own_file
-        return Job(self._command, values, Path.cwd(), self._head, file, log, own)
+        return Job(self._command, values, Path.cwd(), self._head, self._run, file, log, own)
 
     def finish(self) -> None:
         """Keep the lines of this run, and sum up."""

@@ -65,6 +65,14 @@ def begin_to_hear() -> None:
     TALK.heard = []
 
 
+def heard() -> list[tuple[str, str]]:
+    """Return what was said since this was asked last, where that is kept."""
+    if TALK.heard is None:
+        return []
+    found, TALK.heard = TALK.heard, []
+    return found
+
+
 def _say(kind: str, text: str) -> None:
     if TALK.heard is not None:
         TALK.heard.append((kind, text))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnntool.cli import console
-from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.cli.output import Column, emit, emit_record, form_of, prose
 from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def print_layers(found: Comparison, networks: Sequence[Network]) -> None:
         shown = {"worst", "worst-photo"}
         columns = [c._replace(people=c.people or c.name in shown) for c in columns]
     emit(columns, rows, form, look="tight")
-    say = console.result if people else console.note
+    say = prose if people else console.note
     for text in _summary(found, networks):
         say(text)
 
@@ -168,7 +168,7 @@ def print_weights(found: WeightComparison, form: Form, networks: Sequence[Networ
         for row in found.parameters
     ]
     emit(WEIGHT_COLUMNS, rows, form, look="tight")
-    say = console.result if form == "table" else console.note
+    say = prose if form == "table" else console.note
     for text in _weight_summary(found, networks):
         say(text)
 

@@ -93,6 +93,14 @@ class Drawing(NamedTuple):
         """Whether maps are laid over the photo."""
         return self.style == "overlay"
 
+    @property
+    def shared(self) -> str:
+        """What has a scale of its own, in words."""
+        from cnntool.views.scale import SHARED
+        from cnntool.views.styles import find
+
+        return SHARED[self.scale or find(self.style or "gray").scale]
+
     def picture(
         self,
         values: NDArray[Any],
@@ -102,6 +110,7 @@ class Drawing(NamedTuple):
         labels: Sequence[str] | None = None,
         columns: int | None = None,
         unit: str = "activation",
+        bar: bool | None = None,
     ) -> DisplayList:
         """Draw a layer.
 
@@ -119,6 +128,8 @@ class Drawing(NamedTuple):
             Tiles in a row, unless the user said how many.
         unit : str
             What is counted, beside a colour bar.
+        bar : bool, optional
+            Whether there is one; by default where there is a caption.
 
         Returns
         -------
@@ -145,5 +156,6 @@ class Drawing(NamedTuple):
             numbered=self.numbered,
             caption=caption,
             unit=unit,
+            bar=bar,
             photo=photo,
         )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from cnntool.api.batches import MANY, Opened, side_by_side
 from cnntool.cli import console, options
 from cnntool.cli.batch_log import stamp
-from cnntool.cli.output import emit_record
+from cnntool.cli.output import emit_record, prose
 from cnntool.errors import CnntoolError, ModelError, OutputError, UsageError
 from cnntool.image.files import FORMATS, STDIO, Listed, expand, is_folder
 from cnntool.processes import Copies, can_copy
@@ -732,7 +732,7 @@ class Batch:
                 for note in done.notes:
                     console.note(note)
                 if done.text:
-                    console.result(done.text)
+                    prose(done.text)
                 if done.record is not None:
                     tell(done.record, place.target)
                 record = done.record

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cnntool.api.activations import Archive, safe, save_array
 from cnntool.cli import batch_log, console
 from cnntool.cli.inputs import Naming, make_folder
-from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.cli.output import Column, Groups, emit, emit_record, form_of, prose
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.atomic import STDOUT, Sink
 from cnntool.image.files import FORMATS, STDIO, is_folder
@@ -104,6 +104,8 @@ class Purpose(NamedTuple):
         What else is on it: layers to take apart, how classes are explained, a folder.
     width : int or None
         Of figures, in pixels.
+    figure : bool
+        Whether the photo stands beside the maps.
     format_name : str or None
         Of figures, whatever a suffix says.
     average, top_patches : bool
@@ -124,6 +126,7 @@ class Purpose(NamedTuple):
     average: bool = False
     top_patches: bool = False
     width: int | None = None
+    figure: bool = False
     format_name: str | None = None
 
     @property
@@ -359,7 +362,12 @@ def row_of(record: dict[str, Any], wanted: ChosenLayer) -> LayerRow:
     return LayerRow(wanted, Statistics(**figures), record["dequantised"], None, record["output"])
 
 
-def tell(name: str, rows: Sequence[LayerRow], record: dict[str, Any] | None) -> None:
+def tell(
+    name: str,
+    rows: Sequence[LayerRow],
+    record: dict[str, Any] | None,
+    groups: Groups | None = None,
+) -> None:
     """Print the figures, unless stdout holds the result itself.
 
     Parameters
@@ -370,6 +378,8 @@ def tell(name: str, rows: Sequence[LayerRow], record: dict[str, Any] | None) -> 
         Its layers.
     record : dict or None
         What JSON says; None where that is not wanted: then people get a table, and programs lines.
+    groups : Groups, optional
+        The table that the rows belong to, where there are several inputs.
     """
     if any(row.output == STDOUT for row in rows):
         return
@@ -377,7 +387,7 @@ def tell(name: str, rows: Sequence[LayerRow], record: dict[str, Any] | None) -> 
     if form == "jsonl":
         emit_record(record)
     elif form == "table":
-        _table(name, rows)
+        _table(name, rows, groups)
         _say_where(rows)
     else:
         emit((), [_line(name, row) for row in rows], form)
@@ -392,7 +402,7 @@ def _say_where(rows: Sequence[LayerRow]) -> None:
         console.result(f"{len(outputs)} files in {Path(outputs[0]).parent}")
 
 
-def _table(name: str, rows: Sequence[LayerRow]) -> None:
+def _table(name: str, rows: Sequence[LayerRow], groups: Groups | None) -> None:
     """Print rows for people."""
     odd = any(row.figures.nan or row.figures.infinite for row in rows)
     numbers = ["shape", "min", "max", "mean", "deviation", "zeros", "dead"]
@@ -410,9 +420,13 @@ def _table(name: str, rows: Sequence[LayerRow]) -> None:
             dead if len(figures.shape) > 1 else "",
         ]
         cells.append([*line, *([str(figures.nan), str(figures.infinite)] if odd else [])])
-    console.result(name)
-    columns = [Column(one, right=True, spare=one == "deviation") for one in numbers]
-    emit([Column("layer"), *columns], cells, "table", look="tight")
+    columns = [Column("layer")]
+    columns += [Column(one, right=True, spare=one == "deviation") for one in numbers]
+    if groups is None:
+        console.result(name)
+        emit(columns, cells, "table", look="tight")
+    else:
+        groups.add(name, columns, cells)
     _remarks(rows)
 
 
@@ -438,7 +452,7 @@ def _remarks(rows: Sequence[LayerRow]) -> None:
             if share and share >= _TOLD:
                 remarks.append(f"{row.wanted.title}: {share:.1%} of its {words}")
     for remark in remarks[:_REMARKS]:
-        console.result(remark)
+        prose(remark)
     if len(remarks) > _REMARKS:
         more = len(remarks) - _REMARKS
         console.result(f"and {more} remark{'s' * (more > 1)} more: --json has all figures")

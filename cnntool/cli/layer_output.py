@@ -18,6 +18,7 @@ from cnntool.cli.layer_files import (
     tell,
 )
 from cnntool.cli.network_options import facts_of, say_where
+from cnntool.cli.output import Groups
 from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
     from cnntool.nets.network import Network
+    from cnntool.views.contact_sheet import Caption
+    from cnntool.views.display_list import DisplayList
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]
 
@@ -74,6 +77,7 @@ class Work:
         self.network = network
         self.purpose = purpose
         self._several = several
+        self._groups = Groups("tight") if several and not purpose.average else None
         self._screen = Screen() if purpose.show else None
         plan = network.plan()
         self._extras = plan.taps if purpose.report and plan.classifies else ()
@@ -113,7 +117,7 @@ class Work:
         purpose, entry = self.purpose, self.outputs.plan.input
         if purpose.top_patches:
             return top_patches(self.outputs, self.files, purpose, items, reading)
-        photo = purpose.drawing.needs_photo or purpose.report is not None
+        photo = purpose.drawing.needs_photo or purpose.figure or purpose.report is not None
         pictures = Pictures(
             items, partial(prepared, entry=entry, photo=photo), reading, log, self._again
         )
@@ -147,7 +151,7 @@ class Work:
         rows = [row_of(one, self.outputs.chosen[tensor]) for tensor, one in found.items()]
         if self.files is not None:
             self.files.keep(item, outputs)
-        tell(item.name, rows, record if self.purpose.as_json else None)
+        tell(item.name, rows, record if self.purpose.as_json else None, self._groups)
 
     def _average(self, pictures: Pictures) -> None:
         """Average the layers over all pictures, then treat the means as one picture's layers."""
@@ -199,7 +203,7 @@ class Work:
             name = str(loaded.item.relative)
             self._page.add(name, loaded.info, loaded.made, views, extras)
         record = self._record(loaded, looked, wanted=logged or self.purpose.as_json)
-        tell(loaded.item.name, looked, record if self.purpose.as_json else None)
+        tell(loaded.item.name, looked, record if self.purpose.as_json else None, self._groups)
         return record
 
     def _written(self, loaded: Loaded, found: Iterable[LayerRow]) -> list[LayerRow]:
@@ -242,9 +246,29 @@ class Work:
         if self._page is not None:
             view = self._page.view(made, loaded.made.shape)
         if self.files is not None:
-            output = self.files.write(loaded.item, wanted, values, partial(draw, values, caption))
+            drawing = partial(draw, values, caption)
+            if purpose.figure:
+                drawing = partial(self._beside, loaded, draw, values, caption)
+            output = self.files.write(loaded.item, wanted, values, drawing)
         kept = values if purpose.raw == "npz" else None
         return LayerRow(wanted, figures, dequantised, field, output, kept, screen, view)
+
+    def _beside(
+        self,
+        loaded: Loaded,
+        draw: Callable[..., DisplayList],
+        values: NDArray[Any],
+        caption: Caption,
+    ) -> DisplayList:
+        """Draw a layer beside the photo."""
+        from cnntool.api.figures import layer_figure
+        from cnntool.views.contact_sheet import Caption
+
+        scale = self.purpose.drawing.shared if values.ndim > 1 else ""
+        facts = ", ".join(filter(None, (caption.detail, scale)))
+        name = Path(loaded.item.name).name
+        maps = draw(values, Caption(), bar=True)
+        return layer_figure(loaded.made.photo, name, maps, caption.title, facts)
 
     def _record(self, loaded: Loaded, rows: list[LayerRow], *, wanted: bool) -> dict[str, Any]:
         """Note what is odd about the figures, and make the record if that is wanted."""

@@ -55,8 +55,10 @@ class Saving(NamedTuple):
         left : bool
             Whether what is there was left by an earlier run, and may be replaced.
         """
+        from cnntool.cli.output import matrix_stream
+
         return {
-            "target": target or sys.stdout.buffer,
+            "target": target or matrix_stream(self.format_name),
             "name": str(target or "<stdout>"),
             "compression": self.compression,
             "quality": self.quality,
@@ -348,7 +350,29 @@ figure_format = click.option(
 )
 
 
-def encoding(command: F) -> F:
+figure = click.option(
+    "--figure",
+    is_flag=True,
+    help="Draw the input, captioned results and their colour bars in one picture, for a slide.",
+)
+
+
+def check_figure(figure: bool, width: int | None, format_name: str | None) -> None:  # noqa: FBT001
+    """Refuse what only a figure has.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not figure and width is not None:
+        raise UsageError("--width is of a figure", hint="--figure draws one; see 'cnntool resize'")
+    if not figure and format_name == "svg":
+        raise UsageError(
+            "SVG is for drawn figures, and this is a picture of pixels", hint="--figure draws one"
+        )
+
+
+def encoding(command: F, form: Callable[[F], F] = format_name) -> F:
     """Add --format, --depth, --compression and --quality."""
     for option in (
         click.option(
@@ -364,7 +388,7 @@ def encoding(command: F) -> F:
             type=click.Choice(["8", "16", "float"]),
             help="Bits of the result.  [default: those of the input]",
         ),
-        format_name,
+        form,
     ):
         command = option(command)
     return command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from math import isfinite
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -18,8 +19,8 @@ BREAK = "\0"
 
 _BREAKS = str.maketrans("\t\n\r", "   ")
 
-_LEAST = {"cut": 12, "wrap": 8}
-"""Characters that a column is left which gives way."""
+_LEAST_CUT, _LEAST, _LONGEST = 12, 8, 24
+"""Characters that a column is left whose words are cut; broken; broken, with long words."""
 
 
 class Column(NamedTuple):
@@ -115,6 +116,62 @@ def width() -> int:
     return Console().width
 
 
+class MatrixOnTerminal:
+    """A stream for a matrix in text, which people get in columns, with six digits of a number."""
+
+    def __init__(self) -> None:
+        self._data = b""
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Take a part of the text."""
+        self._data += data
+        return len(data)
+
+    def flush(self) -> None:
+        """Print what was taken; what is no matrix stays as it is."""
+        from cnntool.views.number_format import blocks, lined_up
+
+        text, self._data = self._data.decode().rstrip("\n"), b""
+        try:
+            rows = [[*map(float, line.replace(",", " ").split())] for line in text.split("\n")]
+        except ValueError:
+            rows = []
+        if rows and rows[0]:
+            text = "\n".join(blocks(lined_up(rows), width()))
+        if text:
+            result(text)
+
+
+def matrix_stream(format_name: str | None) -> Any:
+    """Return stdout for a matrix: on a terminal in columns, unless a format was asked for."""
+    exact = format_name is not None or not sys.stdout.isatty()
+    return sys.stdout.buffer if exact else MatrixOnTerminal()
+
+
+_LABEL = re.compile(r"\s*\S+\s{2,}|\s+|")
+
+
+def prose(text: str) -> None:
+    """Print lines for people: a terminal gets long ones broken between words, below their label."""
+    if sys.stdout.isatty():
+        room = width()
+        text = "\n".join(
+            line if len(line) <= room else _broken(line, room) for line in text.split("\n")
+        )
+    result(text)
+
+
+def _broken(line: str, room: int) -> str:
+    from textwrap import fill
+
+    label = _LABEL.match(line)
+    assert label is not None  # noqa: S101 - it matches nothing, too
+    indent = " " * (label.end() if label.end() <= room // 2 else 0)
+    rest = fill(line[label.end() :], max(1, room - len(indent)), break_long_words=False,
+                break_on_hyphens=False)  # fmt: skip
+    return label[0] + rest.replace("\n", "\n" + indent)
+
+
 def flat(cell: str) -> str:
     """Keep a text from breaking the lines and columns of a pipe."""
     return cell.translate(_BREAKS)
@@ -148,74 +205,191 @@ def _with_nulls(value: Any) -> Any:
     return None if isinstance(value, float) and not isfinite(value) else value
 
 
-def _print_table(
-    columns: Sequence[Column], rows: Sequence[Sequence[str]], look: str, totals: int
-) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+Cells = list[dict[Column, str]]
 
-    console = Console()
-    cells = [
+
+class Groups:
+    """A table that grows by groups of rows, each under its name; one header stands above all.
+
+    The header is repeated where the columns change or become wider, and where they have no room
+    side by side.
+
+    Parameters
+    ----------
+    look : {'loose', 'narrow', 'tight'}
+        How the table is spaced.
+    """
+
+    def __init__(self, look: Literal["loose", "narrow", "tight"]) -> None:
+        self._look = look
+        self._columns: list[Column] = []
+        self._widths: dict[Column, int] = {}
+
+    def add(self, name: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+        """Print a group."""
+        cells = _cells(columns, rows)
+        shown = [column for column in columns if column.people]
+        widths = _widths(shown, cells)
+        if shown == self._columns and all(widths[one] <= self._widths[one] for one in shown):
+            result(name)
+            _print_cells(shown, cells, self._widths, self._look, header=False)
+            return
+        self._columns = shown
+        self._widths = {one: max(width, self._widths.get(one, 0)) for one, width in widths.items()}
+        whole = _print_cells(shown, [], self._widths, self._look, only_whole=True)
+        result(name)
+        _print_cells(shown, cells, self._widths, self._look, header=not whole)
+        if not whole:
+            self._columns = []
+
+
+def _cells(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Cells:
+    return [
         {
             column: "\n".join(map(printable, cell.split(BREAK)))
             for column, cell in zip(columns, row, strict=True)
         }
         for row in rows
     ]
-    columns = [column for column in columns if column.people]
+
+
+def _widths(columns: Sequence[Column], cells: Cells) -> dict[Column, int]:
+    """Return what each column would like to have."""
     widths = {}
     for column in columns:
         lines = "\n".join((column.title, *(row[column] for row in cells))).split("\n")
         widths[column] = min(column.most, max(map(len, lines)))
+    return widths
+
+
+def _print_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], look: str, totals: int
+) -> None:
+    cells = _cells(columns, rows)
+    columns = [column for column in columns if column.people]
+    _print_cells(columns, cells, _widths(columns, cells), look, totals=totals)
+
+
+def _print_cells(
+    columns: Sequence[Column],
+    cells: Cells,
+    widths: dict[Column, int],
+    look: str,
+    *,
+    totals: int = 0,
+    header: bool = True,
+    only_whole: bool = False,
+) -> bool:
+    """Print rows below their headings; return whether all columns had room side by side.
+
+    Parameters
+    ----------
+    only_whole : bool
+        Whether nothing is printed if they have none.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
     edge, gap = (-2, 2) if look == "tight" else (1, 2 if look == "narrow" else 3)
-    for shown, cut, room in _laid_out(columns, widths, console.width - edge, gap):
+    parts = [*_laid_out(columns, _needed(columns, cells, widths), console.width - edge, gap)]
+    if only_whole and len(parts) > 1:
+        return False
+    for shown in parts:
         table = Table(
             box=box.SIMPLE,
+            show_header=header,
             show_edge=edge > 0,
             pad_edge=edge > 0,
             padding=(0, 1, 0, int(gap == 3)),
         )
-        for column in shown:
-            width = max(1, room) if column is cut else widths[column]
+        for column, width in shown.items():
             table.add_column(
                 column.title,
                 justify="right" if column.right else "left",
-                no_wrap=column.gives != "wrap",
-                overflow="fold" if column.gives == "wrap" else "ellipsis",
-                min_width=None if column.gives else width,
-                max_width=None if column.gives == "wrap" else width,
+                no_wrap=True,
+                min_width=width,
+                max_width=width,
             )
         for place, row in enumerate(cells):
             if totals and place == len(cells) - totals:
                 table.add_section()
-            table.add_row(*(Text(row[column]) for column in shown))
+            table.add_row(*(Text(_given_way(row[one], one, shown[one])) for one in shown))
         console.print(table, crop=False)
+    return len(parts) == 1
+
+
+_PIECES = re.compile(r"\s+|(?:[^\s,;/]|(?<=\d),(?=\d{3}(?!\d)))+[,;/]*|[,;/]+")
+"""What stays together where a line is broken: words, and parts of lists and paths."""
+
+
+def _given_way(text: str, column: Column, width: int) -> str:
+    """Break or cut a text; a number is cut away whole."""
+    if column.gives == "wrap":
+        return "\n".join(line for part in text.split("\n") for line in _folded(part, width))
+    if column.gives != "cut" or len(text) <= width:
+        return text
+    kept = text[: max(0, width - 1)]
+    if re.match(r"\d", text[len(kept) :]):
+        kept = re.sub(r"\d[\d.,]*$", "", kept)
+    return f"{kept}…"
+
+
+def _folded(text: str, width: int) -> list[str]:
+    lines = [""]
+    for piece in _PIECES.findall(text):
+        if len(lines[-1] + piece.rstrip()) <= width:
+            lines[-1] += piece
+            continue
+        rest = piece.lstrip()
+        lines += [rest[start : start + width] for start in range(0, len(rest), width)]
+    return [line.rstrip() for line in lines if line or not text]
+
+
+def _needed(
+    columns: Sequence[Column], cells: Cells, widths: dict[Column, int]
+) -> dict[Column, tuple[int, int]]:
+    """Return for each column the least characters that it may be left, and what it would like."""
+    found = {}
+    for column in columns:
+        least = widths[column]
+        if column.gives == "wrap":
+            pieces = _PIECES.findall(" ".join((column.title, *(row[column] for row in cells))))
+            least = min(_LONGEST, max(_LEAST, *(len(piece.strip()) for piece in pieces)))
+        elif column.gives == "cut":
+            least = _LEAST_CUT
+        found[column] = min(least, widths[column]), widths[column]
+    return found
 
 
 def _laid_out(
-    columns: Sequence[Column], widths: dict[Column, int], room: int, gap: int
-) -> Iterable[tuple[list[Column], Column | None, int]]:
+    columns: Sequence[Column], widths: dict[Column, tuple[int, int]], room: int, gap: int
+) -> Iterable[dict[Column, int]]:
     """Choose what is shown: all columns in one table, without the spare ones, or in several tables.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+    widths : dict
+        Characters that each may be left, and would like to have.
+    room, gap : int
+        Characters of a line, and between columns.
 
     Returns
     -------
-    iterable of (columns, the one that is cut, its characters)
+    iterable of dict
+        The columns of a table and their characters.
     """
 
-    def cut(shown: Sequence[Column]) -> Column | None:
-        return next((column for column in reversed(shown) if column.gives == "cut"), None)
+    def least(shown: Sequence[Column]) -> dict[Column, int]:
+        """Return the characters that columns are left where all give way that can."""
+        cut = [column for column in shown if column.gives == "cut"][:-1]  # only the last one is
+        return {column: widths[column][column in cut] for column in shown}
 
     def left(shown: Sequence[Column]) -> int:
-        """Return the room that is left where all give way that can."""
-        least = (
-            min(widths[column], _LEAST[column.gives])
-            if column.gives == "wrap" or column is cut(shown)
-            else widths[column]
-            for column in shown
-        )
-        return room - sum(least) - gap * len(shown)
+        return room - sum(least(shown).values()) - gap * len(shown)
 
     shown = list(columns)
     for column in sorted(filter(lambda column: column.spare, columns), key=lambda one: one.spare):
@@ -233,5 +407,10 @@ def _laid_out(
                 groups.append([*keys, column])
     for group in groups or [shown]:
         group.sort(key=columns.index)
-        one = cut(group)
-        yield group, one, min(widths[one], left(group) + min(widths[one], 12)) if one else 0
+        given, spare = least(group), max(0, left(group))
+        short = {one: widths[one][1] - given[one] for one in group if given[one] < widths[one][1]}
+        for place, column in enumerate(sorted(short, key=lambda one: short[one])):
+            more = min(short[column], spare // (len(short) - place))
+            given[column] += more
+            spare -= more
+        yield given

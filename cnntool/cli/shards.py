@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.cli import batch_log, console, network_options
 from cnntool.cli.batch_log import BatchLog, outputs_of, parsed
-from cnntool.errors import CnntoolError, InputError, ModelError, UsageError
+from cnntool.errors import CnntoolError, DeviceError, InputError, ModelError, UsageError
 from cnntool.image.atomic import free, hold
 from cnntool.image.files import Item, Listed
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+SAME = "workers need the same cnntool, onnxruntime and network as where the command is given"
 
 ALONE = 16
 """Inputs that are tried one by one after a process has died: what it may have had in hand."""
@@ -52,6 +54,8 @@ class Job(NamedTuple):
         The working directory.
     header : dict
         What the log begins with.
+    run : str
+        Tells this run of the command from others with the same log.
     inputs, log, own : Path
         The file of the inputs, the log of the shard, and what earlier runs have written.
     only : str
@@ -62,6 +66,7 @@ class Job(NamedTuple):
     values: dict[str, Any]
     folder: Path
     header: dict[str, Any]
+    run: str
     inputs: Path
     log: Path
     own: Path
@@ -155,7 +160,7 @@ class PartLog(BatchLog):
 
     def _put(self, record: dict[str, Any]) -> None:
         if "code" in record:
-            heard, console.TALK.heard = console.TALK.heard or [], []
+            heard = console.heard()
             record = {
                 **record,
                 "notes": [text for kind, text in heard if kind == "note"],
@@ -167,7 +172,8 @@ class PartLog(BatchLog):
         """Note what became of an input; what was printed only is lost."""
         if code == 0 and (result is None or result.get("output") == str(None)):
             fault = UsageError("what is printed on stdout comes from no cluster", source=item.name)
-            console.TALK.heard = [("hint", "--output FOLDER takes files")]
+            console.heard()
+            console.error("", "--output FOLDER takes files")
             code, error, result = fault.exit_code, str(fault), None
         super().add(item, read, code, error, result)
 
@@ -275,8 +281,8 @@ class Process:
         self._child.wait()
 
 
-def greet(model: str | None, folder: Path, parts: Path) -> Facts:
-    """Stop what works on the shards of a command that was killed; return the facts of the worker.
+def greet(model: str | None, folder: Path, parts: Path, run: str) -> Facts:
+    """Stop what works for other runs on the same shards; return the facts of the worker.
 
     Parameters
     ----------
@@ -286,8 +292,10 @@ def greet(model: str | None, folder: Path, parts: Path) -> Facts:
         From which a file's name counts.
     parts : Path
         Where the shards are.
+    run : str
+        Which run asks.
     """
-    stop(parts)
+    stop(parts, run)
     return facts(model, folder)
 
 
@@ -298,12 +306,14 @@ def cards(dask_worker: Any) -> bool:
 
 _idle: list[Process] = []
 _busy: dict[Path, set[Process]] = {}
+_runs: dict[Path, str] = {}
 _lock = Lock()
 
 
-def stop(folder: Path) -> None:
-    """End what works on the shards of a folder here."""
+def stop(folder: Path, run: str = "") -> None:
+    """End what works on the shards of a folder here; no other run than this one may go on."""
     with _lock:
+        _runs[folder] = run
         for process in _busy.pop(folder, ()):
             process.stop()
 
@@ -332,13 +342,15 @@ def work(job: Job, share: dict[str, int]) -> Answer:
 def _ask(job: Job) -> Answer | str:
     folder = job.log.parent
     with _lock:
+        if _runs.get(folder, job.run) != job.run:
+            return Answer(CnntoolError.exit_code, "stopped")
         process = _idle.pop() if _idle else Process()
         _busy.setdefault(folder, set()).add(process)
     answer = process.ask(job)
     with _lock:
         _busy.get(folder, set()).discard(process)
         if process.stopped:
-            return Answer(1, "stopped")
+            return Answer(CnntoolError.exit_code, "stopped")
         if isinstance(answer, Answer):
             _idle.append(process)
     return answer
@@ -354,7 +366,7 @@ def see_through(job: Job, ask: Callable[[Job], Answer | str]) -> Answer:
     ask : callable
         Has it worked on; returns how whoever did that died, if so.
     """
-    tries = [""]
+    tries = [job.only]
     while tries:
         answer = ask(job._replace(only=tries[0]))
         if isinstance(answer, Answer):
@@ -376,6 +388,11 @@ def _run(job: Job) -> Answer:
 
     from cnntool.cli.main import cli, explain_error
 
+    if job.header["cnntool"] != __version__:
+        return Answer(DeviceError.exit_code, f"a worker that joined late has {__version__}", SAME)
+    if not job.inputs.exists():
+        reason = f"{job.inputs.parent}: a worker does not see this folder"
+        return Answer(DeviceError.exit_code, reason, "inputs and results lie where all workers see")
     os.chdir(job.folder)
     console.begin_to_hear()
     found = click.Context(cli)

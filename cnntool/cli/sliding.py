@@ -12,7 +12,7 @@ import click
 from cnntool.api.arguments import WindowOptions
 from cnntool.cli import options, param_types
 from cnntool.cli.console import check_no_terminal
-from cnntool.cli.output import emit_record
+from cnntool.cli.output import emit_record, matrix_stream
 from cnntool.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class MatrixResult(NamedTuple):
             rows, columns, dtype="float64", format=format_name, matrix=True, layout="hw"
         )
         write_image(
-            sys.stdout.buffer if target is None else target,
+            matrix_stream(self.format_name) if target is None else target,
             matrix[:, :, None],
             info,
             name="<stdout>" if target is None else target,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnntool.cli import console
-from cnntool.cli.output import Column, emit, emit_record
+from cnntool.cli.output import Column, emit, emit_record, prose
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ def tell(network: Network, profiles: Sequence[Profile], form: Form) -> None:
         rows = [["" if cell == "-" else cell for cell in row] for row in rows]
     emit([_column(name) for name in columns], rows, form, look="tight")
     if form == "table":
-        console.result("\n".join(line for found in profiles for line in _totals(found)))
+        prose("\n".join(line for found in profiles for line in _totals(found)))
     for found in profiles:
         if found.busy:
             console.note(

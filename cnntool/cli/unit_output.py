@@ -10,7 +10,7 @@ from cnntool.api import trace_steps
 from cnntool.cli import console, sliding
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample
 from cnntool.cli.network_options import begin, facts_of, hold_time, opened, say_where
-from cnntool.cli.output import emit_record
+from cnntool.cli.output import emit_record, prose
 from cnntool.cli.sliding import text_width
 from cnntool.errors import InputError, UsageError
 from cnntool.image.files import expand, is_folder
@@ -264,7 +264,7 @@ def run(
             facts = {"input": loaded.item.name, **facts_of(network, plan)}
             emit_record({**facts, **found.record(), "output": output})
         elif output is None:
-            console.result("\n".join(text(found)))
+            prose("\n".join(text(found)))
         elif not found.agrees:
             console.note(verdict(found))
     return 0 if found.agrees else 1

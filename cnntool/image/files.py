@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Sequence
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
@@ -76,6 +76,7 @@ class Format(NamedTuple):
         return writer
 
 
+@cache
 def _codec(name: str) -> Any:
     module, _, function = name.rpartition(".")
     return getattr(import_module(f"cnntool.image.codecs.{module}"), function)
@@ -436,7 +437,7 @@ class Expanded:
     def __length_hint__(self) -> int:
         if self._recursive:
             return 0  # nobody knows
-        found = (len(one.names) + len(one.faults) for some in self._found.values() for one in some)
+        found = (one.pictures + len(one.faults) for some in self._found.values() for one in some)
         return len(self._inputs) - len(self._found) + sum(found)
 
     def __iter__(self) -> Iterator[Item]:
@@ -447,7 +448,7 @@ class Expanded:
                 yield Item(None, "<stdin>", place) if stdin else Item(path, str(path), place)
                 continue
             for folder in folders:
-                for name in folder.names:
+                for name in folder.each():
                     file = Path(folder.root, name)
                     if _is_special(file):
                         fault = _bad(file, "no regular file")
@@ -464,7 +465,7 @@ class Expanded:
                 continue
             for folder in folders:
                 inside = os.path.relpath(folder.root, path)
-                for name in folder.names:
+                for name in folder.each():
                     yield name if inside == os.curdir else os.path.join(inside, name)  # noqa: PTH118
 
     def _parts(self) -> Iterator[tuple[Path, Iterable[_Folder] | None]]:
@@ -482,11 +483,19 @@ class Expanded:
 
 
 class _Folder(NamedTuple):
-    """What is in a folder: the names of its pictures, sorted, and what is wrong with it."""
+    """What is in a folder: its pictures in order, and what is wrong with it.
+
+    There may be many, so their names are one text, each ended by a zero.
+    """
 
     root: str
-    names: Sequence[str]
+    names: str = ""
+    pictures: int = 0
     faults: Sequence[Item] = ()
+
+    def each(self) -> Iterator[str]:
+        """Yield the names."""
+        return (found[1] for found in re.finditer("([^\0]+)\0", self.names))
 
 
 def _is_listed(path: Path) -> bool:
@@ -508,10 +517,9 @@ def _walk(
             for name in folders
             if recursive and not name.startswith(".") and Path(root, name).resolve() != skipped
         )
-        names = [name for name in files if _is_picture(name, suffixes)]
-        names.sort()
+        names = sorted(name for name in files if _is_picture(name, suffixes))
         found |= bool(names)
-        yield _Folder(root, names)
+        yield _Folder(root, "".join(f"{name}\0" for name in names), len(names))
     faults = [
         _bad(Path(error.filename), (error.strerror or "cannot be read").lower())
         for error in unreadable
@@ -520,7 +528,7 @@ def _walk(
         hint = "`recursive` looks into its folders too" if deeper and not recursive else ""
         what = "pictures or matrices" if matrices else "pictures"
         faults.append(_bad(folder, f"no {what} in this folder", hint))
-    yield _Folder(str(folder), (), faults)
+    yield _Folder(str(folder), faults=faults)
 
 
 def _is_picture(name: str, suffixes: tuple[str, ...]) -> bool:

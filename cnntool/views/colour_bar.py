@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from cnntool.views.colormaps import TOP
+from cnntool.views.colormaps import TOP, palette
 from cnntool.views.number_format import short
+from cnntool.views.scale import MEASURED
 from cnntool.views.text import GREY, line_height, width
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.views.display_list import DisplayList
+    from cnntool.views.scale import Range
     from cnntool.views.styles import Backdrop, Style
 
 THICK, WIDEST = 10, 480
@@ -60,6 +62,31 @@ class ColourBar(NamedTuple):
         drawing.text((left + across, top), last, size, GREY, anchor="ra")
         if 2 * max(width(first, size), width(last, size)) + 30 < across:
             drawing.text((left + across / 2, top), "".join(middle), size, GREY, anchor="ma")
+
+
+def of_range(
+    policy: Range, limits: tuple[float, float], unit: str, *, symmetric: bool
+) -> ColourBar:
+    """Return the bar of a filter's result.
+
+    Parameters
+    ----------
+    policy : str
+        A key of ``RANGES``, whose numbers became brightness.
+    limits : (float, float)
+        The numbers that became black and white, where they depend on the data.
+    unit : str
+        What the numbers are.
+    symmetric : bool
+        Whether it has colours, 0 in the middle.
+    """
+    low, high = {"center": (-1.0, 1.0)}.get(policy, (0.0, 1.0))
+    if policy in MEASURED:
+        low, high = limits
+    colours = palette("diverging" if symmetric else "gray")[: TOP + 1]
+    ends = ("< ", "> ") if policy == "percentile" else ("", "")
+    middle = ("0",) if low == -high else ()
+    return ColourBar(colours, (ends[0] + short(low, 3), *middle, ends[1] + short(high, 3)), unit)
 
 
 def _thick(size: int) -> int:

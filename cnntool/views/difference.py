@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnntool.errors import UsageError
+from cnntool.views.captioned import LEAST, Cell, caption_lines, table
 from cnntool.views.colormaps import TOP, palette
 from cnntool.views.colour_bar import ColourBar
 from cnntool.views.contact_sheet import ContactSheet, enlargement, reduction
-from cnntool.views.display_list import DisplayList
-from cnntool.views.heat_map import GAP, LEAST, MARGIN, Cell, caption_lines, letters
 from cnntool.views.number_format import short
 from cnntool.views.scale import ScaleLimits, extremes, to_levels
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from cnntool.views.display_list import DisplayList
 
 MOST = 36
 """Maps that are drawn, unless others are chosen."""
@@ -75,14 +76,7 @@ def difference_sheet(
             strict=True,
         )
     ]
-    wide = max(LEAST, cells[0].picture.shape[1])
-    head = max(cell.head for cell in cells)
-    height = cells[0].picture.shape[0] + head + ColourBar.height(letters(wide)[1]) + 6
-    size = 2 * MARGIN + 3 * wide + 2 * GAP, 2 * MARGIN + height
-    page = DisplayList(*size)
-    for place, cell in enumerate(cells):
-        cell.draw(page, (MARGIN + place * (wide + GAP), MARGIN), MARGIN + head)
-    return page
+    return table([cells])
 
 
 def _cell(

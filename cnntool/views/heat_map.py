@@ -6,19 +6,28 @@ each says what its colours mean.
 
 from __future__ import annotations
 
-from math import ceil, sqrt
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from math import ceil
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from cnntool.errors import UsageError
+from cnntool.views.captioned import (
+    LEAST,
+    MARGIN,
+    Cell,
+    caption_lines,
+    letters,
+    table,
+    tile_size,
+)
 from cnntool.views.colormaps import TOP, palette
 from cnntool.views.colour_bar import PHOTO, ColourBar
 from cnntool.views.display_list import MAX_PIXELS, DisplayList
 from cnntool.views.number_format import short
 from cnntool.views.scale import ScaleLimits, to_levels
 from cnntool.views.styles import blend
-from cnntool.views.text import CAPTION_INK, GREY, line_height, wrapped
+from cnntool.views.text import GREY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,23 +43,11 @@ STYLES: dict[HeatMapStyle, str] = {
     "side-by-side": "the photo, and the maps beside it",
 }
 
-WIDTH, SIDE, TALLEST = 1600, 400, 1000
-"""Pixels that a sheet is wide at most, that a tile's sides have in the mean, and its height."""
-
 ACROSS = 6
 """Maps of one method in a row."""
 
 PANORAMA = 4
 """Proportion from which photos are so wide that maps stand below them."""
-
-LEAST, THIN = 140, 8
-"""Pixels that there are for a caption, and that the side of a very long photo keeps."""
-
-MARGIN, GAP = 20, 18
-"""Pixels around everything, and between tiles."""
-
-ROOMY = 280
-"""Pixels of a tile from which letters are larger: wide sheets are shown smaller."""
 
 COVER = 0.72
 """How much of the photo a map hides where it is largest."""
@@ -129,7 +126,7 @@ def sheet(
     columns, beside = _columns(tiles), style != "heat"
     if tiles[0].photo.shape[1] > PANORAMA * tiles[0].photo.shape[0]:
         columns, beside = 1, False
-    size = _tile_size(tiles[0].photo, columns + beside)
+    size = tile_size(tiles[0].photo.shape, columns + beside)
     wide = max(size[1], LEAST)
     high, across = ceil(len(tiles) / columns) * size[0], (columns + beside) * wide
     if high * across > MAX_PIXELS:
@@ -147,45 +144,17 @@ def sheet(
         cell = Cell(photo, caption_lines(wide, title, about))
         rows = [[None, *row] for row in rows] if beside else [[None], *rows]
         rows[0][0] = cell
-    hatched = any(cell.hatched for cell in drawn)
-    heads = [max(cell.head for cell in row if cell) for row in rows]
-    small = letters(wide)[1]
-    below = ColourBar.height(small) + 5
-    total = (
-        2 * MARGIN + len(rows[0]) * (wide + GAP) - GAP,
-        2 * MARGIN + sum(heads) + len(rows) * (size[0] + below + GAP) - GAP + 26 * hatched,
-    )
-    page = DisplayList(*total)
-    top = MARGIN
-    for row, head in zip(rows, heads, strict=True):
-        for place, one in enumerate(row):
-            if one is not None:
-                one.draw(page, (MARGIN + place * (wide + GAP), top), top + head)
-        top += head + size[0] + below + GAP
-    if hatched:
-        _legend(page, top - GAP + 10, small)
+    page = table(rows)
+    if any(cell.hatched for cell in drawn):
+        _legend(page, page.height - MARGIN + 10, letters(wide)[1])
+        page.height += 26
     return page
-
-
-def letters(wide: int) -> tuple[int, int]:
-    """Return the sizes of titles and of what is smaller, at a tile of so many pixels."""
-    return (20, 15) if wide >= ROOMY else (16, 12)
 
 
 def _columns(tiles: Sequence[Tile]) -> int:
     """Return how many maps stand in a row."""
     methods = len({tile.method for tile in tiles})
     return methods if methods > 1 else ceil(len(tiles) / ceil(len(tiles) / ACROSS))
-
-
-def _tile_size(photo: NDArray[np.uint8], across: int) -> tuple[int, int]:
-    """Return the rows and columns that each of so many pictures in a row gets."""
-    high, wide = photo.shape[:2]
-    room = (WIDTH - 2 * MARGIN + GAP) / across - GAP
-    factor = min(SIDE / sqrt(high * wide), room / wide, TALLEST / high)
-    if factor > 1:
-        factor = max(1, int(factor))  # each pixel becomes a square
-    return max(THIN, round(high * factor)), max(THIN, round(wide * factor))
 
 
 def resized(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -218,54 +187,6 @@ def _method(shape: Sequence[int], size: tuple[int, int], smaller: Resampling) ->
     from PIL import Image
 
     return Image.Resampling.NEAREST if size[0] > shape[0] or size[1] > shape[1] else smaller
-
-
-class Cell(NamedTuple):
-    """A picture with its caption, and what its colours mean.
-
-    Parameters
-    ----------
-    picture : ndarray of uint8, shape (h, w, 3), or DisplayList
-    lines : list of (str, int)
-        What stands above, with the sizes of the letters.
-    bar : ColourBar, optional
-        What stands below.
-    hatched : bool
-        Whether some of it was not seen.
-    """
-
-    picture: Any
-    lines: list[tuple[str, int]]
-    bar: ColourBar | None = None
-    hatched: bool = False
-
-    @property
-    def head(self) -> int:
-        """The pixels that the caption takes."""
-        return sum(line_height(size) for _, size in self.lines) + 6
-
-    def draw(self, page: DisplayList, corner: tuple[int, int], top: int) -> None:
-        """Draw it: the caption's upper left corner is given, and where the picture begins."""
-        left, line = corner
-        across = max(self.picture.shape[1], LEAST)
-        title, small = letters(across)
-        for text, size in self.lines:
-            ink = CAPTION_INK if size == title else GREY
-            page.text((left, line), text, size, ink, anchor="la")
-            line += line_height(size)
-        if isinstance(self.picture, DisplayList):
-            page.place(self.picture, left, top)
-        else:
-            page.picture((left, top), self.picture, smooth=True)
-        if self.bar is not None:
-            self.bar.draw(page, left, top + self.picture.shape[0] + 6, across, small)
-
-
-def caption_lines(room: int, title: str, *details: str) -> list[tuple[str, int]]:
-    """Break what stands above a picture into lines, each with the size of its letters."""
-    large, small = letters(room)
-    lines = [(line, large) for line in wrapped(title, large, room)]
-    return lines + [(line, small) for text in details for line in wrapped(text, small, room)]
 
 
 def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:

@@ -82,6 +82,58 @@ def matrix(rows: Sequence[Sequence[float]]) -> Lines:
     return aligned([[short(value) for value in row] for row in rows[: SHOWN + 1]])
 
 
+def lined_up(rows: Sequence[Sequence[float]], digits: int = 6) -> list[list[str]]:
+    """Write a matrix so that all decimal points stand below each other.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of float
+    digits : int
+        Significant ones, see `short`.
+
+    Returns
+    -------
+    list of list of str
+        All of one width.
+    """
+    parts = [[_at_point(short(value, digits)) for value in row] for row in rows]
+    before, after = (max(len(cell[side]) for row in parts for cell in row) for side in (0, 1))
+    return [[f"{left:>{before}}{right:<{after}}" for left, right in row] for row in parts]
+
+
+def _at_point(text: str) -> tuple[str, str]:
+    whole, point, rest = text.partition(".")
+    return whole, point + rest
+
+
+def blocks(rows: Sequence[Sequence[str]], width: int) -> Lines:
+    """Lay columns of texts side by side, and those that have no room below.
+
+    Parameters
+    ----------
+    rows : sequence of sequence of str
+        All of one length and one width.
+    width : int
+        Characters of a line.
+
+    Returns
+    -------
+    list of str
+        Each block has a heading that says which columns it holds, if there are several.
+    """
+    total = len(rows[0])
+    step = max(1, (width + 2) // (len(rows[0][0]) + 2))
+    lines: Lines = []
+    for start in range(0, total, step):
+        stop = min(total, start + step)
+        if step < total:
+            lines.append(
+                f"columns {start} to {stop - 1}:" if stop - start > 1 else f"column {start}:"
+            )
+        lines += ["  ".join(row[start:stop]).rstrip() for row in rows]
+    return lines
+
+
 def beside(parts: Sequence[tuple[str, Lines]], signs: Sequence[str] = ()) -> Lines:
     """Put titled blocks of lines side by side.
 

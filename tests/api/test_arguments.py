@@ -42,6 +42,10 @@ def with_defaults(name, **defaults):
     return lambda **given: getattr(cnntool, name)(**{**defaults, **given})
 
 
+def _map_pictures(**given):
+    return list(cnntool.map_pictures(**{"function": np.sum, "images": [PHOTO], **given}))
+
+
 CALLS = {
     "filter": _filter,
     "convolve": with_defaults("convolve", image=PHOTO, kernel="box"),
@@ -55,6 +59,7 @@ CALLS = {
     "read_image": with_defaults("read_image", source=PHOTO),
     "write_image": with_defaults("write_image", target=io.BytesIO(), image=PHOTO, format="png"),
     "contact_sheet": with_defaults("contact_sheet", maps=MAPS),
+    "map_pictures": _map_pictures,
 }
 PARAMETERS = [
     (name, parameter)
@@ -69,7 +74,7 @@ NOBODY_WANTS = [
 
 def test_every_public_function_is_here():
     functions = {name for name in dir(cnntool) if inspect.isfunction(getattr(cnntool, name))}
-    others = {"compare", "features", "kernels", "load_model"}
+    others = {"compare", "compare_weights", "features", "kernels", "load_model"}
     assert {name for name in functions if name[0] != "_"} - others == set(CALLS)
 
 
@@ -91,7 +96,7 @@ def test_an_object_is_refused_by_name(name, parameter):
 
 @pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
 def test_what_nobody_wants_is_taken_or_an_error_of_the_tree(name, parameter):
-    for value in NOBODY_WANTS if parameter != "notes" else ():
+    for value in NOBODY_WANTS if parameter not in {"notes", "function"} else ():
         with suppress(UsageError, InputError, OutputError):
             CALLS[name](**{parameter: value})
 
@@ -106,7 +111,7 @@ def test_what_nobody_wants_is_taken_or_an_error_of_the_tree(name, parameter):
 )
 def test_anything_is_taken_or_an_error_of_the_tree(place, value):
     name, parameter = place
-    if parameter == "notes" or (parameter == "target" and isinstance(value, str)):
+    if parameter in {"notes", "function"} or (parameter == "target" and isinstance(value, str)):
         return
     with suppress(CnntoolError):
         CALLS[name](**{parameter: value})

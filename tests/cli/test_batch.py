@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
+from operator import length_hint
 from pathlib import Path
 
 import numpy as np
@@ -404,31 +406,6 @@ def test_pictures_that_networks_make_go_on_too(here, folder, tmp_path, monkeypat
     assert "11 done, 0 skipped, 2 failed" in done.err
 
 
-@pytest.mark.full
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(tmp_path):
-    rng = np.random.default_rng(1)
-    (tmp_path / "in").mkdir()
-    for number in range(80):
-        pixels = rng.integers(0, 256, (60, 80, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "in" / f"{number:03}.jpg")
-    command = [sys.executable, "-m", "cnntool", "filter", "-k", "sobel", "in", "-o", "out/"]
-    command += ["--log", "log.jsonl"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    files, log = kept(tmp_path), untimed(tmp_path / "log.jsonl")
-    for moment in np.linspace(0.2, 1.0, 20):
-        shutil.rmtree(tmp_path / "out")
-        (tmp_path / "log.jsonl").unlink()
-        with subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as run:
-            time.sleep(moment)
-            run.kill()
-        subprocess.run([*command, "--resume"], cwd=tmp_path, check=True, capture_output=True)
-        assert kept(tmp_path) == files
-        assert untimed(tmp_path / "log.jsonl") == log
-
-
 @pytest.mark.parametrize(("option", "end"), [("--files-from", "\n"), ("--files0-from", "\0")])
 def test_inputs_may_be_listed_and_keep_their_tree(here, folder, tmp_path, option, end):
     (tmp_path / "other").mkdir()
@@ -510,3 +487,20 @@ def test_what_is_printed_may_be_called_alike(here, pair):
     assert told == here("filter", "-k", "1", "a/m.csv").text * 2
     assert here("resize", "--scale", "2", "--format", "csv", "a/x.png", "b/x.png").text
     assert here("filter", "-k", "box:3", "--explain", "a/x.png", "b/x.png", "-o", "out/").text
+
+
+def test_many_inputs_take_the_memory_of_their_names(tmp_path):
+    count = 2000
+    (tmp_path / "in").mkdir()
+    for number in range(count):
+        (tmp_path / "in" / f"{number:06}.png").touch()
+    naming = Naming(f"{tmp_path}/out/", "box", several=True)
+    tracemalloc.start()
+    try:
+        items = naming.items([tmp_path / "in"], recursive=False)
+        targets = sum(naming.target(item, ".png", text=False) is not None for item in items)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert targets == length_hint(items) == count
+    assert kept < count * len("000000.png\0") + 20_000

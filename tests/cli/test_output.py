@@ -125,3 +125,116 @@ def test_the_form(monkeypatch, terminal, form):
     assert output.form_of() == form
     assert output.form_of(as_json=True) == "jsonl"
     assert output.form_of(as_csv=True) == "csv"
+
+
+@pytest.fixture
+def people(monkeypatch, capfd):
+    """Be a terminal of a width; return a function that tells what was printed."""
+
+    def of(width):
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+
+        def told():
+            return re.sub(r"\x1b\[[0-9;]*m", "", capfd.readouterr().out).splitlines()
+
+        return told
+
+    return of
+
+
+GROUPED = [Column("layer"), Column("max", right=True), Column("mean", right=True)]
+
+
+def test_groups_have_one_header(people):
+    told, table = people(60), output.Groups("tight")
+    table.add("a.png", GROUPED, [("conv1", "12.5", "3"), ("conv2", "1", "4")])
+    table.add("b.png", GROUPED, [("conv1", "2", "3"), ("conv2", "1", "4")])
+    lines = told()
+    assert lines[0].split() == ["layer", "max", "mean"]
+    assert lines[2:] == [
+        "a.png", "conv1  12.5     3", "conv2     1     4",
+        "b.png", "conv1     2     3", "conv2     1     4",
+    ]  # fmt: skip
+
+
+def test_a_header_is_repeated_where_numbers_need_more_room(people):
+    told, table = people(60), output.Groups("tight")
+    table.add("a.png", GROUPED, [("conv1", "1", "3")])
+    table.add("b.png", GROUPED, [("conv1", "1.23e-05", "3")])
+    table.add("c.png", GROUPED, [("conv1", "2", "3")])
+    table.add("d.png", [*GROUPED, Column("NaN")], [("conv1", "2", "3", "1")])
+    lines = told()
+    assert sum("layer" in line for line in lines) == 3
+    assert lines[6:8] == ["b.png", "conv1  1.23e-05     3"]
+    assert "conv1         2     3" in lines
+
+
+def test_groups_on_a_terminal_too_narrow_for_a_row(people):
+    told, table = people(13), output.Groups("tight")
+    for name in ("a", "b"):
+        table.add(name, GROUPED, [("conv1", "123456", "4")])
+    lines = told()
+    assert sum("layer" in line for line in lines) == 4
+    assert max(map(len, lines)) <= 13
+    assert (lines[0], lines.count("b")) == ("a", 1)
+
+
+def test_prose_breaks_between_words_below_its_label(people):
+    told = people(20)
+    output.prose("sum    0.125, 0.250, 0.375\nshort\nfour words of one line\n" + "x" * 30)
+    assert told() == ["sum    0.125, 0.250,", "       0.375", "short", "four words of one", "line",
+                      "x" * 30]  # fmt: skip
+
+
+def test_a_pipe_gets_prose_as_it_is(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "20")
+    output.prose("four words of one long line")
+    assert capfd.readouterr().out == "four words of one long line\n"
+
+
+def test_numbers_stay_whole_where_words_are_cut_or_broken(shown):
+    columns = [Column("name", gives="cut"), Column("n", right=True)]
+    assert shown(24, columns, [("Network (2012) of much", "1,234,567")], look="tight")[-1] == (
+        "Network (…     1,234,567"
+    )
+    rows = [("g", "frequency=0.125,angle=90,part=1"), ("h", "of 1,234,567 all")]
+    lines = shown(24, [Column("k"), Column("values", gives="wrap")], rows, look="tight")
+    assert [line.strip() for line in lines[2:]] == [
+        "g  frequency=0.125,", "angle=90,part=1", "h  of 1,234,567 all"
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", [
+    ["filter", "-k", "0.1,1;2,3", "m.csv"], ["matrix", "-k", "0.1,1;2,3", "--input-size", "3"],
+])  # fmt: skip
+def test_matrices_are_lined_up_for_people_only(people, capfd, monkeypatch, tmp_path, command):
+    from cnntool.cli.main import run
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.csv").write_text("0.1,1,2\n3,4,5.55\n6,7,8\n")
+    assert run([*command, "-o", "-"]) == 0
+    exact = capfd.readouterr().out
+    told = people(80)
+    assert run([*command, "-o", "-"]) == 0
+    lines = told()
+    rows = [line.split(",") for line in exact.splitlines()]
+    assert [len(line.split()) for line in lines] == [len(row) for row in rows]
+    for line, row in zip(lines, rows, strict=True):
+        assert [*map(float, line.split())] == pytest.approx([*map(float, row)], rel=1e-5)
+    assert not any("," in line for line in lines)
+    assert max(len(number) for line in lines for number in line.split()) <= 8
+    assert run([*command, "-o", "-", "--format", "csv"]) == 0
+    assert "\n".join(told()) == exact.rstrip("\n")
+
+
+def test_kernels_fit_into_the_window(people, monkeypatch):
+    from cnntool.cli.main import run
+
+    told = people(60)
+    assert run(["kernels", "show", "gaussian:sigma=2"]) == 0
+    lines = told()
+    assert max(map(len, lines)) <= 60
+    assert [line for line in lines if line.startswith("columns")] == [
+        "columns 0 to 4:", "columns 5 to 9:", "columns 10 to 12:"
+    ]  # fmt: skip

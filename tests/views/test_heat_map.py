@@ -4,8 +4,9 @@ from drawn import drawn
 
 from cnntool.errors import UsageError
 from cnntool.views import heat_map
+from cnntool.views.captioned import LEAST, MARGIN, WIDTH
 from cnntool.views.colormaps import TOP, palette
-from cnntool.views.heat_map import LEAST, MARGIN, WIDTH, Tile, averaged, paint, sheet
+from cnntool.views.heat_map import Tile, averaged, paint, sheet
 
 sheet = drawn(sheet)
 

@@ -45,3 +45,17 @@ def test_blocks_side_by_side():
         "3  4  *           9",
         "5  6",
     ]
+
+
+def test_points_stand_below_each_other():
+    lines = number_format.lined_up([[3.3689999999999998, -12], [0.1 + 0.2, 1e-7]])
+    assert lines == [["    3.369", "  -12    "], ["    0.3  ", "1e-07    "]]
+
+
+def test_columns_without_room_are_set_below():
+    rows = [["11", "12", "13"], ["21", "22", "23"]]
+    assert number_format.blocks(rows, 10) == ["11  12  13", "21  22  23"]
+    assert number_format.blocks(rows, 9) == [
+        "columns 0 to 1:", "11  12", "21  22", "column 2:", "13", "23"
+    ]  # fmt: skip
+    assert number_format.blocks(rows, 1)[:2] == ["column 0:", "11"]

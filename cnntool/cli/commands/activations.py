@@ -95,6 +95,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show for each map what excites it most in all inputs, cut by receptive field.",
 )
+@options.figure
 @options.width
 @options.output
 @options.figure_format
@@ -188,6 +189,10 @@ def _check(purpose: Purpose, paths: Sequence[Path], *, several: bool) -> Purpose
         ("report", "top_patches"),
         ("show", "top_patches"),
         ("average", "top_patches"),
+        ("figure", "raw"),
+        ("figure", "stats_only"),
+        ("figure", "average"),
+        ("figure", "top_patches"),
     ):
         if given[first] and given[second]:
             raise UsageError(f"`{first}` and `{second}` exclude each other")

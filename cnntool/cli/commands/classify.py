@@ -21,7 +21,7 @@ from cnntool.cli.network_options import (
     running,
     say_where,
 )
-from cnntool.cli.output import csv_text, emit, flat, form_of, json_text
+from cnntool.cli.output import csv_text, emit, flat, form_of, json_text, width
 from cnntool.errors import ModelError, UsageError
 from cnntool.image.files import expand
 from cnntool.nets.models import BUILT_IN
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from cnntool.nets.runtime.providers import SessionSettings
 
 FORMATS = ("table", "tsv", "csv", "json", "jsonl")
+_BAR = 20  # characters of certainty, where there is room
 SURE = 0.5
 """Probability up to which an answer of the built-in network is followed by advice."""
 
@@ -230,9 +231,12 @@ def _table(name: str, best: list[Prediction], *, first: bool) -> str:
     """Lay out one picture's classes for people, with bars."""
     lines = [] if first else [""]
     lines.append(flat(name))
+    length = _BAR
+    if sys.stdout.isatty():
+        length = max(1, min(_BAR, width() - 13 - max(len(one.label) for one in best)))
     for one in best:
-        bar = "█" * round(one.probability * 20) if one.probability == one.probability else ""
-        lines.append(f"  {one.probability:7.2%}  {bar:<20}  {flat(one.label)}")
+        bar = "█" * round(one.probability * length) if one.probability == one.probability else ""
+        lines.append(f"  {one.probability:7.2%}  {bar:<{length}}  {flat(one.label)}")
     return "\n".join(lines)
 
 

@@ -36,7 +36,8 @@ COLUMNS = (
 def command(*, device: str | None, timeout: float, as_json: bool) -> None:
     """Run a tiny network on every device, and say which work.
 
-    Lines in a pipe hold the device, onnxruntime's name for it, 'works' or 'fails', the milliseconds
+    What the installed onnxruntime was built without is not installed; what fails should work. Lines
+    in a pipe hold the device, onnxruntime's name for it, 'works' or 'fails', the milliseconds
     from nothing to the first result, and why it fails.
     """
     from cnntool.nets.runtime.probe_devices import try_all, try_device
@@ -55,7 +56,13 @@ def command(*, device: str | None, timeout: float, as_json: bool) -> None:
         console.note(f"{overwritten(found)}: uninstall all, install one")
     records = [_record(trial, version, cpus) for trial in trials]
     form = form_of(as_json=as_json)
-    emit(COLUMNS, records if form == "jsonl" else [*map(_cells, records)], form)
+    if form == "table":
+        rows = [
+            _shown(trial, _cells(record)) for trial, record in zip(trials, records, strict=True)
+        ]
+        emit(COLUMNS, rows, form)
+    else:
+        emit(COLUMNS, records if form == "jsonl" else [*map(_cells, records)], form)
 
 
 def _record(trial: DeviceProbe, version: str, cpus: int) -> dict[str, Any]:
@@ -69,6 +76,13 @@ def _record(trial: DeviceProbe, version: str, cpus: int) -> dict[str, Any]:
         "onnxruntime": version,
         "cpus": cpus,
     }
+
+
+def _shown(trial: DeviceProbe, cells: list[str]) -> list[str]:
+    """Write a row for people: nothing is wrong with what nobody installed."""
+    if trial.installed or trial.error is None:
+        return cells
+    return [*cells[:2], "not installed", "", trial.error.hint]
 
 
 def _cells(record: dict[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from cnntool.cli.network_options import (
     preprocessing,
     running,
 )
-from cnntool.cli.output import Column, csv_text, emit, emit_record, form_of
+from cnntool.cli.output import Column, csv_text, emit, emit_record, form_of, prose
 from cnntool.errors import FigureError, InputError, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def _print(evaluation: Evaluation, form: Form, plain: Share | None) -> None:
             (area, f"area under the ROC curve {area:.3f}"),
         ]
         known = ", ".join(text for share, text in facts if not isnan(share))  # of no pictures
-        console.result(f"{REST}: {known}")
+        prose(f"{REST}: {known}")
 
 
 def _confusion(found: Evaluation, name: str, width: int | None) -> bytes:

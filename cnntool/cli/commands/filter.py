@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -16,10 +17,12 @@ from cnntool.image.files import expand
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnntool.api.batches import Opened
     from cnntool.api.filtering import Filtering
+    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Input
     from cnntool.image.source import ImageInfo
 
@@ -76,7 +79,9 @@ if TYPE_CHECKING:
     help="How to compute it; all agree, 'auto' takes the fastest.",
 )
 @options.output
-@options.encoding
+@options.figure
+@options.width
+@partial(options.encoding, form=options.figure_format)
 @options.limits
 @click.option("--explain", is_flag=True, help="Print the plan and do nothing.")
 @options.json_lines
@@ -94,6 +99,8 @@ def command(
     kernels: tuple[str, ...],
     arithmetic: FilterOptions,
     policy: str,
+    figure: bool,
+    width: int | None,
     reading: options.ReadingOptions,
     saving: options.Saving,
     explain: bool,
@@ -112,6 +119,9 @@ def command(
     paths = inputs_or_stdin(inputs)
     if saving.as_json and (saving.output == "-" or explain):
         raise UsageError(f"--json and {'--explain' if explain else '-o -'} both want stdout")
+    options.check_figure(figure, width, saving.format_name)
+    if figure and saving.depth not in {None, "8"}:
+        raise UsageError(f"a figure has 8 bits, and --depth {saving.depth} was asked for")
     banked = arithmetic.bank or arithmetic.mix
     label = "bank" if banked else ".".join(map(_name, kernels))
     naming = Naming(saving.output, label, several=is_several(paths))
@@ -119,7 +129,9 @@ def command(
     items = (
         expand(paths, recursive=recursive, results=naming.folder)
         if explain
-        else naming.items(paths, recursive=recursive, format_name=saving.format_name)
+        else naming.items(
+            paths, recursive=recursive, format_name=None if figure else saving.format_name
+        )
     )
     with (
         logging.opened(paths, saving.output, overwrite=saving.overwrite) as log,
@@ -172,16 +184,67 @@ def command(
             found = [f"{opened.name}: {note}" for note in reader.info.notes]
             return Done(record, [*plan.rendering.notes, *notes, *found])
 
+        drawing = _Drawing(planned, kernels, saving, naming, log, width)
         lanes = usable_cpus()
         return batch.each(
-            begin,
-            work,
+            drawing.begin if figure else begin,
+            drawing.work if figure else work,
             naming,
             "filtering",
             threads=threads or lanes,
             jobs=jobs or lanes,
             as_json=saving.as_json,
         )
+
+
+class _Drawing(NamedTuple):
+    """Draws a figure of each input instead of writing the result."""
+
+    planned: Callable[[ImageInfo, str], Filtering]
+    kernels: Sequence[str]
+    saving: options.Saving
+    naming: Naming
+    log: BatchLog | None
+    width: int | None
+
+    def begin(self, given: Input) -> Place:
+        """Choose where the figure goes."""
+        from cnntool.api.pictures import figure_format
+        from cnntool.api.rendering import LOSSLESS
+        from cnntool.cli.layer_files import suffix_of
+
+        self.planned(given.reader().info, LOSSLESS)
+        name = self.saving.format_name or figure_format(self.naming.named or "figure.png")
+        as_json = self.saving.as_json
+        target = self.naming.place(given.item, suffix_of(name), text=False, as_json=as_json)
+        return Place(name, target, batch_log.begin(self.log, target))
+
+    def work(self, opened: Opened, place: Place, lanes: int) -> Done:
+        """Draw it."""
+        from cnntool.api.figures import filter_figure
+        from cnntool.api.pictures import Picture
+        from cnntool.api.rendering import LOSSLESS
+
+        start = time.perf_counter()
+        reader = opened.reader()
+        plan = self.planned(reader.info, LOSSLESS)
+        picture = Picture(opened.name, reader.info, reader.read())
+        filter_figure(plan, picture, self.kernels, threads=lanes).save(
+            place.target or sys.stdout.buffer,
+            format=place.format_name,
+            width=self.width,
+            overwrite=self.saving.overwrite or place.left,
+        )
+        record = {
+            "input": opened.name,
+            **plan.record(self.kernels),
+            "clipped": None,
+            "output": str(place.target),
+            "written": None,
+            "milliseconds": (time.perf_counter() - start) * 1e3,
+        }
+        found = [f"{opened.name}: {note}" for note in reader.info.notes]
+        return Done(record, [*plan.rendering.notes, *found])
 
 
 def _name(spec: str) -> str:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import options, param_types, sliding
 from cnntool.cli.console import result
-from cnntool.cli.output import Column, emit, form_of, json_text
-from cnntool.views.number_format import SHOWN, matrix, short
+from cnntool.cli.output import Column, emit, form_of, json_text, prose, width
+from cnntool.views.number_format import SHOWN, blocks, lined_up, matrix, short
 
 if TYPE_CHECKING:
     from cnntool.api.pictures import Figure
@@ -117,14 +118,14 @@ def show(
         lines += _describe(kernel, fact)
         if response is not None:
             lines += _sight(kernel, fact)
-    result("\n".join(lines))
+    prose("\n".join(lines))
 
 
 def _describe(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
     height, width = fact["shape"]
     factors = fact["factors"]
     lines = [
-        *matrix(kernel.weights.tolist()),
+        *_weights(kernel.weights.tolist()),
         f"size       {_count(height, 'row')} x {_count(width, 'column')}",
         f"sum        {short(fact['sum'])}",
         f"rank       {fact['rank']} (singular values {_list(fact['singular_values'])})",
@@ -143,6 +144,13 @@ def _describe(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
     if len(factors) > PAIRS:
         lines.append(f"(the first {PAIRS} of {len(factors)} columns and rows)")
     return [*lines, *_picture(kernel.weights.tolist())]
+
+
+def _weights(rows: list[list[float]]) -> list[str]:
+    """Write the weights in columns; a terminal gets point below point, within its width."""
+    if not sys.stdout.isatty() or max(len(rows), len(rows[0])) > SHOWN:
+        return matrix(rows)
+    return blocks(lined_up(rows, 4), width())
 
 
 def _sight(kernel: Kernel, fact: dict[str, Any]) -> list[str]:

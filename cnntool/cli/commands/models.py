@@ -9,7 +9,7 @@ import click
 
 from cnntool.cli import console, options, param_types
 from cnntool.cli.network_options import labels, output_name, preprocessing, white
-from cnntool.cli.output import Column, emit, form_of, json_text
+from cnntool.cli.output import Column, emit, emit_record, form_of, json_text, prose
 from cnntool.errors import CnntoolError, UsageError
 
 if TYPE_CHECKING:
@@ -104,9 +104,15 @@ def info(name: str, *, as_json: bool) -> None:
     else:
         facts = model_card.as_said(file_facts(found.file))
         lines = model_card.file_lines(facts)
-        console.result(json_text(facts.record()) if as_json else "\n".join(lines))
+        if as_json:
+            emit_record(facts.record())
+        else:
+            prose("\n".join(lines))
         return
-    console.result(json_text(record(entry)) if as_json else "\n".join(model_card.lines(entry)))
+    if as_json:
+        emit_record(record(entry))
+    else:
+        prose("\n".join(model_card.lines(entry)))
 
 
 @command.command("pull")

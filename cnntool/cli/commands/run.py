@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import partial
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -23,17 +24,22 @@ from cnntool.cli.network_options import (
     say_where,
     white,
 )
-from cnntool.cli.output import emit_record
+from cnntool.cli.output import Column, emit, emit_record, form_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Loaded
     from cnntool.image.files import Item
-    from cnntool.nets.inference.image_output import Painting
+    from cnntool.image.source import ImageInfo
+    from cnntool.nets.inference.image_output import Fitted, Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
+    from cnntool.nets.models.manifest import InputSpec
     from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
 
@@ -42,7 +48,9 @@ if TYPE_CHECKING:
 @options.inputs
 @model_option
 @options.output
-@options.format_name
+@options.figure
+@options.width
+@options.figure_format
 @click.option("--native", is_flag=True, help="Keep the size at which the network works.")
 @preprocessing(white, output_name, labels)
 @reading
@@ -59,6 +67,8 @@ def command(
     overwrite: bool,
     format_name: str | None,
     native: bool,
+    figure: bool,
+    width: int | None,
     reading: Reading,
     as_json: bool,
     overrides: Overrides,
@@ -72,6 +82,7 @@ def command(
     result without --output is called INPUT.run.png and lies in the working directory.
     """
     paths = inputs_or_stdin(inputs)
+    options.check_figure(figure, width, format_name)
     naming = Naming(output, "run", several=is_several(paths))
     from cnntool.nets.inference.image_output import fit_for_picture
     from cnntool.nets.models.manifest import PICTURES
@@ -79,10 +90,12 @@ def command(
     with opened(model, overrides, settings, PICTURES) as (network, plan):
         begin(network, plan)
         with logging.opened(paths, output, overwrite=overwrite, network=network) as log:
-            writing = _Writing(network, plan, naming, log, format_name, overwrite, native, as_json)
+            writing = _Writing(
+                network, plan, naming, log, format_name, overwrite, native, as_json, figure, width
+            )
             pictures = Pictures(
                 naming.items(paths, recursive=recursive, matrices=False),
-                partial(fit_for_picture, spec=plan.input),
+                partial(_with_photo if figure else fit_for_picture, spec=plan.input),
                 reading,
                 log,
                 writing.again,
@@ -102,6 +115,8 @@ class _Writing(NamedTuple):
     overwrite: bool
     native: bool
     as_json: bool
+    figure: bool
+    width: int | None
 
     def one(self, loaded: Loaded) -> dict[str, Any] | None:
         from cnntool.api.rendering import choose_format
@@ -109,21 +124,25 @@ class _Writing(NamedTuple):
         from cnntool.image.source import ImageInfo
 
         start = time.perf_counter()
-        painting = self.network.paint(self.plan, loaded.made, native=self.native)
+        made, photo = loaded.made if self.figure else (loaded.made, None)
+        painting = self.network.paint(self.plan, made, native=self.native)
         say_where(self.network)
         height, width, channels = painting.pixels.shape
         info = ImageInfo(height, width, channels)
         source = info._replace(format=loaded.info.format)
-        name = choose_format(source, self.format_name, self.naming.named)
-        target = self.naming.of_format(loaded.item, name, as_json=self.as_json)
-        write_image(
-            target or sys.stdout.buffer,
-            painting.pixels,
-            info,
-            name=str(target or "<stdout>"),
-            format=name,
-            overwrite=batch_log.begin(self.log, target) or self.overwrite,
-        )
+        if photo is not None:
+            target = self._draw(loaded.item, photo, painting)
+        else:
+            name = choose_format(source, self.format_name, self.naming.named)
+            target = self.naming.of_format(loaded.item, name, as_json=self.as_json)
+            write_image(
+                target or sys.stdout.buffer,
+                painting.pixels,
+                info,
+                name=str(target or "<stdout>"),
+                format=name,
+                overwrite=batch_log.begin(self.log, target) or self.overwrite,
+            )
         if painting.clipped:
             console.detail(f"{loaded.item.name}: {painting.clipped:.2%} of the values were clipped")
         record = None
@@ -142,7 +161,32 @@ class _Writing(NamedTuple):
                 "milliseconds": (time.perf_counter() - start) * 1e3,
             }
         self._tell(record, target)
+        if target is not None and not self.as_json and form_of() == "table":
+            rows = [[one["label"] or str(one["index"]), f"{one['share']:.1%}"]
+                    for one in _classes(painting, self.plan) or []]  # fmt: skip
+            if rows:
+                emit([Column("class", gives="cut"), Column("share", right=True)], rows, "table")
         return record
+
+    def _draw(self, item: Item, photo: NDArray[Any], painting: Painting) -> Path | None:
+        """Draw the figure instead of writing the picture; return where."""
+        from cnntool.api.figures import painting_figure
+        from cnntool.api.pictures import figure_format
+        from cnntool.cli.layer_files import suffix_of
+        from cnntool.nets.inference.image_output import shares
+
+        name = self.format_name or figure_format(self.naming.named or "figure.png")
+        target = self.naming.place(item, suffix_of(name), text=False, as_json=self.as_json)
+        classes = [] if painting.classes is None else shares(painting.classes, self.plan)
+        title = PurePath(self.network.name).name
+        drawn = painting_figure(photo, PurePath(item.name).name, painting, title, classes)
+        drawn.save(
+            target or sys.stdout.buffer,
+            format=name,
+            width=self.width,
+            overwrite=batch_log.begin(self.log, target) or self.overwrite,
+        )
+        return target
 
     def again(self, item: Item, line: dict[str, Any]) -> None:
         """Tell of a picture with which an earlier run is done."""
@@ -153,6 +197,19 @@ class _Writing(NamedTuple):
             emit_record(record)
         elif target is not None and self.naming.chosen:
             console.result(str(target))
+
+
+def _with_photo(
+    pixels: NDArray[Any] | Image, info: ImageInfo, *, spec: InputSpec
+) -> tuple[Fitted, NDArray[Any]]:
+    """Make a picture ready, and keep it as it is seen."""
+    import numpy as np
+
+    from cnntool.api.pictures import photo_of, to_array
+    from cnntool.nets.inference.image_output import fit_for_picture
+
+    seen = to_array(info, pixels) if isinstance(pixels, np.ndarray) else pixels
+    return fit_for_picture(pixels, info, spec=spec), photo_of(seen)
 
 
 def _classes(painting: Painting, plan: InferredSpec) -> list[dict[str, Any]] | None:

@@ -14,7 +14,7 @@ from cnntool.cli.network_options import (
     model_argument,
     read_model,
 )
-from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.cli.output import Column, emit, emit_record, form_of, prose
 from cnntool.errors import InputError, UsageError
 from cnntool.views.number_format import shape_text
 
@@ -172,7 +172,7 @@ def command(
         rows.append(_total(summary, told))
     emit([_column(name, chosen=bool(columns)) for name in told], rows, form, look="tight")
     if form == "table":
-        console.result("\n".join(_totals(summary)))
+        prose("\n".join(_totals(summary)))
 
 
 def _profiles(

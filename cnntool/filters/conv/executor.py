@@ -420,7 +420,7 @@ def _mend(again: Callable[[], None], results: NDArray[Any], total: NDArray[Any])
         total[...] = found
 
 
-_tiles = lru_cache(maxsize=16)(Tiles)
+_tiles = lru_cache(maxsize=64)(Tiles)
 
 
 def convolve(image: ArrayLike, filter: Filter | ConvLayer, **how: Any) -> NDArray[Any]:  # noqa: A002
@@ -506,7 +506,7 @@ def convolve_rows(
         for top, bottom in _cuts(*plan.whole_tiles(start, stop), plan.tile[0]):
             rows = _span(plan, 0, top, bottom)
             for left, right in _cuts(0, plan.out_shape[1], plan.tile[1]):
-                columns = _column_span(plan, 1, left, right)
+                columns = _span(plan, 1, left, right)
                 tile = tiles.of(bottom - top, right - left)
                 fill(tile.pixels, window, lo, rows, columns)
                 first, last = max(start, top), min(stop, bottom)
@@ -528,6 +528,7 @@ def _cuts(start: int, stop: int, step: int) -> Iterator[Pair]:
         yield begin, min(begin + step, stop)
 
 
+@lru_cache(maxsize=512)
 def _span(plan: ConvPlan, axis: int, begin: int, end: int) -> Span:
     """Find what outputs [begin, end) along an axis need, up to a whole block."""
     stride, extent, block = plan.stride[axis], plan.extent[axis], plan.block[axis]
@@ -538,6 +539,3 @@ def _span(plan: ConvPlan, axis: int, begin: int, end: int) -> Span:
         return inner_span(size, first - pad)
     index = source_index(first, count, pad, plan.input_shape[axis], plan.border)
     return make_span(index, size, min(max(pad - first, 0), count))
-
-
-_column_span = lru_cache(maxsize=256)(_span)

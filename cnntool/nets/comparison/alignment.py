@@ -17,10 +17,13 @@ import numpy as np
 from cnntool.errors import ModelError
 from cnntool.nets.comparison.fingerprints import (
     Fingerprint,
+    Ranked,
+    are_others,
     fingerprint,
     is_scaled,
     is_unrelated,
     likeness,
+    ranked,
 )
 from cnntool.nets.comparison.steps import LINEAR, Step, Steps, has_blocks
 from cnntool.nets.layers.receptive_field import trace
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     View = Callable[..., Tokens]
 
 T = TypeVar("T", bound="Hashable")
+P = TypeVar("P")
 
 _ALIKE = 0.8
 """Mean cosine of kernels from which on they may be the same; of independent ones it is below 0.3,
@@ -290,13 +294,14 @@ class _Aligner:
                     self._what[0].update((us[row], token) for row in rows)
                     self._what[1].update((vs[column], token) for column in columns)
         if joined and joined >= _SPEAK * min(map(len, prints)):
-            self._part_unrelated(prints)
+            self._part_unrelated(prints, is_unrelated)
+            self._part_unrelated((self._ranked(0), self._ranked(1)), are_others)
         for u, v in self._partner[0].items():
             if u in prints[0] and v in prints[1] and not is_scaled(prints[0][u], prints[1][v]):
                 self._part(u, v)
 
     def _part_unrelated(
-        self, prints: tuple[dict[int, Fingerprint], dict[int, Fingerprint]]
+        self, prints: tuple[dict[int, P], dict[int, P]], unrelated: Callable[[P, P], bool]
     ) -> None:
         """See to it that a layer has no partner whose weights have nothing to do with its own.
 
@@ -306,7 +311,7 @@ class _Aligner:
             rivals = self._free(1 - side, self._what[1 - side])
             for u in mine.keys() - self._partner[side].keys():
                 found = rivals.get(self._what[side][u], [])
-                if all(v in theirs and is_unrelated(mine[u], theirs[v]) for v in found):
+                if all(v in theirs and unrelated(mine[u], theirs[v]) for v in found):
                     self._what[side][u] = self._token("alone", side, u)
 
     def _part(self, u: int, v: int) -> None:
@@ -328,6 +333,15 @@ class _Aligner:
             if one is not None:
                 found[step.index] = one
         return found
+
+    def _ranked(self, side: int) -> dict[int, list[Ranked]]:
+        """Read what norms and scales are known by, of steps that have no partner yet."""
+        steps = self._steps[side]
+        return {
+            step.index: ranked(steps.graph, steps.flow, step.node)
+            for step in steps.all
+            if step.node is not None and _learns(step) and step.index not in self._partner[side]
+        }
 
     # Structure
 
@@ -361,8 +375,7 @@ class _Aligner:
         """Tell whether what a step makes follows from results of partners alone."""
         step = self._steps[side].all[u]
         known = all(source in self._partner[side] for source in step.sources)
-        learns = step.kind in {LINEAR, "affine"} or (step.row and step.row.kind in _LEARNING)
-        return known and bool(step.sources) and not learns
+        return known and bool(step.sources) and step.kind != LINEAR and not _learns(step)
 
     def _pair_nearby(self) -> bool:
         """Join steps that are each other's best match both from the front and from behind.
@@ -549,6 +562,11 @@ class _Aligner:
 
 _LAYOUTS = ((0, 3, 1, 2), (0, 2, 3, 1), (0, 2, 1))
 """Channels from last to first, from first to last, and either of one-dimensional maps."""
+
+
+def _learns(step: Step) -> bool:
+    """Tell whether a step that is no product may have weights."""
+    return step.kind == "affine" or (step.row is not None and step.row.kind in _LEARNING)
 
 
 def _moved(a: ReceptiveField, b: ReceptiveField) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""Fingerprints of kernels: what is left of them when a channel is scaled or rounded to 8 bits."""
+"""Fingerprints of weights: what is left of them when a channel is scaled or rounded to 8 bits."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ _ARRANGED = frozenset({"Transpose", "Reshape"})
 
 _FEWEST = 24
 """Kernels with fewer values than this may be alike by chance."""
+
+_SAME_ORDER, _OTHER_ORDER = 0.95, 0.5
+"""Vectors whose ranks correlate so well are the same one; those of other norms do so by less than
+the second, on average."""
+
+_RANKED = 4096
+"""Of what a norm has learned so many values are ranked."""
 
 
 class Fingerprint(NamedTuple):
@@ -130,6 +137,61 @@ def is_scaled(a: Fingerprint, b: Fingerprint) -> bool:
     alive = (a.lengths > 0) & (b.lengths > 0)
     ratio = a.lengths[alive] / b.lengths[alive]
     return bool(ratio.size and np.median(np.abs(ratio - 1)) > _SCALED)
+
+
+class Ranked(NamedTuple):
+    """What a norm has learned, as far as it is known by that.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of one tensor, without axes of length 1.
+    ranks : ndarray or None
+        Of its values: they stay as they are when the values are rounded, and nearly so in further
+        training. None where there are few, or most of them are equal.
+    """
+
+    shape: tuple[int, ...]
+    ranks: NDArray[Any] | None
+
+
+def ranked(graph: Graph, flow: Dataflow, node: Node) -> list[Ranked]:
+    """Rank what a norm, a scale, or another operator without kernels has learned.
+
+    Parameters
+    ----------
+    graph, flow : Graph, Dataflow
+        The network.
+    node : Node
+        The operator.
+
+    Returns
+    -------
+    list of Ranked
+        In the order of the operator's inputs: scale, shift, mean, variance.
+    """
+    found = []
+    for tensor in node.inputs:
+        values = None if tensor in flow.data else constant(graph, flow, tensor)
+        if values is None or values.dtype.kind not in "fiu" or values.size < _ENOUGH:
+            continue
+        shape = tuple(length for length in values.shape if length != 1)
+        sample = values.reshape(-1)[:: -(-values.size // _RANKED)]
+        _, counts = np.unique(sample, return_counts=True)
+        told = len(counts) >= _ENOUGH and 2 * counts.max() <= sample.size
+        found.append(Ranked(shape, sample.argsort(kind="stable").argsort() if told else None))
+    return found
+
+
+def are_others(a: Sequence[Ranked], b: Sequence[Ranked]) -> bool:
+    """Tell whether what two norms have learned is of other lengths, or alike by chance only."""
+    alike = []
+    for one, other in zip(a, b, strict=False):
+        if one.shape == other.shape and one.ranks is not None and other.ranks is not None:
+            alike.append(np.corrcoef(one.ranks, other.ranks)[0, 1])
+        elif len(one.shape) == len(other.shape) == 1 and one.shape != other.shape:
+            return True
+    return bool(alike and max(alike) < _SAME_ORDER and np.mean(alike) < _OTHER_ORDER)
 
 
 def constant(graph: Graph, flow: Dataflow, tensor: str) -> NDArray[Any] | None:

@@ -32,6 +32,8 @@ class DeviceProbe(NamedTuple):
         Why it does not work.
     version : str
         Of onnxruntime, where the device works.
+    installed : bool
+        Whether the installed onnxruntime has it.
     """
 
     device: str
@@ -39,6 +41,7 @@ class DeviceProbe(NamedTuple):
     seconds: float | None = None
     error: CnntoolError | None = None
     version: str = ""
+    installed: bool = True
 
 
 class _Run(NamedTuple):
@@ -86,7 +89,7 @@ def try_all(settings: SessionSettings) -> list[DeviceProbe]:
 def _absent(word: str) -> DeviceProbe:
     row = PROVIDERS[word]
     error = DeviceError(absent(word), source=word, hint=row.hint)
-    return DeviceProbe(word, row.provider, error=error)
+    return DeviceProbe(word, row.provider, error=error, installed=False)
 
 
 def tiny_network() -> bytes:

@@ -320,6 +320,17 @@ def test_figures_are_svg_by_suffix_or_format_and_as_wide_as_is_said(here, net, t
     assert done.out == (tmp_path / "x.svg").read_bytes()
 
 
+def test_a_figure_has_the_photo_beside_the_maps(here, net, tmp_path):
+    here(*net, "-q", "-l", "conv:1", "--scale", "layer", "--figure", "p.png", "-o", "x.svg")
+    root = ET.fromstring((tmp_path / "x.svg").read_bytes())
+    said = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert said[:3] == ["p.png", "8 x 8", "block1_conv1"]
+    assert {"0", "1", "2", "3", "activation"} <= set(said)
+    assert "scale per layer" in " ".join(said)
+    done = here(*net, "--figure", "--raw", "npy", "-l", "conv:1", "p.png", code=2)
+    assert "exclude each other" in done.err
+
+
 @pytest.mark.full
 def test_folders_give_a_folder_for_each_picture(here, net, tmp_path):
     for name in ("a/x.png", "a/b/y.png", "a/x.bmp"):

@@ -77,6 +77,25 @@ def test_a_provider_that_fails_does_not_hide_the_others(here, fake, monkeypatch)
     assert reasons["cpu"] == ""
 
 
+def test_what_nobody_installed_does_not_fail(fake, monkeypatch, capfd):
+    from cnntool.cli.main import run
+
+    monkeypatch.setenv("FAKE_HAS", "CUDAExecutionProvider")
+    monkeypatch.setenv("FAKE_RAISES", "CUDAExecutionProvider")
+    monkeypatch.setenv("FAKE_INPUTS", "picture kernel")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    capfd.readouterr()
+    assert run(["devices", "-q"]) == 0
+    lines = {line.split()[0]: line for line in capfd.readouterr().out.splitlines() if line.strip()}
+    assert "fails " in lines["cuda"]
+    assert "does not start: CUDAExecutionProvider has a cold" in lines["cuda"]
+    assert "not installed" in lines["coreml"]
+    assert "it takes macOS and: pip install 'cnntool[cpu]'" in lines["coreml"]
+    assert "onnxruntime (no" not in lines["coreml"]
+    assert "works" in lines["cpu"]
+
+
 def test_wrong_numbers_are_no_success(fails, fake, monkeypatch):
     monkeypatch.setenv("FAKE_INPUTS", "picture kernel")
     monkeypatch.setenv("FAKE_RUN", "wrong")

@@ -5,6 +5,8 @@ import os
 import struct
 import subprocess
 import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -847,3 +849,50 @@ def test_non_linear_filters_take_flat_and_tiny_pictures(tmp_path, monkeypatch, n
 def test_an_option_that_makes_no_sense_is_refused(fails, grey, options, name):
     error = fails(2, "filter", "-k", name, *options, "grey.png")
     assert f"{options[0]} makes no sense for {name}" in error
+
+
+def texts(path):
+    root = ET.fromstring(path.read_bytes())
+    return [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_figure_has_the_input_the_results_their_kernels_and_colour_bars(here, colour, tmp_path):
+    kernels = ("-k", "sobel-x", "-k", "gaussian:sigma=2")
+    here("filter", "colour.png", *kernels, "--bank", "--figure", "-o", "f.svg")
+    said = texts(tmp_path / "f.svg")
+    assert said[:2] == ["colour.png", "30 x 50"]
+    assert said[2:4] == ["sobel-x", "range center"]
+    assert {"brightness", "-1", "0", "1", "gaussian:sigma=2", "range clip"} <= set(said)
+    here("filter", "colour.png", "-k", "laplacian", "--range", "signed", "--figure",
+         "-o", "f.png", "--width", "640")  # fmt: skip
+    figure = opened(tmp_path / "f.png")
+    assert figure.shape[1:] == (640, 3)
+    assert any((figure == shade).all(axis=2).any() for shade in colour.reshape(-1, 3))
+
+
+def test_a_figure_of_a_matrix_and_of_a_folder(here, grey, colour, tmp_path):
+    (tmp_path / "m.csv").write_text("1,2,3\n4,5,6\n")
+    here("filter", "m.csv", "-k", "1,-1", "--mode", "valid", "--figure", "-o", "m.svg")
+    assert {"m.csv", "2 x 3", "1,-1", "value"} <= set(texts(tmp_path / "m.svg"))
+    done = here("filter", "grey.png", "colour.png", "-k", "box", "--figure", "--format", "svg",
+                "-o", "out", "--json")  # fmt: skip
+    assert [json.loads(line)["output"] for line in done.text.splitlines()] == [
+        str(Path("out", name)) for name in ("grey.svg", "colour.svg")
+    ]
+    assert texts(tmp_path / "out" / "grey.svg")[0] == "grey.png"
+
+
+@pytest.mark.parametrize(
+    ("reason", "arguments"),
+    [
+        ("o.svg: SVG is for drawn figures, and this is a picture of pixels", ["-o", "o.svg"]),
+        ("SVG is for drawn figures", ["--format", "svg"]),
+        ("--width is of a figure", ["--width", "99"]),
+        ("a figure has 8 bits", ["--figure", "--depth", "16"]),
+        ("`range=raw`", ["--figure", "--range", "raw"]),
+    ],
+)
+def test_what_only_a_figure_has_and_what_it_has_not(here, grey, reason, arguments):
+    done = here("filter", "grey.png", "-k", "box", *arguments, code=None)
+    assert done.code in {2, 6}
+    assert reason.replace("`range=raw`", "--range raw") in done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -174,3 +175,31 @@ def test_errors(fails, photo, tmp_path):
         6, "run", "-q", "-m", "net.onnx", "photo.png", "-o", "out.png"
     )
     assert (tmp_path / "out.png").read_bytes() == b"precious"
+
+
+def said(path):
+    root = ET.fromstring(path.read_bytes())
+    return [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_figure_has_what_went_in_and_what_came_out(here, photo, tmp_path):
+    picture_net(tmp_path / "net.onnx", factor=2.0)
+    net = ("run", "-q", "-m", "net.onnx", "--preprocess", "raw", "photo.png")
+    here(*net, "--figure", "-o", "x.svg")
+    assert said(tmp_path / "x.svg") == ["photo.png", "8 x 8", "net.onnx", "8 x 8"]
+    assert "SVG is for drawn figures" in here(*net, "-o", "y.svg", code=None).err
+    map_net(tmp_path / "map.onnx")
+    here("run", "-q", "-m", "map.onnx", "--preprocess", "unit", "photo.png", "--figure",
+         "-o", "map.svg")  # fmt: skip
+    words = said(tmp_path / "map.svg")
+    assert "classes on the photo" in words
+    assert any(word.endswith("%") for word in words)
+
+
+def test_classes_are_a_table_on_a_terminal(here, photo, tmp_path, monkeypatch):
+    map_net(tmp_path / "map.onnx")
+    monkeypatch.setattr("cnntool.cli.commands.run.form_of", lambda: "table")
+    net = ("run", "-q", "-m", "map.onnx", "--preprocess", "unit", "photo.png")
+    text = here(*net, "-o", "map.png").text
+    assert "class" in text
+    assert "%" in text

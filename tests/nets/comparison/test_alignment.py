@@ -597,6 +597,43 @@ def test_a_norm_has_weights_of_its_own(tmp_path):
     assert ("y", "y") in names(found)
 
 
+VECTORS = {"BatchNormalization": 4, "InstanceNormalization": 2, "LayerNormalization": 1, "Mul": 1}
+CHANGES = {
+    "other": lambda values, rng: rng.permutation(values),
+    "rounded": lambda values, rng: values.astype(np.float16).astype(np.float32),
+    "8 bits": lambda values, rng: np.round(values * 99) / 99,
+    "trained": lambda values, rng: values + rng.normal(size=values.shape) * values.std() / 3,
+    "one": lambda values, rng: np.where(np.arange(len(values)) == 3, 1e9, values),
+    "none": lambda values, rng: np.ones_like(values),
+}
+
+
+@pytest.mark.parametrize("op", VECTORS)
+@pytest.mark.parametrize("change", CHANGES)
+def test_norms_are_known_by_what_they_have_learned(tmp_path, op, change):
+    """Another one in the same place is no partner; one that was rounded or trained further is."""
+    rng, names_of = np.random.default_rng(7), [f"n{place}" for place in range(VECTORS[op])]
+    kernels = [weight("v", 24, 2, 3, 3), weight("w", 3, 24, 3, 3, seed=2)]
+    learned = [rng.normal(1, 0.2, 24).astype(np.float32) for _ in names_of]
+    shape = (24, 1, 1) if op == "Mul" else (24,)
+
+    def written(values):
+        vectors = [
+            numpy_helper.from_array(one.astype(np.float32).reshape(shape), name)
+            for one, name in zip(values, names_of, strict=True)
+        ]
+        norm = node(op, " ".join(["r", *names_of]), "norm")
+        nodes = [node("Conv", "x v", "c"), node("Relu", "c", "r"), norm, node("Relu", "norm", "s")]
+        x = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 2, 26, 26))
+        nodes.append(node("Conv", "s w", "y"))
+        return side(tmp_path, build(nodes, kernels + vectors, inputs=[x]))
+
+    changed = [CHANGES[change](one, rng) for one in learned]
+    found = align(written(learned), written(changed))
+    assert ("y", "y") in names(found)
+    assert (("norm", "norm") in names(found)) == (change != "other")
+
+
 def test_maps_as_high_as_they_are_deep(tmp_path):
     """Lengths do not tell axes apart; what the axes see of the picture does."""
     sides = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from enum import Enum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -117,7 +118,7 @@ def _fill_best(out: Bytes, trial: Bytes, rows: Bytes, step: int) -> None:
 
 def _cheap_choice(strip: NDArray[Any], step: int) -> int:
     """Return the filter type that suits a sample of rows best."""
-    picked = np.linspace(min(1, len(strip) - 1), len(strip) - 1, _SAMPLED_ROWS).astype(int)
+    picked = _picked(len(strip))
     sample = strip[:, :_SAMPLED_COLUMNS]
     rows = _as_bytes(sample[picked])
     above = _as_bytes(sample[np.maximum(picked - 1, 0)])
@@ -128,6 +129,12 @@ def _cheap_choice(strip: NDArray[Any], step: int) -> int:
         costs.append(float(_cost(out).sum()))
     costs[AVERAGE] *= _AVERAGE_HANDICAP
     return int(np.argmin(costs))
+
+
+@lru_cache(maxsize=64)
+def _picked(rows: int) -> NDArray[np.intp]:
+    """Return which rows of a strip are looked at."""
+    return np.linspace(min(1, rows - 1), rows - 1, _SAMPLED_ROWS).astype(np.intp)
 
 
 def residuals(rows: Bytes, above: Bytes, step: int, kind: int, out: Bytes) -> None:
@@ -232,9 +239,8 @@ class PngWriter(Writer):
         self._chunk(b"IEND")
 
     def _chunk(self, kind: bytes, *parts: bytes) -> None:
-        self._output.write(sum(map(len, parts)).to_bytes(4, "big") + kind)
         crc = crc32(kind)
         for part in parts:
             crc = crc32(part, crc)
-            self._output.write(part)
-        self._output.write(crc.to_bytes(4, "big"))
+        size = sum(map(len, parts)).to_bytes(4, "big")
+        self._output.write(b"".join((size, kind, *parts, crc.to_bytes(4, "big"))))

@@ -1,0 +1,226 @@
+"""Batches at three in the morning: thousands of pictures, bad ones, and kill -9 at any moment."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from small import colours
+
+pytestmark = [
+    pytest.mark.full,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks at /proc"),
+]
+
+MARK = "CNNTOOL_TEST_RUN"
+
+
+def told_of(lines):
+    """A log without what every run has of its own: times, and when a result was written."""
+    found = [json.loads(line) for line in lines]
+    for line in found:
+        line["written"] = None
+        if line.get("result"):
+            line["result"].pop("milliseconds", None)
+    return found
+
+
+class Run:
+    """Runs of a command in a folder; each is known by its environment, as its processes are."""
+
+    def __init__(self, folder, *arguments):
+        self.folder, self.log = folder, folder / "log.jsonl"
+        self._command = [sys.executable, "-m", "cnntool", *arguments, "--log", "log.jsonl"]
+
+    def begin(self, *more):
+        self._name = uuid.uuid4().hex
+        return subprocess.Popen(
+            [*self._command, *more],
+            cwd=self.folder,
+            env={**os.environ, MARK: self._name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def lines(self):
+        return self.log.read_bytes().count(b"\n") if self.log.exists() else 0
+
+    def kill(self, lines, *, group):
+        """Kill a run, or the process alone that the user knows of, once the log has so many."""
+        with self.begin() as run:
+            while run.poll() is None and self.lines() < lines:
+                time.sleep(0.001)
+            with contextlib.suppress(ProcessLookupError):
+                (os.killpg if group else os.kill)(run.pid, signal.SIGKILL)
+            run.stdout.close()
+            run.stderr.close()
+
+    def finish(self, *more, code=0):
+        """Let a run come to its end; return its stdout and what it says last."""
+        with self.begin(*more) as run:
+            out, err = run.communicate(timeout=600)
+        assert run.returncode == code, err.decode()
+        return out, err.decode().splitlines()
+
+    def alive(self):
+        """The processes of the last run."""
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"{MARK}={self._name}".encode() in (process / "environ").read_bytes():
+                    found.append(process.name)
+        return found
+
+    def await_end(self):
+        late = time.monotonic() + 20
+        while self.alive():
+            assert time.monotonic() < late, "somebody goes on"
+            time.sleep(0.01)
+
+    def files(self):
+        """All that the folder holds but inputs and the log."""
+        found = (path for path in self.folder.rglob("*") if path.is_file())
+        named = ((str(path.relative_to(self.folder)), path) for path in found)
+        kept = {"log.jsonl", "net.onnx", "names.txt"}
+        return {
+            name: path.read_bytes()
+            for name, path in named
+            if not name.startswith("in/") and name not in kept
+        }
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Two hundred photos of two classes, two of which are none."""
+    rng = np.random.default_rng(1)
+    for number in range(200):
+        file = tmp_path / "in" / ("red", "green")[number % 2] / f"{number:03}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(file)
+    for number in (20, 151):
+        (file.parent.parent / ("red", "green")[number % 2] / f"{number:03}.jpg").write_bytes(b"")
+    colours(tmp_path / "net.onnx")
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
+    return tmp_path
+
+
+NET = ["-m", "net.onnx", "--preprocess", "unit", "--jobs", "2"]
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        ["filter", "-k", "sobel", "-r", "in", "-o", "out/", "--jobs", "2"],
+        ["features", *NET, "-l", "means", "-r", "in", "-o", "out.npz"],
+        ["evaluate", *NET, "--labels", "names.txt", "in", "--json", "--confusion", "out.csv"],
+        ["activations", *NET, "--all", "-r", "in", "-o", "out/", "--json"],
+    ],
+    ids=lambda verb: verb[0],
+)
+def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(photos, verb):
+    """All processes of a run are killed, or only the one that the user knows of."""
+    pytest.importorskip("onnxruntime")
+    run = Run(photos, *verb)
+    out, said = run.finish(code=1)
+    assert said[-1 - ("vectors of" in said[-1])].startswith(
+        "cnntool: note: 198 done, 0 skipped, 2 "
+    )
+    files, log, skipped = run.files(), told_of(run.log.read_bytes().splitlines()), set()
+    moments = np.random.default_rng(0).integers(0, run.lines() * 2 - 2, 20)  # with those of begun
+    for number, lines in enumerate(moments.tolist()):
+        shutil.rmtree(photos / "out", ignore_errors=True)
+        for name in ("out.npz", "out.csv", "log.jsonl"):
+            (photos / name).unlink(missing_ok=True)
+        run.kill(lines if "out/" in verb else lines // 2, group=number % 2 == 0)
+        if number % 4 > 1:  # else the next run may meet what outlives it for a moment
+            run.await_end()
+        told, said = run.finish("--resume", code=1)
+        run.await_end()
+        assert told == out
+        assert run.files() == files
+        assert told_of(run.log.read_bytes().splitlines()) == log
+        skipped.update(line.split()[4] for line in said if " skipped, " in line)
+    assert len(skipped) > 5, skipped  # they were killed at different moments
+
+
+def damaged(path, kind, whole):
+    """Make one bad file."""
+    if kind == "gone":
+        path.symlink_to("nowhere")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        middle = len(whole) // 2
+        path.write_bytes({
+            "empty": b"",
+            "web": b"<!DOCTYPE html><title>404</title>",
+            "cut": whole[:middle],
+            "head": whole[:20],
+            "bits": whole[:middle] + bytes(255 - byte for byte in whole[middle : middle + 9])
+            + whole[middle + 9 :],
+            "bomb": whole[:16] + b"\xff" * 8 + whole[24:],
+        }[kind])  # fmt: skip
+
+
+def test_ten_thousand_pictures_of_which_every_twentieth_is_bad(tmp_path):
+    """All good ones are written, all bad ones are in the log; so when it is killed on the way."""
+    rng = np.random.default_rng(2)
+    (tmp_path / "in").mkdir()
+    good = []
+    for name, shape in (
+        ("a.png", (8, 9, 3)),
+        ("b.jpg", (16, 8, 3)),
+        ("c.gif", (7, 5)),
+        ("d.tif", (6, 6)),
+    ):
+        Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(tmp_path / name)
+        good.append(tmp_path / name)
+    whole = good[0].read_bytes()
+    kinds = ("empty", "web", "cut", "head", "bits", "bomb", "gone", "pipe")
+    bad = {}
+    for number in range(10_000):
+        if number % 20 == 7:
+            kind = kinds[number // 20 % len(kinds)]
+            bad[f"in/{number:05}.png"] = kind
+            damaged(tmp_path / f"in/{number:05}.png", kind, whole)
+        else:
+            source = good[number % len(good)]
+            os.link(source, tmp_path / f"in/{number:05}{source.suffix}")
+    for source in good:
+        source.unlink()
+    run = Run(tmp_path, "filter", "-k", "gaussian:sigma=1", "in", "-o", "out/", "--jobs", "2")
+    out, said = run.finish(code=1)
+    assert len(out.splitlines()) == 9500
+    assert said[-1].startswith("cnntool: note: 9,500 done, 0 skipped, 500 failed, ")
+    files, log = run.files(), told_of(run.log.read_bytes().splitlines())
+    expected = [
+        path.stem for path in sorted((tmp_path / "in").iterdir()) if f"in/{path.name}" not in bad
+    ]
+    assert sorted(Path(name).stem for name in files) == expected
+    found = {line["input"]: line for line in log[1:] if line["code"]}
+    assert set(found) == set(bad)
+    assert {line["code"] for line in found.values()} == {3}
+    assert all(line["error"].startswith(f"{name}: ") for name, line in found.items())
+    reasons = {kind: found[name]["error"].partition(": ")[2] for name, kind in bad.items()}
+    assert len(set(reasons.values())) >= 6, reasons
+    shutil.rmtree(tmp_path / "out")
+    run.log.unlink()
+    run.kill(9000, group=False)
+    run.await_end()
+    again, said = run.finish("--resume", code=1)
+    done, skipped, failed = (int(said[-1].split()[place].replace(",", "")) for place in (2, 4, 6))
+    assert (done + skipped, failed) == (9500, 500)
+    assert min(done, skipped) > 500
+    assert again == out
+    assert run.files() == files
+    assert told_of(run.log.read_bytes().splitlines()) == log
