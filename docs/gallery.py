@@ -233,7 +233,7 @@ def run(command: str, folder: Path) -> str:
 
     environment = {
         **os.environ, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
-        "COLUMNS": "100", "NO_COLOR": "1", "TERM": "dumb",
+        "COLUMNS": "100", "LINES": "50", "NO_COLOR": "1", "TERM": "xterm",
     }  # fmt: skip
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
@@ -254,7 +254,8 @@ def run(command: str, folder: Path) -> str:
     _, errors = child.communicate()
     if child.returncode:
         sys.exit(f"{command}\n{errors}")
-    lines = "\n".join(line.rstrip() for line in printed.decode().splitlines()).strip("\n")
+    plain = re.sub("\x1b[^a-zA-Z]*[a-zA-Z]", "", printed.decode())
+    lines = "\n".join(line.rstrip() for line in plain.splitlines()).strip("\n")
     return f"{lines}\n" if lines else ""
 
 
