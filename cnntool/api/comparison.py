@@ -212,7 +212,7 @@ class Comparison:
         precision: str,
         exclude: Sequence[str],
         photos: Sequence[str],
-        draw: Callable[[Comparison, LayerDifference], Figure],
+        draw: Callable[[Comparison, Sequence[LayerDifference], int | None], Iterator[Figure]],
     ) -> None:
         self.layers = Records(layers)
         self._draw = draw
@@ -267,7 +267,18 @@ class Comparison:
         number : int, optional
             Of the layer, see `LayerDifference`; by default that of `worst`.
         """
-        return self._draw(self, self.worst if number is None else self.layers[number])
+        row = self.worst if number is None else self.layers[number]
+        return next(self._draw(self, [row], None))
+
+    def figures(self, maps: int | None = None) -> Iterator[Figure]:
+        """Draw all layers, see `figure`; the networks run once more for all of them together.
+
+        Parameters
+        ----------
+        maps : int, optional
+            How many maps of each to draw at most.
+        """
+        return self._draw(self, self.layers, maps)
 
     def record(self) -> dict[str, Any]:
         """Return all of it for JSON; infinite and missing numbers are None there."""
@@ -507,24 +518,27 @@ class Comparer:
                 )
         return [numbers[one.tensor] for one in chosen]
 
-    def _figure(self, found: Comparison, row: LayerDifference) -> Figure:
-        """Draw a layer of the first picture: what both make of it, and the difference."""
+    def _figures(
+        self, found: Comparison, rows: Sequence[LayerDifference], most: int | None
+    ) -> Iterator[Figure]:
+        """Draw layers of the first picture: what both make of it, and the difference."""
         from cnntool.api.pictures import Figure
         from cnntool.views.difference import MOST, difference_sheet
 
-        values = self._work.values(row.number, self._first)
-        maps = [channel.channel for channel in found.channels(row.number)][:MOST]
-        facts = f"{shape_text(row.shape)}, SQNR {row.sqnr:.1f} dB"
         ours, theirs, photo = (
             Path(name).name
             for name in (*(network.name for network in self.networks), found.photos[0])
         )
-        titles = row.name_a, row.name_b, "B - A"
-        return Figure(
-            difference_sheet(
-                *values, maps, titles=titles, details=(ours, theirs, f"{facts}, {photo}")
+        made = self._work.values([row.number for row in rows], self._first)
+        for row, values in zip(rows, made, strict=True):
+            maps = [channel.channel for channel in found.channels(row.number)][: most or MOST]
+            facts = f"{shape_text(row.shape)}, SQNR {row.sqnr:.1f} dB"
+            titles = row.name_a, row.name_b, "B - A"
+            yield Figure(
+                difference_sheet(
+                    *values, maps, titles=titles, details=(ours, theirs, f"{facts}, {photo}")
+                )
             )
-        )
 
     def _found(self, names: Sequence[str]) -> Comparison:
         tallies = list(zip(self._work.accumulated, self._work.own, strict=True))
@@ -539,7 +553,7 @@ class Comparer:
             precision=self.precision,
             exclude=self._exclude(rows),
             photos=names,
-            draw=self._figure,
+            draw=self._figures,
         )
 
     def _exclude(self, rows: Sequence[LayerDifference]) -> list[str]:

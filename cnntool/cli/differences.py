@@ -87,7 +87,7 @@ def print_layers(found: Comparison, networks: Sequence[Network]) -> None:
         columns = [c._replace(people=c.people or c.name in shown) for c in columns]
     emit(columns, rows, form, look="tight")
     say = prose if people else console.note
-    for text in _summary(found, networks):
+    for text in summary(found, networks):
         say(text)
 
 
@@ -95,7 +95,7 @@ def _text(value: float | None, number: Any) -> str:
     return "-" if value is None else str(number(value))
 
 
-def _summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
+def summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
     """Say in sentences what the table comes to."""
     bound = f"tolerance {found.tolerance:g}, for {found.precision}"
     first = found.first
