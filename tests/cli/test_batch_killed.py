@@ -41,14 +41,14 @@ class Run:
         self.folder, self.log = folder, folder / "log.jsonl"
         self._command = [sys.executable, "-m", "cnntool", *arguments, "--log", "log.jsonl"]
 
-    def begin(self, *more):
+    def begin(self, *more, pipe=subprocess.PIPE):
         self._name = uuid.uuid4().hex
         return subprocess.Popen(
             [*self._command, *more],
             cwd=self.folder,
             env={**os.environ, MARK: self._name},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=pipe,
+            stderr=pipe,
             start_new_session=True,
         )
 
@@ -57,13 +57,11 @@ class Run:
 
     def kill(self, lines, *, group):
         """Kill a run, or the process alone that the user knows of, once the log has so many."""
-        with self.begin() as run:
+        with self.begin(pipe=subprocess.DEVNULL) as run:
             while run.poll() is None and self.lines() < lines:
                 time.sleep(0.001)
             with contextlib.suppress(ProcessLookupError):
                 (os.killpg if group else os.kill)(run.pid, signal.SIGKILL)
-            run.stdout.close()
-            run.stderr.close()
 
     def finish(self, *more, code=0):
         """Let a run come to its end; return its stdout and what it says last."""
