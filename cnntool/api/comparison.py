@@ -153,6 +153,8 @@ class OutputDifference(NamedTuple):
         By how much the probability of a's first class changes, on average.
     largest_change : float or None
         The largest change of any probability.
+    unanswered : int
+        Photos for whose classes either network says NaN or infinity: there both say nothing.
     """
 
     photos: int
@@ -163,6 +165,7 @@ class OutputDifference(NamedTuple):
     agreement: float | None
     mean_change: float | None
     largest_change: float | None
+    unanswered: int
 
 
 class Ready(NamedTuple):
@@ -209,7 +212,7 @@ class Comparison:
         precision: str,
         exclude: Sequence[str],
         photos: Sequence[str],
-        draw: Callable[[Comparison, LayerDifference], Figure],
+        draw: Callable[[Comparison, Sequence[LayerDifference], int | None], Iterator[Figure]],
     ) -> None:
         self.layers = Records(layers)
         self._draw = draw
@@ -264,7 +267,18 @@ class Comparison:
         number : int, optional
             Of the layer, see `LayerDifference`; by default that of `worst`.
         """
-        return self._draw(self, self.worst if number is None else self.layers[number])
+        row = self.worst if number is None else self.layers[number]
+        return next(self._draw(self, [row], None))
+
+    def figures(self, maps: int | None = None) -> Iterator[Figure]:
+        """Draw all layers, see `figure`; the networks run once more for all of them together.
+
+        Parameters
+        ----------
+        maps : int, optional
+            How many maps of each to draw at most.
+        """
+        return self._draw(self, self.layers, maps)
 
     def record(self) -> dict[str, Any]:
         """Return all of it for JSON; infinite and missing numbers are None there."""
@@ -504,24 +518,27 @@ class Comparer:
                 )
         return [numbers[one.tensor] for one in chosen]
 
-    def _figure(self, found: Comparison, row: LayerDifference) -> Figure:
-        """Draw a layer of the first picture: what both make of it, and the difference."""
+    def _figures(
+        self, found: Comparison, rows: Sequence[LayerDifference], most: int | None
+    ) -> Iterator[Figure]:
+        """Draw layers of the first picture: what both make of it, and the difference."""
         from cnntool.api.pictures import Figure
         from cnntool.views.difference import MOST, difference_sheet
 
-        values = self._work.values(row.number, self._first)
-        maps = [channel.channel for channel in found.channels(row.number)][:MOST]
-        facts = f"{shape_text(row.shape)}, SQNR {row.sqnr:.1f} dB"
         ours, theirs, photo = (
             Path(name).name
             for name in (*(network.name for network in self.networks), found.photos[0])
         )
-        titles = row.name_a, row.name_b, "B - A"
-        return Figure(
-            difference_sheet(
-                *values, maps, titles=titles, details=(ours, theirs, f"{facts}, {photo}")
+        made = self._work.values([row.number for row in rows], self._first)
+        for row, values in zip(rows, made, strict=True):
+            maps = [channel.channel for channel in found.channels(row.number)][: most or MOST]
+            facts = f"{shape_text(row.shape)}, SQNR {row.sqnr:.1f} dB"
+            titles = row.name_a, row.name_b, "B - A"
+            yield Figure(
+                difference_sheet(
+                    *values, maps, titles=titles, details=(ours, theirs, f"{facts}, {photo}")
+                )
             )
-        )
 
     def _found(self, names: Sequence[str]) -> Comparison:
         tallies = list(zip(self._work.accumulated, self._work.own, strict=True))
@@ -536,7 +553,7 @@ class Comparer:
             precision=self.precision,
             exclude=self._exclude(rows),
             photos=names,
-            draw=self._figure,
+            draw=self._figures,
         )
 
     def _exclude(self, rows: Sequence[LayerDifference]) -> list[str]:
@@ -613,7 +630,7 @@ class _Answers:
         self._tally = Tally()
         self._agreeing = self._changes = 0.0
         self._largest = 0.0
-        self._photos = self._ranked = 0
+        self._photos = self._ranked = self._unanswered = 0
 
     def add(self, photo: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
         """Add the answers to one photo."""
@@ -644,9 +661,12 @@ class _Answers:
         self._tally.add(
             photo, *((a.logits, b.logits) if known else (a.probabilities, b.probabilities))
         )
+        self._ranked += 1
+        if not all(np.isfinite(one.probabilities).all() for one in (a, b)):
+            self._unanswered += 1
+            return
         best = int(a.probabilities.argmax())
         change = np.abs(b.probabilities - a.probabilities)
-        self._ranked += 1
         self._agreeing += best == int(b.probabilities.argmax())
         self._changes += float(change[best])
         self._largest = max(self._largest, float(change.max()))
@@ -657,12 +677,17 @@ class _Answers:
         if not self._tally.shape:
             return None
         figures = self._tally.figures
-        ranked: tuple[float | None, ...] = (None, None, None)
-        if self._ranked:
-            share = self._ranked
-            ranked = self._agreeing / share, self._changes / share, self._largest
+        answered = self._ranked - self._unanswered
         return OutputDifference(
-            self._photos, figures.sqnr, figures.error, figures.largest, figures.apart, *ranked
+            self._photos,
+            figures.sqnr,
+            figures.error,
+            figures.largest,
+            figures.apart,
+            self._agreeing / self._ranked if self._ranked else None,
+            self._changes / answered if answered else None,
+            self._largest if answered else None,
+            self._unanswered,
         )
 
 

@@ -49,9 +49,9 @@ KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
 CLASSES, EXPLAINED = 5, 3
 """Classes that are listed, and those that are explained."""
 
-PICTURES, UNITS = 7_500_000, 3_000_000
-"""Bytes that pictures of layers and numbers of units may take: with all else a page stays below
-15 MB, in which three bytes are four letters."""
+ROOM, PICTURES, UNITS = 10_000_000, 7_500_000, 5_000_000
+"""Bytes that all of a page may take, its pictures of layers, and its numbers of units. A page stays
+below 15 MB: in it three bytes are four letters, and figures and names take a megabyte."""
 
 _NAMES = 24
 """Names by which a layer is found on the page."""
@@ -215,15 +215,18 @@ class PageWriter:
         photos = tuple(self._photo(one) for one in pictures)
         taken = sum(len(one.picture.body) for one in photos)
         taken += sum(len(heat.picture.body) for one in photos for heat in one.heats)
-        chosen = list(self._outputs.chosen.values())
-        parents = self._parents(chosen)
-        views = [[one.views[place] for one in pictures] for place in range(len(chosen))]
-        encoded = self._encoded(views, parents, max(PICTURES - taken, PICTURES // 4))
+        taken += self._patches.size if self._patches else 0
         units = self._units()
+        chosen = list(self._outputs.chosen.values())
+        numbers = [units[one.tensor]["units"] for one in chosen if one.tensor in units]
+        taken += sum(one["size"] for of_layer in numbers for one in of_layer)
+        parents = parents_of(self._model, [one.tensor for one in chosen])
+        views = [[one.views[place] for one in pictures] for place in range(len(chosen))]
+        shown = self._all_encoded(views, parents, max(min(PICTURES, ROOM - taken), ROOM // 5))
         names = self._names(chosen)
         cards = tuple(
-            self._card(one, of_layer, shown, {"names": called} | units.get(one.tensor, {}))
-            for one, of_layer, shown, called in zip(chosen, views, encoded, names, strict=True)
+            self._card(one, of_layer, made, {"names": called} | units.get(one.tensor, {}))
+            for one, of_layer, made, called in zip(chosen, views, shown, names, strict=True)
         )
         cards = tuple(
             card._replace(parents=found) for card, found in zip(cards, parents, strict=True)
@@ -260,9 +263,7 @@ class PageWriter:
             ("picture", f"{one.info.width} x {one.info.height} pixels, {one.info.format.upper()}"),
             ("it sees", f"{columns} x {rows} pixels, {self._outputs.plan.input.channel_order}"),
         )
-        return Photo(
-            one.name, _encoded(_photo_of(one)), facts, one.classes, tuple(self._heats(one))
-        )
+        return Photo(one.name, encoded(_photo_of(one)), facts, one.classes, tuple(self._heats(one)))
 
     def _heats(self, one: _Seen) -> Iterator[Heat]:
         """Explain the likeliest classes, each on the picture as the network sees it."""
@@ -285,23 +286,7 @@ class PageWriter:
             )  # fmt: skip
             words = f"{found.probability:.1%}, {method.title}"
             words += f" of {found.layer}" if found.layer else ""
-            yield Heat(found.label, words, _encoded(paint(tile, photo, "overlay").picture))
-
-    def _parents(self, chosen: Sequence[ChosenLayer]) -> list[tuple[int, ...]]:
-        """Find out which of the layers each takes from, whatever lies between."""
-        model = self._model
-        flow = model.read_layers().flow
-        places = {one.tensor: place for place, one in enumerate(chosen)}
-        behind = {tensor: frozenset({place}) for tensor, place in places.items()}
-        parents: list[tuple[int, ...]] = [()] * len(chosen)
-        for node in model.graph.nodes:
-            found = frozenset[int]().union(*(behind.get(t, ()) for t in flow.data_inputs(node)))
-            for tensor in node.outputs:
-                if tensor in places:
-                    parents[places[tensor]] = tuple(sorted(found))
-                else:
-                    behind[tensor] = found
-        return parents
+            yield Heat(found.label, words, encoded(paint(tile, photo, "overlay").picture))
 
     def _names(self, chosen: Sequence[ChosenLayer]) -> list[list[str]]:
         """List the names by which each layer is found."""
@@ -316,7 +301,7 @@ class PageWriter:
             found.append(names[:_NAMES])
         return found
 
-    def _encoded(
+    def _all_encoded(
         self,
         views: Sequence[Sequence[LayerView]],
         parents: Sequence[Sequence[int]],
@@ -340,7 +325,7 @@ class PageWriter:
             found = kept.get((row, column))
             view = views[row][column]
             if found is None:
-                return _Encoded(_encoded(self._strip(view.vector, labels[row])), None, {})
+                return _Encoded(encoded(self._strip(view.vector, labels[row])), None, {})
             sides = [
                 kept[other, column].side * factors[other, column]
                 for other in parents[row]
@@ -351,11 +336,9 @@ class PageWriter:
             levels = None
             if (self._look.style or "gray") != "gray":
                 gray = self._look._replace(style="gray")
-                levels = _encoded(drawn.sheet(found, gray, by)[0])
+                levels = encoded(drawn.sheet(found, gray, by)[0])
                 spots = drawn.sheet(found, gray, by)[1]
-            return _Encoded(
-                _encoded(pixels), levels, spots | drawn.scale_record(found), found.words
-            )
+            return _Encoded(encoded(pixels), levels, spots | drawn.scale_record(found), found.words)
 
         factors: dict[tuple[int, int], int] = {}
         every = [
@@ -386,14 +369,14 @@ class PageWriter:
         self,
         chosen: ChosenLayer,
         views: Sequence[LayerView],
-        encoded: Sequence[_Encoded],
+        pictures: Sequence[_Encoded],
         data: dict[str, Any],
     ) -> Card:
         made = views[0].made
         data["views"] = [
             {**shown.record(), "sight": _sight_record(view.sight)}
             | ({"values": packed(view.vector)} if view.vector is not None else {})
-            for view, shown in zip(views, encoded, strict=True)
+            for view, shown in zip(views, pictures, strict=True)
         ]
         if views[0].vector is not None:
             data["labels"] = self._outputs.labels(chosen, views[0].vector)
@@ -422,7 +405,7 @@ class PageWriter:
                     sees=_sees(view, _photo_of(one).shape),
                     histogram=view.histogram,
                 )
-                for one, view, shown in zip(self._pictures, views, encoded, strict=True)
+                for one, view, shown in zip(self._pictures, views, pictures, strict=True)
             ),
             data=data,
         )
@@ -476,7 +459,7 @@ class PageWriter:
                 unit = unit_numbers(tracer, one.made.tensor, room // max(left, 1))
                 left -= 1
                 if unit is not None:
-                    room -= unit.pop("size")
+                    room -= unit["size"]
                     of_layer.append(unit)
             if len(of_layer) == len(self._pictures):
                 found[tracer.layer.pre] = found[tracer.layer.post] = {"units": of_layer}
@@ -521,6 +504,33 @@ class _Encoded(NamedTuple):
 
     def record(self) -> dict[str, Any]:
         return self.spots | ({"levels": self.levels.uri} if self.levels else {})
+
+
+def parents_of(model: Network, tensors: Sequence[str]) -> list[tuple[int, ...]]:
+    """Find out which of some tensors each is made of, whatever lies between.
+
+    Parameters
+    ----------
+    model : Network
+    tensors : sequence of str
+
+    Returns
+    -------
+    list of tuple of int
+        For each the places of those that it takes from.
+    """
+    flow = model.read_layers().flow
+    places = {tensor: place for place, tensor in enumerate(tensors)}
+    behind = {tensor: frozenset({place}) for tensor, place in places.items()}
+    parents: list[tuple[int, ...]] = [()] * len(tensors)
+    for node in model.graph.nodes:
+        found = frozenset[int]().union(*(behind.get(t, ()) for t in flow.data_inputs(node)))
+        for tensor in node.outputs:
+            if tensor in places:
+                parents[places[tensor]] = tuple(sorted(found))
+            else:
+                behind[tensor] = found
+    return parents
 
 
 def _network_name(model: Network, plan: InferredSpec) -> str:
@@ -598,7 +608,7 @@ def _sight_record(sight: Sight | None) -> dict[str, Any] | None:
     }
 
 
-def _encoded(pixels: NDArray[np.uint8]) -> PagePicture:
+def encoded(pixels: NDArray[np.uint8]) -> PagePicture:
     """Encode a picture as PNG, for size rather than for speed."""
     from cnntool.image.files import write_image
     from cnntool.image.source import ImageInfo

@@ -197,6 +197,11 @@ class PatchNumbers:
                 rows[patch.map].append([place, *sees.box(*patch.place, size), *value])
             self.places[tensor] = rows
 
+    @property
+    def size(self) -> int:
+        """How many bytes the pictures take."""
+        return sum(len(one.body) for one in self.pictures)
+
     def record(self) -> dict[str, Any]:
         """Return the pictures, ready for JSON; `places` has the boxes, layer by layer."""
         return {

@@ -87,7 +87,7 @@ def print_layers(found: Comparison, networks: Sequence[Network]) -> None:
         columns = [c._replace(people=c.people or c.name in shown) for c in columns]
     emit(columns, rows, form, look="tight")
     say = prose if people else console.note
-    for text in _summary(found, networks):
+    for text in summary(found, networks):
         say(text)
 
 
@@ -95,7 +95,7 @@ def _text(value: float | None, number: Any) -> str:
     return "-" if value is None else str(number(value))
 
 
-def _summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
+def summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
     """Say in sentences what the table comes to."""
     bound = f"tolerance {found.tolerance:g}, for {found.precision}"
     first = found.first
@@ -124,10 +124,15 @@ def _answers(outputs: OutputDifference) -> str:
     if outputs.agreement is not None:
         agreeing = round(outputs.agreement * outputs.photos)
         text += (
-            f", the same class of {agreeing} of {outputs.photos} photos"
-            f" ({outputs.agreement:.2%}), probability changed by {outputs.mean_change:.3g} on"
-            f" average, by {outputs.largest_change:.3g} at most"
+            f", the same class of {agreeing} of {outputs.photos} photos ({outputs.agreement:.2%})"
         )
+    if outputs.mean_change is not None:
+        text += (
+            f", probability changed by {outputs.mean_change:.3g} on average,"
+            f" by {outputs.largest_change:.3g} at most"
+        )
+    if outputs.unanswered:
+        text += f", NaN or infinity for the classes of {outputs.unanswered} photos"
     return text
 
 

@@ -227,10 +227,8 @@ RECIPES = {
     "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20": lambda net: {
         "records": [net.trace(cat, "block3_conv1", (3, 17, 20)).record()]
     },
-    "cnntool filter -k 'vgg16-mini:block1_conv1[5]' --range percentile samples/cat.png": lambda _: {
-        "cat.block1_conv1-5.png": cnntool.filter(
-            cat, "vgg16-mini:block1_conv1[5]", range="percentile"
-        )
+    "cnntool filter -k 'vgg16-mini:block1_conv1[5]' --range minmax samples/cat.png": lambda _: {
+        "cat.block1_conv1-5.png": cnntool.filter(cat, "vgg16-mini:block1_conv1[5]", range="minmax")
     },
     "cnntool summary vgg16-mini": lambda net: {"records": [described(net.summary())]},
     "cnntool layers vgg16-mini --type conv": lambda net: {

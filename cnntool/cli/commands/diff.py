@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from functools import partial
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cnntool.cli import console, options, param_types
-from cnntool.cli.differences import print_channels, print_layers, print_weights
+from cnntool.cli.differences import print_channels, print_layers, print_weights, summary
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample, reading
 from cnntool.cli.network_options import (
     LAYER,
@@ -27,7 +28,7 @@ from cnntool.errors import FigureError, InputError, UsageError
 from cnntool.image.files import expand
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from cnntool.api.comparison import (
         Comparer,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         OutputDifference,
         Ready,
     )
+    from cnntool.image.files import Item
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
@@ -128,6 +130,12 @@ class Compared(NamedTuple):
 )
 @options.figure_format
 @options.width
+@click.option(
+    "--html",
+    type=param_types.FILE,
+    metavar="FILE",
+    help="Write one HTML page with a row and a picture for each pair of layers.",
+)
 @options.overwrite
 @click.option(
     "--min-sqnr",
@@ -159,6 +167,7 @@ def command(
     queries: tuple[str, ...],
     per_channel: str | None,
     output: Path | None,
+    html: Path | None,
     format_name: str | None,
     width: int | None,
     overwrite: bool,
@@ -190,6 +199,7 @@ def command(
             "-m": model,
             "--per-channel": per_channel,
             "--output": output,
+            "--html": html,
             "--layer": queries,
             "--tolerance": tolerance,
             "--min-agreement": min_agreement,
@@ -225,6 +235,7 @@ def command(
             return work.code
         if output is not None:
             work.draw(found, queries, output, format_name, width=width, overwrite=overwrite)
+        work.write_page(html, found, summary(found, networks), overwrite=overwrite)
         if per_channel is not None:
             (number,) = comparer.numbers_of([per_channel])
             print_channels(found, number, form_of(as_json=as_json))
@@ -392,6 +403,8 @@ class _Work:
         self._what = what
         items = expand(what.photos, recursive=recursive, matrices=False)
         self._pictures = Pictures(items, comparer.prepare, reading)
+        self._reading = reading
+        self._first: Item | None = None
 
     @property
     def code(self) -> int:
@@ -415,6 +428,7 @@ class _Work:
 
     def _each(self) -> Iterator[tuple[str, Ready]]:
         for loaded in self._pictures:
+            self._first = self._first or loaded.item
             yield loaded.item.name, loaded.made
 
     def _beside(self) -> Iterator[tuple[str, Ready]]:
@@ -443,6 +457,27 @@ class _Work:
                 strict=True,
             )
         }
+
+    def write_page(
+        self, path: Path | None, found: Comparison, remarks: Iterable[str], *, overwrite: bool
+    ) -> None:
+        """Write the page about what was found, if it is wanted; the first photo is read again."""
+        if path is None:
+            return
+        from cnntool.api.difference_page import difference_page
+        from cnntool.image.atomic import Sink
+        from cnntool.nets.inference.preprocess import seen
+
+        again = None
+        if self._first is not None and self._first.path is not None:
+            entry = self._comparer.plans[0].input
+            pictures = Pictures([self._first], partial(seen, entry=entry), self._reading)
+            again = next((loaded.made for loaded in pictures), None)
+        with console.Progress("drawing") as progress, Sink(path, overwrite=overwrite) as sink:
+            page = difference_page(
+                self._comparer, found, photo=again, remarks=remarks, progress=progress.reach
+            )
+            sink.write(page)
 
     def draw(
         self,

@@ -412,19 +412,32 @@ class Comparing:
         return ours, theirs
 
     def values(
-        self, place: int, pictures: tuple[NDArray[Any], NDArray[Any]]
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Compute both tensors of a row for one photo: a's, and b's in a's arrangement."""
-        row = self._rows[place]
-        tensors = row.tensor_a, row.tensor_b
-        arrays = [picture[None] for picture in pictures]
+        self, places: Sequence[int], pictures: tuple[NDArray[Any], NDArray[Any]]
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+        """Compute both tensors of rows for one photo: a's, and b's in a's arrangement."""
+        rows = [self._rows[place] for place in places]
+        entry = self._rows[0]
         with closing(_Round(0, [pictures])) as now:
-            for side, subject in enumerate((self._a, self._b)) if place else ():
+
+            def made(side: int, subject: Subject) -> Callable[[str], NDArray[Any]]:
+                given = (entry.tensor_a, entry.tensor_b)[side]
+                wanted = [(row.tensor_a, row.tensor_b)[side] for row in rows]
                 feeds = {subject.entry.name: subject.feed(pictures[side])}
-                runs = subject.run(now, [tensors[side]], lambda *_, f=feeds: (f, {}), [now.kept])
-                ((_, file, places),) = runs
-                arrays[side] = _read(file, places)[tensors[side]]
-        return self._arranged(row, *arrays)
+                tensors = [tensor for tensor in wanted if tensor != given]
+                found: dict[str, Stored] = {}
+                for _, _, stored in subject.run(now, tensors, lambda *_: (feeds, {}), [now.kept]):
+                    found.update(stored)
+
+                def read(tensor: str) -> NDArray[Any]:
+                    if tensor == given:
+                        return pictures[side][None]
+                    return _read(now.kept, {tensor: found[tensor]})[tensor]
+
+                return read
+
+            a, b = made(0, self._a), made(1, self._b)
+            for row in rows:
+                yield self._arranged(row, a(row.tensor_a), b(row.tensor_b))
 
     @cached_property
     def _fields(self) -> Mapping[str, Any]:

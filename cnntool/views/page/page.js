@@ -19,7 +19,7 @@ document.addEventListener("DOMContentLoaded", () => {
     return {
       id: section.id, section,
       get data() { return data ??= script ? JSON.parse(script.textContent) : {}; },
-      get views() { return views ??= Promise.all((this.data.views || []).map((view, n) => opened(view, $$("img.maps", section)[n]))); },
+      get views() { return views ??= openedAll(this.data.views || [], $$("img.maps", section)); },
     };
   });
 
@@ -75,6 +75,13 @@ document.addEventListener("DOMContentLoaded", () => {
 
   // What a layer makes of one photo: the levels of its maps, 0 to 254, and 255 for NaN.
   const MARK = 255, TOP = 254;
+  async function openedAll(views, images) {
+    const found = await Promise.all(views.map((view, n) => opened(view, images[n])));
+    const maps = found.filter((view) => view?.maps);
+    const ends = [Math.min(...maps.flatMap((view) => view.low)), Math.max(...maps.flatMap((view) => view.high))];
+    for (const view of maps) view.ends = ends;  // one scale for all photos
+    return found;
+  }
   async function opened(view, image) {
     if (view.values) return { ...view, vector: await unpack(view.values) };
     if (!view.tile) return null;
@@ -92,7 +99,6 @@ document.addEventListener("DOMContentLoaded", () => {
     });
     return { ...view, maps };
   }
-  const low = (view) => Math.min(...view.low), high = (view) => Math.max(...view.high);
   const valueOf = (view, n, level) => level === MARK ? NaN : view.low[n] + (view.high[n] - view.low[n]) * level / TOP;
 
   // Colours.
@@ -108,7 +114,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const palettes = {};
   const palette = () => palettes[choice.style] ??= paletteOf(choice.style);
   function limits(view, n) {
-    let [from, to] = choice[scaled()] === "layer" ? [low(view), high(view)] : [view.low[n], view.high[n]];
+    let [from, to] = choice[scaled()] === "layer" ? view.ends : [view.low[n], view.high[n]];
     if (choice.style === "diverging") { to = Math.max(Math.abs(from), Math.abs(to)); from = -to; }
     return [from, to];
   }
@@ -166,7 +172,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (!layer) { window.scrollTo(0, 0); return; }
     links[place.layer].scrollIntoView({ block: "nearest" });
     layer.section.classList.toggle("inside", place.map !== null);
-    if (!layer.data.views) { layer.section.scrollIntoView(); return; }
+    if (!layer.data.views?.length) { layer.section.scrollIntoView(); return; }
     const asked = place, views = await layer.views;
     const panel = !views.every(Boolean) ? null : views[0].vector ? await vectorPanel(layer, views)
       : place.map === null ? layerPanel(layer, views) : await mapPanel(layer, views);
@@ -208,7 +214,7 @@ document.addEventListener("DOMContentLoaded", () => {
       oninput: () => { choice.size = size.value; grid.style.setProperty("--zoom", size.value); } });
     grid.style.setProperty("--zoom", choice.size);
     const count = `${order.length} of ${views[0].shape[0]} maps`;
-    const bar = choice.grid === "layer" ? views.map((view) => colourBar(limits(view, 0))) : [];
+    const bar = choice.grid === "layer" ? [colourBar(limits(views[0], 0))] : [];
     return el("div", { className: "panel" }, tools(
       select("sort", "sort by", [["number", "number"], ["mean", "mean"], ["max", "largest value"], ["zeros", "share of zeros"]]),
       select("show", "show", [["all", "all"], ["alive", "live maps"], ["dead", "dead maps"]]),
@@ -425,7 +431,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const help = el("dialog", { "aria-label": "keys" }, el("dl", {}, [["/", "search for a layer by any of its names"], ["↑ ↓", "the layer before, the next layer"],
     ["← →", "the map before, the next map; in a map that has the focus, all arrows choose a value"], ["Enter", "the first map; what was searched for"], ["Esc", "back: from a value to its map, its layer, the overview"],
     ["s", "one scale for the layer, or for each map its own"], ["?", "these keys"]].flatMap(([key, text]) => [el("dt", {}, el("kbd", {}, key)), el("dd", {}, text)])),
-  el("button", { onclick: () => help.close(), autofocus: true }, "close"));
+  el("button", { onclick: () => help.close() }, "close"));
   function matches(text) {
     const wanted = text.trim().toLowerCase();
     const all = layers.map((layer) => [layer.id, ...(layer.data.names || [])].map((name) => name.toLowerCase()));

@@ -8,13 +8,22 @@ from pathlib import Path
 
 import pytest
 
+from cnntool.views.page.render import html
+
 SHARED = Path(__file__).parents[4] / "shared"
 NETWORKS = (
     "squeezenet1.0-fp16", "mobilenetv2-nhwc-u8", "mobilenetv2-nhwc-u8-qdq", "deeplabv3-nhwc-u8",
     "candy-style", "mnist-cntk",
 )  # fmt: skip
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-ALL = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+FITS = "() => document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+
+
+def first_paint(page):
+    """Return when there was something to see, in milliseconds."""
+    entry = "performance.getEntriesByName('first-contentful-paint')[0]"
+    page.wait_for_function(entry)
+    return page.evaluate(f"{entry}.startTime")
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +86,167 @@ def test_from_the_column_to_the_sum_of_products(made, opened):
         assert rows["result"] == pytest.approx(rows["sum of 27 products"] + rows["bias"], abs=1e-6)
         assert rows["in the network"] == pytest.approx(rows["result"], abs=1e-6)
         assert rows["after ReLU"] == pytest.approx(max(0, rows["result"]), abs=1e-6)
+
+
+def test_keys_search_and_addresses(made, opened):
+    path = made("-l", "block1_*", "-l", "block2_*", "-l", "predictions")
+    with opened(path) as page:
+        current = page.locator("section.current h2")
+        page.keyboard.press("ArrowDown")
+        assert current.inner_text().startswith("block1_conv1")
+        page.keyboard.press("ArrowDown")
+        assert current.inner_text().startswith("block1_conv2")
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        page.wait_for_url("**#block1_conv2/1")
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_url("**#block1_conv2/0")
+        page.wait_for_selector("canvas.pick")
+        page.focus("canvas.pick")
+        page.keyboard.press("ArrowDown")
+        page.wait_for_url("**#block1_conv2/0/72,72")
+        page.wait_for_timeout(300)
+        page.keyboard.press("ArrowRight")
+        page.wait_for_url("**#block1_conv2/0/72,73")
+        page.wait_for_selector("text=row 72, column 73")
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        page.wait_for_url("**#block1_conv2")
+        page.keyboard.press("/")
+        page.keyboard.type("conv:3")  # a name that is not the one shown
+        assert page.locator("nav li.found").all_inner_texts() == ["block2_conv1"]
+        page.keyboard.press("Enter")
+        page.wait_for_url("**#block2_conv1")
+        page.keyboard.press("?")
+        assert page.locator("dialog[open]").is_visible()
+        page.keyboard.press("Escape")
+        page.keyboard.press("Escape")
+        assert page.locator(".overview").is_visible()
+    with opened(path, "#block2_pool/17") as page:
+        page.wait_for_selector("h3:has-text('map 17')")
+    with opened(path, "#conv:4") as page:  # any name of the vocabulary
+        assert page.locator("section.current h2").inner_text().startswith("block2_conv2")
+    with opened(path, "#predictions/13") as page:
+        page.wait_for_selector("text=unit 13: cat")
+    with opened(path, "#nothing/like%20this%") as page:
+        assert page.locator(".overview").is_visible()
+
+
+@pytest.mark.full
+def test_sorting_and_choosing_maps(made, opened):
+    path = made("-l", "block1_conv2", "-l", "block5_conv3")
+    with opened(path, "#block5_conv3") as page:
+        buttons = page.locator(".grid button")
+        page.wait_for_selector(".grid button")
+        assert buttons.count() == 320
+        page.get_by_label("show").select_option("dead")
+        page.wait_for_function("document.querySelectorAll('.grid button').length < 320")
+        dead = page.get_by_role("status").inner_text()
+        assert dead == "9 of 320 maps"
+        page.get_by_label("show").select_option("alive")
+        page.get_by_label("sort by").select_option("max")
+        page.wait_for_function("document.querySelectorAll('.grid button').length === 311")
+        shown = [float(text.partition(": ")[2]) for text in buttons.all_inner_texts()]
+        assert shown == sorted(shown, reverse=True)
+        assert shown[0] == pytest.approx(3.994, abs=0.01)
+
+
+@pytest.mark.full
+def test_the_maps_are_those_of_the_network(made, opened, samples):
+    import cnntool
+
+    path = made("-l", "block3_conv1")
+    with cnntool.load_model() as net:
+        maps = net.activations(samples / "cat.png", "block3_conv1")["block3_conv1"]
+    with opened(path, "#block3_conv1/5") as page:
+        page.wait_for_selector("canvas.pick")
+        page.get_by_label("scale").select_option("map")
+        for row, column in ((0, 0), (17, 20), (35, 35)):
+            page.goto(f"{path.as_uri()}#block3_conv1/5/{row},{column}")
+            heading = page.wait_for_selector(f"h4:has-text('row {row}, column {column}')")
+            value = float(heading.inner_text().partition(": ")[2])
+            assert value == pytest.approx(maps[5, row, column], abs=float(maps[5].max()) / 250)
+
+
+@pytest.mark.full
+def test_several_photos_and_what_else_there_is(made, opened, samples):
+    photos = "cat.png", "camera.png"
+    path = made("-l", "block1_*", "-l", "block5_conv3", "--units", "block1_conv1", "--patches",
+                samples, "--explain", "gradcam", photos=photos)  # fmt: skip
+    with opened(path) as page:
+        assert page.locator(".heats figure").count() == 6
+        page.goto(f"{path.as_uri()}#block1_conv1/3/10,20")
+        page.wait_for_selector("text=what it was computed from")
+        assert page.locator("text=what it was computed from").count() == 2
+        assert page.locator("canvas.pick").count() == 2
+        assert page.locator(".patches figure").count() == 3
+        differs = page.locator("text=/differs by|No difference/").all_inner_texts()
+        assert len(differs) == 2
+        assert not [text for text in differs if "more than rounding" in text]
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.full
+def test_it_fits_every_screen(made, opened, width, scheme):
+    path = made("-l", "block1_conv1", "-l", "predictions", "--units", "block1_conv1")
+    settings = {"viewport": {"width": width, "height": 800}, "color_scheme": scheme}
+    with opened(path, **settings) as page:
+        for address in ("", "#block1_conv1", "#block1_conv1/3/40,50", "#predictions"):
+            page.goto(path.as_uri() + address)
+            page.wait_for_timeout(300)
+            assert page.evaluate(FITS), address
+        assert first_paint(page) < 2000
+
+
+@pytest.mark.full
+def test_without_a_script_everything_is_there(made, opened):
+    path = made("-l", "block1_*", "-l", "predictions")
+    with opened(path, java_script_enabled=False) as page:
+        assert page.locator("section img.maps:visible").count() == 4
+        assert page.locator("nav a").count() == 4
+        assert page.locator("text=What it takes this for").is_visible()
+        page.click("nav >> text=predictions")
+        assert page.url.endswith("#predictions")
+    with opened(path, "#block1_conv2/3") as page:  # on paper there is no script either
+        page.wait_for_selector("canvas.pick")
+        page.emulate_media(media="print")
+        assert page.locator("section img.maps:visible").count() == 4
+        assert page.locator("canvas:visible, nav:visible").count() == 0
+
+
+@pytest.mark.full
+def test_names_stay_text(opened, tmp_path):
+    nasty = '</script><script>document.title="bad"</script><img src=x onerror=alert(1)>'
+    from test_render import VIEW, card, page
+
+    path = tmp_path / "nasty.html"
+    one = card(name=nasty, tensor=nasty, views=(VIEW,), data={"names": [nasty], "views": []})
+    data = {"palettes": {}, "unit_layers": []}
+    path.write_bytes(html(page(title=nasty, cards=(one, one), data=data)))
+    with opened(path) as shown:
+        shown.click("nav li:nth-child(2) a")
+        assert shown.locator("section.current h2").inner_text().startswith(nasty)
+        assert shown.title() == f"{nasty} in a network"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("network", NETWORKS)
+def test_every_network_can_be_walked_through(made, opened, network):
+    file = SHARED / "models" / f"{network}.onnx"
+    if not file.exists():
+        pytest.skip("../shared/models is not there")
+    path = made("-m", file)
+    assert path.stat().st_size < 15_000_000
+    with opened(path) as page:
+        assert first_paint(page) < 2000
+        links = page.locator("nav li a")
+        for number in range(links.count()):
+            links.nth(number).click()
+            page.wait_for_selector("section.current .panel")
+            tiles = page.locator("section.current .grid button")
+            if tiles.count():
+                tiles.first.click()
+                page.wait_for_selector("section.current canvas.pick")
+                page.click("canvas.pick", position={"x": 30, "y": 30})
+                page.wait_for_selector("h4:has-text('row ')")
