@@ -124,10 +124,15 @@ def _answers(outputs: OutputDifference) -> str:
     if outputs.agreement is not None:
         agreeing = round(outputs.agreement * outputs.photos)
         text += (
-            f", the same class of {agreeing} of {outputs.photos} photos"
-            f" ({outputs.agreement:.2%}), probability changed by {outputs.mean_change:.3g} on"
-            f" average, by {outputs.largest_change:.3g} at most"
+            f", the same class of {agreeing} of {outputs.photos} photos ({outputs.agreement:.2%})"
         )
+    if outputs.mean_change is not None:
+        text += (
+            f", probability changed by {outputs.mean_change:.3g} on average,"
+            f" by {outputs.largest_change:.3g} at most"
+        )
+    if outputs.unanswered:
+        text += f", NaN or infinity for the classes of {outputs.unanswered} photos"
     return text
 
 
