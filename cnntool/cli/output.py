@@ -148,7 +148,7 @@ def matrix_stream(format_name: str | None) -> Any:
     return sys.stdout.buffer if exact else MatrixOnTerminal()
 
 
-_LABEL = re.compile(r"\s*\S+\s{2,}|\s+|")
+_LABEL = re.compile(r"\S+\s{2,}|\s+")
 
 
 def prose(text: str) -> None:
@@ -165,11 +165,9 @@ def _broken(line: str, room: int) -> str:
     from textwrap import fill
 
     label = _LABEL.match(line)
-    assert label is not None  # noqa: S101 - it matches nothing, too
-    indent = " " * (label.end() if label.end() <= room // 2 else 0)
-    rest = fill(line[label.end() :], max(1, room - len(indent)), break_long_words=False,
-                break_on_hyphens=False)  # fmt: skip
-    return label[0] + rest.replace("\n", "\n" + indent)
+    end = label.end() if label and label.end() <= room // 2 else 0
+    rest = fill(line[end:].lstrip(), room - end, break_long_words=False, break_on_hyphens=False)
+    return line[:end] + rest.replace("\n", "\n" + " " * end)
 
 
 def flat(cell: str) -> str:
@@ -332,7 +330,7 @@ def _given_way(text: str, column: Column, width: int) -> str:
     if column.gives != "cut" or len(text) <= width:
         return text
     kept = text[: max(0, width - 1)]
-    if re.match(r"\d", text[len(kept) :]):
+    if re.match(r"[.,]?\d", text[len(kept) :]):
         kept = re.sub(r"\d[\d.,]*$", "", kept)
     return f"{kept}…"
 
