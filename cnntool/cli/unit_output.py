@@ -183,7 +183,9 @@ def draw(found: UnitTrace, photo: NDArray[Any], picture: str) -> Any:
     ]
     return draw_unit(
         UnitScene(
-            title=f"{found.title}, unit ({found.place})",
+            title=f"{found.title}, unit {found.place}: {found.label}"
+            if found.label
+            else f"{found.title}, unit ({found.place})",
             detail=", ".join(facts),
             photo=photo,
             box=found.box,
