@@ -287,6 +287,4 @@ def _check(output: str | None, *, as_json: bool) -> None:
     suffix = Path(output or "").suffix.lower()
     if output not in (None, "-") and suffix not in {".png", ".svg"}:
         hint = "an animation is of a --kernel" if suffix == ".gif" else ""
-        raise UsageError(
-            "a unit is drawn as FILE.png or FILE.svg", source=output or "--output", hint=hint
-        )
+        raise UsageError("a unit is drawn as FILE.png", source=output or "--output", hint=hint)
