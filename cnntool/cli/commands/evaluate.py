@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cnntool.api.evaluation import Evaluation, Share
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.output import Form
+    from cnntool.image.atomic import Output
     from cnntool.image.files import Item
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
@@ -111,11 +112,12 @@ def command(
     one.
     """
     from cnntool.api.evaluation import drawn, read_truths
-    from cnntool.image.atomic import Output
     from cnntool.nets.models.manifest import CLASSES
 
     _check(confusion, silencing, logging)
+    target = confusion or silencing.output
     with ExitStack() as stack:
+        file = None if logging.log else _begun(target, None, stack, overwrite=overwrite)
         network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
         log = stack.enter_context(
             logging.opened(
@@ -126,11 +128,8 @@ def command(
                 fits=lambda item, result: result["truth"] == truths[item],
             )
         )
-        target = confusion or silencing.output
-        if target:  # begun before the long work
-            replace = batch_log.begin(log, target) or overwrite
-            file = Output(target, name=str(target), overwrite=replace)
-            stack.callback(file.discard)
+        # A log knows the network, and what an earlier run left.
+        file = file or _begun(target, log, stack, overwrite=overwrite)
         begin(network, plan)
         silenced = Silenced(network, silencing, reading) if silencing.without else None
         truths = read_truths(photos, plan)
@@ -154,7 +153,7 @@ def command(
             print_effects(ablation, form)
         else:
             _print(found, form, ablation and ablation.plain.total)
-        if target:
+        if target and file:
             if ablation and not confusion:
                 file.write(figure(model, ablation).encoded(target.name, width))
             else:
@@ -173,6 +172,20 @@ def _check(confusion: Path | None, silencing: Silencing, logging: batch_log.Logg
     silencing.check(confusion=confusion is not None)
     if logging.log and silencing.without:
         raise UsageError("a log is of the network as it is, not of one --without maps")
+
+
+def _begun(
+    target: Path | None, log: BatchLog | None, stack: ExitStack, *, overwrite: bool
+) -> Output | None:
+    """Begin a file, before the long work: what is wrong with it is said at once."""
+    from cnntool.image.atomic import Output
+
+    if target is None:
+        return None
+    replace = batch_log.begin(log, target) or overwrite
+    file = Output(target, name=str(target), overwrite=replace)
+    stack.callback(file.discard)
+    return file
 
 
 def _evaluate(
