@@ -228,17 +228,16 @@ class Groups:
         cells = _cells(columns, rows)
         shown = [column for column in columns if column.people]
         widths = _widths(shown, cells)
-        if shown == self._columns and all(widths[one] <= self._widths[one] for one in shown):
-            result(name)
-            _print_cells(shown, cells, self._widths, self._look, header=False)
-            return
-        self._columns = shown
-        self._widths = {one: max(width, self._widths.get(one, 0)) for one, width in widths.items()}
-        whole = _print_cells(shown, [], self._widths, self._look, only_whole=True)
+        fits = shown == self._columns and all(widths[one] <= self._widths[one] for one in shown)
+        if not fits:
+            widths = {one: max(width, self._widths.get(one, 0)) for one, width in widths.items()}
+            self._columns, self._widths = shown, widths
+        parts = _parts(shown, cells, self._widths, self._look)
+        whole = len(parts) == 1
+        if whole and not fits:
+            _print_parts(parts, [], self._look)
         result(name)
-        _print_cells(shown, cells, self._widths, self._look, header=not whole)
-        if not whole:
-            self._columns = []
+        _print_parts(parts, cells, self._look, header=not whole)
 
 
 def _cells(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Cells:
@@ -265,36 +264,37 @@ def _print_table(
 ) -> None:
     cells = _cells(columns, rows)
     columns = [column for column in columns if column.people]
-    _print_cells(columns, cells, _widths(columns, cells), look, totals=totals)
+    parts = _parts(columns, cells, _widths(columns, cells), look)
+    _print_parts(parts, cells, look, totals=totals)
 
 
-def _print_cells(
-    columns: Sequence[Column],
+def _spacing(look: str) -> tuple[int, int]:
+    """Return the characters at the edges of a table and between its columns."""
+    return (-2, 2) if look == "tight" else (1, 2 if look == "narrow" else 3)
+
+
+def _parts(
+    columns: Sequence[Column], cells: Cells, widths: dict[Column, int], look: str
+) -> list[dict[Column, int]]:
+    """Return the tables that columns are shown in, with the characters of each column."""
+    edge, gap = _spacing(look)
+    return [*_laid_out(columns, _needed(columns, cells, widths), width() - edge, gap)]
+
+
+def _print_parts(
+    parts: Iterable[dict[Column, int]],
     cells: Cells,
-    widths: dict[Column, int],
     look: str,
     *,
     totals: int = 0,
     header: bool = True,
-    only_whole: bool = False,
-) -> bool:
-    """Print rows below their headings; return whether all columns had room side by side.
-
-    Parameters
-    ----------
-    only_whole : bool
-        Whether nothing is printed if they have none.
-    """
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    edge, gap = (-2, 2) if look == "tight" else (1, 2 if look == "narrow" else 3)
-    parts = [*_laid_out(columns, _needed(columns, cells, widths), console.width - edge, gap)]
-    if only_whole and len(parts) > 1:
-        return False
+    console, (edge, gap) = Console(), _spacing(look)
     for shown in parts:
         table = Table(
             box=box.SIMPLE,
@@ -316,7 +316,6 @@ def _print_cells(
                 table.add_section()
             table.add_row(*(Text(_given_way(row[one], one, shown[one])) for one in shown))
         console.print(table, crop=False)
-    return len(parts) == 1
 
 
 _PIECES = re.compile(r"\s+|(?:[^\s,;/]|(?<=\d),(?=\d{3}(?!\d)))+[,;/]*|[,;/]+")

@@ -187,6 +187,20 @@ def test_progress_counts_photos(tmp_path):
     assert seen == [1, 2]
 
 
+@pytest.mark.parametrize("free", [0, 1])
+def test_a_network_that_takes_any_size_gets_what_the_other_one_wants(tmp_path, free):
+    pair = [chain(tmp_path / "a.onnx"), chain(tmp_path / "b.onnx")]
+    model = onnx.load(pair[free])
+    for place, axis in enumerate(model.graph.input[0].type.tensor_type.shape.dim):
+        if place > 1:
+            axis.dim_param = f"side {place}"
+    del model.graph.value_info[:]
+    onnx.save(model, pair[free])
+    found = cnntool.compare(*pair, PHOTO)
+    assert found.equal
+    assert found.layers[0].shape == (3, 8, 8)
+
+
 def test_what_cannot_be_compared(tmp_path):
     a = chain(tmp_path / "a.onnx")
     wide = chain(tmp_path / "b.onnx", side=16)
