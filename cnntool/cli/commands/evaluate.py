@@ -117,7 +117,8 @@ def command(
     _check(confusion, silencing, logging)
     target = confusion or silencing.output
     with ExitStack() as stack:
-        file = None if logging.log else _begun(target, None, stack, overwrite=overwrite)
+        # What cannot be written is known before a network is read; a log knows whose file it is.
+        file = _begun(target, stack, overwrite=overwrite) if target and not logging.log else None
         network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
         log = stack.enter_context(
             logging.opened(
@@ -128,8 +129,9 @@ def command(
                 fits=lambda item, result: result["truth"] == truths[item],
             )
         )
-        # A log knows the network, and what an earlier run left.
-        file = file or _begun(target, log, stack, overwrite=overwrite)
+        if target and log:
+            left = batch_log.begin(log, target)
+            file = _begun(target, stack, overwrite=left or overwrite)
         begin(network, plan)
         silenced = Silenced(network, silencing, reading) if silencing.without else None
         truths = read_truths(photos, plan)
@@ -165,6 +167,15 @@ def command(
     return pictures.code
 
 
+def _begun(target: Path, stack: ExitStack, *, overwrite: bool) -> Output:
+    """Begin a file that is left out unless it is completed."""
+    from cnntool.image.atomic import Output
+
+    file = Output(target, name=str(target), overwrite=overwrite)
+    stack.callback(file.discard)
+    return file
+
+
 def _check(confusion: Path | None, silencing: Silencing, logging: batch_log.Logging) -> None:
     """Refuse what cannot be had together, before a network runs for it."""
     if confusion and confusion.suffix.lower() not in {".csv", ".png", ".svg"}:
@@ -172,20 +183,6 @@ def _check(confusion: Path | None, silencing: Silencing, logging: batch_log.Logg
     silencing.check(confusion=confusion is not None)
     if logging.log and silencing.without:
         raise UsageError("a log is of the network as it is, not of one --without maps")
-
-
-def _begun(
-    target: Path | None, log: BatchLog | None, stack: ExitStack, *, overwrite: bool
-) -> Output | None:
-    """Begin a file, before the long work: what is wrong with it is said at once."""
-    from cnntool.image.atomic import Output
-
-    if target is None:
-        return None
-    replace = batch_log.begin(log, target) or overwrite
-    file = Output(target, name=str(target), overwrite=replace)
-    stack.callback(file.discard)
-    return file
 
 
 def _evaluate(
