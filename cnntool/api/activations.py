@@ -285,6 +285,15 @@ class LayerOutput(NamedTuple):
     field: ReceptiveField | None
 
 
+def class_names(plan: InferredSpec, tensor: str, title: str, count: int) -> list[str] | None:
+    """Return the names of the classes if these are a layer's so many values, else None."""
+    if plan.labels is None:
+        return None
+    names = [*(["background"] if plan.output.background else []), *plan.labels.names]
+    scores = tensor in plan.taps or title.startswith("predictions")
+    return names if scores and len(names) == count else None
+
+
 class LayerOutputs:
     """Layers of a network, for one picture after another.
 
@@ -397,12 +406,9 @@ class LayerOutputs:
 
     def labels(self, chosen: ChosenLayer, values: NDArray[Any]) -> list[str] | None:
         """Return the names of a vector's places where these are the classes."""
-        plan = self.plan
-        if plan.labels is None or values.ndim != 1:
+        if values.ndim != 1:
             return None
-        names = [*(["background"] if plan.output.background else []), *plan.labels.names]
-        scores = chosen.tensor in plan.taps or chosen.title.startswith("predictions")
-        return names if scores and len(names) == len(values) else None
+        return class_names(self.plan, chosen.tensor, chosen.title, len(values))
 
     def named(
         self,

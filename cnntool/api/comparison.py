@@ -153,6 +153,8 @@ class OutputDifference(NamedTuple):
         By how much the probability of a's first class changes, on average.
     largest_change : float or None
         The largest change of any probability.
+    unanswered : int
+        Photos for whose classes either network says NaN or infinity: there both say nothing.
     """
 
     photos: int
@@ -163,6 +165,7 @@ class OutputDifference(NamedTuple):
     agreement: float | None
     mean_change: float | None
     largest_change: float | None
+    unanswered: int
 
 
 class Ready(NamedTuple):
@@ -627,7 +630,7 @@ class _Answers:
         self._tally = Tally()
         self._agreeing = self._changes = 0.0
         self._largest = 0.0
-        self._photos = self._ranked = 0
+        self._photos = self._ranked = self._unanswered = 0
 
     def add(self, photo: int, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
         """Add the answers to one photo."""
@@ -658,9 +661,12 @@ class _Answers:
         self._tally.add(
             photo, *((a.logits, b.logits) if known else (a.probabilities, b.probabilities))
         )
+        self._ranked += 1
+        if not all(np.isfinite(one.probabilities).all() for one in (a, b)):
+            self._unanswered += 1
+            return
         best = int(a.probabilities.argmax())
         change = np.abs(b.probabilities - a.probabilities)
-        self._ranked += 1
         self._agreeing += best == int(b.probabilities.argmax())
         self._changes += float(change[best])
         self._largest = max(self._largest, float(change.max()))
@@ -671,12 +677,17 @@ class _Answers:
         if not self._tally.shape:
             return None
         figures = self._tally.figures
-        ranked: tuple[float | None, ...] = (None, None, None)
-        if self._ranked:
-            share = self._ranked
-            ranked = self._agreeing / share, self._changes / share, self._largest
+        answered = self._ranked - self._unanswered
         return OutputDifference(
-            self._photos, figures.sqnr, figures.error, figures.largest, figures.apart, *ranked
+            self._photos,
+            figures.sqnr,
+            figures.error,
+            figures.largest,
+            figures.apart,
+            self._agreeing / self._ranked if self._ranked else None,
+            self._changes / answered if answered else None,
+            self._largest if answered else None,
+            self._unanswered,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,7 +12,7 @@ from cnntool.errors import InputError, ModelError, UsageError, system_errors_as
 from cnntool.image.files import Item, expand, is_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -341,7 +342,35 @@ def evaluate(
     return judge.evaluation()
 
 
-def drawn(truths: Mapping[Item, int], count: int) -> dict[Item, int]:
+class Truths(Mapping[Item, int]):
+    """Pictures with the indices of their classes, in order.
+
+    There may be many: names are kept, items are made when they are asked for.
+    """
+
+    def __init__(self) -> None:
+        self._classes: dict[str, int] = {}
+        self._faults: dict[str, Item] = {}
+
+    def add(self, item: Item, truth: int) -> bool:
+        """Add a picture; tell whether it has no other class already."""
+        if item.error is not None:
+            self._faults[item.name] = item
+        return self._classes.setdefault(item.name, truth) == truth
+
+    def __getitem__(self, item: Item) -> int:
+        return self._classes[item.name]
+
+    def __iter__(self) -> Iterator[Item]:
+        for name in self._classes:
+            path = Path(name)
+            yield self._faults.get(name) or Item(path, name, Path(path.name))
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+
+def drawn(truths: Truths, count: int) -> Truths:
     """Draw some of the pictures at random: of each class as many, as far as they go.
 
     The same pictures give the same draw.
@@ -356,15 +385,19 @@ def drawn(truths: Mapping[Item, int], count: int) -> dict[Item, int]:
     order = np.random.default_rng(0).permutation(len(truths))
     taken: dict[int, int] = {}
     turns = []  # of each picture, how many of its class were drawn before
-    items = list(truths)
+    classes = list(truths.values())
     for place in order.tolist():
-        turn = taken[truths[items[place]]] = taken.get(truths[items[place]], -1) + 1
+        turn = taken[classes[place]] = taken.get(classes[place], -1) + 1
         turns.append((turn, place))
-    chosen = {items[place] for _, place in sorted(turns, key=lambda one: one[0])[:count]}
-    return {item: truth for item, truth in truths.items() if item in chosen}
+    chosen = {place for _, place in sorted(turns, key=lambda one: one[0])[:count]}
+    found = Truths()
+    for place, (item, truth) in enumerate(truths.items()):
+        if place in chosen:
+            found.add(item, truth)
+    return found
 
 
-def read_truths(photos: Path, plan: InferredSpec) -> dict[Item, int]:
+def read_truths(photos: Path, plan: InferredSpec) -> Truths:
     """Return every picture with the index of its class.
 
     Parameters
@@ -384,13 +417,12 @@ def read_truths(photos: Path, plan: InferredSpec) -> dict[Item, int]:
     UsageError
         A picture of two classes.
     """
-    named = list(_folders(photos) if is_folder(photos) else _table(photos))
     classes: dict[str, int] = {}
-    truths: dict[Item, int] = {}
-    for item, text, source in named:
+    truths = Truths()
+    for item, text, source in _folders(photos) if is_folder(photos) else _table(photos):
         if text not in classes:
             classes[text] = class_index(text, plan, source)
-        if truths.setdefault(item, classes[text]) != classes[text]:
+        if not truths.add(item, classes[text]):
             raise UsageError(f"{item.name} is named twice, with different classes", source=source)
     return truths
 

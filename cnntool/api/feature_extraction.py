@@ -13,6 +13,7 @@ from cnntool.api import arguments
 from cnntool.api.activations import LayerOutputs, choose_last, choose_layer
 from cnntool.api.feature_files import Row, check_length, form_of, open_table
 from cnntool.errors import InputError, ModelError, system_errors_as
+from cnntool.image.addresses import Address
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def row_of(item: Item, vector: NDArray[np.float32]) -> Row:
 
     name = os.fsencode(item.name).decode(errors="backslashreplace")
     label = os.fsencode(item.relative.parent.name).decode(errors="backslashreplace")
-    if item.path is None:
+    if item.path is None or isinstance(item.path, Address):
         return Row(name, label, "", vector)
     with system_errors_as(InputError, item.name), item.path.open("rb") as file:
         return Row(name, label, hashlib.file_digest(file, "sha256").hexdigest(), vector)

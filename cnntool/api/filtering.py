@@ -520,8 +520,9 @@ def filter(
         How results become brightness. "auto" centres zero-sum kernels on mid-grey and clips the
         others where the input is of whole numbers, and keeps the numbers of others; "raw" gives
         the numbers. "signed", and "percentile" of derivatives, are symmetric about 0 and make
-        colours of one channel. What the default's zero border darkens does not set a range that
-        depends on the data; ``border="zero"`` and ``mode="full"`` count it, too.
+        colours of one channel, where the result is of whole numbers. What the default's zero
+        border darkens does not set a range that depends on the data; ``border="zero"`` and
+        ``mode="full"`` count it, too.
     depth : {8, 16, 'float'}, optional
         Of the result; by default that of the input.
     layout : {'auto', 'hwc', 'chw'}

@@ -234,6 +234,20 @@ def is_word(text: str) -> bool:
     return text.lower() in ENTRIES or text.lower() in _WORDS
 
 
+def with_parameters(spec: str) -> str:
+    """Return a kernel's specification as a title: with its parameters, if only to say the usual.
+
+    Parameters
+    ----------
+    spec : str
+        As for `read_kernel`.
+    """
+    name = spec.strip().lower()
+    if name not in ENTRIES or not (usual := ENTRIES[name].signature()):
+        return spec
+    return f"{name}:{usual}"
+
+
 def parse(text: str) -> Filter | Operation:
     """Read one kernel specification.
 

@@ -15,7 +15,7 @@ from cnntool.nets.network import Network
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -823,7 +823,7 @@ class Model(Network):
 
     def _truths(
         self, photos: str | Path, plan: InferredSpec, within: int | None
-    ) -> dict[Item, int]:
+    ) -> Mapping[Item, int]:
         """Return the pictures to evaluate it on, each with its class."""
         from cnntool.api.evaluation import drawn, read_truths
 

@@ -47,6 +47,8 @@ class UnitTrace(NamedTuple):
         Of the picture, as the network gets it.
     precision : float
         That of the device, where it is coarser than that of the numbers.
+    label : str
+        Of the class whose score it is, if it is one.
     """
 
     title: str
@@ -58,6 +60,7 @@ class UnitTrace(NamedTuple):
     box: Box | None
     picture: Pair
     precision: float = 0.0
+    label: str = ""
 
     @property
     def sums(self) -> NDArray[Any]:
@@ -236,6 +239,7 @@ class UnitTracer:
             self._box(whole, found, picture),
             picture,
             precision=self._precision,
+            label=self._label(found),
         )
 
     def operands(self, tensor: NDArray[Any]) -> Operands:
@@ -279,6 +283,15 @@ class UnitTracer:
         if not self._learned.colours or len(found.maps) != 3:
             return []
         return [COLOURS[letter] for letter in self._plan.input.channel_order]
+
+    def _label(self, found: Unit) -> str:
+        """Return the class whose score a unit is, or nothing."""
+        from cnntool.api.activations import class_names
+
+        if not self.formula.is_dense:
+            return ""
+        names = class_names(self._plan, self.layer.post, self.title, found.shape[0])
+        return names[found.at[0]] if names else ""
 
     def _box(self, shape: tuple[int, ...], found: Unit, picture: tuple[int, int]) -> Box | None:
         """Find out what the unit sees of the picture."""

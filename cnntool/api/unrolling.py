@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from cnntool.api.kernels import KernelLike
     from cnntool.api.pictures import ImageLike, Picture
     from cnntool.shapes.windows import Pair
+    from cnntool.views.display_list import DisplayList
 
 PARTS = ("columns", "kernel", "product")
 
@@ -44,12 +45,15 @@ class Unrolled(NamedTuple):
         row, result column.
     kernel : (F, C * kH * kW) float64
         The kernels, as they are laid on.
+    laid_on : bool
+        Whether kernels were given, and not their size alone.
     """
 
     shape: tuple[int, ...]
     sliding: Sliding
     columns: NDArray[np.float64]
     kernel: NDArray[np.float64]
+    laid_on: bool = True
 
     @property
     def product(self) -> NDArray[np.float64]:
@@ -84,7 +88,34 @@ class Unrolled(NamedTuple):
             f"{'' if channels == 1 else 's'}, kernel {sizes[1]}"
         )
         blocks = {"columns": (taps, places), "kernel": (1, taps), "product": (1, places)}[part]
+        if part == "columns" and (drawn := self._equation(note)):
+            return Figure(drawn)
         return Figure(picture(matrix, Drawn(titles[part], note, blocks)))
+
+    def _equation(self, note: str) -> DisplayList | None:
+        """Draw kernels times columns, windows and taps with their places; None if too large."""
+        from cnntool.views.matrix import Factor, equation
+
+        count, channels = self.shape[:2]
+        sliding = self.sliding
+        taps, places = prod(sliding.kernel_shape), prod(sliding.out_shape)
+        if self.columns.shape[1] > WIDEST:
+            return None
+        windows = [f"{row},{column}" for row, column in np.ndindex(*sliding.out_shape)] * count
+        sides = [
+            f"{channel}: {row},{column}" if channels > 1 else f"{row},{column}"
+            for channel in range(channels)
+            for row, column in np.ndindex(*sliding.kernel_shape)
+        ]
+        columns = Factor(self.columns, "windows, each a column", (taps, places), windows, sides)
+        if not self.laid_on:
+            return equation([columns], "im2col: every window is a column", note)
+        factors = [
+            Factor(self.kernel, "kernel", (1, taps)),
+            columns,
+            Factor(self.product, "result", (1, places), windows),
+        ]
+        return equation(factors, "im2col: kernel x columns = result", note)
 
     def _repr_png_(self) -> bytes | None:
         return _shown(self)
@@ -154,6 +185,10 @@ def batch(pictures: Iterable[Picture]) -> tuple[list[str], NDArray[np.float64]]:
                 hint="a batch has inputs of one size",
             )
     return names, np.stack(maps)
+
+
+WIDEST = 64
+"""Windows up to which the whole equation is drawn."""
 
 
 def unrolled(
@@ -242,7 +277,7 @@ def im2col(
     if not several:
         raise ArgumentTypeError("at least one image is expected", source="`images`")
     _, stacked = batch(load(image, parameter="images", layout=layout) for image in several)
-    return unrolled(stacked, weights, how)
+    return unrolled(stacked, weights, how)._replace(laid_on=kernel_size is None)
 
 
 class ConvolutionMatrix(NamedTuple):

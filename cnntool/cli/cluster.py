@@ -289,7 +289,7 @@ class ClusterLog(BatchLog):
             super().__init__(path, model=model, resume=resume, overwrite=overwrite, **more)
             with system_errors_as(OutputError, self._parts):
                 shutil.rmtree(self._parts, ignore_errors=True)
-                self._parts.mkdir()
+                self._parts.mkdir(mode=0o700)  # addresses may hold secrets
         except BaseException:
             self._cluster.close()
             raise

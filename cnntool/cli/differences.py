@@ -112,6 +112,8 @@ def summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
     yield from _lonely(networks, found.only_a, found.only_b)
     if found.outputs:
         yield _answers(found.outputs)
+    else:
+        yield "the answers are of different sizes, and were not compared"
     if exclude := found.nodes_to_exclude:
         more = f", and {len(exclude) - LISTED} more (--json)" * (len(exclude) > LISTED)
         yield f"nodes_to_exclude, the worst first: {', '.join(exclude[:LISTED])}{more}"
@@ -124,10 +126,15 @@ def _answers(outputs: OutputDifference) -> str:
     if outputs.agreement is not None:
         agreeing = round(outputs.agreement * outputs.photos)
         text += (
-            f", the same class of {agreeing} of {outputs.photos} photos"
-            f" ({outputs.agreement:.2%}), probability changed by {outputs.mean_change:.3g} on"
-            f" average, by {outputs.largest_change:.3g} at most"
+            f", the same class of {agreeing} of {outputs.photos} photos ({outputs.agreement:.2%})"
         )
+    if outputs.mean_change is not None:
+        text += (
+            f", probability changed by {outputs.mean_change:.3g} on average,"
+            f" by {outputs.largest_change:.3g} at most"
+        )
+    if outputs.unanswered:
+        text += f", NaN or infinity for the classes of {outputs.unanswered} photos"
     return text
 
 

@@ -274,6 +274,13 @@ class Work:
         """Note what is odd about the figures, and make the record if that is wanted."""
         if any(row.dequantised for row in rows):
             console.note("the network is quantised: its layers are shown dequantised")
+        if self.purpose.drawing.style == "diverging" and self.purpose.draws:
+            positive = [row.wanted.title for row in rows if row.figures.minimum >= 0]
+            if positive:
+                console.note(
+                    f"{', '.join(positive)}: no value is negative, so half of the colours of"
+                    " --style diverging stay unused; --style viridis has more"
+                )
         fault = None
         if loaded.made.tensor is not None:
             figures = (row.figures for row in rows)

@@ -262,7 +262,8 @@ def inputs(command: F) -> F:
             f"--files{ending}-from",
             type=param_types.FILE_OR_STDIN,
             metavar="FILE|-",
-            help=f"Read the inputs' names from a file, {how}; results keep their tree of folders.",
+            help=f"Read the inputs' names from a file, {how}; results keep their tree of"
+            " folders. Addresses (https://, s3://, gs://) may stand there.",
         )
         for ending, how in (("0", "each ended by a zero byte"), ("", "one a line"))
     ]
@@ -278,6 +279,9 @@ def _inputs(
         return inputs
     if inputs or len(lists) > 1:
         raise UsageError("inputs are named here or in one list", source="--files-from")
+    from importlib.util import find_spec
+
+    from cnntool.image.addresses import is_address
     from cnntool.image.files import STDIO, Listed
 
     if str(lists[0]) == STDIO and sys.stdin.isatty():
@@ -286,10 +290,15 @@ def _inputs(
         whole = sys.stdin.buffer.read() if str(lists[0]) == STDIO else lists[0].read_bytes()
     names = whole.split(b"\0") if files0_from is not None else whole.splitlines()
     here = os.path.join(Path.cwd(), STDIO)  # noqa: PTH118 - a file that is called '-', not stdin
-    paths = (str(Path(os.fsdecode(name))) for name in names if name)
+    texts = (os.fsdecode(name) for name in names if name)
+    paths = (text if is_address(text) else str(Path(text)) for text in texts)
     found = Listed(here if path == STDIO else path for path in paths)
     if not found:
         raise UsageError("it names no input", source=str(lists[0]))
+    if found.has_addresses and find_spec("fsspec") is None:
+        hint = "pip install 'cnntool[cluster]'"
+        reason = "addresses are read by fsspec, which is not installed"
+        raise UsageError(reason, source=str(lists[0]), hint=hint)
     return found
 
 

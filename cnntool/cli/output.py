@@ -148,7 +148,7 @@ def matrix_stream(format_name: str | None) -> Any:
     return sys.stdout.buffer if exact else MatrixOnTerminal()
 
 
-_LABEL = re.compile(r"\s*\S+\s{2,}|\s+|")
+_LABEL = re.compile(r"\S+\s{2,}|\s+")
 
 
 def prose(text: str) -> None:
@@ -165,11 +165,9 @@ def _broken(line: str, room: int) -> str:
     from textwrap import fill
 
     label = _LABEL.match(line)
-    assert label is not None  # noqa: S101 - it matches nothing, too
-    indent = " " * (label.end() if label.end() <= room // 2 else 0)
-    rest = fill(line[label.end() :], max(1, room - len(indent)), break_long_words=False,
-                break_on_hyphens=False)  # fmt: skip
-    return label[0] + rest.replace("\n", "\n" + indent)
+    end = label.end() if label and label.end() <= room // 2 else 0
+    rest = fill(line[end:].lstrip(), room - end, break_long_words=False, break_on_hyphens=False)
+    return line[:end] + rest.replace("\n", "\n" + " " * end)
 
 
 def flat(cell: str) -> str:
@@ -230,17 +228,16 @@ class Groups:
         cells = _cells(columns, rows)
         shown = [column for column in columns if column.people]
         widths = _widths(shown, cells)
-        if shown == self._columns and all(widths[one] <= self._widths[one] for one in shown):
-            result(name)
-            _print_cells(shown, cells, self._widths, self._look, header=False)
-            return
-        self._columns = shown
-        self._widths = {one: max(width, self._widths.get(one, 0)) for one, width in widths.items()}
-        whole = _print_cells(shown, [], self._widths, self._look, only_whole=True)
+        fits = shown == self._columns and all(widths[one] <= self._widths[one] for one in shown)
+        if not fits:
+            widths = {one: max(width, self._widths.get(one, 0)) for one, width in widths.items()}
+            self._columns, self._widths = shown, widths
+        parts = _parts(shown, cells, self._widths, self._look)
+        whole = len(parts) == 1
+        if whole and not fits:
+            _print_parts(parts, [], self._look)
         result(name)
-        _print_cells(shown, cells, self._widths, self._look, header=not whole)
-        if not whole:
-            self._columns = []
+        _print_parts(parts, cells, self._look, header=not whole)
 
 
 def _cells(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> Cells:
@@ -267,36 +264,37 @@ def _print_table(
 ) -> None:
     cells = _cells(columns, rows)
     columns = [column for column in columns if column.people]
-    _print_cells(columns, cells, _widths(columns, cells), look, totals=totals)
+    parts = _parts(columns, cells, _widths(columns, cells), look)
+    _print_parts(parts, cells, look, totals=totals)
 
 
-def _print_cells(
-    columns: Sequence[Column],
+def _spacing(look: str) -> tuple[int, int]:
+    """Return the characters at the edges of a table and between its columns."""
+    return (-2, 2) if look == "tight" else (1, 2 if look == "narrow" else 3)
+
+
+def _parts(
+    columns: Sequence[Column], cells: Cells, widths: dict[Column, int], look: str
+) -> list[dict[Column, int]]:
+    """Return the tables that columns are shown in, with the characters of each column."""
+    edge, gap = _spacing(look)
+    return [*_laid_out(columns, _needed(columns, cells, widths), width() - edge, gap)]
+
+
+def _print_parts(
+    parts: Iterable[dict[Column, int]],
     cells: Cells,
-    widths: dict[Column, int],
     look: str,
     *,
     totals: int = 0,
     header: bool = True,
-    only_whole: bool = False,
-) -> bool:
-    """Print rows below their headings; return whether all columns had room side by side.
-
-    Parameters
-    ----------
-    only_whole : bool
-        Whether nothing is printed if they have none.
-    """
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
-    edge, gap = (-2, 2) if look == "tight" else (1, 2 if look == "narrow" else 3)
-    parts = [*_laid_out(columns, _needed(columns, cells, widths), console.width - edge, gap)]
-    if only_whole and len(parts) > 1:
-        return False
+    console, (edge, gap) = Console(), _spacing(look)
     for shown in parts:
         table = Table(
             box=box.SIMPLE,
@@ -318,7 +316,6 @@ def _print_cells(
                 table.add_section()
             table.add_row(*(Text(_given_way(row[one], one, shown[one])) for one in shown))
         console.print(table, crop=False)
-    return len(parts) == 1
 
 
 _PIECES = re.compile(r"\s+|(?:[^\s,;/]|(?<=\d),(?=\d{3}(?!\d)))+[,;/]*|[,;/]+")
@@ -332,7 +329,7 @@ def _given_way(text: str, column: Column, width: int) -> str:
     if column.gives != "cut" or len(text) <= width:
         return text
     kept = text[: max(0, width - 1)]
-    if re.match(r"\d", text[len(kept) :]):
+    if re.match(r"[.,]?\d", text[len(kept) :]):
         kept = re.sub(r"\d[\d.,]*$", "", kept)
     return f"{kept}…"
 

@@ -97,15 +97,20 @@ def write_items(items: Iterable[Item], file: Path) -> None:
     """Write inputs into a file."""
     import json
 
-    file.write_text(json.dumps([[str(i.path), i.name, str(i.relative)] for i in items]))
+    rows = [[getattr(i.path, "url", str(i.path)), i.name, str(i.relative)] for i in items]
+    file.write_text(json.dumps(rows))
 
 
 def list_items(file: Path) -> list[Item]:
     """Read what `write_items` has written."""
     import json
 
-    found = json.loads(file.read_text())
-    return [Item(Path(path), name, Path(relative)) for path, name, relative in found]
+    rows = json.loads(file.read_text())
+    paths = Listed(path for path, _, _ in rows)
+    return [
+        Item(path, name, Path(relative))
+        for path, (_, name, relative) in zip(paths, rows, strict=True)
+    ]
 
 
 class PartLog(BatchLog):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from cnntool.errors import InputError, OutputError
+from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,8 +101,8 @@ def read(name: str, shape: tuple[int, int, int], *, max_pixels: int) -> NDArray[
     # The reader guesses which axis the maps are on; here they come first.
     stored = np.moveaxis(values, 2, 0) if info.layout == "chw" else values
     if stored.shape not in {(channels, height, width), (channels * height, width, 1)}:
-        have = "x".join(str(size) for size in stored.shape)
-        want = "x".join(str(size) for size in (channels, height, width))
+        have = shape_text(stored.shape, "x")
+        want = shape_text((channels, height, width), "x")
         raise InputError(
             f"the switches are {have}, the pooled values {want} (maps, rows, columns)", source=name
         )

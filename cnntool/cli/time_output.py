@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.cli import console
 from cnntool.cli.output import Column, emit, emit_record, prose
+from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,7 +107,7 @@ def _sum(name: str, columns: Sequence[str], profiles: Sequence[Profile]) -> list
 
 
 def _totals(found: Profile) -> list[str]:
-    shapes = ", ".join(f"{name} {'x'.join(map(str, shape))}" for name, shape in found.input.items())
+    shapes = ", ".join(f"{name} {shape_text(shape, 'x')}" for name, shape in found.input.items())
     bare = f"{found.bare:.3f} ms without the profiler, {found.profiled:.3f} ms with it"
     return [
         f"device         {found.device} ({found.provider})",

@@ -183,7 +183,9 @@ def draw(found: UnitTrace, photo: NDArray[Any], picture: str) -> Any:
     ]
     return draw_unit(
         UnitScene(
-            title=f"{found.title}, unit ({found.place})",
+            title=f"{found.title}, unit {found.place}: {found.label}"
+            if found.label
+            else f"{found.title}, unit ({found.place})",
             detail=", ".join(facts),
             photo=photo,
             box=found.box,
@@ -285,6 +287,4 @@ def _check(output: str | None, *, as_json: bool) -> None:
     suffix = Path(output or "").suffix.lower()
     if output not in (None, "-") and suffix not in {".png", ".svg"}:
         hint = "an animation is of a --kernel" if suffix == ".gif" else ""
-        raise UsageError(
-            "a unit is drawn as FILE.png or FILE.svg", source=output or "--output", hint=hint
-        )
+        raise UsageError("a unit is drawn as FILE.png", source=output or "--output", hint=hint)

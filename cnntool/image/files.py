@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast, overload
 
 from cnntool.errors import CnntoolError, InputError, OutputError, UsageError
+from cnntool.image.addresses import Address, is_address
 from cnntool.image.atomic import Output
 from cnntool.image.codecs.codec import Reader, Writer, WriterSettings
 from cnntool.image.source import ImageInfo, Source
@@ -369,7 +370,8 @@ class Item(NamedTuple):
 class Listed(Sequence[Path]):
     """Inputs that a list names; their results keep the tree below the folder that all share.
 
-    There may be many: it is their names that are kept.
+    There may be many: it is their names that are kept. What is behind an address (`Address`) is
+    named by that alone.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
@@ -382,15 +384,22 @@ class Listed(Sequence[Path]):
     def __getitem__(self, place: int | slice) -> Path | Listed:
         if isinstance(place, slice):
             return Listed(self._names[place])
-        return Path(self._names[place])
+        name = self._names[place]
+        return cast("Path", Address(name)) if is_address(name) else Path(name)
 
     def __len__(self) -> int:
         return len(self._names)
 
     @property
+    def has_addresses(self) -> bool:
+        """Whether some are addresses."""
+        return any(map(is_address, self._names))
+
+    @property
     def folder(self) -> str:
         """The folder that all share; empty where there are none."""
-        folders = {os.path.dirname(os.path.abspath(name)) for name in self._names}  # noqa: PTH100, PTH120
+        names = (name for name in self._names if not is_address(name))
+        folders = {os.path.dirname(os.path.abspath(name)) for name in names}  # noqa: PTH100, PTH120
         return os.path.commonpath(folders) if folders else ""
 
 
@@ -479,6 +488,8 @@ class Expanded:
     def _place(self, path: Path) -> str:
         if str(path) == STDIO:
             return "stdin"
+        if isinstance(path, Address):
+            return path.place
         return path.name if self._base is None else os.path.relpath(path, self._base)
 
 
@@ -499,7 +510,7 @@ class _Folder(NamedTuple):
 
 
 def _is_listed(path: Path) -> bool:
-    return str(path) != STDIO and is_folder(path)
+    return not isinstance(path, Address) and str(path) != STDIO and is_folder(path)
 
 
 def _walk(

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, cast
 
 from cnntool.errors import InputError
+from cnntool.image.addresses import Address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -223,7 +224,7 @@ class Source:
 
     Parameters
     ----------
-    target : Path, str, bytes or binary stream
+    target : Path, str, bytes, binary stream or Address
     name : str
         How errors call it.
     max_pixels : int
@@ -248,7 +249,7 @@ class Source:
 
     def __init__(
         self,
-        target: Path | str | bytes | BinaryIO,
+        target: Path | str | bytes | BinaryIO | Address,
         *,
         name: str,
         max_pixels: int,
@@ -265,6 +266,8 @@ class Source:
         with self.reading():
             if isinstance(target, (str, bytes, os.PathLike)):
                 self._stream = cast("BinaryIO", open(target, "rb"))  # noqa: SIM115, PTH123
+            elif isinstance(target, Address):
+                self._stream, self._owned = cast("BinaryIO", target.open()), True
             else:
                 self._stream = target
             self._seekable = self._stream.seekable() and self._stream.tell() == 0

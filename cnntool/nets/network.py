@@ -486,7 +486,9 @@ class Network:
             session = self._pool.get((None, taps.first), opened)
             for _, results in taps.stream(session, [(None, picture)]):
                 seen = chain([(entry.name, picture)], results)
-                return find_fault(self.graph, seen, plan.taps if failed else (), constant)
+                fault = find_fault(self.graph, seen, plan.taps if failed else (), constant)
+                # Looked at, it is fused less: then its answer may be finite, and the real one not.
+                return fault and fault._replace(answers=failed)
         return None
 
     def whence(self, plan: InferredSpec, picture: NDArray[Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from cnntool.views.colormaps import TOP, palette
 from cnntool.views.display_list import DisplayList
 from cnntool.views.number_format import short
-from cnntool.views.text import FAINT
+from cnntool.views.text import FAINT, SMALLEST_TEXT, fitted, fitting_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +32,7 @@ def picture(responses: Sequence[tuple[str, NDArray[np.float64]]]) -> DisplayList
     Parameters
     ----------
     responses : sequence of (title, ndarray (SIDE, SIDE))
+        A second line of a title stands below it, in small letters.
         Row frequencies down, column frequencies across, from -1/2 to 1/2 cycles a pixel.
 
     Returns
@@ -45,7 +46,12 @@ def picture(responses: Sequence[tuple[str, NDArray[np.float64]]]) -> DisplayList
     for number, (title, size) in enumerate(responses):
         row, column = divmod(number, across)
         left, top = column * width + LEFT, row * height + HEAD
-        drawing.text((left + SIDE / 2, top - 28), title, 17)
+        name, _, facts = title.partition("\n")
+        middle = left + SIDE / 2
+        drawing.text((middle, top - (36 if facts else 28)), fitted(name, 17, width - 20), 17)
+        room = width - 20
+        small = fitting_size([facts], room, 13) or SMALLEST_TEXT
+        drawing.text((middle, top - 15), fitted(facts, small, room), small, FAINT)
         drawing.picture((left, top), _coloured(size / largest), smooth=True)
         _axes(drawing, left, top)
         scale = np.linspace(1, 0, SIDE)[:, None]

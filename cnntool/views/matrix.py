@@ -14,6 +14,8 @@ from cnntool.views.number_format import alike
 from cnntool.views.text import FAINT, INK, RULE, WHITE, Colour, fitting_size, width_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnntool.shapes.windows import Pair
 
 Values = NDArray[np.float64]
@@ -27,6 +29,8 @@ ROOM = (1080, 660)
 LEGEND_ROOM = 200
 LARGEST_CELL, LINED_CELL = 44, 6
 MARGIN, TITLE, FOOT, GAP = 28, 32, 44, 40
+WIDE, READABLE, SMALL = 1600, 18, 12
+"""Pixels of an equation across, of its smallest cell, and of what stands beside it."""
 NOUGHT: Colour = (176, 184, 194)
 FRAME: Colour = (120, 132, 147)
 
@@ -90,6 +94,84 @@ def picture(matrix: Values, drawn: Drawn) -> DisplayList:
         place = left + columns * cell + GAP, top + (body - legend.shape[0] * small) // 2
         whole = legend.shape[0], legend.shape[1]
         _paint(drawing, place, legend, small, blocks=whole, largest=largest)
+    return drawing
+
+
+class Factor(NamedTuple):
+    """A matrix of an equation.
+
+    Parameters
+    ----------
+    values : (rows, columns)
+    title : str
+        What stands above it.
+    blocks : (rows, columns)
+        See `Drawn`.
+    heads : sequence of str
+        What stands above each column, if there is room.
+    sides : sequence of str
+        What stands at the left of each row.
+    """
+
+    values: Values
+    title: str
+    blocks: Pair
+    heads: Sequence[str] = ()
+    sides: Sequence[str] = ()
+
+
+def equation(factors: Sequence[Factor], title: str, note: str) -> DisplayList | None:
+    """Draw an equation, the first matrix times the second is the third, or one matrix alone.
+
+    Parameters
+    ----------
+    factors : sequence of Factor
+        Three, or one; each has colours of its own scale.
+    title, note : str
+        The line above, and the one below.
+
+    Returns
+    -------
+    DisplayList or None
+        None where cells would be too small to read.
+    """
+    sides = [
+        round(max((width_of(side, SMALL) for side in one.sides), default=-8)) + 8 for one in factors
+    ]
+    across = sum(one.values.shape[1] for one in factors)
+    high = max(one.values.shape[0] for one in factors)
+    gaps = GAP * (len(factors) - 1)
+    room = WIDE - 2 * MARGIN - gaps - sum(sides)
+    cell = min(LARGEST_CELL, room // across, ROOM[1] // high)
+    if cell < READABLE:
+        return None
+    heads = 2 * TITLE
+    inner = cell * across + gaps + sum(sides)
+    words = max(width_of(title, 17), width_of(note, 14))
+    width = round(max(inner, words)) + 2 * MARGIN
+    top = MARGIN + TITLE + heads
+    drawing = DisplayList(width, top + high * cell + FOOT + MARGIN // 2)
+    drawing.text((width / 2, MARGIN + 8), title, 17)
+    drawing.text((width / 2, top + high * cell + FOOT / 2 + 4), note, 14, FAINT)
+    left = (width - inner) // 2
+    for number, (one, side) in enumerate(zip(factors, sides, strict=True)):
+        rows, columns = one.values.shape
+        if number:
+            sign = left - GAP / 2, top + high * cell / 2
+            drawing.text(sign, "x="[number - 1], 26, FAINT)
+        left += side
+        above = top + (high - rows) * cell // 2
+        middle = left + columns * cell / 2
+        drawing.text((middle, above - (heads - 14 if one.heads else 16)), one.title, 15)
+        size = fitting_size(one.heads, cell - 4, SMALL)
+        for place, head in enumerate(one.heads if size else ()):
+            drawing.text((left + (place + 0.5) * cell, above - 12), head, size, FAINT)
+        for place, name in enumerate(one.sides):
+            at = left - 8, above + (place + 0.5) * cell
+            drawing.text(at, name, min(SMALL, cell), FAINT, anchor="rm")
+        largest = float(np.abs(one.values).max()) or 1.0
+        _paint(drawing, (left, above), one.values, cell, blocks=one.blocks, largest=largest)
+        left += columns * cell + GAP
     return drawing
 
 

@@ -16,7 +16,10 @@ SHOWN = 15
 
 
 def shape_text(shape: Sequence[object] | None, times: str = " x ", scalar: str = "1") -> str:
-    """Write a shape: ``64 x 28 x 28``; a length that is not known is a question mark."""
+    """Write a shape: ``64 x 28 x 28`` in words and captions; a length not known is ``?``.
+
+    Tables, lines of a pipe and what can be typed again have it without spaces: ``64x28x28``.
+    """
     if shape is None:
         return "-"
     return times.join(str(n) if isinstance(n, int) else "?" for n in shape) or scalar

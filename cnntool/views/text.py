@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import ArrayLike, NDArray
-    from PIL.ImageDraw import ImageDraw
 
 CAPTION_INK = (38, 38, 42)
 """Of titles."""
@@ -135,58 +134,6 @@ def mask(text: str, size: float) -> NDArray[np.uint8]:
     return np.asarray(sheet)
 
 
-def stamp(
-    canvas: NDArray[np.uint8],
-    ink: NDArray[np.uint8],
-    row: int,
-    column: int,
-    colour: tuple[int, int, int] = CAPTION_INK,
-) -> None:
-    """Put a mask on a picture, in place; what lies outside is cut off.
-
-    Parameters
-    ----------
-    canvas : ndarray of uint8, shape (H, W, 1 or 3)
-        A picture of one channel gets the red of the colour.
-    ink : ndarray of uint8, shape (h, w)
-        See `mask`.
-    row, column : int
-        Where the mask's upper left corner goes.
-    colour : (int, int, int)
-        Red, green, blue.
-    """
-    place = canvas[row : row + ink.shape[0], column : column + ink.shape[1]]
-    share = ink[: place.shape[0], : place.shape[1], None].astype(np.int32)
-    place[:] = place + (np.array(colour[: canvas.shape[2]]) - place) * share // 255
-
-
-@cache
-def _digits(size: int) -> NDArray[np.uint8]:
-    """Return the ten digits and a space, all of one width, shape (11, height, width)."""
-    drawn = [mask(digit, size) for digit in "0123456789"]
-    wide = max(digit.shape[1] for digit in drawn)
-    glyphs = np.zeros((11, line_height(size), wide), np.uint8)
-    for glyph, digit in zip(glyphs, drawn, strict=False):
-        glyph[:, : digit.shape[1]] = digit
-    return glyphs
-
-
-def number_masks(numbers: Sequence[int], size: int) -> NDArray[np.uint8]:
-    """Draw many whole numbers at once, each at the left of its mask.
-
-    Returns
-    -------
-    ndarray of uint8, shape (n, line height, width)
-        How much ink lies on each pixel, 0 to 255.
-    """
-    longest = len(str(max(numbers)))
-    text = f"%-{longest}d" * len(numbers) % tuple(numbers)
-    text = text.replace(" ", chr(ord("9") + 1))
-    which = np.frombuffer(text.encode(), np.uint8).reshape(len(numbers), longest) - ord("0")
-    strips = _digits(size)[which].swapaxes(1, 2)
-    return strips.reshape(*strips.shape[:2], -1)
-
-
 Box = tuple[float, float, float, float]
 Colour = tuple[int, int, int]
 
@@ -220,21 +167,13 @@ def fitting_size(texts: Iterable[str], width: float, largest: int) -> int:
     return size if size >= SMALLEST_TEXT else 0
 
 
-def write(
-    draw: ImageDraw, place: tuple[float, float], text: str, size: int, ink: Colour = INK,
-    *, anchor: str = "mm",
-) -> None:  # fmt: skip
-    """Write a text; `anchor` is Pillow's: ``mm`` centres it on the place, ``ls`` begins there."""
-    draw.text(place, text, font=font(size), fill=ink, anchor=anchor)
-
-
 def grown(box: Box, by: float = 1) -> Box:
     """Return a box that is larger by some pixels on every side."""
     return box[0] - by, box[1] - by, box[2] + by, box[3] + by
 
 
 def dashed_box(draw: Any, box: Box, colour: Colour, dash: int = 4) -> None:
-    """Draw the outline of a box in dashes, by something that draws lines as Pillow does."""
+    """Add the outline of a box in dashes to a display list."""
     left, top, right, bottom = (round(side) for side in box)
     for start in range(left, right, 2 * dash):
         for y in (top, bottom):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from small import planes
 
-from cnntool.api.evaluation import drawn
+from cnntool.api.evaluation import Truths, drawn
 from cnntool.api.model import load_model
 from cnntool.errors import ArgumentTypeError, ModelError, UsageError
 from cnntool.image.files import Item
@@ -94,9 +94,9 @@ def test_arguments(tmp_path):
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 50))
 def test_a_draw_is_even(classes, count):
-    truths = {
-        Item(None, str(place), Path(str(place))): label for place, label in enumerate(classes)
-    }
+    truths = Truths()
+    for place, label in enumerate(classes):
+        assert truths.add(Item(Path(str(place)), str(place), Path(str(place))), label)
     found = drawn(truths, count)
     assert found == drawn(truths, count)
     assert len(found) == min(count, len(truths))

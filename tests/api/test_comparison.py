@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 from pairs import WIDTHS, chain, channels_last, coarse, quantised, scaled
+from tiny import build
 
 import cnntool
 from cnntool.errors import ArgumentTypeError, InputError, ModelError, UsageError
@@ -124,6 +127,37 @@ def test_nan_on_one_side_is_a_divergence(tmp_path):
     assert found.record()["layers"][3]["worst"] is None
 
 
+def test_networks_that_answer_nan_do_not_agree(tmp_path):
+    def spoil(weights):
+        weights["b4"][:] = np.nan
+
+    bad, good = chain(tmp_path / "a.onnx", change=spoil), chain(tmp_path / "b.onnx")
+    for a, b in ((bad, bad), (bad, good), (good, bad)):
+        outputs = cnntool.compare(a, b, [PHOTO, OTHER]).outputs
+        assert (outputs.agreement, outputs.mean_change, outputs.unanswered) == (0, None, 2)
+    outputs = cnntool.compare(good, good, PHOTO).outputs
+    assert (outputs.agreement, outputs.mean_change, outputs.unanswered) == (1, 0, 0)
+
+
+def test_weights_that_have_more_axes_than_a_picture(tmp_path):
+    def cubes(name, *, last):
+        values = np.arange(24, dtype=np.float32).reshape(2, 1, 3, 2, 2)
+        values[-1, -1, -1, -1, -1] = last
+        nodes = [
+            helper.make_node("Unsqueeze", ["x", "axis"], ["deep"]),
+            helper.make_node("Conv", ["deep", "w"], ["y"]),
+        ]
+        weights = [numpy_helper.from_array(values, "w")]
+        weights.append(numpy_helper.from_array(np.array([1]), "axis"))
+        onnx.save(build(nodes, weights), tmp_path / name)
+        return tmp_path / name
+
+    a, b = cubes("a.onnx", last=23), cubes("b.onnx", last=25)
+    (row,) = cnntool.compare_weights(a, b).parameters
+    assert (row.shape_a, row.largest, row.where) == ((2, 1, 3, 2, 2), 2, (1, 0, 2, 1, 1))
+    assert cnntool.compare_weights(a, a).equal
+
+
 def test_another_settings_rounding_does_not_diverge(tmp_path):
     net = chain(tmp_path / "a.onnx")
     found = cnntool.compare(net, None, PHOTO, optimise=("none", "all"))
@@ -151,6 +185,20 @@ def test_progress_counts_photos(tmp_path):
     net = chain(tmp_path / "a.onnx")
     cnntool.compare(net, None, [PHOTO, OTHER], progress=seen.append)
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("free", [0, 1])
+def test_a_network_that_takes_any_size_gets_what_the_other_one_wants(tmp_path, free):
+    pair = [chain(tmp_path / "a.onnx"), chain(tmp_path / "b.onnx")]
+    model = onnx.load(pair[free])
+    for place, axis in enumerate(model.graph.input[0].type.tensor_type.shape.dim):
+        if place > 1:
+            axis.dim_param = f"side {place}"
+    del model.graph.value_info[:]
+    onnx.save(model, pair[free])
+    found = cnntool.compare(*pair, PHOTO)
+    assert found.equal
+    assert found.layers[0].shape == (3, 8, 8)
 
 
 def test_what_cannot_be_compared(tmp_path):

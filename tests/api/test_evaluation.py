@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnntool.api.evaluation import Share, Tally
+from cnntool.api.evaluation import Share, Tally, Truths
+from cnntool.errors import InputError
+from cnntool.image.files import Item
 
 
 def test_by_hand():
@@ -52,3 +55,14 @@ def test_against_sorting(answers):
         tally.add(truth, scores)
     assert tally.total == Share(len(answers), right, among)
     assert tally.confusion.sum() == len(answers)
+
+
+def test_truths_are_names_with_classes(tmp_path):
+    truths = Truths()
+    item = Item(tmp_path / "a/b.png", str(tmp_path / "a/b.png"), Path("b.png"))
+    bad = Item(None, "c", Path("c"), InputError("no pictures in this folder", source="c"))
+    assert truths.add(item, 3)
+    assert truths.add(bad, 1)
+    assert truths.add(item, 3)
+    assert not truths.add(item, 1)
+    assert (list(truths), len(truths), truths[item]) == ([item, bad], 2, 3)

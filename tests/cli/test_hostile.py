@@ -209,12 +209,12 @@ def test_a_locale_of_few_letters(capfdbinary, monkeypatch):
     ],
 )
 def test_a_machine_at_its_limits(here, picture, monkeypatch, error, line):
-    from cnntool.cli import inputs
+    from cnntool.api import batches
 
     def broken(*_, **__):
         raise error
 
-    monkeypatch.setattr(inputs, "open_reader", broken)
+    monkeypatch.setattr(batches, "open_reader", broken)
     done = here("filter", "-k", "box", "picture.png", code=1)
     assert complains(done).startswith(f"cnntool: error: {line}")
     assert "hint" in done.err

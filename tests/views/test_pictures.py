@@ -6,6 +6,7 @@ import pytest
 from cnntool.errors import UsageError
 from cnntool.views import frequency_response, text
 from cnntool.views import matrix as matrix_picture
+from cnntool.views.display_list import Text
 from cnntool.views.matrix import Drawn
 
 
@@ -63,6 +64,21 @@ def test_what_is_too_large_to_draw():
 
 def test_a_matrix_of_zeros():
     assert matrix_picture.picture(np.zeros((2, 2)), Drawn("", "", (1, 1)))
+
+
+def test_an_equation_names_its_columns_and_rows():
+    columns = matrix_picture.Factor(np.eye(3), "columns", (3, 3), ["0,0", "0,1", "1,0"], "abc")
+    kernel = matrix_picture.Factor(np.ones((1, 3)), "kernel", (1, 3))
+    drawing = matrix_picture.equation([kernel, columns, kernel], "title", "note")
+    said = [item.text for item in drawing.items if isinstance(item, Text)]
+    assert [word for word in said if not word.isdigit()] == [
+        *("title", "note", "kernel", "x", "columns"),
+        *("0,0", "0,1", "1,0", "a", "b", "c", "=", "kernel"),
+    ]
+    alone = matrix_picture.equation([columns], "title", "note")
+    assert alone.width < drawing.width
+    wide = matrix_picture.Factor(np.ones((1, 200)), "too many", (1, 1))
+    assert matrix_picture.equation([kernel, columns, wide], "", "") is None
 
 
 def test_responses_share_one_scale():

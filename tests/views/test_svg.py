@@ -6,12 +6,14 @@ from drawn import elements, texts
 
 from cnntool.views import (
     bars,
+    captioned,
     confusion_matrix,
     difference,
     feature_maps,
     frequency_response,
     heat_map,
     kernels,
+    legend,
     matrix,
     top_patches,
     unit,
@@ -59,6 +61,14 @@ FIGURES = {
         [(NAME, np.ones((frequency_response.SIDE,) * 2))] * 2
     ),
     "unit": slide,
+    "equation": lambda: matrix.equation(
+        [matrix.Factor(TAPS, NAME, (1, 1), ["0,0"], ["a"])] * 3, NAME, "note"
+    ),
+    "captioned": lambda: captioned.beside(
+        captioned.cell(PHOTO, NAME, size=(90, 120)),
+        [captioned.cell(legend.draw([((9, 9, 200), "sky", "7%")] * 9, 100), "classes")] * 3,
+        2,
+    ),
 }
 
 

@@ -65,7 +65,9 @@ if TYPE_CHECKING:
     help="Write the numbers instead of pictures: float32, maps x rows x columns.",
 )
 @click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
-@click.option("--show", is_flag=True, help="Draw in the terminal.")
+@click.option(
+    "--show", is_flag=True, help="Draw in the terminal, as pixels where it can (kitty, sixel)."
+)
 @click.option(
     "--report",
     type=param_types.FILE,

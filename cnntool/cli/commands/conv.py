@@ -9,6 +9,7 @@ import click
 from cnntool.cli import console, options
 from cnntool.cli.output import BREAK, Column, emit, form_of, width
 from cnntool.errors import UsageError
+from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,7 @@ def _cells(row: ChainRow, form: Form, *, narrow: bool, compare_dense: bool) -> l
     cells = [
         row.name,
         row.text,
-        "x".join(map(str, row.shape)),
+        shape_text(row.shape, "x"),
         number(cost.parameters),
         formula,
         number(cost.multiply_adds),

@@ -71,7 +71,7 @@ def command(
     result.check()
     weights = read_weights(specs, kernel_size, window.op)
     names, images = batch(arrays.read(path, reading) for path in inputs_or_stdin(inputs))
-    found = unrolled(images, weights, window)
+    found = unrolled(images, weights, window)._replace(laid_on=kernel_size is None)
     chosen = getattr(found, part)
 
     def facts() -> dict[str, Any]:

@@ -107,7 +107,9 @@ def show(
         sliding.check_figure(response, "a response")
     facts = [kernels.facts(kernel) for kernel in item.kernels]
     if response is not None:
-        sliding.write_bytes(_draw(item).encoded(response, width), response, overwrite=overwrite)
+        sliding.write_bytes(
+            _draw(item, spec).encoded(response, width), response, overwrite=overwrite
+        )
     if as_json:
         result(json_text({"kernel": spec, "combine": item.combine, "kernels": facts}))
         return
@@ -170,13 +172,17 @@ def _sight(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
     ]
 
 
-def _draw(item: Filter) -> Figure:
+def _draw(item: Filter, spec: str) -> Figure:
+    from cnntool.api.kernels import with_parameters
     from cnntool.api.pictures import Figure
     from cnntool.filters.kernels.response import response
     from cnntool.views.frequency_response import SIDE, picture
 
+    title, _, facts = with_parameters(spec).partition(":")
     names = [
-        f"{item.name}, kernel {number} of {len(item.kernels)}" if number else item.name
+        f"{title}, kernel {number} of {len(item.kernels)}\n{facts}"
+        if number
+        else f"{title}\n{facts}"
         for number in (range(1, len(item.kernels) + 1) if len(item.kernels) > 1 else [0])
     ]
     sizes = [response(kernel, SIDE) for kernel in item.kernels]

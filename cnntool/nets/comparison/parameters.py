@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from cnntool.errors import ModelError
 from cnntool.nets.comparison.measures import Tally
 from cnntool.nets.inference.weights import has_weights, learned, place_of, read_constants
 from cnntool.nets.layers.dataflow import BIAS, OWNED, operand
@@ -79,7 +80,7 @@ class Learned:
         found = {}
         for word, tensor in self._operands(layer).items():
             if word == "weights":
-                values = learned(self._graph, self._flow, layer, self._settings, read=read).values
+                values = self._weights(layer, tensor)
             elif word == "bias" and node.op in {"QLinearConv", "QGemm"}:  # as products are scaled
                 values = read(tensor) * (read(node.inputs[1]) * read(node.inputs[4]))
             else:
@@ -89,6 +90,14 @@ class Learned:
             if values.dtype.kind == "f":
                 found[word] = np.atleast_1d(values)
         return found
+
+    def _weights(self, layer: Layer, tensor: str) -> NDArray[Any]:
+        """Read a kernel; as it is stored where it has more axes than can be shown."""
+        read = self._values.__getitem__
+        try:
+            return learned(self._graph, self._flow, layer, self._settings, read=read).values
+        except ModelError:
+            return read(tensor).astype(np.float32)
 
     def _operands(self, layer: Layer) -> dict[str, str]:
         """Name the tensors of a layer's parameters."""

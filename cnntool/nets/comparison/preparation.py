@@ -34,11 +34,15 @@ def common(
     -------
     (InputSpec, InputSpec, str)
         For either network, and which one took the other's: ``"a"``, ``"b"``, or nothing. A
-        manifest is worth more than no manifest; of two guesses the first one holds.
+        manifest is worth more than no manifest; of two guesses the first one holds, but a network
+        that takes any size gets what the other one wants.
     """
-    first, second = a.input, b.input
-    if alike(first, second) or not _agree(first, second):
-        return first, second, ""
+    first = a.input if stated[0] else _sized(a.input, b.input)
+    second = b.input if stated[1] else _sized(b.input, a.input)
+    if alike(first, second):
+        return first, second, "a" if first != a.input else "b" if second != b.input else ""
+    if not _agree(first, second):
+        return a.input, b.input, ""
     if stated[1] and not stated[0]:
         return _as(second, first), second, "a"
     if (stated[0] and not stated[1]) or (_guessed(a) and _guessed(b)):
@@ -49,6 +53,17 @@ def common(
 def alike(a: InputSpec, b: InputSpec) -> bool:
     """Tell whether two networks want their pictures prepared in one way."""
     return _as(a, b) == b
+
+
+def _sized(one: InputSpec, other: InputSpec) -> InputSpec:
+    """Cut and scale pictures as the other network wants it, where only this one takes any size."""
+    if _takes_any(one) and not _takes_any(other):
+        return one._replace(fit=other.fit, resize=other.resize, crop=other.crop)
+    return one
+
+
+def _takes_any(one: InputSpec) -> bool:
+    return one.dynamic or one.size is None
 
 
 def _as(known: InputSpec, own: InputSpec) -> InputSpec:

@@ -327,6 +327,8 @@ def test_a_figure_has_the_photo_beside_the_maps(here, net, tmp_path):
     assert said[:3] == ["p.png", "8 x 8", "block1_conv1"]
     assert {"0", "1", "2", "3", "activation"} <= set(said)
     assert "scale per layer" in " ".join(said)
+    done = here(*net, "-l", "conv:1", "--style", "diverging", "p.png", "-o", "d.png")
+    assert "block1_conv1: no value is negative" in done.err
     done = here(*net, "--figure", "--raw", "npy", "-l", "conv:1", "p.png", code=2)
     assert "exclude each other" in done.err
 

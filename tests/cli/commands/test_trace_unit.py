@@ -377,3 +377,8 @@ def test_the_built_in_networks_last_layer_is_what_classify_says(here, samples):
     arguments = ("-l", "predictions", "--unit", str(best["index"]), "--json")
     record = json.loads(here("trace", samples / "cat.png", *arguments).text)
     assert record["activation"] == pytest.approx(best["probability"], rel=1e-5)
+
+
+def test_the_score_of_a_class_has_its_name_in_the_title(here, samples, tmp_path):
+    here("trace", "-q", samples / "cat.png", "-l", "predictions", "--unit", "13", "-o", "u.svg")
+    assert b">predictions, unit 13: cat</text>" in (tmp_path / "u.svg").read_bytes()

@@ -294,3 +294,8 @@ def test_what_float16_would_not_hold_is_no_error(tmp_path):
         "would overflow in float16 where nothing is fused: Mul 'over',"
         " which gets 'input' = 50 and 'much' = 6e+04; the answer is finite"
     )
+    with cnntool.load_model(path, preprocess="raw", device="cpu") as net:
+        picture = np.full((3, 8, 8), 50, np.float16)
+        fault = net.find_fault(net.plan(), picture, failed=True)  # its answer was not finite
+    assert (fault.node.name, fault.answers, fault.overflows) == ("over", True, False)
+    assert fault.note([]).startswith("NaN or infinity comes from Mul 'over'")

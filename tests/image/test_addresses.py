@@ -1,0 +1,156 @@
+"""Pictures behind addresses, from a server on this machine."""
+
+import json
+from base64 import b64encode
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from conftest import SAMPLES
+
+from cnntool.image.addresses import Address, is_address
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "place"),
+    [
+        ("https://h/a/b.png", "https://h/a/b.png", "a/b.png"),
+        ("HTTP://me:secret@h:80/a%20b.png?token=secret#x", "http://h:80/a%20b.png", "a b.png"),
+        ("s3://bucket/../../etc/./x.png", "s3://bucket/../../etc/./x.png", "etc/x.png"),
+        ("gs://bucket/%2e%2e/%2fetc%5c..%5cx.png", None, "etc/x.png"),
+        ("https://h", "https://h", "picture"),
+        ("https://[me:secret@h/x.png", "https://", "picture"),
+    ],
+)
+def test_nothing_secret_is_shown_and_no_folder_is_left(url, shown, place):
+    address = Address(url)
+    assert is_address(url)
+    assert address.url == url
+    assert str(address) == repr(address) == (shown or str(address))
+    assert address.place == place
+
+
+@pytest.mark.parametrize("name", ["a.png", "file:///etc/passwd", "ftp://h/a.png", "/https://h/a"])
+def test_other_names_are_files(name):
+    assert not is_address(name)
+
+
+PASSWORD = f"Basic {b64encode(b'me:secret').decode()}"
+MOVED = {"/moved.png": "/a/cat.png?token=secret", "/loop.png": "/loop.png?token=secret"}
+CODES = {"/moved.png": 302, "/loop.png": 302, "/broken.png": 500, "/none.png": 404}
+
+
+@pytest.fixture
+def server(samples):
+    """A server: pictures, one behind a password, one that ends too soon, one without an end."""
+    cat = (samples / "cat.png").read_bytes()
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = self.path.partition("?")[0]
+            asked.append(path)
+            known = path != "/private.png" or self.headers["Authorization"] == PASSWORD
+            self.send_response(CODES.get(path, 200) if known else 401)
+            if path in MOVED:
+                self.send_header("Location", MOVED[path])
+            self.end_headers()
+            self.wfile.write(cat[:5000] if path in {"/torn.png", "/endless.png"} else cat)
+            while path == "/endless.png":
+                self.wfile.write(bytes(1 << 20))
+
+        def log_message(self, *_):
+            pass
+
+        def handle_one_request(self):
+            with suppress(OSError):  # whoever asked has gone
+                super().handle_one_request()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        made.daemon_threads = True
+        made.asked = asked
+        made.host = f"127.0.0.1:{made.server_port}"
+        Thread(target=made.serve_forever, daemon=True).start()
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def wanted(server, tmp_path):
+    """A list of addresses with secrets in them, and of one file."""
+    pytest.importorskip("fsspec")
+    pytest.importorskip("aiohttp")
+    names = [
+        "a/cat.png?token=secret", "moved.png", "none.png?token=secret", "broken.png", "loop.png",
+        "torn.png", "private.png",
+    ]  # fmt: skip
+    urls = [f"http://{server.host}/{name}" for name in names]
+    urls[-1] = urls[-1].replace("//", "//me:secret@")
+    (tmp_path / "list.txt").write_text("\n".join(urls))
+    return tmp_path / "list.txt"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("where", ["here", "cluster"])
+def test_a_list_may_name_addresses(process, wanted, server, tmp_path, where):
+    plain = process("filter", "-k", "sobel", SAMPLES / "cat.png", "-o", "-").out
+    cluster = ["--scheduler", "local:1"] if where == "cluster" else []
+    if cluster:
+        pytest.importorskip("distributed")
+    where = ["-o", "out/", "--json", "--log", "log.jsonl"]
+    done = process("filter", "-k", "sobel", "--files-from", wanted, *where, *cluster, check=False)
+    assert done.code == 1
+    records = [json.loads(line) for line in done.out.splitlines()]
+    good = ["a/cat.png", "moved.png", "private.png"]
+    assert [one["input"] for one in records] == [f"http://{server.host}/{name}" for name in good]
+    assert [one["output"] for one in records] == [f"out/{name}" for name in good]
+    assert all((tmp_path / "out" / name).read_bytes() == plain for name in good)
+    errors = [line.rpartition(": ")[2] for line in done.err.splitlines() if "error:" in line]
+    assert errors[:2] == ["no such file", "the server says 500"]
+    assert len(errors) == 4
+    told = done.err + done.text + (tmp_path / "log.jsonl").read_text()
+    assert "secret" not in told
+    assert server.host in told
+    count = len(server.asked)
+    again = process(
+        "filter", "-k", "sobel", "--files-from", wanted, *where, "--resume", check=False
+    )
+    assert "0 done, 3 skipped, 4 failed" in again.err
+    assert [json.loads(line) for line in again.out.splitlines()] == records
+    assert not any("private" in name for name in server.asked[count:])
+
+
+@pytest.mark.full
+def test_what_has_no_end_is_bounded(process, wanted, server):
+    wanted.write_text(f"http://{server.host}/endless.png")
+    limits = ["--max-pixels", "200000", "-o", "out/"]
+    done = process("filter", "-k", "sobel", "--files-from", wanted, *limits, check=False)
+    assert done.code == 3
+    assert "over the limit" in done.err
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("verb", [["classify", "--format", "csv"], ["features"]])
+def test_networks_take_addresses(process, wanted, server, samples, verb):
+    wanted.write_text(f"http://me:secret@{server.host}/private.png\n{samples / 'cat.png'}")
+    done = process(*verb, "--files-from", wanted)
+    rows = [line.split(",") for line in done.text.splitlines()]
+    values = 3 if verb == ["features"] else 1
+    first, second = (
+        [row[values:] for row in rows if name in row[0]] for name in ("private.png", "cat.png")
+    )
+    assert first == second
+    assert len(first) == (1 if verb == ["features"] else 5)
+    assert "secret" not in done.text + done.err
+
+
+def test_arguments_are_files(fails):
+    assert "not fetched" in fails(2, "filter", "-k", "sobel", "https://127.0.0.1:1/a.png")
+
+
+def test_what_reads_addresses_is_named(here, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (tmp_path / "list.txt").write_text("https://127.0.0.1:1/a.png")
+    done = here("filter", "-k", "sobel", "--files-from", tmp_path / "list.txt", code=2)
+    assert "pip install 'cnntool[cluster]'" in done.err
