@@ -159,7 +159,7 @@ document.addEventListener("DOMContentLoaded", () => {
     if (names.has(text)) return names.get(text);
     return text ? layers.findIndex((layer) => (layer.data.names || []).includes(text)) : -1;
   }
-  const go = (change) => { location.hash = address({ ...place, ...change }); };
+  const go = (change) => { place = { ...place, ...change }; location.hash = address(place); };
   const current = () => layers[place.layer];
 
   async function show() {
