@@ -12,7 +12,8 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fo
 def run(script):
     """Run a script in a process of its own: the tests' own one has threads."""
     start = "from cnntool import processes, system; system.take_over(); import os, sys, time\n"
-    call = [sys.executable, "-W", "error", "-c", start + textwrap.dedent(script)]
+    ignored = "ignore::DeprecationWarning"  # from 3.12 on, of a copy that replaces another
+    call = [sys.executable, "-W", "error", "-W", ignored, "-c", start + textwrap.dedent(script)]
     return subprocess.run(call, capture_output=True, text=True, timeout=60, check=False)
 
 

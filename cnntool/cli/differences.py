@@ -112,6 +112,8 @@ def summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
     yield from _lonely(networks, found.only_a, found.only_b)
     if found.outputs:
         yield _answers(found.outputs)
+    else:
+        yield "the answers are of different sizes, and were not compared"
     if exclude := found.nodes_to_exclude:
         more = f", and {len(exclude) - LISTED} more (--json)" * (len(exclude) > LISTED)
         yield f"nodes_to_exclude, the worst first: {', '.join(exclude[:LISTED])}{more}"

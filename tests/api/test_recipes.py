@@ -267,6 +267,10 @@ RECIPES = {
 or tells records with ``--json``."""
 
 ALONE = {
+    "cnntool filter --figure --bank -k sobel-x -k gaussian:sigma=3 samples/cat.png"
+    " -o edges.svg": "figures of several pictures are the command's",
+    "cnntool activations -q --figure --width 1920 --layer block4_conv2 samples/cat.png"
+    " -o slide.png": "figures of several pictures are the command's",
     "cnntool kernels show laplacian --response response.png": "no function draws a response",
     "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": "a plan in words",
     "cnntool conv 227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten"

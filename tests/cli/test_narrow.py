@@ -19,6 +19,7 @@ QUICK = {
     "diff": ["vgg16-mini", "vgg16-mini", "--weights"],
     "filter": ["-k", "0.123,1;2,3", "matrix.csv", "-o", "-"],
     "deconv": ["-k", "0.125,1;1,1", "--stride", "2", "matrix.csv", "-o", "-"],
+    "trace": ["matrix.csv", "-k", "0,1,2;2,2,0;0,1,2", "--at", "1,2"],
     "im2col": ["matrix.csv", "--kernel-size", "2", "--mode", "valid"],
     "matrix": ["-k", "0.5,2;3,4", "--input-size", "4x4"],
 }

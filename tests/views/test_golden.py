@@ -14,10 +14,12 @@ import pytest
 from drawn import drawn
 from PIL import Image
 
-from cnntool.views import heat_map, vectors
+from cnntool.views import heat_map, legend, vectors
+from cnntool.views.display_list import DisplayList
 from cnntool.views.feature_maps import sheet
 from cnntool.views.kernels import kernel_sheet
 from cnntool.views.styles import STYLES
+from cnntool.views.text import dashed_box
 from cnntool.views.top_patches import cut, patch_sheet
 
 sheet = drawn(sheet)
@@ -58,7 +60,24 @@ def heat(style, *, signed):
     return heat_map.paint(tile, photo, style).picture
 
 
+def shapes(scale=1):
+    drawing = DisplayList(44, 30)
+    drawing.rectangle((2, 2, 15, 12), (214, 239, 228), (29, 115, 84), 2)
+    drawing.rectangle((18, 2, 41, 12), (246, 248, 250), (203, 211, 220), radius=4)
+    drawing.line((2, 16, 41, 16), (118, 118, 124))
+    drawing.line((4, 19, 16, 27), (178, 62, 45), 2)
+    drawing.polygon([(20, 27), (26, 19), (32, 27)], (8, 69, 128))
+    dashed_box(drawing, (34, 19, 41, 27), (120, 132, 147), 2)
+    drawing.picture((3, 3), PHOTO[:4, :6], (12, 8))
+    return drawing.pixels(scale)
+
+
 PICTURES = {
+    "shapes": shapes,
+    "shapes-twice": partial(shapes, 2),
+    "classes-on-photo": lambda: legend.on_photo(
+        np.where(MAPS[0] > 0.2, 1, 0)[..., None].astype(np.uint8) * np.uint8([128, 0, 64]), PHOTO
+    ),
     "finite-gray": lambda: sheet(MAPS[:4], upscale=2, numbered=False, gap=2),
     "scale-percentile": lambda: sheet(MAPS[:5], scale="percentile", upscale=1, numbered=False),
     "overlay-signed": lambda: sheet(

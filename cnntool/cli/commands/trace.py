@@ -9,10 +9,9 @@ import click
 
 from cnntool.api.arguments import TRACED, TraceOptions
 from cnntool.cli import arrays, options, pager, param_types, sliding
-from cnntool.cli.console import result
 from cnntool.cli.inputs import Reading, inputs_or_stdin
 from cnntool.cli.network_options import LAYER, model_option, preprocessing, running
-from cnntool.cli.output import emit_record
+from cnntool.cli.output import emit_record, prose
 from cnntool.errors import UsageError
 
 if TYPE_CHECKING:
@@ -286,4 +285,4 @@ class _Job(NamedTuple):
             return
         for number, place in enumerate(places):
             lines = work.at(place).lines(sliding.text_width())
-            result("\n".join([*[""] * bool(number), *lines]))
+            prose("\n".join([*[""] * bool(number), *lines]))

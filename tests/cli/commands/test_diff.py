@@ -123,6 +123,20 @@ def test_eight_bits(here, two, tmp_path):
     assert sorted(record["nodes_to_exclude"]) == [f"conv_{number}" for number in range(1, 5)]
 
 
+def test_answers(here, two, tmp_path):
+    chain(tmp_path / "more.onnx", widths=(3, 6, 8, 8, 11))
+    done = here("diff", "a.onnx", "more.onnx", "1.png")
+    assert "the answers are of different sizes, and were not compared" in done.err
+
+    def spoil(weights):
+        weights["b4"][:] = np.nan
+
+    chain(tmp_path / "nan.onnx", change=spoil)
+    done = here("diff", "a.onnx", "nan.onnx", "1.png", "--min-agreement", "1%", code=7)
+    said = "the same class of 0 of 1 photos (0.00%), NaN or infinity for the classes of 1 photos"
+    assert said in done.err
+
+
 def test_weights(here, two):
     done = here("diff", "a.onnx", "b.onnx", "--weights")
     rows = {(row[0], row[2]): row for row in lines(done)}

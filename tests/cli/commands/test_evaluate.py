@@ -110,6 +110,10 @@ def test_the_confusion_matrix(here, photos, tmp_path):
     here("evaluate", *photos, "photos", "--confusion", "c.png")
     picture = np.asarray(Image.open(tmp_path / "c.png"))
     assert picture.ndim == 3
+    here("evaluate", *photos, "photos", "--confusion", "c.svg", "--width", "700")
+    svg = (tmp_path / "c.svg").read_bytes()
+    assert b'width="700"' in svg
+    assert svg.count(b">green</text>") == 2
     assert (
         "it exists already"
         in here("evaluate", *photos, "photos", "--confusion", "c.png", code=6).err

@@ -181,6 +181,15 @@ def test_the_response_is_drawn_and_told(here, tmp_path):
         assert picture.size == (4 * one[0], 2 * one[1])
 
 
+def test_a_response_is_titled_with_its_parameters(here, tmp_path):
+    here("kernels", "show", "gaussian:sigma=2", "--response", "r.svg")
+    svg = (tmp_path / "r.svg").read_bytes()
+    assert b">gaussian</text>" in svg
+    assert b">sigma=2</text>" in svg
+    here("kernels", "show", "box", "--response", "usual.svg")
+    assert b">size=3</text>" in (tmp_path / "usual.svg").read_bytes()
+
+
 def test_a_response_needs_a_file_of_its_own(here, tmp_path):
     (tmp_path / "r.png").write_text("precious")
     done = here("kernels", "show", "box", "--response", "r.png", code=6)

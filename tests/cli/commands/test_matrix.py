@@ -92,6 +92,8 @@ def test_a_picture_is_drawn_instead(here, tmp_path):
     with Image.open(tmp_path / "m.png") as picture:
         assert picture.format == "PNG"
     assert here(*N12, "--picture", "m.png", "--overwrite", "-o", "-").text == N12_ROWS
+    here(*N12, "--picture", "m.svg", "--width", "300")
+    assert b'width="300"' in (tmp_path / "m.svg").read_bytes()
     record = json.loads(here(*N12, "--picture", "t.png", "--transpose", "--json").text)
     assert record["picture"] == "t.png"
 
