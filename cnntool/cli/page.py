@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cnntool.api.activations import LayerOutputs, find_strongest
 from cnntool.api.page import PageWriter
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
-from cnntool.errors import InputError
+from cnntool.cli.top_patches import look_through
 from cnntool.image.atomic import Sink
 from cnntool.image.files import expand
 from cnntool.views.page.tiles import Look
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.api.activations import LayerOutputs
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
 
@@ -58,23 +58,12 @@ def _find_patches(
     page: PageWriter, outputs: LayerOutputs, purpose: Purpose, reading: Reading
 ) -> None:
     """Find what excites maps most in a folder; its pictures are read twice."""
-    from cnntool.nets.inference.preprocess import prepare, seen
+    from cnntool.nets.inference.preprocess import seen
 
     assert purpose.patches is not None  # noqa: S101 - see above
     entry = outputs.plan.input
     items = expand([purpose.patches], recursive=True, matrices=False)
-    pictures = Pictures(items, partial(prepare, spec=entry), reading)
-    read: list[Any] = []
-
-    def fed() -> Iterator[NDArray[Any]]:
-        for loaded in pictures:
-            read.append(loaded.item)
-            yield loaded.made
-
-    with console.Progress("looking for patches") as progress:
-        best = find_strongest(outputs, progress.track(fed(), of=pictures))
-    if not read:
-        raise InputError("no picture could be read", source=str(purpose.patches))
+    best, read, _ = look_through(outputs, items, reading, str(purpose.patches))
 
     def photos(numbers: Sequence[int]) -> Iterator[tuple[int, str, NDArray[Any]]]:
         places = {id(read[number]): number for number in numbers}

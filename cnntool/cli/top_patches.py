@@ -20,12 +20,39 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.api.activations import ChosenLayer, LayerOutputs, Patch
+    from cnntool.api.activations import ChosenLayer, LayerOutputs, Patch, Strongest
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import LayerFiles, Purpose
 
 SIDE, SMALL_SIDE, MANY = 64, 40, 64
 """Pixels of a piece; where more maps are shown than the last number says, fewer."""
+
+
+def look_through(
+    outputs: LayerOutputs, items: Iterable[Item], reading: Reading, source: str = ""
+) -> tuple[dict[str, Strongest], list[Item], Pictures]:
+    """Find where layers are strongest; also which pictures were read, and what became of all.
+
+    Raises
+    ------
+    InputError
+        When no picture of `source` could be read.
+    """
+    from cnntool.nets.inference.preprocess import prepare
+
+    pictures = Pictures(items, partial(prepare, spec=outputs.plan.input), reading)
+    read: list[Item] = []
+
+    def fed() -> Iterator[NDArray[Any]]:
+        for loaded in pictures:
+            read.append(loaded.item)
+            yield loaded.made
+
+    with console.Progress("looking for patches") as progress:
+        best = find_strongest(outputs, progress.track(fed(), of=pictures))
+    if not read:
+        raise InputError("no picture could be read", source=source)
+    return best, read, pictures
 
 
 def top_patches(
@@ -49,22 +76,11 @@ def top_patches(
     InputError
         When no picture could be read.
     """
-    from cnntool.nets.inference.preprocess import prepare, seen
+    from cnntool.nets.inference.preprocess import seen
     from cnntool.views.feature_maps import choose
 
     entry, drawing = outputs.plan.input, purpose.drawing
-    pictures = Pictures(items, partial(prepare, spec=entry), reading)
-    read: list[Item] = []
-
-    def fed() -> Iterator[NDArray[Any]]:
-        for loaded in pictures:
-            read.append(loaded.item)
-            yield loaded.made
-
-    with console.Progress("looking for patches") as progress:
-        best = find_strongest(outputs, progress.track(fed(), of=pictures))
-    if not read:
-        raise InputError("no picture could be read")
+    best, read, pictures = look_through(outputs, items, reading)
     say_where(outputs.model)
     found = {}
     for wanted in outputs.chosen.values():
