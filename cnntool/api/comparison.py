@@ -22,7 +22,7 @@ from cnntool.nets.file.graph import TensorInfo
 from cnntool.nets.inference.classify import score
 from cnntool.nets.inference.layer_outputs import dequantised, exactly
 from cnntool.nets.inference.preprocess import prepare
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

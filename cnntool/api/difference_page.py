@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnntool.api.page import KINDS, PICTURES, encoded, graph_of
+from cnntool.shapes.text import shape_text
 from cnntool.version import __version__
-from cnntool.views.number_format import shape_text
 from cnntool.views.page.render import Card, Page, PagePicture, Photo, Table, View, html
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from cnntool.nets.inference.preprocess import Fitting, displayed, fitting, laid_
 from cnntool.nets.layers.shapes import lengths
 from cnntool.nets.models.manifest import CLASSES
 from cnntool.nets.runtime.providers import word_of
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnntool.api.pictures import Figure, photo_of, to_array
+from cnntool.shapes.text import size_text
 from cnntool.views import captioned, colour_bar, legend
 from cnntool.views.contact_sheet import grid_shape
 from cnntool.views.feature_maps import sheet
-from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def filter_figure(
 def _input(picture: Picture, size: tuple[int, int]) -> Cell:
     """Caption what went in: a photo at a size, or numbers in shades of grey."""
     name, info = picture.name.replace("\\", "/").rpartition("/")[2], picture.info
-    shape = shape_text((info.height, info.width))
+    shape = size_text(info.height, info.width)
     if not info.matrix:
         return captioned.cell(photo_of(to_array(info, picture.values)), name, shape, size=size)
     factor = max(1, size[0] // info.height)
@@ -89,7 +89,7 @@ def layer_figure(
         What stands above the maps.
     """
     size = captioned.tile_size(photo.shape, 3)
-    first = captioned.cell(photo, name, shape_text(photo.shape[:2]), size=size)
+    first = captioned.cell(photo, name, size_text(*photo.shape[:2]), size=size)
     return captioned.beside(first, [captioned.cell(maps, title, facts)], 1)
 
 
@@ -117,9 +117,9 @@ def painting_figure(
     """
     made = painting.pixels
     size = captioned.tile_size(photo.shape, 3 if classes else 2)
-    first = captioned.cell(photo, name, shape_text(photo.shape[:2]), size=size)
+    first = captioned.cell(photo, name, size_text(*photo.shape[:2]), size=size)
     if painting.classes is None:
-        result = captioned.cell(made, title, shape_text(made.shape[:2]), size=size)
+        result = captioned.cell(made, title, size_text(*made.shape[:2]), size=size)
         return Figure(captioned.beside(first, [result], 1))
     places = [np.argmax(painting.classes == one.index) for one in classes]
     colours = [tuple(made.reshape(-1, 3)[place].tolist()) for place in places]

@@ -20,6 +20,7 @@ from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
 from cnntool.image.codecs.codec import joined
 from cnntool.image.files import open_writer
+from cnntool.shapes.text import size_text
 from cnntool.system import usable_cpus
 from cnntool.views import scale
 
@@ -379,7 +380,7 @@ def _described(step: Step, pipeline: Pipeline) -> list[str]:
 def _picture(info: ImageInfo) -> str:
     alpha = " and alpha" if info.alpha else ""
     channels = "1 channel" if info.channels == 1 else f"{info.channels} channels"
-    return f"{info.height} rows x {info.width} columns, {channels}{alpha}, {info.dtype}"
+    return f"{size_text(info.height, info.width)}, {channels}{alpha}, {info.dtype}"
 
 
 def plan_filtering(

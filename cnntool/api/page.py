@@ -12,9 +12,9 @@ import numpy as np
 from cnntool.api.page_numbers import PatchNumbers, kernel_numbers, packed, unit_numbers
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.layers.dataflow import word
+from cnntool.shapes.text import shape_text, size_text
 from cnntool.version import __version__
 from cnntool.views.colormaps import CONTROL_POINTS
-from cnntool.views.number_format import shape_text
 from cnntool.views.page import tiles as drawn
 from cnntool.views.page.render import (
     Bar,
@@ -273,8 +273,8 @@ class PageWriter:
     def _photo(self, one: _Seen) -> Photo:
         rows, columns = _photo_of(one).shape[:2]
         facts = (
-            ("picture", f"{one.info.width} x {one.info.height} pixels, {one.info.format.upper()}"),
-            ("it sees", f"{columns} x {rows} pixels, {self._outputs.plan.input.channel_order}"),
+            ("picture", f"{size_text(one.info.height, one.info.width)}, {one.info.format.upper()}"),
+            ("it sees", f"{size_text(rows, columns)}, {self._outputs.plan.input.channel_order}"),
         )
         return Photo(one.name, encoded(_photo_of(one)), facts, one.classes, tuple(self._heats(one)))
 

@@ -159,7 +159,9 @@ class Figure:
 
     def __repr__(self) -> str:
         rows, columns = self._drawing.shape[:2]
-        return f"<Figure of {rows} rows x {columns} columns>"
+        from cnntool.shapes.text import size_text
+
+        return f"<Figure of {size_text(rows, columns)}>"
 
     def svg(self, width: int | None = None) -> bytes:
         """Return it as an SVG file; the width is what the file says of its own size."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.cli import console
 from cnntool.cli.output import Column, emit, emit_record, form_of, prose
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -15,7 +15,7 @@ from cnntool.cli.output import Column, Groups, emit, emit_record, form_of, prose
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.atomic import STDOUT, Sink
 from cnntool.image.files import FORMATS, STDIO, is_folder
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -23,8 +23,8 @@ from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
 from cnntool.image.files import Item, expand
+from cnntool.shapes.text import shape_text
 from cnntool.system import usable_cpus
-from cnntool.views.number_format import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.api.catalog import state
 from cnntool.cli.console import as_options
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -93,9 +94,8 @@ def file_lines(facts: FileFacts) -> Iterator[str]:
 
 
 def _tensor(tensor: TensorInfo) -> str:
-    from cnntool.nets.inference.infer_spec import shape_text
-
-    return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {shape_text(tensor)}"
+    shape = shape_text(tensor.shape, unknown="of unknown shape")
+    return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {shape}"
 
 
 def megabytes(size: int | None) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.cli import console
 from cnntool.cli.pager import interactive, unechoed
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

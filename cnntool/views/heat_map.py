@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 
 from cnntool.errors import UsageError
+from cnntool.shapes.text import size_text
 from cnntool.views.captioned import (
     LEAST,
     MARGIN,
@@ -140,7 +141,7 @@ def sheet(
         list(drawn[first : first + columns]) for first in range(0, len(drawn), columns)
     ]
     if style != "heat":
-        about = detail or f"{tiles[0].photo.shape[1]} x {tiles[0].photo.shape[0]}"
+        about = detail or size_text(*tiles[0].photo.shape[:2])
         cell = Cell(photo, caption_lines(wide, title, about))
         rows = [[None, *row] for row in rows] if beside else [[None], *rows]
         rows[0][0] = cell

@@ -15,16 +15,6 @@ SHOWN = 15
 """Rows and columns of a large matrix that are shown."""
 
 
-def shape_text(shape: Sequence[object] | None, times: str = " x ", scalar: str = "1") -> str:
-    """Write a shape: ``64 x 28 x 28`` in words and captions; a length not known is ``?``.
-
-    Tables, lines of a pipe and what can be typed again have it without spaces: ``64x28x28``.
-    """
-    if shape is None:
-        return "-"
-    return times.join(str(n) if isinstance(n, int) else "?" for n in shape) or scalar
-
-
 def short(value: float, digits: int = 4) -> str:
     """Write a number with a few digits; a whole one below ten million with all of its own.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from cnntool.errors import UsageError
+from cnntool.shapes.text import shape_text
 from cnntool.views.colormaps import MARK, TOP
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def showable(values: NDArray[Any], dimensions: int) -> NDArray[Any]:
         For another number of dimensions, for no values at all, and for what is no real number.
     """
     if values.ndim != dimensions or not values.size:
-        shape = " x ".join(map(str, values.shape)) or "()"
+        shape = shape_text(values.shape, scalar="()")
         reason = f"there are {dimensions} dimensions to show, and some values in each"
         raise UsageError(f"{reason}: not {shape}")
     if values.dtype.kind not in "fiub":

@@ -9,7 +9,7 @@ import click
 from cnntool.cli import console, options
 from cnntool.cli.output import BREAK, Column, emit, form_of, width
 from cnntool.errors import UsageError
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from cnntool.cli import console, options, param_types
 from cnntool.cli.network_options import LAYER, model_argument, read_model, timeout_option
 from cnntool.cli.output import Column, emit, emit_record, form_of
 from cnntool.errors import UsageError
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

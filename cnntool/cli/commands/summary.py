@@ -16,7 +16,7 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import Column, emit, emit_record, form_of, prose
 from cnntool.errors import InputError, UsageError
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,7 +15,7 @@ from cnntool.cli.drawing_options import STYLES, drawing
 from cnntool.cli.network_options import LAYER, model_argument, read_model
 from cnntool.errors import ModelError, UsageError
 from cnntool.image.files import Item
-from cnntool.views.number_format import shape_text
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnntool.errors import ModelError
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,7 +105,7 @@ def check_inputs(
     if order:
         second = [second[axis - 1] for axis in order[1:]]
     if tuple(first) != tuple(second):
-        sizes = " and ".join(" x ".join(map(str, shape)) for shape in shapes)
+        sizes = " and ".join(map(shape_text, shapes))
         raise ModelError(
             f"their inputs differ: {sizes}",
             source=name,

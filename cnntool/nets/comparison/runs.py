@@ -28,6 +28,7 @@ from cnntool.nets.inference.layer_outputs import (
 from cnntool.nets.layers.receptive_field import fields_of
 from cnntool.nets.runtime.session import Session
 from cnntool.nets.runtime.shared_file import SharedFile, Stored
+from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -404,7 +405,7 @@ class Comparing:
         if ours.size == theirs.size:  # axes of length 1 may stand elsewhere
             theirs = theirs.reshape(ours.shape)
         if ours.shape != theirs.shape:
-            shapes = " and ".join(" x ".join(map(str, one.shape)) for one in (ours, theirs))
+            shapes = " and ".join(shape_text(one.shape) for one in (ours, theirs))
             raise ModelError(
                 f"{row.tensor_a!r} and {row.tensor_b!r} cannot be compared: they have {shapes}",
                 source=self._a.name,

@@ -1,0 +1,25 @@
+"""Shapes in words: one spelling for errors, captions and tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def shape_text(
+    shape: Sequence[object] | None, times: str = " x ", scalar: str = "1", unknown: str = "-"
+) -> str:
+    """Write a shape: ``64 x 28 x 28`` in words and captions; a length not known is ``?``.
+
+    Tables, lines of a pipe and what can be typed again have it without spaces: ``64x28x28``.
+    """
+    if shape is None:
+        return unknown
+    return times.join(str(n) if isinstance(n, int) else "?" for n in shape) or scalar
+
+
+def size_text(rows: int, columns: int) -> str:
+    """Write the size of a picture so that nobody takes one side for the other."""
+    return f"{rows} rows x {columns} columns"

@@ -1,0 +1,24 @@
+"""Shapes and sizes in words."""
+
+import pytest
+
+from cnntool.shapes.text import shape_text, size_text
+
+
+@pytest.mark.parametrize(
+    ("shape", "more", "text"),
+    [
+        ((64, 28, 28), {}, "64 x 28 x 28"),
+        ((1, "N", None), {"times": "x"}, "1x?x?"),
+        ((), {}, "1"),
+        ((), {"scalar": "scalar"}, "scalar"),
+        (None, {}, "-"),
+        (None, {"unknown": "of unknown shape"}, "of unknown shape"),
+    ],
+)
+def test_shapes(shape, more, text):
+    assert shape_text(shape, **more) == text
+
+
+def test_sizes_name_their_sides():
+    assert size_text(300, 451) == "300 rows x 451 columns"
