@@ -93,7 +93,7 @@ class Screen:
 
     def show(self, row: LayerRow, text: str) -> None:
         """Print a layer that was drawn."""
-        console.result(f"{row.wanted.title}  {shape_text(row.figures.shape, 'x', '')}")
+        console.result(f"{row.wanted.title}  {shape_text(row.figures.shape, scalar='')}")
         sys.stdout.write(text)
         sys.stdout.flush()
 

@@ -121,7 +121,7 @@ NET = ["-m", "net.onnx", "--preprocess", "unit", "--jobs", "2"]
         ["filter", "-k", "sobel", "-r", "in", "-o", "out/", "--jobs", "2"],
         ["features", *NET, "-l", "means", "-r", "in", "-o", "out.npz"],
         ["evaluate", *NET, "--labels", "names.txt", "in", "--json", "--confusion", "out.csv"],
-        ["activations", *NET, "--all", "-r", "in", "-o", "out/", "--json"],
+        ["activations", *NET, "--all", "--raw", "npy", "-r", "in", "-o", "out/", "--json"],
     ],
     ids=lambda verb: verb[0],
 )

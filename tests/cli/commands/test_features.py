@@ -295,7 +295,7 @@ def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(photos, tmp_path, f
     def written():
         return log.read_bytes().count(b"\n")
 
-    for lines in (0, 1, 2, *range(25, 406, 25), 404, 405, 406):
+    for lines in (0, 1, 2, 100, 300, 404, 405, 406):
         target.unlink()
         log.unlink()
         with subprocess.Popen(
