@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.api.catalog import state
 from cnntool.cli.console import as_options
-from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -94,8 +93,9 @@ def file_lines(facts: FileFacts) -> Iterator[str]:
 
 
 def _tensor(tensor: TensorInfo) -> str:
-    shape = shape_text(tensor.shape, unknown="of unknown shape")
-    return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {shape}"
+    from cnntool.nets.inference.infer_spec import tensor_shape
+
+    return f"{tensor.name}: {tensor.dtype or 'of unknown type'} {tensor_shape(tensor)}"
 
 
 def megabytes(size: int | None) -> str:

@@ -8,15 +8,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def shape_text(
-    shape: Sequence[object] | None, times: str = " x ", scalar: str = "1", unknown: str = "-"
-) -> str:
+def shape_text(shape: Sequence[object] | None, times: str = " x ", scalar: str = "1") -> str:
     """Write a shape: ``64 x 28 x 28`` in words and captions; a length not known is ``?``.
 
     Tables, lines of a pipe and what can be typed again have it without spaces: ``64x28x28``.
     """
     if shape is None:
-        return unknown
+        return "-"
     return times.join(str(n) if isinstance(n, int) else "?" for n in shape) or scalar
 
 

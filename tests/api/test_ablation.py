@@ -61,6 +61,7 @@ def test_of_the_network_that_is_shipped(photos):
         assert not dead or (effect.lost, effect.change, effect.photo) == (0, 0, "")
 
 
+@pytest.mark.full
 def test_arguments(tmp_path):
     planes(tmp_path / "net.onnx")
     (tmp_path / "photos" / "0").mkdir(parents=True)

@@ -279,6 +279,7 @@ def test_each_size_of_what_goes_in_has_maps_of_its_own():
             assert net.notes[-1].endswith(f"maps of {side // 16} x {side // 16}")
 
 
+@pytest.mark.full
 def test_curves_go_between_the_photo_and_its_blur(tmp_path, photo):
     with opened(tmp_path, halves(tmp_path / "net.onnx")) as net:
         one, two = net.explain(photo, method=["gradcam", "saliency"], score=True)

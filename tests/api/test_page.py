@@ -80,6 +80,7 @@ def test_how_layers_hang_together(residual):
         assert parents == [(), (0,)]
 
 
+@pytest.mark.full
 def test_values_can_be_computed_from_the_numbers(residual, photo):
     with cnntool.load_model(residual, preprocess="unit") as net:
         page = net.page(photo, "conv:3", "conv:2", units=["conv:3"])

@@ -352,6 +352,7 @@ def test_networks_go_on_too(here, folder, tmp_path, monkeypatch, verb):
     assert good == [line for line in lines_of(tmp_path / "log.jsonl")[1:] if line["code"] == 0]
 
 
+@pytest.mark.full
 def test_another_manifest_does_all_again(here, folder, tmp_path):
     known = shipped_models() / "vgg16-mini.onnx"
     net = tmp_path / known.name
@@ -364,6 +365,7 @@ def test_another_manifest_does_all_again(here, folder, tmp_path):
     assert ["11 done, 0 skipped" in line for line in done] == [True, False, False, True]
 
 
+@pytest.mark.full
 def test_a_log_of_answers_is_begun_anew_if_asked(here, folder, tmp_path):
     verb = ["classify", folder, "--log", tmp_path / "log.jsonl"]
     whole = here(*verb, code=1).text
@@ -490,6 +492,7 @@ def test_what_is_printed_may_be_called_alike(here, pair):
     assert here("filter", "-k", "box:3", "--explain", "a/x.png", "b/x.png", "-o", "out/").text
 
 
+@pytest.mark.full
 def test_many_inputs_take_the_memory_of_their_names(tmp_path):
     count = 2000
     (tmp_path / "in").mkdir()

@@ -168,6 +168,7 @@ def test_a_network_that_reads_slowly_is_given_up(monkeypatch, capfd):
     assert time.monotonic() - began < 2
 
 
+@pytest.mark.full
 @pytest.mark.skipif(not shutil.which("bash"), reason="no bash here")
 def test_a_key_in_bash(tmp_path):
     pty = pytest.importorskip("pty")

@@ -62,7 +62,7 @@ def refusal(done) -> str:
 def test_inputs_that_no_picture_fills(here, picture, tmp_path, shape):
     mean_net(tmp_path / "net.onnx", shape, out=[shape[0], None])
     line = refusal(here("classify", *GUESS, "picture.png", code=4))
-    assert f"its input 'input' ({', '.join(map(str, shape))}) is no picture" in line
+    assert f"its input 'input' ({' x '.join(map(str, shape))}) is no picture" in line
 
 
 def test_an_answer_without_the_axis_of_the_batch(here, picture, tmp_path):

@@ -86,6 +86,7 @@ def test_lines_of_evaluate_hold_what_was_counted(evaluate, tmp_path):
     assert one["rest"] == next(g["probability"] for g in one["predictions"] if g["index"] == 2)
 
 
+@pytest.mark.full
 def test_evaluate_does_again_what_has_changed(evaluate, photos, tmp_path, monkeypatch):
     evaluate()
     os.utime(photos / "red" / "0.png", (1, 1))
@@ -180,6 +181,7 @@ def test_activations_end_with_the_same_files(activations, tmp_path, more):
     assert results[0] == results[1]
 
 
+@pytest.mark.full
 def test_activations_do_again_what_has_changed(activations, photos, tmp_path, monkeypatch):
     more = ("--all", "-o", "out/", "--resume")
     activations(*more)

@@ -63,6 +63,7 @@ def check(shown, arguments):
             assert len(line) <= width or max(map(len, line.split())) > width // 3, line
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("command", QUICK)
 def test_no_number_is_cut(shown, command):
     check(shown, [*command.split(), *QUICK[command]])

@@ -13,7 +13,6 @@ from cnntool.shapes.text import shape_text, size_text
         ((), {}, "1"),
         ((), {"scalar": "scalar"}, "scalar"),
         (None, {}, "-"),
-        (None, {"unknown": "of unknown shape"}, "of unknown shape"),
     ],
 )
 def test_shapes(shape, more, text):

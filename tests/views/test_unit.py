@@ -136,6 +136,7 @@ def test_what_is_not_a_number_is_grey():
     assert len(where(found, RULE)[0]) > 1000
 
 
+@pytest.mark.full
 def test_names_with_odd_letters_and_no_end():
     found = pixels(title="\u6f22\x1b" * 90, detail="x" * 300, after=("y" * 99, 1.0))
     assert (found[:100, 1245:] == WHITE).all()

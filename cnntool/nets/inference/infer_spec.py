@@ -22,7 +22,6 @@ from cnntool.nets.models.manifest import (
     OutputSpec,
     shipped_models,
 )
-from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,7 +189,7 @@ def _picture_input(graph: Graph, spec: ModelSpec | None, name: str) -> TensorInf
         )
     pictures = [t for t in graph.inputs if t.shape is not None and len(t.shape) == 4]
     if len(graph.inputs) != 1 or len(pictures) != 1:
-        takes = ", ".join(f"{t.name} {_shape(t)}" for t in graph.inputs) or "nothing"
+        takes = ", ".join(f"{t.name} {tensor_shape(t)}" for t in graph.inputs) or "nothing"
         raise ModelError(f"it does not take one picture, but {takes}", source=name)
     return pictures[0]
 
@@ -361,7 +360,8 @@ def _check_size(tensor: TensorInfo, name: str) -> None:
     odd = first not in {1, 3} and last not in {1, 3}
     if odd or batch > MOST_PICTURES or max(first, middle, last) > LARGEST:
         raise ModelError(
-            f"its input {tensor.name!r} {_shape(tensor)} is no picture that it could be given",
+            f"its input {tensor.name!r} {tensor_shape(tensor)} is no picture"
+            " that it could be given",
             source=name,
         )
 
@@ -379,7 +379,7 @@ def _agree(entry: InputSpec, tensor: TensorInfo, name: str) -> None:
     wanted = (entry.channels, *sides) if planar else (*sides, entry.channels)
     for have, want in zip((tensor.shape or ())[1:], wanted, strict=False):
         if known(have) and want and have != want:
-            raise ModelError(f"its input takes {_shape(tensor)}, and the manifest says "
+            raise ModelError(f"its input takes {tensor_shape(tensor)}, and the manifest says "
                              f"{entry.layout} with {wanted}", source=name)  # fmt: skip
 
 
@@ -603,7 +603,7 @@ def _unsuited(
     graph: Graph, found: Sequence[OutputSpec], suits: frozenset[str], name: str
 ) -> ModelError:
     """Say what the outputs are, and which command can show one."""
-    shapes = {tensor.name: f" {_shape(tensor)}" for tensor in graph.outputs}
+    shapes = {tensor.name: f" {tensor_shape(tensor)}" for tensor in graph.outputs}
     what = ", ".join(
         f"{output.name}{shapes.get(output.name or '', '')}: {WORDS[output.kind]}"
         for output in found
@@ -636,8 +636,11 @@ WORDS = {
 """What the kinds of outputs are, for people."""
 
 
-def _shape(tensor: TensorInfo) -> str:
-    return shape_text(tensor.shape, unknown="of unknown shape")
+def tensor_shape(tensor: TensorInfo) -> str:
+    """Return a shape for people, with the names of its axes: ``(batch x 3 x ? x ?)``."""
+    if tensor.shape is None:
+        return "of unknown shape"
+    return "(" + " x ".join("?" if side is None else str(side) for side in tensor.shape) + ")"
 
 
 def classes_of(graph: Graph, output: OutputSpec) -> int | None:

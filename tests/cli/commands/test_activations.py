@@ -307,6 +307,7 @@ def test_one_layer_goes_where_it_is_sent(here, net, tmp_path):
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.jpg", "--overwrite")
 
 
+@pytest.mark.full
 def test_figures_are_svg_by_suffix_or_format_and_as_wide_as_is_said(here, net, tmp_path):
     here(*net, "-q", "-l", "conv:1", "p.png", "-o", "x.svg")
     root = ET.fromstring((tmp_path / "x.svg").read_bytes())
@@ -324,7 +325,7 @@ def test_a_figure_has_the_photo_beside_the_maps(here, net, tmp_path):
     here(*net, "-q", "-l", "conv:1", "--scale", "layer", "--figure", "p.png", "-o", "x.svg")
     root = ET.fromstring((tmp_path / "x.svg").read_bytes())
     said = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert said[:3] == ["p.png", "8 x 8", "block1_conv1"]
+    assert said[:3] == ["p.png", "8 rows x 8 columns", "block1_conv1"]
     assert {"0", "1", "2", "3", "activation"} <= set(said)
     assert "scale per layer" in " ".join(said)
     done = here(*net, "-l", "conv:1", "--style", "diverging", "p.png", "-o", "d.png")
@@ -471,6 +472,7 @@ def test_a_report_of_several_pictures(here, net, tmp_path):
     assert not (tmp_path / "none.html").exists()
 
 
+@pytest.mark.full
 def test_what_else_is_on_a_report(here, net, tmp_path):
     (tmp_path / "more").mkdir()
     paint(tmp_path / "more" / "q.png", (0.0, 1.0, 0.6))

@@ -254,7 +254,7 @@ def test_a_bad_picture_is_reported_and_skipped(cnntool, three, tmp_path):
         (4, "nowhere.onnx: no such file", ["-m", "nowhere.onnx", "r.png"]),
         (
             4,
-            "it gives no class scores, but output (1, 3, 8, 8): a picture",
+            "it gives no class scores, but output (1 x 3 x 8 x 8): a picture",
             ["-m", "picture.onnx", "r.png"],
         ),
         (4, "with 3 scores, and 5 classes", ["-m", "net.onnx", "--labels", "five.txt", "r.png"]),

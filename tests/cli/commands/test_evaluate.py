@@ -98,6 +98,7 @@ def test_a_table_of_pictures(here, photos, tmp_path):
     assert (record["pictures"], record["top1"]) == (3, pytest.approx(2 / 3))
 
 
+@pytest.mark.full
 def test_the_confusion_matrix(here, photos, tmp_path):
     here("evaluate", *photos, "photos", "--confusion", "c.csv")
     rows = list(csv.reader((tmp_path / "c.csv").read_text().splitlines()))

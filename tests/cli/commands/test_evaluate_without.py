@@ -63,6 +63,7 @@ def test_without_all_maps_one_answer_is_given_to_all(here, asked, tmp_path):
     assert [row[1] for row in rows] == ["red", "2", "3", "1"]
 
 
+@pytest.mark.full
 def test_each_map_for_itself(here, asked):
     done = lines(here("evaluate", *asked, "--without", "maps", "--each"))
     assert [row[:4] for row in done] == [

@@ -180,6 +180,7 @@ def test_styles_draw_what_they_say(here, two, tmp_path, style):
     assert red == (0 if style == "heat" else 400 * 200)  # the photo is there once
 
 
+@pytest.mark.full
 def test_the_same_command_gives_the_same_bytes(here, two, tmp_path):
     usual = ("explain", "-q", *MODEL, "photo.png", "--method", "smoothgrad", "--raw", "npy", "-o")
     for name, seed in (("a.npy", "0"), ("b.npy", "0"), ("c.npy", "1")):

@@ -64,6 +64,7 @@ def test_a_row_a_picture_with_label_and_hash(here, photos):
     np.testing.assert_allclose(vectors, means(ORDER), rtol=1e-6)
 
 
+@pytest.mark.full
 def test_labels_of_a_list_and_of_one_folder(here, photos, tmp_path):
     (tmp_path / "names").write_text("in/dog/a.png\nin/cat/b.png\n")
     labels = [row[1] for row in table(here(*VERB, "--files-from", "names").text)[1]]

@@ -860,7 +860,7 @@ def test_a_figure_has_the_input_the_results_their_kernels_and_colour_bars(here, 
     kernels = ("-k", "sobel-x", "-k", "gaussian:sigma=2")
     here("filter", "colour.png", *kernels, "--bank", "--figure", "-o", "f.svg")
     said = texts(tmp_path / "f.svg")
-    assert said[:2] == ["colour.png", "30 x 50"]
+    assert said[:2] == ["colour.png", "30 rows x 50 columns"]
     assert said[2:4] == ["sobel-x", "range center"]
     assert {"brightness", "-1", "0", "1", "gaussian:sigma=2", "range clip"} <= set(said)
     here("filter", "colour.png", "-k", "laplacian", "--range", "signed", "--figure",
@@ -873,7 +873,7 @@ def test_a_figure_has_the_input_the_results_their_kernels_and_colour_bars(here, 
 def test_a_figure_of_a_matrix_and_of_a_folder(here, grey, colour, tmp_path):
     (tmp_path / "m.csv").write_text("1,2,3\n4,5,6\n")
     here("filter", "m.csv", "-k", "1,-1", "--mode", "valid", "--figure", "-o", "m.svg")
-    assert {"m.csv", "2 x 3", "1,-1", "value"} <= set(texts(tmp_path / "m.svg"))
+    assert {"m.csv", "2 rows x 3 columns", "1,-1", "value"} <= set(texts(tmp_path / "m.svg"))
     done = here("filter", "grey.png", "colour.png", "-k", "box", "--figure", "--format", "svg",
                 "-o", "out", "--json")  # fmt: skip
     assert [json.loads(line)["output"] for line in done.text.splitlines()] == [

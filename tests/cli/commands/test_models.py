@@ -175,8 +175,8 @@ class TestInfo:
             "file         net.onnx",
             "producer     cnntool",
             "format       ONNX IR version 8, operators ai.onnx 17",
-            "inputs       input: float32 (batch, 3, height, width)",
-            "outputs      predictions/Softmax: float32 (batch, 53), class scores",
+            "inputs       input: float32 (batch x 3 x height x width)",
+            "outputs      predictions/Softmax: float32 (batch x 53), class scores",
             "manifest     none beside it: the rest is read from the file, or assumed",
             "output       predictions/Softmax: probabilities, logits predictions",
             "assumed      size 224 x 224 (--crop)",
@@ -203,10 +203,10 @@ class TestInfo:
             [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 4])],
             producer="somebody",
         )
-        reason = "it does not take one picture, but a (1, 4), b (1, 4)"
+        reason = "it does not take one picture, but a (1 x 4), b (1 x 4)"
         lines = here("models", "info", "net.onnx").text.splitlines()
         assert f"not usable   {reason}" in lines
-        assert "             b: float32 (1, 4)" in lines
+        assert "             b: float32 (1 x 4)" in lines
         record = json.loads(here("models", "info", "net.onnx", "--json").text)
         assert (record["reason"], record["producer"]) == (reason, "somebody")
         assert [tensor["name"] for tensor in record["inputs"]] == ["a", "b"]

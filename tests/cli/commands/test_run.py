@@ -167,7 +167,7 @@ def test_pipes_and_folders(cnntool, photo, tmp_path):
 def test_errors(fails, photo, tmp_path):
     colours(tmp_path / "net.onnx")
     error = fails(4, "run", "-m", "net.onnx", "photo.png")
-    assert "it gives no picture, but scores (N, 3): class scores" in error
+    assert "it gives no picture, but scores (N x 3): class scores" in error
     assert "try 'cnntool classify'" in error
     picture_net(tmp_path / "net.onnx")
     (tmp_path / "out.png").write_bytes(b"precious")
@@ -186,7 +186,12 @@ def test_a_figure_has_what_went_in_and_what_came_out(here, photo, tmp_path):
     picture_net(tmp_path / "net.onnx", factor=2.0)
     net = ("run", "-q", "-m", "net.onnx", "--preprocess", "raw", "photo.png")
     here(*net, "--figure", "-o", "x.svg")
-    assert said(tmp_path / "x.svg") == ["photo.png", "8 x 8", "net.onnx", "8 x 8"]
+    assert said(tmp_path / "x.svg") == [
+        "photo.png",
+        "8 rows x 8 columns",
+        "net.onnx",
+        "8 rows x 8 columns",
+    ]
     assert "SVG is for drawn figures" in here(*net, "-o", "y.svg", code=None).err
     map_net(tmp_path / "map.onnx")
     here("run", "-q", "-m", "map.onnx", "--preprocess", "unit", "photo.png", "--figure",

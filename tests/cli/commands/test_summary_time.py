@@ -32,6 +32,7 @@ def masked(text):
     return re.sub(r"\d+\.\d{3}\t|\d+\.\d%|(?<=\t)\d+\.\d(?=\t)", "#", text)
 
 
+@pytest.mark.full
 def test_lines_in_a_pipe(here):
     lines = masked(here("summary", *ONCE).text).splitlines()
     assert lines[0] == "1\tblock1_conv1\tblock1_conv1\tConv\t##\t#\t1577728\tCPU\trelu:1\tConv"

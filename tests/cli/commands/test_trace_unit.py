@@ -371,6 +371,7 @@ def test_real_networks(here, samples, name, layer, place):
         assert record["channels"] == [5]  # depthwise
 
 
+@pytest.mark.full
 def test_the_built_in_networks_last_layer_is_what_classify_says(here, samples):
     prediction = json.loads(here("classify", samples / "cat.png", "--json").text)
     best = prediction["predictions"][0]

@@ -167,6 +167,7 @@ def test_a_batch_of_the_files_own(tmp_path, options):
         assert found[:, place] == pytest.approx(multiplied(free, one), abs=1e-6)
 
 
+@pytest.mark.full
 def test_a_shape_that_is_fixed_inside_takes_one_at_a_time(tmp_path):
     """The input says that its batch is free, a Reshape in the middle knows better."""
     path = network(tmp_path / "net.onnx", flat="fixed")
@@ -186,6 +187,7 @@ def test_sets_do_not_depend_on_those_beside_them(tmp_path):
             assert np.array_equal(found[:, place], answers(net, ["c"], [one])[:, 1])
 
 
+@pytest.mark.full
 def test_maps_that_are_dead_anyway_change_nothing(tmp_path):
     path = network(tmp_path / "net.onnx")
     model = onnx.load(path)
@@ -256,6 +258,7 @@ def quantised(path):
     )
 
 
+@pytest.mark.full
 def test_in_8_bits_zero_is_what_stands_for_it(tmp_path):
     with load_model(quantised(tmp_path / "net.onnx")) as net:
         assert cut_at(net.graph, "maps") == cut_at(net.graph, "again") == "bytes"

@@ -138,7 +138,7 @@ def test_the_user_chooses_an_output(tmp_path):
         plan_of(path, output="mode")
     assert error.value.hint == "it has mu, logvar, made"
     with pytest.raises(
-        ModelError, match=r"gives no picture, but mu \(1, 16\): numbers that may be"
+        ModelError, match=r"gives no picture, but mu \(1 x 16\): numbers that may be"
     ):
         plan_of(path, PICTURES, output="mu")
 
@@ -149,16 +149,16 @@ def test_the_user_chooses_an_output(tmp_path):
         (
             DETECTOR,
             CLASSES,
-            "no sure class scores, but boxes (1, 50, 4): numbers of its own kind, scores (1, 5",
+            "no sure class scores, but boxes (1 x 50 x 4): numbers of its own kind, scores (1 x 5",
             "'cnntool activations `layer=boxes`' shows its numbers; `output_name=NAME` takes one",
         ),
         (DETECTOR, PICTURES, "no picture, but boxes", "'cnntool activations `layer=boxes`'"),
         (VAE, CLASSES, "no sure class scores, but mu", "try 'cnntool run'; `output_name"),
-        ([("y", zeros(1, 1))], CLASSES, "y (1, 1): numbers of its own", "'cnntool activations"),
-        ([("y", zeros(1, 1))], PICTURES, "y (1, 1): numbers of its own", "'cnntool activations"),
-        ([("a b", zeros(1, 9, 4))], PICTURES, "a b (1, 9, 4)", "activations `layer='a b'`"),
-        ([("y", zeros(1, 9))], PICTURES, "y (1, 9): numbers that", "try 'cnntool classify'"),
-        ([("y", zeros(1, 3, 32, 32))], CLASSES, "y (1, 3, 32, 32): a pic", "try 'cnntool run'"),
+        ([("y", zeros(1, 1))], CLASSES, "y (1 x 1): numbers of its own", "'cnntool activations"),
+        ([("y", zeros(1, 1))], PICTURES, "y (1 x 1): numbers of its own", "'cnntool activations"),
+        ([("a b", zeros(1, 9, 4))], PICTURES, "a b (1 x 9 x 4)", "activations `layer='a b'`"),
+        ([("y", zeros(1, 9))], PICTURES, "y (1 x 9): numbers that", "try 'cnntool classify'"),
+        ([("y", zeros(1, 3, 32, 32))], CLASSES, "y (1 x 3 x 32 x 32): a pic", "try 'cnntool run'"),
     ],
 )
 def test_nobody_is_sent_in_a_circle(tmp_path, outputs, suits, message, hint):

@@ -138,7 +138,7 @@ def test_what_takes_no_picture_is_refused(tmp_path):
     path = save(
         tmp_path / "net.onnx", [helper.make_node("Relu", ["input"], ["out"])], [flat], [out]
     )
-    with pytest.raises(ModelError, match=r"does not take one picture, but input \(1, 10\)"):
+    with pytest.raises(ModelError, match=r"does not take one picture, but input \(1 x 10\)"):
         plan_of(path)
     path = picture_net(tmp_path / "net.onnx")
     with pytest.raises(ModelError, match="has no input 'data', of which its manifest speaks"):

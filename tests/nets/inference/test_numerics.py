@@ -270,6 +270,7 @@ def test_every_operator_of_a_graph_can_be_looked_at(tmp_path, make):
     assert find_fault(graph, arrays, list(found), lambda _: None) is None
 
 
+@pytest.mark.full
 def test_what_float16_would_not_hold_is_no_error(tmp_path):
     """A tensor that is looked at is rounded; the whole network goes on in more digits."""
     pytest.importorskip("onnxruntime")

@@ -97,6 +97,7 @@ def test_from_the_column_to_the_sum_of_products(made, opened):
         assert rows["after ReLU"] == pytest.approx(max(0, rows["result"]), abs=1e-6)
 
 
+@pytest.mark.full
 def test_keys_search_and_addresses(made, opened):
     path = made("-l", "block1_*", "-l", "block2_*", "-l", "predictions")
     with opened(path) as page:
