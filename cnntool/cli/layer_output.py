@@ -22,6 +22,7 @@ from cnntool.cli.output import Groups
 from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
+from cnntool.image.atomic import begun
 from cnntool.image.files import Item, expand
 from cnntool.shapes.text import shape_text
 from cnntool.system import usable_cpus
@@ -112,6 +113,16 @@ class Work:
         int
             0, the exit code of the error of an only input, or 1 if some of several failed.
         """
+        if self._page is None or self.purpose.report is None:
+            return self._look_at_all(items, reading, log)
+        from cnntool.cli.page import write_page
+
+        with begun(self.purpose.report, overwrite=self.purpose.overwrite) as file:
+            code = self._look_at_all(items, reading, log)
+            write_page(self._page, file, self.outputs, self.purpose, reading)
+        return code
+
+    def _look_at_all(self, items: Iterable[Item], reading: Reading, log: BatchLog | None) -> int:
         from cnntool.nets.inference.preprocess import prepared
 
         purpose, entry = self.purpose, self.outputs.plan.input
@@ -138,10 +149,6 @@ class Work:
                     pictures.fail(loaded.item, error)
                 else:
                     pictures.done(loaded, record)
-        if self._page is not None:
-            from cnntool.cli.page import write_page
-
-            write_page(self._page, self.outputs, purpose, reading)
         return pictures.code
 
     def _again(self, item: Item, line: dict[str, Any]) -> None:

@@ -9,7 +9,6 @@ from cnntool.api.page import PageWriter
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.top_patches import look_through
-from cnntool.image.atomic import Sink
 from cnntool.image.files import expand
 from cnntool.views.page.tiles import Look
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from cnntool.api.activations import LayerOutputs
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
+    from cnntool.image.atomic import Output
 
 
 def page_writer(outputs: LayerOutputs, purpose: Purpose) -> PageWriter:
@@ -35,7 +35,9 @@ def page_writer(outputs: LayerOutputs, purpose: Purpose) -> PageWriter:
     )
 
 
-def write_page(page: PageWriter, outputs: LayerOutputs, purpose: Purpose, reading: Reading) -> None:
+def write_page(
+    page: PageWriter, file: Output, outputs: LayerOutputs, purpose: Purpose, reading: Reading
+) -> None:
     """Write the page about the pictures that were added.
 
     Raises
@@ -47,11 +49,10 @@ def write_page(page: PageWriter, outputs: LayerOutputs, purpose: Purpose, readin
     """
     if page.empty:
         return
-    assert purpose.report is not None  # noqa: S101 - else there is no page
     if purpose.patches is not None:
         _find_patches(page, outputs, purpose, reading)
-    with Sink(purpose.report, overwrite=purpose.overwrite) as sink:
-        sink.write(page.html())
+    file.write(page.html())
+    file.commit()
 
 
 def _find_patches(

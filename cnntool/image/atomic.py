@@ -270,6 +270,16 @@ class Output:
             temporary.unlink()
 
 
+@contextmanager
+def begun(path: Path, *, overwrite: bool) -> Iterator[Output]:
+    """Begin a file before the long work; unless it is committed, nothing is left of it."""
+    file = Output(path, name=str(path), overwrite=overwrite)
+    try:
+        yield file
+    finally:
+        file.discard()
+
+
 STDOUT = "<stdout>"
 """What errors and records call stdout."""
 

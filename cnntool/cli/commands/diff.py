@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         OutputDifference,
         Ready,
     )
+    from cnntool.image.atomic import Output
     from cnntool.image.files import Item
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
@@ -217,6 +218,7 @@ def command(
         raise UsageError("--layer says what --output draws, and that was not given")
     partners = _read_map(by_hand) if by_hand else {}
     from cnntool.api.comparison import Comparer
+    from cnntool.image.atomic import begun
 
     with ExitStack() as stack:
         networks = _read(what, device, overrides, settings, stack)
@@ -230,12 +232,13 @@ def command(
             begin(network, plan)
         _check_names(networks[0], queries, per_channel)
         work = _Work(comparer, what, reading, recursive=recursive)
+        page = stack.enter_context(begun(html, overwrite=overwrite)) if html else None
         found = work.run()
         if found is None:
             return work.code
         if output is not None:
             work.draw(found, queries, output, format_name, width=width, overwrite=overwrite)
-        work.write_page(html, found, summary(found, networks), overwrite=overwrite)
+        work.write_page(page, found, summary(found, networks))
         if per_channel is not None:
             (number,) = comparer.numbers_of([per_channel])
             print_channels(found, number, form_of(as_json=as_json))
@@ -458,14 +461,11 @@ class _Work:
             )
         }
 
-    def write_page(
-        self, path: Path | None, found: Comparison, remarks: Iterable[str], *, overwrite: bool
-    ) -> None:
+    def write_page(self, file: Output | None, found: Comparison, remarks: Iterable[str]) -> None:
         """Write the page about what was found, if it is wanted; the first photo is read again."""
-        if path is None:
+        if file is None:
             return
         from cnntool.api.difference_page import difference_page
-        from cnntool.image.atomic import Sink
         from cnntool.nets.inference.preprocess import seen
 
         again = None
@@ -473,11 +473,12 @@ class _Work:
             entry = self._comparer.plans[0].input
             pictures = Pictures([self._first], partial(seen, entry=entry), self._reading)
             again = next((loaded.made for loaded in pictures), None)
-        with console.Progress("drawing") as progress, Sink(path, overwrite=overwrite) as sink:
+        with console.Progress("drawing") as progress:
             page = difference_page(
                 self._comparer, found, photo=again, remarks=remarks, progress=progress.reach
             )
-            sink.write(page)
+        file.write(page)
+        file.commit()
 
     def draw(
         self,

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from cnntool.api.evaluation import Evaluation, Share
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.output import Form
-    from cnntool.image.atomic import Output
     from cnntool.image.files import Item
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
@@ -112,13 +111,18 @@ def command(
     one.
     """
     from cnntool.api.evaluation import drawn, read_truths
+    from cnntool.image.atomic import begun
     from cnntool.nets.models.manifest import CLASSES
 
     _check(confusion, silencing, logging)
     target = confusion or silencing.output
     with ExitStack() as stack:
         # What cannot be written is known before a network is read; a log knows whose file it is.
-        file = _begun(target, stack, overwrite=overwrite) if target and not logging.log else None
+        file = (
+            stack.enter_context(begun(target, overwrite=overwrite))
+            if target and not logging.log
+            else None
+        )
         network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
         log = stack.enter_context(
             logging.opened(
@@ -131,7 +135,7 @@ def command(
         )
         if target and log:
             left = batch_log.begin(log, target)
-            file = _begun(target, stack, overwrite=left or overwrite)
+            file = stack.enter_context(begun(target, overwrite=left or overwrite))
         begin(network, plan)
         silenced = Silenced(network, silencing, reading) if silencing.without else None
         truths = read_truths(photos, plan)
@@ -165,15 +169,6 @@ def command(
             log.wrote(target)
     _demand(min_top1, found, ablation)
     return pictures.code
-
-
-def _begun(target: Path, stack: ExitStack, *, overwrite: bool) -> Output:
-    """Begin a file that is left out unless it is completed."""
-    from cnntool.image.atomic import Output
-
-    file = Output(target, name=str(target), overwrite=overwrite)
-    stack.callback(file.discard)
-    return file
 
 
 def _check(confusion: Path | None, silencing: Silencing, logging: batch_log.Logging) -> None:

@@ -470,6 +470,8 @@ def test_a_report_of_several_pictures(here, net, tmp_path):
     assert page.tags.count("img") == 2 * (1 + page.tags.count("section"))
     here(*net, "-q", "--report", "none.html", "bad.png", code=3)
     assert not (tmp_path / "none.html").exists()
+    done = here(*net, "-q", "--report", "r.html", "p.png", code=6)
+    assert ("it exists already" in done.err, done.out) == (True, b"")
 
 
 @pytest.mark.full
