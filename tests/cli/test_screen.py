@@ -153,7 +153,8 @@ def test_nothing_strange_is_left_in_tmux(samples, tmp_path):
     """Variables of the terminal outside are there as well."""
     tmux = ["tmux", "-S", str(tmp_path / "socket"), "-f", os.devnull]
     words = [sys.executable, "-m", "cnntool", "activations", "-q", "--show", "-l", "block1_conv1"]
-    command = f"{shlex.join([*words, str(samples / 'cat.png')])}; echo EN''D; sleep 60"
+    sized = "while test \"$(stty size)\" != '50 80'; do sleep 0.05; done"
+    command = f"{sized}; {shlex.join([*words, str(samples / 'cat.png')])}; echo EN''D; sleep 60"
     outside = {**os.environ, "KITTY_WINDOW_ID": "1", "TERM_PROGRAM": "WezTerm", "TERM": "xterm"}
     outside.pop("TMUX", None)
     outside["LC_ALL"] = "C.UTF-8"

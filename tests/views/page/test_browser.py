@@ -128,10 +128,10 @@ def test_keys_search_and_addresses(made, opened):
         page.keyboard.press("Enter")
         page.wait_for_url("**#block2_conv1")
         page.keyboard.press("?")
-        assert page.locator("dialog[open]").is_visible()
+        page.wait_for_selector("dialog[open]")
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
-        assert page.locator(".overview").is_visible()
+        page.wait_for_selector(".overview")
     with opened(path, "#block2_pool/17") as page:
         page.wait_for_selector("h3:has-text('map 17')")
     with opened(path, "#conv:4") as page:  # any name of the vocabulary
@@ -139,7 +139,7 @@ def test_keys_search_and_addresses(made, opened):
     with opened(path, "#predictions/13") as page:
         page.wait_for_selector("text=unit 13: cat")
     with opened(path, "#nothing/like%20this%") as page:
-        assert page.locator(".overview").is_visible()
+        page.wait_for_selector(".overview")
 
 
 @pytest.mark.full
