@@ -437,7 +437,7 @@ class Logging(NamedTuple):
             if self.resume:
                 hint = "--log FILE names one"
                 raise UsageError("there is no log to go on from", source="--resume", hint=hint)
-            if self.scheduler:
+            if self.scheduler is not None:
                 hint = "--log FILE names one, in a folder that all workers see"
                 raise UsageError("a cluster takes a log", source="--scheduler", hint=hint)
             yield None
@@ -448,7 +448,7 @@ class Logging(NamedTuple):
             raise UsageError("the log and the result are one file", source="--log")
         model = known_by(network.found, network.sha256) if network else None
         opener: Callable[..., BatchLog] = BatchLog
-        if self.scheduler:  # which is built on this module
+        if self.scheduler is not None:  # which is built on this module
             opener = self.scheduler
             if isinstance(opener, str):
                 opener = import_module("cnntool.cli.cluster").opener(self.scheduler)

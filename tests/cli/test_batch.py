@@ -454,7 +454,8 @@ def test_inputs_may_be_listed_and_keep_their_tree(here, folder, tmp_path, option
     (tmp_path / "other").mkdir()
     (folder / "1.png").rename(tmp_path / "other" / "0.png")
     names = [folder / "0.png", tmp_path / "other" / "0.png"]
-    (tmp_path / "names").write_text("".join(f"{name}{end}" for name in names) + end)
+    start = "\ufeff" * (end == "\n")  # as Windows' editors do
+    (tmp_path / "names").write_text(start + "".join(f"{name}{end}" for name in names) + end)
     done = here("resize", "--scale", "2", option, tmp_path / "names", "-o", f"{tmp_path}/out/")
     assert done.text.splitlines() == [f"{tmp_path}/out/in/0.png", f"{tmp_path}/out/other/0.png"]
 
