@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,12 +17,10 @@ from cnntool.image.files import expand
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnntool.api.batches import Opened
     from cnntool.api.filtering import Filtering
-    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Input
     from cnntool.image.source import ImageInfo
 
@@ -117,11 +115,7 @@ def command(
     if not kernels:
         raise UsageError("no kernel", hint=_missing(inputs))
     paths = inputs_or_stdin(inputs)
-    if saving.as_json and (saving.output == "-" or explain):
-        raise UsageError(f"--json and {'--explain' if explain else '-o -'} both want stdout")
-    options.check_figure(figure, width, saving.format_name)
-    if figure and saving.depth not in {None, "8"}:
-        raise UsageError(f"a figure has 8 bits, and --depth {saving.depth} was asked for")
+    _check(saving, figure=figure, width=width, explain=explain)
     banked = arithmetic.bank or arithmetic.mix
     label = "bank" if banked else ".".join(map(_name, kernels))
     naming = Naming(saving.output, label, several=is_several(paths))
@@ -152,6 +146,12 @@ def command(
 
         def begin(given: Input) -> Place:
             info = given.reader().info
+            if figure:
+                planned(info, rendering.LOSSLESS)
+                name, target = naming.of_figure(
+                    given.item, saving.format_name, as_json=saving.as_json
+                )
+                return Place(name, target, batch_log.begin(log, target))
             name = rendering.choose_format(info, saving.format_name, naming.named)
             planned(info, name)  # whatever is wrong with the options is said before names are taken
             if explain:
@@ -160,35 +160,49 @@ def command(
             return Place(name, target, batch_log.begin(log, target))
 
         def work(opened: Opened, place: Place, lanes: int) -> Done:
+            start = time.perf_counter()
             reader = opened.reader()
-            plan = planned(reader.info, place.format_name)
+            plan = planned(reader.info, rendering.LOSSLESS if figure else place.format_name)
             if explain:
                 text = "\n".join(plan.lines(opened.name))
                 return Done(None, [f"{opened.name}: {note}" for note in opened.notes], text)
-            start = time.perf_counter()
-            clipped, notes = plan.write(
-                reader,
-                threads=lanes,
-                count=saving.as_json or console.TALK.verbose,
-                **saving.writing(place.target, left=place.left),
-            )
+            clipped, written = None, None
+            notes: list[str] = []
+            if figure:
+                from cnntool.api.figures import filter_figure
+                from cnntool.api.pictures import Picture
+
+                picture = Picture(opened.name, reader.info, reader.read())
+                filter_figure(plan, picture, kernels, threads=lanes).save(
+                    place.target or sys.stdout.buffer,
+                    format=place.format_name,
+                    width=width,
+                    overwrite=saving.overwrite or place.left,
+                )
+            else:
+                clipped, notes = plan.write(
+                    reader,
+                    threads=lanes,
+                    count=saving.as_json or console.TALK.verbose,
+                    **saving.writing(place.target, left=place.left),
+                )
+                written = plan.rendering.info.record()
             record = {
                 "input": opened.name,
                 **plan.record(kernels),
                 "clipped": clipped,
                 "output": str(place.target),
-                "written": plan.rendering.info.record(),
+                "written": written,
                 "milliseconds": (time.perf_counter() - start) * 1e3,
             }
             # Damage is known by now.
             found = [f"{opened.name}: {note}" for note in reader.info.notes]
             return Done(record, [*plan.rendering.notes, *notes, *found])
 
-        drawing = _Drawing(planned, kernels, saving, naming, log, width)
         lanes = usable_cpus()
         return batch.each(
-            drawing.begin if figure else begin,
-            drawing.work if figure else work,
+            begin,
+            work,
             naming,
             "filtering",
             threads=threads or lanes,
@@ -197,54 +211,13 @@ def command(
         )
 
 
-class _Drawing(NamedTuple):
-    """Draws a figure of each input instead of writing the result."""
-
-    planned: Callable[[ImageInfo, str], Filtering]
-    kernels: Sequence[str]
-    saving: options.Saving
-    naming: Naming
-    log: BatchLog | None
-    width: int | None
-
-    def begin(self, given: Input) -> Place:
-        """Choose where the figure goes."""
-        from cnntool.api.pictures import figure_format
-        from cnntool.api.rendering import LOSSLESS
-        from cnntool.cli.layer_files import suffix_of
-
-        self.planned(given.reader().info, LOSSLESS)
-        name = self.saving.format_name or figure_format(self.naming.named or "figure.png")
-        as_json = self.saving.as_json
-        target = self.naming.place(given.item, suffix_of(name), text=False, as_json=as_json)
-        return Place(name, target, batch_log.begin(self.log, target))
-
-    def work(self, opened: Opened, place: Place, lanes: int) -> Done:
-        """Draw it."""
-        from cnntool.api.figures import filter_figure
-        from cnntool.api.pictures import Picture
-        from cnntool.api.rendering import LOSSLESS
-
-        start = time.perf_counter()
-        reader = opened.reader()
-        plan = self.planned(reader.info, LOSSLESS)
-        picture = Picture(opened.name, reader.info, reader.read())
-        filter_figure(plan, picture, self.kernels, threads=lanes).save(
-            place.target or sys.stdout.buffer,
-            format=place.format_name,
-            width=self.width,
-            overwrite=self.saving.overwrite or place.left,
-        )
-        record = {
-            "input": opened.name,
-            **plan.record(self.kernels),
-            "clipped": None,
-            "output": str(place.target),
-            "written": None,
-            "milliseconds": (time.perf_counter() - start) * 1e3,
-        }
-        found = [f"{opened.name}: {note}" for note in reader.info.notes]
-        return Done(record, [*plan.rendering.notes, *found])
+def _check(saving: options.Saving, *, figure: bool, width: int | None, explain: bool) -> None:
+    """Refuse what cannot be had together."""
+    if saving.as_json and (saving.output == "-" or explain):
+        raise UsageError(f"--json and {'--explain' if explain else '-o -'} both want stdout")
+    options.check_figure(figure, width, saving.format_name)
+    if figure and saving.depth not in {None, "8"}:
+        raise UsageError(f"a figure has 8 bits, and --depth {saving.depth} was asked for")
 
 
 def _name(spec: str) -> str:
