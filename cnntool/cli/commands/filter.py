@@ -48,7 +48,11 @@ if TYPE_CHECKING:
     help="Add a number to the result, one for each kernel of a layer or a bank.",
 )
 @click.option("--relu", is_flag=True, help="Make 0 of what is negative then.")
-@click.option("--bank", is_flag=True, help="Apply every kernel to the input; stack the maps.")
+@click.option(
+    "--bank",
+    is_flag=True,
+    help="Apply every kernel to the input; stack the maps (with --figure: under their names).",
+)
 @click.option(
     "--mix",
     metavar="MATRIX",
@@ -146,8 +150,13 @@ def command(
 
         @lru_cache(maxsize=64)  # pictures of one shape share a plan
         def planned(info: ImageInfo, name: str) -> Filtering:
+            limit = reading.max_pixels
+            if figure:
+                from cnntool.api.filter_figure import plan_figure
+
+                return plan_figure(info, filters, how, policy, max_pixels=limit)
             return filtering.plan_filtering(
-                info, filters, how, style, format_name=name, max_pixels=reading.max_pixels
+                info, filters, how, style, format_name=name, max_pixels=limit
             )
 
         def begin(given: Input) -> Place:
@@ -221,7 +230,7 @@ class _Drawing(NamedTuple):
 
     def work(self, opened: Opened, place: Place, lanes: int) -> Done:
         """Draw it."""
-        from cnntool.api.figures import filter_figure
+        from cnntool.api.filter_figure import draw_filtering
         from cnntool.api.pictures import Picture
         from cnntool.api.rendering import LOSSLESS
 
@@ -229,7 +238,7 @@ class _Drawing(NamedTuple):
         reader = opened.reader()
         plan = self.planned(reader.info, LOSSLESS)
         picture = Picture(opened.name, reader.info, reader.read())
-        filter_figure(plan, picture, self.kernels, threads=lanes).save(
+        draw_filtering(plan, picture, self.kernels, threads=lanes).save(
             place.target or sys.stdout.buffer,
             format=place.format_name,
             width=self.width,
