@@ -150,12 +150,9 @@ class Figure:
             return
         from cnntool.image.atomic import Output
 
-        output = Output(target, name=name, overwrite=overwrite)
-        try:
+        with Output(target, name=name, overwrite=overwrite) as output:
             output.write(self.svg(width))
             output.commit()
-        finally:
-            output.discard()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001
         return np.array(self.pixels, dtype=dtype, copy=copy)

@@ -264,16 +264,13 @@ class BatchLog:
         """Keep the lines of this run, without what was only begun, and sum up."""
         from cnntool.image.atomic import Output
 
-        output = Output(self._path, name=str(self._path), overwrite=True)
-        try:
+        with Output(self._path, overwrite=True) as output:
             with self._path.open("rb") as file:
                 file.seek(self._start)
                 for line in file:
                     if not line.startswith(b'{"begin"'):
                         output.write(line)
             output.commit()
-        finally:
-            output.discard()
         pace = self._done / max(time.monotonic() - self._since, 1e-9)
         console.note(
             f"{self._done:,} done, {self._skipped:,} skipped, {self._failed:,} failed,"

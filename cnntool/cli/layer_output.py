@@ -22,7 +22,7 @@ from cnntool.cli.output import Groups
 from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
-from cnntool.image.atomic import begun
+from cnntool.image.atomic import Output
 from cnntool.image.files import Item, expand
 from cnntool.shapes.text import shape_text
 from cnntool.system import usable_cpus
@@ -115,7 +115,7 @@ class Work:
             return self._look_at_all(items, reading, log)
         from cnntool.cli.page import write_page
 
-        with begun(self.purpose.report, overwrite=self.purpose.overwrite) as file:
+        with Output(self.purpose.report, overwrite=self.purpose.overwrite) as file:
             code = self._look_at_all(items, reading, log)
             write_page(self._page, file, self.outputs, self.purpose, reading)
         return code

@@ -203,13 +203,11 @@ def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
     if output == "-":
         check_no_terminal()
     target = sys.stdout.buffer if output == "-" else output
-    place = Output(target, name="<stdout>" if output == "-" else output, overwrite=overwrite)
-    try:
+    name = "<stdout>" if output == "-" else output
+    with Output(target, name=name, overwrite=overwrite) as place:
         place.write(data)
         yield
         place.commit()
-    finally:
-        place.discard()
 
 
 def text_width() -> int:

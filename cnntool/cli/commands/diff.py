@@ -25,6 +25,7 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import emit_record, form_of
 from cnntool.errors import FigureError, InputError, UsageError
+from cnntool.image.atomic import Output
 from cnntool.image.files import expand
 
 if TYPE_CHECKING:
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         OutputDifference,
         Ready,
     )
-    from cnntool.image.atomic import Output
     from cnntool.image.files import Item
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
@@ -218,7 +218,6 @@ def command(
         raise UsageError("--layer says what --output draws, and that was not given")
     partners = _read_map(by_hand) if by_hand else {}
     from cnntool.api.comparison import Comparer
-    from cnntool.image.atomic import begun
 
     with ExitStack() as stack:
         networks = _read(what, device, overrides, settings, stack)
@@ -232,7 +231,7 @@ def command(
             begin(network, plan)
         _check_names(networks[0], queries, per_channel)
         work = _Work(comparer, what, reading, recursive=recursive)
-        page = stack.enter_context(begun(html, overwrite=overwrite)) if html else None
+        page = stack.enter_context(Output(html, overwrite=overwrite)) if html else None
         found = work.run()
         if found is None:
             return work.code
