@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from cnntool.api.activations import ChosenLayer
     from cnntool.api.page import LayerView
     from cnntool.cli.batch_log import BatchLog
-    from cnntool.cli.drawing_options import Drawing
     from cnntool.image.files import Item
     from cnntool.nets.inference.layer_outputs import Statistics
     from cnntool.nets.layers.receptive_field import ReceptiveField
     from cnntool.views.display_list import DisplayList
+    from cnntool.views.drawing import Drawing
 
 
 RAW = (".npz", ".npy")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -17,10 +17,12 @@ from cnntool.image.files import expand
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnntool.api.batches import Opened
     from cnntool.api.filtering import Filtering
+    from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Input
     from cnntool.image.source import ImageInfo
 
@@ -46,7 +48,11 @@ if TYPE_CHECKING:
     help="Add a number to the result, one for each kernel of a layer or a bank.",
 )
 @click.option("--relu", is_flag=True, help="Make 0 of what is negative then.")
-@click.option("--bank", is_flag=True, help="Apply every kernel to the input; stack the maps.")
+@click.option(
+    "--bank",
+    is_flag=True,
+    help="Apply every kernel to the input; stack the maps (with --figure: under their names).",
+)
 @click.option(
     "--mix",
     metavar="MATRIX",
@@ -140,75 +146,98 @@ def command(
 
         @lru_cache(maxsize=64)  # pictures of one shape share a plan
         def planned(info: ImageInfo, name: str) -> Filtering:
+            limit = reading.max_pixels
+            if figure:
+                from cnntool.api.filter_figure import plan_figure
+
+                return plan_figure(info, filters, how, policy, max_pixels=limit)
             return filtering.plan_filtering(
-                info, filters, how, style, format_name=name, max_pixels=reading.max_pixels
+                info, filters, how, style, format_name=name, max_pixels=limit
             )
 
-        def begin(given: Input) -> Place:
-            info = given.reader().info
-            if figure:
-                planned(info, rendering.LOSSLESS)
-                name, target = naming.of_figure(
-                    given.item, saving.format_name, as_json=saving.as_json
-                )
-                return Place(name, target, batch_log.begin(log, target))
-            name = rendering.choose_format(info, saving.format_name, naming.named)
-            planned(info, name)  # whatever is wrong with the options is said before names are taken
-            if explain:
-                return Place(name, None, left=False)
-            target = naming.of_format(given.item, name, as_json=saving.as_json)
-            return Place(name, target, batch_log.begin(log, target))
-
-        def work(opened: Opened, place: Place, lanes: int) -> Done:
-            start = time.perf_counter()
-            reader = opened.reader()
-            plan = planned(reader.info, rendering.LOSSLESS if figure else place.format_name)
-            if explain:
-                text = "\n".join(plan.lines(opened.name))
-                return Done(None, [f"{opened.name}: {note}" for note in opened.notes], text)
-            clipped, written = None, None
-            notes: list[str] = []
-            if figure:
-                from cnntool.api.figures import filter_figure
-                from cnntool.api.pictures import Picture
-
-                picture = Picture(opened.name, reader.info, reader.read())
-                filter_figure(plan, picture, kernels, threads=lanes).save(
-                    place.target or sys.stdout.buffer,
-                    format=place.format_name,
-                    width=width,
-                    overwrite=saving.overwrite or place.left,
-                )
-            else:
-                clipped, notes = plan.write(
-                    reader,
-                    threads=lanes,
-                    count=saving.as_json or console.TALK.verbose,
-                    **saving.writing(place.target, left=place.left),
-                )
-                written = plan.rendering.info.record()
-            record = {
-                "input": opened.name,
-                **plan.record(kernels),
-                "clipped": clipped,
-                "output": str(place.target),
-                "written": written,
-                "milliseconds": (time.perf_counter() - start) * 1e3,
-            }
-            # Damage is known by now.
-            found = [f"{opened.name}: {note}" for note in reader.info.notes]
-            return Done(record, [*plan.rendering.notes, *notes, *found])
-
+        job = _Job(planned, kernels, saving, naming, log, figure, width, explain)
         lanes = usable_cpus()
         return batch.each(
-            begin,
-            work,
+            job.begin,
+            job.work,
             naming,
             "filtering",
             threads=threads or lanes,
             jobs=jobs or lanes,
             as_json=saving.as_json,
         )
+
+
+class _Job(NamedTuple):
+    """Filters one input after another, and writes the results, draws them, or tells the plan."""
+
+    planned: Callable[[ImageInfo, str], Filtering]
+    kernels: Sequence[str]
+    saving: options.Saving
+    naming: Naming
+    log: BatchLog | None
+    figure: bool
+    width: int | None
+    explain: bool
+
+    def begin(self, given: Input) -> Place:
+        """Choose where a result goes."""
+        from cnntool.api.rendering import LOSSLESS, choose_format
+
+        info, wanted, name = given.reader().info, self.saving.format_name, LOSSLESS
+        if not self.figure:
+            name = choose_format(info, wanted, self.naming.named)
+        # Whatever is wrong with the options is said before names are taken.
+        self.planned(info, "" if self.figure else name)
+        if self.explain:
+            return Place(name, None, left=False)
+        item, as_json = given.item, self.saving.as_json
+        if self.figure:
+            name, target = self.naming.of_figure(item, wanted, as_json=as_json)
+        else:
+            target = self.naming.of_format(item, name, as_json=as_json)
+        return Place(name, target, batch_log.begin(self.log, target))
+
+    def work(self, opened: Opened, place: Place, lanes: int) -> Done:
+        """Make it."""
+        start = time.perf_counter()
+        reader = opened.reader()
+        plan = self.planned(reader.info, "" if self.figure else place.format_name)
+        if self.explain:
+            text = "\n".join(plan.lines(opened.name))
+            return Done(None, [f"{opened.name}: {note}" for note in opened.notes], text)
+        clipped, written = None, None
+        notes: list[str] = []
+        if self.figure:
+            from cnntool.api.filter_figure import draw_filtering
+            from cnntool.api.pictures import Picture
+
+            picture = Picture(opened.name, reader.info, reader.read())
+            draw_filtering(plan, picture, self.kernels, threads=lanes).save(
+                place.target or sys.stdout.buffer,
+                format=place.format_name,
+                width=self.width,
+                overwrite=self.saving.overwrite or place.left,
+            )
+        else:
+            clipped, notes = plan.write(
+                reader,
+                threads=lanes,
+                count=self.saving.as_json or console.TALK.verbose,
+                **self.saving.writing(place.target, left=place.left),
+            )
+            written = plan.rendering.info.record()
+        record = {
+            "input": opened.name,
+            **plan.record(self.kernels),
+            "clipped": clipped,
+            "output": str(place.target),
+            "written": written,
+            "milliseconds": (time.perf_counter() - start) * 1e3,
+        }
+        # Damage is known by now.
+        found = [f"{opened.name}: {note}" for note in reader.info.notes]
+        return Done(record, [*plan.rendering.notes, *notes, *found])
 
 
 def _check(saving: options.Saving, *, figure: bool, width: int | None, explain: bool) -> None:
