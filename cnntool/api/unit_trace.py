@@ -5,6 +5,8 @@ from __future__ import annotations
 from math import isnan
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnntool.shapes.text import times
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -167,8 +169,7 @@ class UnitTrace(NamedTuple):
     @property
     def size(self) -> str:
         """The size of the layer's result."""
-        shape = self.unit.shape[:1] if self.formula.is_dense else self.unit.shape
-        return "x".join(map(str, shape))
+        return times(self.unit.shape[:1] if self.formula.is_dense else self.unit.shape)
 
 
 class UnitTracer:

@@ -62,12 +62,6 @@ def test_networks_without_layers(tmp_path):
             compared()
 
 
-def test_texts_cannot_be_compared(tmp_path):
-    net = nothing(tmp_path / "net.onnx", "Cast", to=TensorProto.STRING)
-    with pytest.raises(ModelError, match="output 'y' is no array of numbers"):
-        cnntool.compare(net, net, PHOTO)
-
-
 def test_layers_are_drawn_after_the_networks_were_closed(tmp_path):
     a = chain(tmp_path / "a.onnx")
     found = cnntool.compare(a, chain(tmp_path / "b.onnx", change=scaled(1, 0)), PHOTO)
