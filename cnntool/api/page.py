@@ -15,6 +15,7 @@ from cnntool.nets.layers.dataflow import word
 from cnntool.shapes.text import shape_text, size_text
 from cnntool.version import __version__
 from cnntool.views.colormaps import CONTROL_POINTS
+from cnntool.views.drawing import Drawing
 from cnntool.views.page import tiles as drawn
 from cnntool.views.page.render import (
     Bar,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from cnntool.nets.layers.receptive_field import ReceptiveField, Sight
     from cnntool.nets.network import Network
     from cnntool.views.page.render import Histogram
-    from cnntool.views.page.tiles import Look, Tiles
+    from cnntool.views.page.tiles import Tiles
 
 KINDS = {"conv": "conv", "pool": "pool", "dense": "dense", "softmax": "dense"}
 """Kinds of layers that have a colour of their own on the page."""
@@ -101,7 +102,7 @@ class PageWriter:
     ----------
     outputs : LayerOutputs
         The layers of the network.
-    look : Look, optional
+    look : Drawing, optional
         How maps are drawn.
     spell : callable
         Spells the parameters that are in what was assumed.
@@ -120,7 +121,7 @@ class PageWriter:
     def __init__(
         self,
         outputs: LayerOutputs,
-        look: Look | None = None,
+        look: Drawing | None = None,
         *,
         spell: Callable[[str], str] = str,
         units: Sequence[str] = (),
@@ -129,7 +130,7 @@ class PageWriter:
         from cnntool.api.unit_trace import UnitTracer
 
         self._outputs = outputs
-        self._look = look or drawn.Look()
+        self._look = look or Drawing()
         self._spell = spell
         self._model = outputs.model
         self._method = method
@@ -336,9 +337,11 @@ class PageWriter:
 
         def encode(row: int, column: int) -> _Encoded:
             found = kept.get((row, column))
-            view = views[row][column]
             if found is None:
-                return _Encoded(encoded(self._strip(view.vector, labels[row])), None, {})
+                vector = views[row][column].vector
+                assert vector is not None  # noqa: S101 - what has no maps is one
+                drawing = self._look.picture(vector, labels=labels[row])
+                return _Encoded(encoded(drawing.pixels()), None, {})
             larger = [
                 (other, column)
                 for other in parents[row]
@@ -382,15 +385,6 @@ class PageWriter:
             [made[row, column] for column in range(len(of_layer))]
             for row, of_layer in enumerate(views)
         ]
-
-    def _strip(self, vector: NDArray[Any] | None, labels: Sequence[str] | None) -> NDArray[Any]:
-        """Draw a vector."""
-        from cnntool.views.vectors import vector_sheet
-
-        assert vector is not None  # noqa: S101 - what has no maps is one
-        style = "viridis" if self._look.style in {None, "overlay"} else self._look.style
-        drawing = vector_sheet(vector, style=style, scale=self._look.scale, labels=labels)
-        return drawing.pixels()
 
     def _card(
         self,

@@ -57,10 +57,11 @@ class Saving(NamedTuple):
             Whether what is there was left by an earlier run, and may be replaced.
         """
         from cnntool.cli.output import matrix_stream
+        from cnntool.image.atomic import STDOUT
 
         return {
             "target": target or matrix_stream(self.format_name),
-            "name": str(target or "<stdout>"),
+            "name": str(target or STDOUT),
             "compression": self.compression,
             "quality": self.quality,
             "overwrite": self.overwrite or left,

@@ -117,6 +117,7 @@ class MatrixResult(NamedTuple):
             emit_record({**facts(), "picture": self.picture, "output": self.output})
 
     def _write_numbers(self, matrix: NDArray[Any]) -> None:
+        from cnntool.image.atomic import STDOUT
         from cnntool.image.files import format_of, write_image
         from cnntool.image.source import ImageInfo
 
@@ -140,7 +141,7 @@ class MatrixResult(NamedTuple):
             matrix_stream(self.format_name) if target is None else target,
             matrix[:, :, None],
             info,
-            name="<stdout>" if target is None else target,
+            name=STDOUT if target is None else target,
             overwrite=self.overwrite,
         )
 
@@ -198,12 +199,12 @@ def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
     OutputError
         What cannot be written.
     """
-    from cnntool.image.atomic import Output
+    from cnntool.image.atomic import STDOUT, Output
 
     if output == "-":
         check_no_terminal()
     target = sys.stdout.buffer if output == "-" else output
-    name = "<stdout>" if output == "-" else output
+    name = STDOUT if output == "-" else output
     with Output(target, name=name, overwrite=overwrite) as place:
         place.write(data)
         yield

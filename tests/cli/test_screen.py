@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cnntool.cli import screen
-from cnntool.cli.drawing_options import Drawing
+from cnntool.views.drawing import Drawing
 
 pty = pytest.importorskip("pty")
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cnntool.cli import batch_log, console, options
-from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
+from cnntool.cli.inputs import (
+    Naming,
+    Pictures,
+    Reading,
+    figure_suffix,
+    inputs_or_stdin,
+    is_several,
+    reading,
+)
 from cnntool.cli.network_options import (
     LAYER,
     begin,
@@ -168,14 +176,14 @@ def command(
 
 def _suffix(naming: Naming, raw: str | None, output: str | None, format_name: str | None) -> str:
     """Settle what is written, before a network runs for it: the suffix of its format."""
-    from cnntool.cli.layer_files import check_picture, raw_format, suffix_of
+    from cnntool.cli.layer_files import check_picture, raw_format
     from cnntool.image.files import format_of
 
     if raw := raw_format(raw, output):
         if format_name is not None:
             raise UsageError(f"--raw {raw} and --format {format_name} contradict each other")
         return f".{raw}"
-    suffix = suffix_of(format_name) if format_name else ".png"
+    suffix = figure_suffix(format_name) if format_name else ".png"
     if naming.named and not format_name:
         check_picture(naming.named, naming.named)
         suffix = Path(naming.named).suffix.lower()

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer
-    from cnntool.cli.drawing_options import Drawing
     from cnntool.nets.inference.weights import LayerWeights
     from cnntool.views.display_list import DisplayList
+    from cnntool.views.drawing import Drawing
 
 
 SHEET = 1000
