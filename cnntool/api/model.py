@@ -680,7 +680,8 @@ class Model(Network):
         Returns
         -------
         UnitTrace
-            ``record()`` has all numbers, ``agrees`` whether the network computed the same.
+            Its text says what the value is made of; ``figure()`` draws it, ``record()`` has all
+            numbers, ``agrees`` whether the network computed the same.
 
         Raises
         ------
@@ -695,11 +696,14 @@ class Model(Network):
         (True, [0, 1, 2])
         """
         from cnntool.api.unit_trace import UnitTracer
+        from cnntool.nets.inference.preprocess import prepared
 
         at = unit if isinstance(unit, (tuple, list)) else [unit]
         place = tuple(arguments.whole("unit", number, least=0) for number in at)
         tracer = UnitTracer(self, arguments.text("layer", layer))
-        return tracer.find(self._tensor(image, self.plan()), place)
+        ready = partial(prepared, entry=self.plan().input, photo=True)
+        ((name, made),) = self._read([image], ready)
+        return tracer.find(made, place, os.path.basename(name))  # noqa: PTH119
 
     def explain(
         self,

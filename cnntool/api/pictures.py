@@ -13,6 +13,7 @@ import numpy as np
 
 from cnntool.api import arguments
 from cnntool.errors import ArgumentTypeError, InputError, OutputError, UsageError
+from cnntool.image.atomic import STDOUT, Output
 from cnntool.image.files import FORMATS, format_of, open_reader
 from cnntool.image.files import write_image as write_samples
 from cnntool.image.source import ITEM_SIZES, ImageInfo
@@ -148,8 +149,6 @@ class Figure:
                 format=format_name(name, format), overwrite=overwrite,
             )  # fmt: skip
             return
-        from cnntool.image.atomic import Output
-
         with Output(target, name=name, overwrite=overwrite) as output:
             output.write(self.svg(width))
             output.commit()
@@ -480,7 +479,7 @@ def write_image(
     )  # fmt: skip
 
 
-STREAMS = ("<file>", "<stdout>")
+STREAMS = ("<file>", STDOUT)
 """What errors call files that were opened already."""
 
 
@@ -496,7 +495,7 @@ def file_name(target: object) -> str:
         return os.fspath(target)
     if not hasattr(target, "write") or isinstance(target, io.TextIOBase):
         raise arguments.wrong_type("target", target, "a path or a binary file")
-    return "<stdout>" if target is getattr(sys.stdout, "buffer", None) else "<file>"
+    return STDOUT if target is getattr(sys.stdout, "buffer", None) else "<file>"
 
 
 def format_name(name: str, format: str | None) -> str:

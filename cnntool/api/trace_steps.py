@@ -10,8 +10,7 @@ from cnntool.api import arguments
 from cnntool.api.pictures import Figure, check_drawable
 from cnntool.errors import OutputError, UsageError
 from cnntool.filters.lessons.trace import check_place
-from cnntool.shapes.text import shape_text
-from cnntool.shapes.windows import times
+from cnntool.shapes.text import shape_text, times
 from cnntool.views import number_format
 
 if TYPE_CHECKING:

@@ -28,7 +28,8 @@ from cnntool.errors import UsageError
 from cnntool.filters.lessons.trace import trace as take_apart
 from cnntool.filters.sliding import Sliding
 from cnntool.filters.transpose import linear_kernel
-from cnntool.shapes.windows import Window, times
+from cnntool.shapes.text import times
+from cnntool.shapes.windows import Window
 from cnntool.views import number_format
 from cnntool.views.number_format import short
 

@@ -56,10 +56,11 @@ class Saving(NamedTuple):
             Whether what is there was left by an earlier run, and may be replaced.
         """
         from cnntool.cli.output import matrix_stream
+        from cnntool.image.atomic import STDOUT
 
         return {
             "target": target or matrix_stream(self.format_name),
-            "name": str(target or "<stdout>"),
+            "name": str(target or STDOUT),
             "compression": self.compression,
             "quality": self.quality,
             "overwrite": self.overwrite or left,
@@ -401,6 +402,28 @@ def encoding(command: F, form: Callable[[F], F] = format_name) -> F:
     ):
         command = option(command)
     return command
+
+
+def kernel(*name: str, **attributes: Any) -> Callable[[F], F]:
+    """Make --kernel."""
+    return click.option(
+        "-k", "--kernel", *name, type=param_types.KERNEL, metavar="SPEC", **attributes
+    )
+
+
+channels = click.option(
+    "--channels",
+    type=click.Choice(["each", "luma"]),
+    help="Filter each colour or the luma.  [default: luma for derivatives, else each]",
+)
+
+
+stats_only = click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
+
+
+def raw(text: str) -> Callable[[F], F]:
+    """Make --raw."""
+    return click.option("--raw", type=click.Choice(["npz", "npy"]), help=text)
 
 
 mode = click.option(

@@ -25,6 +25,7 @@ from cnntool.cli.network_options import (
     white,
 )
 from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.image.atomic import STDOUT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -142,7 +143,7 @@ class _Writing(NamedTuple):
                 target or sys.stdout.buffer,
                 painting.pixels,
                 info,
-                name=str(target or "<stdout>"),
+                name=str(target or STDOUT),
                 format=name,
                 overwrite=batch_log.begin(self.log, target) or self.overwrite,
             )
@@ -174,11 +175,8 @@ class _Writing(NamedTuple):
     def _draw(self, item: Item, photo: NDArray[Any], painting: Painting) -> Path | None:
         """Draw the figure instead of writing the picture; return where."""
         from cnntool.api.figures import painting_figure
-        from cnntool.api.pictures import figure_format
-        from cnntool.cli.layer_files import suffix_of
 
-        name = self.format_name or figure_format(self.naming.named or "figure.png")
-        target = self.naming.place(item, suffix_of(name), text=False, as_json=self.as_json)
+        name, target = self.naming.of_figure(item, self.format_name, as_json=self.as_json)
         painting_figure(photo, PurePath(item.name).name, painting, self.plan).save(
             target or sys.stdout.buffer,
             format=name,

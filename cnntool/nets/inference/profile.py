@@ -192,6 +192,7 @@ def measure(
             labelled = skeleton(graph, outputs, labelled=True)
             profiling = settings._replace(profile=folder)
             profiled = Session(labelled, profiling, name=name, beside=bare)
+            feeds = {info.name: feeds[info.name] for info in bare.inputs}  # the others do nothing
             took: dict[Session, list[float]] = {bare: [], profiled: []}
             until = monotonic() + _SECONDS
             while not _enough(len(took[bare]) - WARM, runs, until):

@@ -230,6 +230,15 @@ def test_what_the_profiler_takes_is_taken_off():
     assert profile._without_profiler([], 0.02, 3.0) == ([], 0)
 
 
+def test_an_input_that_nothing_reads(tmp_path):
+    net = onnx.load(write(tmp_path / "net.onnx", [node("Neg", "x", "y")], {}))
+    net.graph.input.append(helper.make_tensor_value_info("unused", TensorProto.FLOAT, (1,)))
+    onnx.save(net, tmp_path / "net.onnx")
+    given = {"x": np.ones((1, 3, 8, 8), np.float32), "unused": np.ones(1, np.float32)}
+    made = measure(read_graph(tmp_path / "net.onnx"), given, SETTINGS, name="net", runs=1)
+    assert [kernel.op for kernel in made.kernels] == ["Neg"]
+
+
 def test_kernels_that_compute_next_to_nothing(tmp_path):
     """Nine tenths of what a trace says of them is the profiler's own work."""
     nodes = [node("Neg", "x", "0"), *(node("Neg", str(n), str(n + 1)) for n in range(30))]
