@@ -406,6 +406,28 @@ def encoding(command: F, form: Callable[[F], F] = format_name) -> F:
     return command
 
 
+def kernel(*name: str, **attributes: Any) -> Callable[[F], F]:
+    """Make --kernel."""
+    return click.option(
+        "-k", "--kernel", *name, type=param_types.KERNEL, metavar="SPEC", **attributes
+    )
+
+
+channels = click.option(
+    "--channels",
+    type=click.Choice(["each", "luma"]),
+    help="Filter each colour or the luma.  [default: luma for derivatives, else each]",
+)
+
+
+stats_only = click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
+
+
+def raw(text: str) -> Callable[[F], F]:
+    """Make --raw."""
+    return click.option("--raw", type=click.Choice(["npz", "npy"]), help=text)
+
+
 mode = click.option(
     "--mode",
     type=click.Choice(["valid", "same", "full"]),

@@ -19,11 +19,11 @@ from cnntool.cli.inputs import (
     reading,
 )
 from cnntool.cli.network_options import (
-    LAYER,
     begin,
     facts_of,
     hold_time,
     labels,
+    layer_option,
     model_option,
     opened,
     output_name,
@@ -66,11 +66,7 @@ STYLES = ("overlay", "heat", "side-by-side")
     metavar="NAME|INDEX|rank:N",
     help="What to explain; may be repeated.  [default: rank:1, the likeliest class]",
 )
-@click.option(
-    "-l",
-    "--layer",
-    type=LAYER,
-    metavar="NAME",
+@layer_option(
     help="The layer that gradcam and layercam look at; 'cnntool layers' lists the names."
     "  [default: the last one whose maps have more than one place]",
 )
@@ -93,10 +89,8 @@ STYLES = ("overlay", "heat", "side-by-side")
     show_default=True,
     help="Of what smoothgrad, rise and --score draw at random.",
 )
-@click.option(
-    "--raw",
-    type=click.Choice(["npz", "npy"]),
-    help="Write the maps instead of a picture: float32 of the photo's size, NaN where the network"
+@options.raw(
+    "Write the maps instead of a picture: float32 of the photo's size, NaN where the network"
     " saw nothing.",
 )
 @options.output
