@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from cnntool.api.batches import map_pictures as map_pictures
     from cnntool.api.comparison import compare as compare
     from cnntool.api.features import features as features
+    from cnntool.api.filter_figure import filter_figure as filter_figure
     from cnntool.api.filtering import convolve as convolve
     from cnntool.api.filtering import filter as filter
     from cnntool.api.kernels import kernels as kernels
@@ -52,6 +53,7 @@ else:
         "errors": "errors",
         "features": "api.features",
         "filter": "api.filtering",
+        "filter_figure": "api.filter_figure",
         "im2col": "api.unrolling",
         "kernels": "api.kernels",
         "load_model": "api.model",

@@ -61,6 +61,7 @@ def test_from_python(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {
         "samples",
         "edges.png",
+        "slide.svg",
         "maps.png",
         "why.png",
     }

@@ -410,6 +410,17 @@ class LayerOutputs:
             return None
         return class_names(self.plan, chosen.tensor, chosen.title, len(values))
 
+    def unit(self, chosen: ChosenLayer) -> str:
+        """Say what a layer's values are: probabilities, where a softmax made them."""
+        from cnntool.nets.layers.dataflow import ARRANGING
+
+        producer_of = self.model.graph.producer_of
+        made_by = producer_of.get(chosen.tensor)
+        while made_by is not None and made_by.op in ARRANGING:
+            made_by = producer_of.get(made_by.inputs[0])
+        shares = made_by is not None and made_by.op in {"Softmax", "QLinearSoftmax"}
+        return "probability" if shares else "activation"
+
     def named(
         self,
         tensors: Iterable[tuple[str, NDArray[Any]]],

@@ -255,7 +255,9 @@ class Comparison:
     @property
     def worst(self) -> LayerDifference:
         """The first that diverges, or else the one with the largest accumulated error."""
-        return self.first or max(self.layers[1:], key=lambda row: (row.apart, row.error))
+        return self.first or max(
+            self.layers[1:] or self.layers, key=lambda row: (row.apart, row.error)
+        )
 
     def figure(self, number: int | None = None) -> Figure:
         """Draw a layer's worst maps in both networks, and their differences, of the first photo.
@@ -441,7 +443,7 @@ class Comparer:
             if pair.tensor_b not in seen:
                 seen.add(pair.tensor_b)
                 self.pairs.append(pair)
-        if not self.pairs:
+        if self.alignment.is_empty:
             raise ModelError(
                 "no layer of one has a partner in the other",
                 source=self.name,

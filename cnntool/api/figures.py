@@ -1,104 +1,88 @@
-"""Figures for slides: what went in, captioned results beside it, and what their colours mean."""
+"""Figures of networks for slides: what went in beside a layer, or beside the picture that came."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntool.api.pictures import Figure, photo_of, to_array
-from cnntool.shapes.text import size_text
-from cnntool.views import captioned, colour_bar, legend
-from cnntool.views.contact_sheet import grid_shape
-from cnntool.views.feature_maps import sheet
+from cnntool.api.pictures import Figure
+from cnntool.shapes.text import shape_text, size_text
+from cnntool.views import captioned, legend
+from cnntool.views.contact_sheet import Caption
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
-    from cnntool.api.filtering import Filtering
-    from cnntool.api.pictures import Picture
-    from cnntool.nets.inference.image_output import ClassShare, Painting
-    from cnntool.views.captioned import Cell
+    from cnntool.api.activations import LayerOutput, LayerOutputs
+    from cnntool.image.source import ImageInfo
+    from cnntool.nets.inference.image_output import Fitted, Painting
+    from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.models.manifest import InputSpec
     from cnntool.views.display_list import DisplayList
-
-ACROSS = 4
-"""Results up to which all stand in one row."""
+    from cnntool.views.drawing import Drawing
 
 
-def filter_figure(
-    planned: Filtering, picture: Picture, kernels: Sequence[str], *, threads: int
-) -> Figure:
-    """Draw an input and what kernels make of it.
-
-    Parameters
-    ----------
-    planned : Filtering
-        The kernels over a picture of this shape, for a result of 8 bits.
-    picture : Picture
-        The input.
-    kernels : sequence of str
-        What they are called.
-    threads : int
-        How many strips are computed at once.
-    """
-    names, shape = planned.names(kernels), (picture.info.height, picture.info.width)
-    columns = len(names) if len(names) <= ACROSS else grid_shape(len(names))[1]
-    size = captioned.tile_size(shape, columns + 1)
-    tiles = planned.tiles(lambda lo, hi: picture.values[lo:hi], threads=threads)
-    unit = "value" if picture.info.matrix else "brightness"
-    cells = []
-    for name, tile in zip(names, tiles, strict=True):
-        bar = None
-        if tile.single:
-            bar = colour_bar.of_range(tile.policy, tile.limits, unit, symmetric=tile.symmetric)
-        grown = (max(1, round(n * size[0] / shape[0])) for n in tile.pixels.shape[:2])
-        rows, across = grown
-        cells.append(
-            captioned.cell(tile.pixels, name, f"range {tile.policy}", bar=bar, size=(rows, across))
-        )
-    return Figure(captioned.beside(_input(picture, size), cells, columns))
-
-
-def _input(picture: Picture, size: tuple[int, int]) -> Cell:
-    """Caption what went in: a photo at a size, or numbers in shades of grey."""
-    name, info = picture.name.replace("\\", "/").rpartition("/")[2], picture.info
-    shape = size_text(info.height, info.width)
-    if not info.matrix:
-        return captioned.cell(photo_of(to_array(info, picture.values)), name, shape, size=size)
-    factor = max(1, size[0] // info.height)
-    maps = sheet(picture.maps(), upscale=factor, numbered=info.channels > 1)
-    return captioned.cell(maps, name, shape)
-
-
-def layer_figure(
-    photo: NDArray[np.uint8], name: str, maps: DisplayList, title: str, facts: str
+def layer_sheet(
+    outputs: LayerOutputs,
+    made: LayerOutput,
+    drawing: Drawing,
+    photo: NDArray[np.uint8] | None,
+    name: str,
+    *,
+    beside: bool = False,
 ) -> DisplayList:
-    """Draw the maps of a layer beside what the network saw.
+    """Draw a layer, captioned with its shape, its tensor and the photo that it is of.
 
     Parameters
     ----------
-    photo : ndarray of uint8, shape (h, w, 3)
+    outputs : LayerOutputs
+        Knows the network.
+    made : LayerOutput
+        The layer.
+    drawing : Drawing
+        How maps are drawn.
+    photo : ndarray of uint8, shape (h, w, 3), or None
         As the network gets it.
     name : str
         What that is called.
-    maps : DisplayList
-        The layer, drawn.
-    title, facts : str
-        What stands above the maps.
+    beside : bool
+        Whether the photo stands at the left, and a colour bar below what has one scale.
     """
+    chosen, values = made.chosen, made.values
+    draw = partial(
+        drawing.picture,
+        values,
+        photo=photo,
+        labels=outputs.labels(chosen, values),
+        unit=outputs.unit(chosen),
+    )
+    tensor = [chosen.tensor] if chosen.tensor != chosen.title else []
+    facts = ", ".join([shape_text(made.statistics.shape), *tensor, name])
+    if not beside or photo is None:
+        return draw(Caption(chosen.title, facts))
     size = captioned.tile_size(photo.shape, 3)
     first = captioned.cell(photo, name, size_text(*photo.shape[:2]), size=size)
-    return captioned.beside(first, [captioned.cell(maps, title, facts)], 1)
+    facts += f", {drawing.shared}" * (values.ndim > 1)
+    maps = captioned.cell(draw(bar=True, margin=0), chosen.title, facts)
+    return captioned.beside(first, [maps], 1)
+
+
+def fit_with_photo(
+    pixels: NDArray[Any] | Image, info: ImageInfo, *, spec: InputSpec
+) -> tuple[Fitted, NDArray[np.uint8]]:
+    """Make a picture ready for a network that makes pictures, and keep it as it is seen."""
+    from cnntool.nets.inference.image_output import fit_for_picture
+    from cnntool.nets.inference.preprocess import displayed
+
+    return fit_for_picture(pixels, info, spec=spec), displayed(pixels, info)
 
 
 def painting_figure(
-    photo: NDArray[np.uint8],
-    name: str,
-    painting: Painting,
-    title: str,
-    classes: Sequence[ClassShare],
+    photo: NDArray[np.uint8], name: str, painting: Painting, plan: InferredSpec
 ) -> Figure:
     """Draw what a network makes of a photo beside it; of a map of classes also its legend.
 
@@ -110,12 +94,13 @@ def painting_figure(
         What that is called.
     painting : Painting
         What came out.
-    title : str
-        What the network is called.
-    classes : sequence of ClassShare
-        Those of the map, the largest first; none of a picture.
+    plan : InferredSpec
+        What the network is called, and its classes.
     """
-    made = painting.pixels
+    from cnntool.nets.inference.image_output import shares
+
+    made, title = painting.pixels, PurePath(plan.name).name
+    classes = [] if painting.classes is None else shares(painting.classes, plan)
     size = captioned.tile_size(photo.shape, 3 if classes else 2)
     first = captioned.cell(photo, name, size_text(*photo.shape[:2]), size=size)
     if painting.classes is None:

@@ -555,18 +555,32 @@ def filter(
     asked = FilterOptions(
         mode, op, border, stride, dilation, channels, mix, bias, relu, linear, bank, method
     )
-    options = arithmetic(asked.checked())
-    chosen = style(range, depth)
-    lanes = usable_cpus() if threads is None else arguments.whole("threads", threads, 1, 1024)
-    if not kernels:
-        raise ArgumentTypeError("at least one kernel is expected", source="`kernels`")
-    filters = [read_kernel(kernel) for kernel in kernels]
+    options, chosen = arithmetic(asked.checked()), style(range, depth)
+    lanes, filters = lanes_of(threads), read_kernels(kernels)
     with opened(image, layout) as (info, rows):
         found = plan_filtering(info, filters, options, chosen)
         written = found.rendering.info
         arguments.check_size(written.shape[:2], written.samples, arguments.MOST_PIXELS)
         strips = found.strips(rows, lambda strip: strip, threads=lanes)
         return to_array(written, joined(strips, written))
+
+
+def lanes_of(threads: int | None) -> int:
+    """Check how many strips are computed at once."""
+    return usable_cpus() if threads is None else arguments.whole("threads", threads, 1, 1024)
+
+
+def read_kernels(kernels: Sequence[KernelLike]) -> list[Filter | ConvLayer | Operation]:
+    """Read what a picture is filtered with; see `read_kernel`.
+
+    Raises
+    ------
+    ArgumentTypeError
+        Nothing.
+    """
+    if not kernels:
+        raise ArgumentTypeError("at least one kernel is expected", source="`kernels`")
+    return [read_kernel(kernel) for kernel in kernels]
 
 
 def convolve(

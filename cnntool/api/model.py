@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import Unpack
 
     from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from cnntool.api.explain import Explanations
     from cnntool.api.feature_extraction import Features
     from cnntool.api.layers import LayerInfo, ModelSummary
-    from cnntool.api.pictures import ImageLike
+    from cnntool.api.pictures import DrawingOptions, Figure, ImageLike
     from cnntool.api.profiling import Profile
     from cnntool.api.unit_trace import UnitTrace
     from cnntool.image.files import Item
@@ -592,6 +593,78 @@ class Model(Network):
         ((_, fitted),) = self._read([image], partial(fit_for_picture, spec=plan.input))
         return self.paint(plan, fitted, native=native)
 
+    def figure(
+        self,
+        image: ImageLike,
+        layer: str | None = None,
+        *,
+        at: str = "post",
+        native: bool = False,
+        **drawing: Unpack[DrawingOptions],
+    ) -> Figure:
+        """Draw a picture and what the network makes of it beside it, as for a slide.
+
+        Parameters
+        ----------
+        image : picture
+            See `cnntool.read_image`.
+        layer : str, optional
+            A name: its maps are drawn, or its values as bars. Without any, the picture that the
+            network makes; of a map of classes on the photo, with a legend.
+        at : {'post', 'pre'}
+            See `activations`.
+        native : bool
+            See `run`.
+        **drawing
+            How maps are drawn: ``maps`` (which: ``"0-15"``, ``"3,7"``, ``"top:8"``), ``sort``
+            (``"mean"``, ``"max"``, ``"sparsity"``), and ``style``, ``scale``, ``columns``,
+            ``gap``, ``upscale`` as for `cnntool.contact_sheet`.
+
+        Returns
+        -------
+        Figure
+            ``save("slide.svg")`` writes it; in a notebook it shows itself.
+
+        Raises
+        ------
+        UsageError
+            There is no such map, or no such style.
+        ModelError
+            There is no such layer, or the network makes no picture.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     slide = net.figure("samples/cat.png", "block4_conv2", maps="top:8")
+        >>> slide
+        <Figure of 900 rows x 1108 columns>
+        """
+        from cnntool.api import figures
+        from cnntool.api.activations import LayerOutputs, choose_layer
+        from cnntool.api.pictures import Figure, drawing_of
+        from cnntool.nets.inference.preprocess import prepared
+        from cnntool.nets.models.manifest import PICTURES
+
+        native, how = arguments.flag("native", native), drawing_of(**drawing)
+        if layer is None:
+            plan = self.plan(PICTURES)
+            ready = partial(figures.fit_with_photo, spec=plan.input)
+            ((name, (fitted, photo)),) = self._read([image], ready)
+            painting = self.paint(plan, fitted, native=native)
+            return figures.painting_figure(photo, os.path.basename(name), painting, plan)  # noqa: PTH119
+        at = arguments.one_of("at", at, ("post", "pre"))
+        chosen = choose_layer(self, arguments.text("layer", layer), at=at)
+        outputs = LayerOutputs(self, [chosen])
+        entry = outputs.plan.input
+        ((name, made),) = self._read([image], partial(prepared, entry=entry, photo=True))
+        with self.lock:
+            ((_, tensors),) = ((key, list(of)) for key, of in outputs.stream([(0, made.tensor)]))
+        found = outputs.output(chosen, tensors[0][1], made.shape)
+        if not found.values.size:
+            raise ModelError(f"{chosen.title!r} has no values to draw", source=self.name)
+        name = os.path.basename(name)  # noqa: PTH119
+        return Figure(figures.layer_sheet(outputs, found, how, made.photo, name, beside=True))
+
     def trace(self, image: ImageLike, layer: str, unit: Sequence[int] | int) -> UnitTrace:
         """Take one value of a layer apart: window, kernel, products and sum.
 
@@ -607,7 +680,8 @@ class Model(Network):
         Returns
         -------
         UnitTrace
-            ``record()`` has all numbers, ``agrees`` whether the network computed the same.
+            Its text says what the value is made of; ``figure()`` draws it, ``record()`` has all
+            numbers, ``agrees`` whether the network computed the same.
 
         Raises
         ------
@@ -622,11 +696,14 @@ class Model(Network):
         (True, [0, 1, 2])
         """
         from cnntool.api.unit_trace import UnitTracer
+        from cnntool.nets.inference.preprocess import prepared
 
         at = unit if isinstance(unit, (tuple, list)) else [unit]
         place = tuple(arguments.whole("unit", number, least=0) for number in at)
         tracer = UnitTracer(self, arguments.text("layer", layer))
-        return tracer.find(self._tensor(image, self.plan()), place)
+        ready = partial(prepared, entry=self.plan().input, photo=True)
+        ((name, made),) = self._read([image], ready)
+        return tracer.find(made, place, os.path.basename(name))  # noqa: PTH119
 
     def explain(
         self,

@@ -7,12 +7,13 @@ import os
 import sys
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
 from cnntool.api import arguments
 from cnntool.errors import ArgumentTypeError, InputError, OutputError, UsageError
+from cnntool.image.atomic import STDOUT, Output
 from cnntool.image.files import FORMATS, format_of, open_reader
 from cnntool.image.files import write_image as write_samples
 from cnntool.image.source import ITEM_SIZES, ImageInfo
@@ -20,12 +21,15 @@ from cnntool.image.source import ITEM_SIZES, ImageInfo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+    from typing import Unpack
 
     import PIL.Image
     from numpy.typing import NDArray
 
     from cnntool.filters.pipeline import Rows
     from cnntool.views.display_list import DisplayList
+    from cnntool.views.drawing import Drawing
+    from cnntool.views.feature_maps import Sort
     from cnntool.views.scale import Scale
 
     ImageLike: TypeAlias = (
@@ -145,14 +149,9 @@ class Figure:
                 format=format_name(name, format), overwrite=overwrite,
             )  # fmt: skip
             return
-        from cnntool.image.atomic import Output
-
-        output = Output(target, name=name, overwrite=overwrite)
-        try:
+        with Output(target, name=name, overwrite=overwrite) as output:
             output.write(self.svg(width))
             output.commit()
-        finally:
-            output.discard()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:  # noqa: FBT001
         return np.array(self.pixels, dtype=dtype, copy=copy)
@@ -480,7 +479,7 @@ def write_image(
     )  # fmt: skip
 
 
-STREAMS = ("<file>", "<stdout>")
+STREAMS = ("<file>", STDOUT)
 """What errors call files that were opened already."""
 
 
@@ -496,7 +495,7 @@ def file_name(target: object) -> str:
         return os.fspath(target)
     if not hasattr(target, "write") or isinstance(target, io.TextIOBase):
         raise arguments.wrong_type("target", target, "a path or a binary file")
-    return "<stdout>" if target is getattr(sys.stdout, "buffer", None) else "<file>"
+    return STDOUT if target is getattr(sys.stdout, "buffer", None) else "<file>"
 
 
 def format_name(name: str, format: str | None) -> str:
@@ -578,26 +577,59 @@ def contact_sheet(
     <Figure of 334 rows x 925 columns>
     """
     from cnntool.views.contact_sheet import Caption
-    from cnntool.views.feature_maps import sheet
-    from cnntool.views.scale import SCALES
-    from cnntool.views.styles import STYLES
+    from cnntool.views.scale import showable
 
     if isinstance(maps, (str, bytes)) or not hasattr(maps, "__array__"):
         raise arguments.wrong_type("maps", maps, "an array (C, H, W)")
     array = np.asarray(maps)
+    how = drawing_of(style=style, scale=scale, columns=columns, upscale=upscale, gap=gap)
+    how = how._replace(numbered=arguments.flag("numbered", numbered))
+    caption = Caption(
+        arguments.text("title", title, "a text"), arguments.text("detail", detail, "a text")
+    )
     return Figure(
-        sheet(
-            array[None] if array.ndim == 2 else array,
-            style=arguments.one_of("style", style, STYLES),
-            scale=None if scale is None else arguments.one_of("scale", scale, SCALES),  # type: ignore[arg-type]
-            columns=None if columns is None else arguments.whole("columns", columns),
-            upscale=None if upscale is None else arguments.whole("upscale", upscale),
-            gap=arguments.whole("gap", gap, 0),
-            numbered=arguments.flag("numbered", numbered),
-            caption=Caption(
-                arguments.text("title", title, "a text"), arguments.text("detail", detail, "a text")
-            ),
+        how.picture(
+            array[None] if array.ndim == 2 else showable(array, 3),
+            caption,
             unit=arguments.text("unit", unit, "a text"),
             photo=None if photo is None else photo_of(photo),
         )
     )
+
+
+class DrawingOptions(TypedDict, total=False):
+    """How maps are drawn, see `contact_sheet`."""
+
+    maps: str
+    sort: Sort | None
+    style: str | None
+    scale: Scale | None
+    columns: int | None
+    gap: int | None
+    upscale: int | None
+
+
+def drawing_of(**asked: Unpack[DrawingOptions]) -> Drawing:
+    """Check how maps are to be drawn.
+
+    Raises
+    ------
+    UsageError
+        A style, a scale or an order that there is none of, or a number that makes no sense.
+    """
+    from cnntool.views.drawing import Drawing
+    from cnntool.views.feature_maps import SORTS
+    from cnntool.views.scale import SCALES
+    from cnntool.views.styles import STYLES
+
+    found = Drawing(**asked)
+    for name, known in (("sort", SORTS), ("style", STYLES), ("scale", SCALES)):
+        if getattr(found, name) is not None:
+            arguments.one_of(name, getattr(found, name), known)
+    numbers = {
+        name: arguments.whole(name, getattr(found, name), least)
+        for name, least in (("columns", 1), ("gap", 0), ("upscale", 1))
+        if getattr(found, name) is not None
+    }
+    arguments.text("maps", found.maps, "numbers of maps")
+    return found._replace(**numbers)  # type: ignore[arg-type]  # their names are those of fields

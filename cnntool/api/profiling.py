@@ -91,6 +91,8 @@ class Profile(NamedTuple):
         A run without the profile, in the same process, in turns with those that were profiled.
     profiled : float
         A run with it.
+    profiler : float
+        What the profiler's own work inside of a run's kernels takes: it is taken off their times.
     summed : float
         What all kernels of one run take. On a machine that does other work, too, this is more than
         `total`: every run is interrupted, but seldom twice in the same layer.
@@ -105,6 +107,7 @@ class Profile(NamedTuple):
     inserted: float
     bare: float
     profiled: float
+    profiler: float
     summed: float
 
     @property
@@ -161,6 +164,7 @@ def profile(
         inserted,
         median(found.bare),
         median(found.profiled),
+        found.profiler,
         median(found.summed),
     )
 

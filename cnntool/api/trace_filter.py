@@ -11,14 +11,13 @@ from cnntool.api.kernels import laid_on
 from cnntool.api.trace_steps import (
     WIDE,
     TracedStep,
-    Tracing,
+    WindowTracing,
     blocks,
-    crop_shape,
-    cropped,
-    span,
+    paces,
+    seen_by,
+    sized,
     taps,
     terms,
-    title,
 )
 from cnntool.errors import UsageError
 from cnntool.filters.lessons.im2col import im2col
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
     from cnntool.views.sliding_window import Grid, Step
 
 
-class FilterTracing(Tracing):
+class FilterTracing(WindowTracing):
     """An input and a filter, ready to be taken apart at any place of the result.
 
     Attributes
@@ -48,8 +47,6 @@ class FilterTracing(Tracing):
     filter : Filter
     weights : tuple of (kH, kW)
         Of each kernel, as it is laid on.
-    sliding : Sliding
-        How the window slides.
     flipped : bool
         Whether the kernels were turned.
     """
@@ -67,17 +64,12 @@ class FilterTracing(Tracing):
         else:
             maps = picture.maps()
         slide = of_plan(plan)
-        steps = [
-            f"{name} {'x'.join(map(str, pair)) if pair[0] != pair[1] else pair[0]}"
-            for name, pair in (("stride", slide.stride), ("dilation", slide.dilation))
-            if pair != (1, 1)
-        ]
         self.filter, self.sliding = item, slide
         self.flipped = chosen.op == "convolve"
         self.weights = tuple(laid_on(kernel, chosen.op) for kernel in item.kernels)
         kind = "convolution, kernel flipped" if self.flipped else "correlation"
         around = [f"{slide.border.value} border"] if any(slide.pads) else []
-        note = ", ".join([kind, chosen.mode, *around, *steps])
+        note = ", ".join([kind, chosen.mode, *around, *paces(slide.stride, slide.dilation)])
         super().__init__(maps, slide.out_shape, note, photo=not picture.info.matrix)
 
     def at(self, place: Pair) -> TracedValue:
@@ -117,36 +109,20 @@ class FilterTracing(Tracing):
             )
         super().check_drawing(alone=alone)
 
-    def drawn_shapes(self) -> dict[str, Pair]:
-        """Return the sizes of the padded input and of the result."""
-        return {
-            "an input with its border": crop_shape(self.sliding, self.first, self.size),
-            "a result": self.size,
-        }
-
     def grids(self) -> list[Grid]:
         """Return the input, the kernel and the result."""
-        from cnntool.views.sliding_window import INPUT, KERNEL, RESULT, Grid
+        from cnntool.views.sliding_window import KERNEL, RESULT, Grid
 
-        values, pads, self.start = cropped(self.maps[0], self.sliding, self.first, self.size)
-        whole = self.size == self.shape
-        slide = self.sliding._replace(input_shape=values.shape, pads=(0, 0, 0, 0))
-        self._result = (self.weights[0].reshape(1, -1) @ im2col(values[None, None], slide)).reshape(
-            self.size
-        )
-        seen = values.shape[0] - pads[0] - pads[1], values.shape[1] - pads[2] - pads[3]
-        start = max(self.start[0], 0), max(self.start[1], 0)
+        given, weights = self.input_grid(), np.asarray(self.weights[0])
+        slide = self.sliding._replace(input_shape=given.values.shape, pads=(0, 0, 0, 0))
+        columns = im2col(given.values[None, None], slide)
+        self._result = (weights.reshape(1, -1) @ columns).reshape(self.size)
+        title = self.title("result", self.size, self.first)
         return [
-            Grid(title("input", seen, start, whole=whole), values, INPUT, pads, photo=self.photo),
-            Grid(
-                title("kernel", self.sliding.kernel_shape, (0, 0), whole=True),
-                np.asarray(self.weights[0]), KERNEL, sign="*",
-            ),
-            Grid(
-                title("result", self.size, self.first, whole=whole), self._result, RESULT,
-                sign="=", filled=False,
-            ),
-        ]  # fmt: skip
+            given,
+            Grid(sized("kernel", self.sliding.kernel_shape), weights, KERNEL, sign="*"),
+            Grid(title, self._result, RESULT, sign="=", filled=False),
+        ]
 
     def step(self, place: Pair) -> Step:
         """Return what one value shows."""
@@ -155,7 +131,7 @@ class FilterTracing(Tracing):
         weights = self.weights[0].ravel().tolist()
         window = take_apart(self.maps[:1], self.weights[0][None], self.sliding, place).window
         cells, box = taps(self.sliding, place, self.start)
-        cell = place[0] - self.first[0], place[1] - self.first[1]
+        cell = self.cell(place)
         value = float(self._result[cell])
         written = [
             f"{_factor(weight)}·{_factor(number)}"
@@ -234,17 +210,9 @@ class TracedValue(TracedStep):
         """Describe the value in lines of text."""
         lines = []
         sliding = self.tracer.sliding
-        rows, columns = sliding.out_shape
-        row, column = self.place
         for channel, (traces, value) in enumerate(zip(self.channels, self.values, strict=True)):
-            if channel:
-                lines.append("")
-            which = f"channel {channel}, " if len(self.channels) > 1 else ""
-            first, (down, across) = traces[0], sliding.dilation
-            lines.append(
-                f"{which}result ({row}, {column}) of {rows}x{columns}: input rows "
-                f"{span(first.rows, down)}, columns {span(first.columns, across)}"
-            )
+            seen = seen_by(traces[0], sliding, sliding.out_shape)
+            lines += [*[""] * bool(channel), f"{self.tracer.which(channel)}{seen}"]
             for number, one in enumerate(traces, 1):
                 several = f" {number}" if len(traces) > 1 else ""
                 lines += self._sum(one, several, width)

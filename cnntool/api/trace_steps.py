@@ -9,6 +9,8 @@ import numpy as np
 from cnntool.api import arguments
 from cnntool.api.pictures import Figure, check_drawable
 from cnntool.errors import OutputError, UsageError
+from cnntool.filters.lessons.trace import check_place
+from cnntool.shapes.text import shape_text, times
 from cnntool.views import number_format
 
 if TYPE_CHECKING:
@@ -59,6 +61,9 @@ class Tracing:
     of = ""
     """What is done, by the name of its command."""
 
+    places_of = "result"
+    """What the places are counted in."""
+
     def __init__(self, maps: NDArray[Any], shape: Pair, note: str, *, photo: bool = False) -> None:
         self.maps, self.shape, self.note, self.photo = maps, shape, note, photo
         self.first: Pair = (0, 0)
@@ -90,12 +95,7 @@ class Tracing:
         ------
         UsageError
         """
-        height, width = self.shape
-        if not (0 <= place[0] < height and 0 <= place[1] < width):
-            raise UsageError(
-                f"{place[0]},{place[1]} lies outside of the result, which is {height}x{width}",
-                hint=f"rows are 0 to {height - 1}, columns 0 to {width - 1}",
-            )
+        check_place(place, self.shape, self.places_of)
 
     def places(self) -> list[Pair]:
         """Return the places of all steps in reading order.
@@ -170,6 +170,19 @@ class Tracing:
         """Return what a step shows in them."""
         raise NotImplementedError
 
+    def title(self, name: str, shape: Pair, start: Pair) -> str:
+        """Say what a grid shows: its size, or where the steps that are taken begin in it."""
+        whole = self.size == self.shape
+        return sized(name, shape) if whole else f"{name} from {start[0]}, {start[1]}"
+
+    def cell(self, place: Pair) -> Pair:
+        """Return where a place is among those that are taken."""
+        return place[0] - self.first[0], place[1] - self.first[1]
+
+    def which(self, channel: int) -> str:
+        """Name a channel, where there are several, in front of what is said of it."""
+        return f"channel {channel}, " if len(self.maps) > 1 else ""
+
     def scene(self, *, alone: bool = False) -> Scene:
         """Return what is drawn.
 
@@ -241,16 +254,43 @@ class Tracing:
         form = path.suffix.lower().removeprefix(".")
         if form not in {"gif", "webp"}:
             raise OutputError("an animation is .gif or .webp", source=str(path))
-        output = Output(path, name=str(path), overwrite=arguments.flag("overwrite", overwrite))
-        try:
+        with Output(path, overwrite=arguments.flag("overwrite", overwrite)) as output:
             output.write(self.animation(seconds, form))
             output.commit()
-        finally:
-            output.discard()
 
     def __repr__(self) -> str:
         rows, columns = self.size
         return f"<{self.of} in {rows} x {columns} steps>"
+
+
+class WindowTracing(Tracing):
+    """What slides a window over a padded input.
+
+    Attributes
+    ----------
+    sliding : Sliding
+        How the window slides.
+    """
+
+    sliding: Sliding
+
+    def drawn_shapes(self) -> dict[str, Pair]:
+        """Return the sizes of the padded input and of the result."""
+        return {
+            "an input with its border": crop_shape(self.sliding, self.first, self.size),
+            "a result": self.size,
+        }
+
+    def input_grid(self, *, empty: bool = False) -> Grid:
+        """Return the padded input under the windows that are drawn; see `cropped`."""
+        from cnntool.views.sliding_window import INPUT, Grid
+
+        values, pads, self.start = cropped(
+            self.maps[0], self.sliding, self.first, self.size, empty=empty
+        )
+        seen = values.shape[0] - pads[0] - pads[1], values.shape[1] - pads[2] - pads[3]
+        start = max(self.start[0], 0), max(self.start[1], 0)
+        return Grid(self.title("input", seen, start), values, INPUT, pads, photo=self.photo)
 
 
 class TracedStep:
@@ -373,11 +413,27 @@ def taps(
     return cells, (*cells[0], rows, columns)
 
 
-def title(name: str, shape: Pair, start: Pair, *, whole: bool) -> str:
-    """Say what a grid shows: its size, or of a part from where on."""
-    if whole:
-        return f"{name} {shape[0]} x {shape[1]}"
-    return f"{name} from {start[0]}, {start[1]}"
+def sized(name: str, shape: Pair) -> str:
+    """Say what a grid shows, and its size."""
+    return f"{name} {shape_text(shape)}"
+
+
+def paces(stride: Pair, dilation: Pair) -> list[str]:
+    """Say how a window moves and how far its taps are apart, where that is not 1."""
+    return [
+        f"{name} {pair[0] if pair[0] == pair[1] else times(pair)}"
+        for name, pair in (("stride", stride), ("dilation", dilation))
+        if pair != (1, 1)
+    ]
+
+
+def seen_by(one: Trace, sliding: Sliding, shape: Pair) -> str:
+    """Say which value of a result it is, and which rows and columns it is made of."""
+    (row, column), (down, across) = one.at, sliding.dilation
+    return (
+        f"result ({row}, {column}) of {times(shape)}: input rows {span(one.rows, down)},"
+        f" columns {span(one.columns, across)}"
+    )
 
 
 def blocks(one: Trace, channel: int = 0, *, kernel: str = "kernel", width: int = WIDE) -> list[str]:

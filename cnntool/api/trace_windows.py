@@ -10,22 +10,25 @@ import numpy as np
 from cnntool.api.kernels import laid_on
 from cnntool.api.resampling import pooling, transposing
 from cnntool.api.trace_steps import (
+    TERMS,
     Tracing,
+    WindowTracing,
     added,
     bracketed,
-    crop_shape,
-    cropped,
+    paces,
+    seen_by,
     side_by_side,
+    sized,
     span,
     taps,
     terms,
-    title,
 )
 from cnntool.api.unrolling import unrolled
 from cnntool.errors import UsageError
 from cnntool.filters.lessons.trace import trace as take_apart
 from cnntool.filters.sliding import Sliding
 from cnntool.filters.transpose import linear_kernel
+from cnntool.shapes.text import times
 from cnntool.shapes.windows import Window
 from cnntool.views import number_format
 from cnntool.views.number_format import short
@@ -43,13 +46,11 @@ if TYPE_CHECKING:
     from cnntool.views.sliding_window import Grid, Step
 
 
-class PoolTracing(Tracing):
+class PoolTracing(WindowTracing):
     """A pool: the window, and what is taken of it.
 
     Attributes
     ----------
-    sliding : Sliding
-        How the window slides; its border holds no value.
     taken : {'max', 'avg'}
     """
 
@@ -76,24 +77,19 @@ class PoolTracing(Tracing):
         pads = (top, max(bottom, ends[0]), left, max(right, ends[1]))
         self.sliding = Sliding(shape, kernel, window.stride, window.dilation, pads)
         words = {"max": "the largest value", "avg": "the average"}[self.taken]
-        around = ", padding holds no value" if any(pads) and not how.count_padding else ""
-        slides = ", ".join(
-            f"{name} {'x'.join(map(str, pair))}"
-            for name, pair in (("stride", window.stride), ("dilation", window.dilation))
-            if pair != (1, 1)
-        )
-        note = f"{words} of each {kernel[0]}x{kernel[1]} window{around}"
-        super().__init__(
-            maps, out, f"{note}, {slides}" if slides else note, photo=not picture.info.matrix
-        )
+        around = ["padding holds no value"] if any(pads) and not how.count_padding else []
+        facts = [*around, *paces(window.stride, window.dilation)]
+        note = ", ".join([f"{words} of each {times(kernel)} window", *facts])
+        super().__init__(maps, out, note, photo=not picture.info.matrix)
 
     def _values(self, channel: int, place: Pair) -> tuple[Trace, list[float], float]:
-        """Return the window, the numbers of it that count, and what is taken of them."""
-        plane = self.maps[channel][None]
-        one = take_apart(plane, np.ones((1, *self.sliding.kernel_shape)), self.sliding, place)
-        inside = one.window[0] if self.count_padding else one.window[0][one.inside]
-        numbers = inside.ravel().tolist()
-        return one, numbers, float(self._pooled[(*place, channel)])
+        """Return the window, NaN where no value is, its numbers, and what is taken of them."""
+        one = _under(self.sliding, self.maps[channel], place)
+        numbers = one.window
+        if not self.count_padding:
+            numbers = numbers[:, one.inside]
+            one = one._replace(window=np.where(one.inside, one.window, np.nan))
+        return one, numbers.ravel().tolist(), float(self._pooled[(*place, channel)])
 
     def _winner(self, one: Trace, value: float) -> Pair:
         """Return where the largest value stood, the first in reading order."""
@@ -103,10 +99,10 @@ class PoolTracing(Tracing):
 
     def _said(self, numbers: list[float], value: float) -> str:
         if self.taken == "max":
-            few = len(numbers) <= 25
+            few = len(numbers) <= TERMS
             listed = ", ".join(map(short, numbers)) if few else f"{len(numbers)} values"
             return f"max({listed}) = {short(value, 6)}"
-        total = added(numbers) if len(numbers) <= 25 else f"sum of {len(numbers)} values"
+        total = added(numbers) if len(numbers) <= TERMS else f"sum of {len(numbers)} values"
         return f"({total}) / {len(numbers)} = {short(value, 6)}"
 
     def lines(self, place: Pair, width: int) -> list[str]:  # noqa: ARG002
@@ -114,18 +110,12 @@ class PoolTracing(Tracing):
         lines: list[str] = []
         for channel in range(len(self.maps)):
             one, numbers, value = self._values(channel, place)
-            which = f"channel {channel}, " if len(self.maps) > 1 else ""
-            (down, across), (rows, columns) = self.sliding.dilation, self.shape
-            seen = (
-                one.window[0] if self.count_padding else np.where(one.inside, one.window[0], np.nan)
-            )
-            head = f"{which}result ({place[0]}, {place[1]}) of {rows}x{columns}: input rows"
             lines += [
                 *[""] * bool(channel),
-                f"{head} {span(one.rows, down)}, columns {span(one.columns, across)}",
+                f"{self.which(channel)}{seen_by(one, self.sliding, self.shape)}",
                 "",
                 "window",
-                *bracketed(seen, one.inside),
+                *bracketed(one.window[0], one.inside),
                 "",
                 self._said(numbers, value) + self._stood(one, value),
             ]
@@ -142,9 +132,6 @@ class PoolTracing(Tracing):
         found = []
         for channel in range(len(self.maps)):
             one, _, value = self._values(channel, place)
-            window = one.window[0].tolist()
-            if not self.count_padding:
-                window = np.where(one.inside, one.window[0], np.nan).tolist()
             found.append(
                 {
                     "at": list(place),
@@ -152,7 +139,7 @@ class PoolTracing(Tracing):
                     "result": list(self.shape),
                     "rows": one.rows.tolist(),
                     "columns": one.columns.tolist(),
-                    "window": window,
+                    "window": one.window[0].tolist(),
                     "pool": self.taken,
                     "value": value,
                     "place": list(self._winner(one, value)) if self.taken == "max" else None,
@@ -160,32 +147,17 @@ class PoolTracing(Tracing):
             )
         return found
 
-    def drawn_shapes(self) -> dict[str, Pair]:
-        """Return the sizes of the padded input and of the result."""
-        return {
-            "an input with its border": crop_shape(self.sliding, self.first, self.size),
-            "a result": self.size,
-        }
-
     def grids(self) -> list[Grid]:
         """Return the input and the result."""
-        from cnntool.views.sliding_window import INPUT, RESULT, Grid
+        from cnntool.views.sliding_window import RESULT, Grid
 
-        values, pads, self.start = cropped(
-            self.maps[0], self.sliding, self.first, self.size, empty=not self.count_padding
-        )
-        whole = self.size == self.shape
-        seen = values.shape[0] - pads[0] - pads[1], values.shape[1] - pads[2] - pads[3]
-        start = max(self.start[0], 0), max(self.start[1], 0)
-        top, left = self.first
-        pooled = self._pooled[top : top + self.size[0], left : left + self.size[1], 0]
+        (top, left), (height, width) = self.first, self.size
+        pooled = self._pooled[top : top + height, left : left + width, 0].astype(np.float64)
+        title = self.title("pooled", self.size, self.first)
         return [
-            Grid(title("input", seen, start, whole=whole), values, INPUT, pads, photo=self.photo),
-            Grid(
-                title("pooled", self.size, self.first, whole=whole), pooled.astype(np.float64),
-                RESULT, sign=self.taken, filled=False,
-            ),
-        ]  # fmt: skip
+            self.input_grid(empty=not self.count_padding),
+            Grid(title, pooled, RESULT, sign=self.taken, filled=False),
+        ]
 
     def step(self, place: Pair) -> Step:
         """Return what one window shows."""
@@ -198,7 +170,7 @@ class PoolTracing(Tracing):
         if self.taken == "max":
             row, column = self._winner(one, value)
             marks.append(Mark(0, [(row - self.start[0], column - self.start[1])], RESULT))
-        cell = place[0] - self.first[0], place[1] - self.first[1]
+        cell = self.cell(place)
         head = f"result ({place[0]}, {place[1]}) = "
         return Step(
             [*marks, Mark(1, [cell], RESULT, (*cell, 1, 1))],
@@ -235,10 +207,6 @@ class UnpoolTracing(PoolTracing):
             found.append((value, self._winner(one, value)))
         return found
 
-    def drawn_shapes(self) -> dict[str, Pair]:
-        """Return the sizes of the input and of what is pooled."""
-        return super().drawn_shapes()
-
     def grids(self) -> list[Grid]:
         """Return the input, what is pooled, and what is put back."""
         from cnntool.views.sliding_window import KERNEL, RESULT, Grid
@@ -247,12 +215,8 @@ class UnpoolTracing(PoolTracing):
         top, bottom, left, right = given.pads
         zeros = np.where(np.isfinite(given.values), 0.0, np.nan)
         seen = zeros.shape[0] - top - bottom, zeros.shape[1] - left - right
-        back = title("unpooled", seen, (0, 0), whole=True)
-        return [
-            given,
-            pooled._replace(paint=KERNEL),
-            Grid(back, zeros, RESULT, given.pads, sign="back"),
-        ]
+        back = Grid(sized("unpooled", seen), zeros, RESULT, given.pads, sign="back")
+        return [given, pooled._replace(paint=KERNEL), back]
 
     def step(self, place: Pair) -> Step:
         """Return what one value shows."""
@@ -277,6 +241,7 @@ class DeconvTracing(Tracing):
     """
 
     of = "deconv"
+    places_of = "input"
 
     def __init__(self, picture: Picture, item: Filter | Operation, how: Transposing) -> None:
         maps = picture.maps()
@@ -287,23 +252,9 @@ class DeconvTracing(Tracing):
         self.stride, self.dilation, self.pads = how.stride, how.dilation, window.pads
         self.out: Pair = work(_of_maps(picture, maps)).values.shape[:2]
         kind = "transposed convolution" + (", kernel flipped" if how.op == "convolve" else "")
-        facts = [
-            f"{name} {'x'.join(map(str, pair))}"
-            for name, pair in (("stride", self.stride), ("dilation", self.dilation))
-            if pair != (1, 1)
-        ]
-        facts += [f"cut off {', '.join(map(str, self.pads))}"] if any(self.pads) else []
-        note = ", ".join([kind, *facts])
+        cut = [f"cut off {', '.join(map(str, self.pads))}"] if any(self.pads) else []
+        note = ", ".join([kind, *paces(self.stride, self.dilation), *cut])
         super().__init__(maps, maps.shape[1:], note, photo=not picture.info.matrix)
-
-    def check(self, place: Pair) -> None:
-        """Refuse a place outside of the input."""
-        height, width = self.shape
-        if not (0 <= place[0] < height and 0 <= place[1] < width):
-            raise UsageError(
-                f"{place[0]},{place[1]} lies outside of the input, which is {height}x{width}",
-                hint=f"rows are 0 to {height - 1}, columns 0 to {width - 1}",
-            )
 
     def _lines_of(self, place: Pair) -> list[NDArray[np.intp]]:
         """Return the rows and the columns of the result that a value reaches, cut ones too."""
@@ -323,18 +274,15 @@ class DeconvTracing(Tracing):
         rows, columns = self._lines_of(place)
         for channel, plane in enumerate(self.maps):
             value = float(plane[place])
-            which = f"channel {channel}, " if len(self.maps) > 1 else ""
-            height, across = self.out
             parts = [
                 ("value", [short(value)]),
                 ("kernel", number_format.matrix(self.weights.tolist())),
                 ("is added", number_format.matrix((value * self.weights).tolist())),
             ]
-            head = f"{which}value ({place[0]}, {place[1]}) of {self.shape[0]}x{self.shape[1]}"
-            reach = self._reach(rows, columns)
+            head = f"{self.which(channel)}value ({place[0]}, {place[1]}) of {times(self.shape)}"
             lines += [
                 *[""] * bool(channel),
-                f"{head}: result {reach} of {height}x{across}",
+                f"{head}: result {self._reach(rows, columns)} of {times(self.out)}",
                 "",
                 *side_by_side(parts, ["*", "="], width),
             ]
@@ -376,22 +324,14 @@ class DeconvTracing(Tracing):
 
         (top, left), (height, width) = self.first, self.size
         part = self.maps[0, top : top + height, left : left + width]
-        whole = self.size == self.shape
         (first, last), (start, stop) = self._span(0), self._span(1)
         self._sums = np.zeros((last - first, stop - start))
+        result = self.title("result", self._sums.shape, (first, start))
         return [
-            Grid(
-                title("input", self.size, self.first, whole=whole), part, INPUT, photo=self.photo
-            ),
-            Grid(
-                title("kernel", self.weights.shape, (0, 0), whole=True), self.weights, KERNEL,
-                sign="*",
-            ),
-            Grid(
-                title("result", self._sums.shape, (first, start), whole=whole), self._sums.copy(),
-                RESULT, sign="=",
-            ),
-        ]  # fmt: skip
+            Grid(self.title("input", self.size, self.first), part, INPUT, photo=self.photo),
+            Grid(sized("kernel", self.weights.shape), self.weights, KERNEL, sign="*"),
+            Grid(result, self._sums.copy(), RESULT, sign="="),
+        ]
 
     def step(self, place: Pair) -> Step:
         """Return what one value adds; steps are asked for in reading order."""
@@ -409,7 +349,7 @@ class DeconvTracing(Tracing):
                 self._sums[cell] += value * self.weights[tap_row, tap_column]
                 cells.append(cell)
                 small.append(text if text[0] == "-" else f"+{text}")
-        at = place[0] - self.first[0], place[1] - self.first[1]
+        at = self.cell(place)
         box = (
             (*cells[0], cells[-1][0] - cells[0][0] + 1, cells[-1][1] - cells[0][1] + 1)
             if cells
@@ -424,7 +364,7 @@ class DeconvTracing(Tracing):
         )
 
 
-class Im2colTracing(Tracing):
+class Im2colTracing(WindowTracing):
     """Windows that become columns; with a kernel, its row times each column.
 
     Attributes
@@ -443,8 +383,8 @@ class Im2colTracing(Tracing):
         self.sliding = found.sliding
         self.columns = found.columns
         self.kernel = None if sized else found.kernel
-        rows, columns = self.sliding.kernel_shape
-        note = f"every {rows}x{columns} window is a column, read row by row"
+        window = times(self.sliding.kernel_shape)
+        note = f"every {window} window is a column, read row by row"
         super().__init__(maps, self.sliding.out_shape, note, photo=not picture.info.matrix)
 
     def _column(self, place: Pair) -> int:
@@ -458,9 +398,7 @@ class Im2colTracing(Tracing):
         number = self._column(place)
         parts = []
         for channel, plane in enumerate(self.maps):
-            one = take_apart(
-                plane[None], np.ones((1, *self.sliding.kernel_shape)), self.sliding, place
-            )
+            one = _under(self.sliding, plane, place)
             name = f"window {channel}" if len(self.maps) > 1 else "window"
             parts.append((name, bracketed(one.window[0], one.inside)))
         parts.append(
@@ -471,7 +409,7 @@ class Im2colTracing(Tracing):
         tail: list[str] = []
         if products is not None and self.kernel is not None:
             row = ", ".join(map(short, self.kernel[0].tolist()))
-            if self.kernel.size <= 25:
+            if self.kernel.size <= TERMS:
                 tail.append(f"kernel as a row  {row}")
             tail.append(f"row times column  {terms(products)} = {short(float(products.sum()), 6)}")
         rows, columns = (self.sliding.positions(axis)[place[axis]] for axis in (0, 1))
@@ -504,37 +442,25 @@ class Im2colTracing(Tracing):
 
     def drawn_shapes(self) -> dict[str, Pair]:
         """Return the sizes of the padded input and of the columns."""
-        return {
-            "an input with its border": crop_shape(self.sliding, self.first, self.size),
-            "a matrix of columns": (len(self.columns), prod(self.size)),
-        }
+        shapes = super().drawn_shapes()
+        del shapes["a result"]
+        return {**shapes, "a matrix of columns": (len(self.columns), prod(self.size))}
 
     def grids(self) -> list[Grid]:
         """Return the input and the columns, with a kernel its row and the product, too."""
         from cnntool.views.sliding_window import INPUT, KERNEL, RESULT, Grid
 
-        values, pads, self.start = cropped(self.maps[0], self.sliding, self.first, self.size)
-        whole = self.size == self.shape
-        seen = values.shape[0] - pads[0] - pads[1], values.shape[1] - pads[2] - pads[3]
-        start = max(self.start[0], 0), max(self.start[1], 0)
-        numbers = [self._column(place) for place in self.places()]
-        columns = self.columns[:, numbers]
-
-        def size(name: str, matrix: NDArray[Any]) -> str:
-            return title(name, (matrix.shape[0], matrix.shape[1]), (0, 0), whole=True)
-
-        given = Grid(
-            title("input", seen, start, whole=whole), values, INPUT, pads, photo=self.photo
-        )
-        unrolled_ = Grid(size("columns", columns), columns, KERNEL, filled=False)
+        given = self.input_grid()
+        columns = self.columns[:, [self._column(place) for place in self.places()]]
+        windows = Grid(sized("columns", columns.shape), columns, KERNEL, filled=False)
         if self.kernel is None:
-            return [given, unrolled_]
+            return [given, windows]
         product = self.kernel @ columns
         return [
             given,
-            Grid(size("kernel", self.kernel), self.kernel, INPUT),
-            unrolled_._replace(sign="*"),
-            Grid(size("result", product), product, RESULT, sign="=", filled=False),
+            Grid(sized("kernel", self.kernel.shape), self.kernel, INPUT),
+            windows._replace(sign="*"),
+            Grid(sized("result", product.shape), product, RESULT, sign="=", filled=False),
         ]
 
     def step(self, place: Pair) -> Step:
@@ -543,7 +469,8 @@ class Im2colTracing(Tracing):
 
         number = self._column(place)
         cells, box = taps(self.sliding, place, self.start)
-        column = (place[0] - self.first[0]) * self.size[1] + place[1] - self.first[1]
+        row, across = self.cell(place)
+        column = row * self.size[1] + across
         height = len(self.columns)
         which = 1 if self.kernel is None else 2
         marks = [
@@ -566,6 +493,11 @@ class Im2colTracing(Tracing):
                 f"{head}; kernel times column = {short(value)}",
             ],
         )
+
+
+def _under(sliding: Sliding, plane: NDArray[np.float64], place: Pair) -> Trace:
+    """Return the window of a map at a place."""
+    return take_apart(plane[None], np.ones((1, *sliding.kernel_shape)), sliding, place)
 
 
 def _of_maps(picture: Picture, maps: NDArray[np.float64]) -> Picture:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from math import isnan
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnntool.api.trace_steps import WIDE, blocks, span, terms
+from cnntool.shapes.text import times
+from cnntool.views.number_format import short
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from numpy.typing import NDArray
 
+    from cnntool.api.pictures import Figure
     from cnntool.filters.lessons.trace import Trace
     from cnntool.nets.inference.infer_spec import InferredSpec
+    from cnntool.nets.inference.preprocess import Prepared
     from cnntool.nets.inference.unit import Formula, Operands, Unit
     from cnntool.nets.layers.receptive_field import Box
     from cnntool.nets.network import Network
@@ -24,8 +31,15 @@ TF32 = 2.0**-9
 COLOURS = {"R": "red", "G": "green", "B": "blue", "L": "grey", "Y": "grey"}
 
 
+FEW = 3
+"""Maps whose windows are written out; of more, the sums are."""
+
+STRONGEST = 10
+"""Maps whose sums are written out; those of the others are added up."""
+
+
 class UnitTrace(NamedTuple):
-    """A unit taken apart, by hand and by the network.
+    """A unit taken apart, by hand and by the network; its text says what it is made of.
 
     Parameters
     ----------
@@ -45,6 +59,10 @@ class UnitTrace(NamedTuple):
         What it sees of the picture, where that is known.
     picture : (rows, columns)
         Of the picture, as the network gets it.
+    photo : ndarray of uint8, shape (H, W, 3)
+        What the network sees.
+    source : str
+        What the picture is called.
     precision : float
         That of the device, where it is coarser than that of the numbers.
     label : str
@@ -59,6 +77,8 @@ class UnitTrace(NamedTuple):
     names: Sequence[str]
     box: Box | None
     picture: Pair
+    photo: NDArray[Any]
+    source: str
     precision: float = 0.0
     label: str = ""
 
@@ -115,7 +135,7 @@ class UnitTrace(NamedTuple):
         at = self.unit.at[:1] if self.formula.is_dense else self.unit.at
         return ", ".join(map(str, at))
 
-    def lines(self, axis: int) -> list[int | None]:
+    def taps(self, axis: int) -> list[int | None]:
         """Return the rows (axis 0) or columns (1) of the maps under each tap.
 
         None where a transposed convolution has nothing.
@@ -127,7 +147,7 @@ class UnitTrace(NamedTuple):
     def record(self) -> dict[str, Any]:
         """Return all that is known, ready for JSON."""
         unit, one = self.unit, self.one
-        rows, columns = (self.lines(axis) for axis in (0, 1))
+        rows, columns = (self.taps(axis) for axis in (0, 1))
         return {
             "layer": self.title,
             "tensor": self.formula.pre,
@@ -167,8 +187,155 @@ class UnitTrace(NamedTuple):
     @property
     def size(self) -> str:
         """The size of the layer's result."""
-        shape = self.unit.shape[:1] if self.formula.is_dense else self.unit.shape
-        return "x".join(map(str, shape))
+        return times(self.unit.shape[:1] if self.formula.is_dense else self.unit.shape)
+
+    def lines(self, width: int = WIDE) -> list[str]:
+        """Describe it in lines of text."""
+        few = len(self.unit.maps) <= FEW
+        parts = self._all_maps(width) if few else self._strongest_maps()
+        head = f"{self.title}, unit ({self.place}) of {self.size}"
+        if not self.formula.is_dense:
+            head += f": input rows {self._span(0)}, columns {self._span(1)}"
+        sees = [" ".join(self.sight())] if self.box else []
+        return [head, *sees, "", *parts, "", *self._total()]
+
+    def figure(self) -> Figure:
+        """Draw what it sees, the windows that count most, and its sum."""
+        from cnntool.api.pictures import Figure
+        from cnntool.views.unit import Channel, UnitScene, draw_unit
+
+        unit, one, products = self.unit, self.one, self.one.products
+        network = PurePath(self.formula.graph.wire.name).name
+        facts = [self.meaning, self.size.replace("x", " x "), network, self.source]
+        head = f"{self.title}, unit"
+        scene = UnitScene(
+            title=f"{head} {self.place}: {self.label}" if self.label else f"{head} ({self.place})",
+            detail=", ".join(facts),
+            photo=self.photo,
+            box=self.box,
+            sees=self.sight(),
+            channels=[
+                Channel(self.name(place), one.window[place], one.weights[place], products[place])
+                for place in self.strongest[:STRONGEST]
+            ],
+            maps=len(products),
+            inside=one.inside,
+            total=float(products.sum()),
+            bias=unit.bias,
+            after=None if unit.after is None else (self.formula.after, unit.after),
+            note=self.verdict,
+        )
+        return Figure(draw_unit(scene))
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
+    @property
+    def verdict(self) -> str:
+        """What the network has, and by how much that differs, in words."""
+        return f"in the network {_long(self.unit.network)} ({self._comparison()})"
+
+    def sight(self) -> list[str]:
+        """Say what it sees of the picture, in short lines; in none if that is not known."""
+        if self.box is None:
+            return []
+        (rows, columns), (top, left, bottom, right) = self.picture, self.box
+        size = f"of the picture of {rows}x{columns}"
+        if top <= 0 and left <= 0 and bottom >= rows and right >= columns:
+            return ["it sees the whole", size]
+        if bottom <= 0 or right <= 0 or top >= rows or left >= columns:
+            return ["it sees nothing", f"{size},", "only padding"]
+        seen = [f"it sees rows {_within(top, bottom, rows)},"]
+        seen.append(f"columns {_within(left, right, columns)}")
+        if top < 0 or left < 0 or bottom > rows or right > columns:
+            return [*seen, f"{size},", "and padding"]
+        return [*seen, size]
+
+    def _span(self, axis: int) -> str:
+        lines = [line for line in self.taps(axis) if line is not None]
+        spread = self.unit.spread[axis] > 1
+        return span(lines, 1 if spread else self.unit.dilation[axis]) if lines else "none"
+
+    def _all_maps(self, width: int) -> list[str]:
+        """Write out every window with its kernel and products."""
+        lines = []
+        for place, total in enumerate(self.sums.tolist()):
+            lines += ["", f"channel {self.name(place)}", *blocks(self.one, place, width=width)]
+            lines.append(f"sum  {terms(self.one.products[place])} = {short(total, 6)}")
+        if not self.one.inside.all():
+            lines += ["", f"( ) lies {self._outside()}: zero"]
+        return lines[1:]
+
+    def _strongest_maps(self) -> list[str]:
+        """List the maps that count most."""
+        one = self.one
+        point = one.inside.size == 1
+        rows = [["channel", *(["value", "weight", "product"] if point else ["sum of products"])]]
+        for place in self.strongest[:STRONGEST]:
+            factors = [one.window[place].item(), one.weights[place].item()] if point else []
+            numbers = [*factors, float(self.sums[place])]
+            rows.append([self.name(place), *map(short, numbers)])
+        others = self.strongest[STRONGEST:]
+        if others:
+            rest = short(float(self.sums[others].sum()))
+            rows.append([f"{len(others)} others", *([""] * (2 * point)), rest])
+        lines = _table(rows)
+        if not one.inside.all():
+            count = one.inside.size - int(one.inside.sum())
+            lines += ["", f"{count} of {one.inside.size} taps lie {self._outside()}: zero"]
+        return lines
+
+    def _outside(self) -> str:
+        between = " or between its values" if max(self.unit.spread) > 1 else ""
+        return f"outside of the input{between}"
+
+    def _total(self) -> list[str]:
+        unit, one = self.unit, self.one
+        rows = [
+            [f"sum of {one.products.size} products", _long(float(one.products.sum())), ""],
+            ["bias", _long(unit.bias), ""],
+            ["result", _long(one.total), ""],
+            ["in the network", _long(unit.network), f"({self._comparison()})"],
+        ]
+        if unit.after is not None:
+            rows.append([f"after {self.formula.after}", _long(unit.after), ""])
+        return _table(rows, left=(0, 2))
+
+    def _comparison(self) -> str:
+        notes = [f"differs by {self.difference:.2g}" if self.difference else "no difference"]
+        if self.is_cut:
+            low, high = map(short, self.unit.limits)
+            notes.insert(0, f"it holds {low} to {high}")
+        elif self.unit.step:
+            notes.insert(0, f"in steps of {short(self.unit.step)}")
+        return "; ".join(notes) + ("" if self.agrees else ", which is more than rounding")
+
+
+def _within(first: int, behind: int, size: int) -> str:
+    """Write a run of rows or columns, as far as there are any."""
+    last = min(behind, size) - 1
+    return span([max(first, 0), last], 1)
+
+
+def _long(value: float) -> str:
+    return short(value, 7)
+
+
+def _table(rows: Sequence[Sequence[str]], *, left: Collection[int] = ()) -> list[str]:
+    """Lay cells out in columns, to the right but for some columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if at in left else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
 
 
 class UnitTracer:
@@ -205,15 +372,17 @@ class UnitTracer:
         if self._learned.dequantised or self.formula.scale:
             model.note("the network is quantised: its numbers are shown dequantised")
 
-    def find(self, tensor: NDArray[Any], at: tuple[int, ...]) -> UnitTrace:
+    def find(self, made: Prepared, at: tuple[int, ...], source: str) -> UnitTrace:
         """Run the network on a picture and take a unit apart.
 
         Parameters
         ----------
-        tensor : ndarray
-            What goes in, without the batch.
+        made : Prepared
+            The picture, with its photo.
         at : tuple of int
             Channel, row and column; in a dense layer one number.
+        source : str
+            What the picture is called.
 
         Raises
         ------
@@ -224,10 +393,11 @@ class UnitTracer:
         from cnntool.nets.layers.lookup import describe
 
         entry = self._plan.input
-        arrays = self._run(tensor)
+        assert made.photo is not None  # noqa: S101 - see above
+        arrays = self._run(made.tensor)
         found = unit(self.formula, self._learned.values, arrays, at, batch=entry.batch or 1)
         rows = 2 if entry.layout == "NCHW" else 1
-        whole = (entry.batch or 1, *tensor.shape)
+        whole = (entry.batch or 1, *made.shape)
         picture = (whole[rows], whole[rows + 1])
         return UnitTrace(
             self.title,
@@ -238,6 +408,8 @@ class UnitTracer:
             self._names(found),
             self._box(whole, found, picture),
             picture,
+            made.photo,
+            source,
             precision=self._precision,
             label=self._label(found),
         )

@@ -17,6 +17,7 @@ from cnntool.filters.kernels.kernel import LARGEST_SIDE, ConvLayer, Filter, Kern
 from cnntool.filters.lessons.im2col import check_size, toeplitz
 from cnntool.filters.lessons.im2col import im2col as unroll
 from cnntool.filters.sliding import Sliding, of_plan
+from cnntool.shapes.text import times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -81,7 +82,7 @@ class Unrolled(NamedTuple):
             "kernel": "every kernel is a row",
             "product": "kernels times columns: every result is a row",
         }
-        sizes = ["x".join(map(str, pair)) for pair in self.sliding[:2]]
+        sizes = [*map(times, self.sliding[:2])]
         channels = self.shape[1]
         note = (
             f"{rows} x {columns}: input {sizes[0]}, {channels} channel"
@@ -178,7 +179,7 @@ def batch(pictures: Iterable[Picture]) -> tuple[list[str], NDArray[np.float64]]:
         names.append(picture.name)
         maps.append(picture.maps())
         if maps[-1].shape != maps[0].shape:
-            shapes = ["x".join(map(str, found.shape)) for found in (maps[-1], maps[0])]
+            shapes = [times(found.shape) for found in (maps[-1], maps[0])]
             raise UsageError(
                 f"{shapes[0]} (channels x rows x columns), but {names[0]} is {shapes[1]}",
                 source=names[-1],
@@ -215,7 +216,7 @@ def _rows(weights: NDArray[np.float64], channels: int) -> NDArray[np.float64]:
     if weights.ndim == 2:
         return np.tile(weights.ravel(), (1, channels))
     if weights.shape[1] != channels:
-        shape = "x".join(map(str, weights.shape[1:]))
+        shape = times(weights.shape[1:])
         raise UsageError(
             f"the kernel is {shape} (channels x rows x columns), channels of the input: {channels}"
         )
@@ -320,7 +321,7 @@ class ConvolutionMatrix(NamedTuple):
 
         (rows, columns), slide = self.matrix.shape, self.sliding
         pairs = self.weights.shape, slide.input_shape, slide.out_shape
-        kernel, given, made = ("x".join(map(str, pair)) for pair in pairs)
+        kernel, given, made = map(times, pairs)
         of = f"kernel {kernel}, input {given}, result {made}"
         note = (
             f"{rows} x {columns}, {self.filled} of {self.matrix.size} entries filled,"

@@ -132,7 +132,7 @@ def weight_comparison(
         for network in (a, b)
     ]
     found = align(sides[0], sides[1], by_hand)
-    if not found.pairs:
+    if found.is_empty:
         name, hint = f"{a.name} and {b.name}", "`map=FILE` names partners"
         raise ModelError("no layer of one has a partner in the other", source=name, hint=hint)
     learned = [

@@ -79,6 +79,11 @@ def is_several(inputs: Sequence[Path]) -> bool:
     return len(inputs) > 1 or isinstance(inputs, Listed) or is_folder(inputs[0])
 
 
+def figure_suffix(format_name: str) -> str:
+    """Return the suffix of a figure's format, with its dot."""
+    return ".svg" if format_name == "svg" else FORMATS[format_name].suffixes[0]
+
+
 class Naming:
     """Decides where each result goes, and keeps two results from taking one name.
 
@@ -254,6 +259,15 @@ class Naming:
         """Return the file for a result in a format; see `place`."""
         row = FORMATS[format_name]
         return self.place(item, row.suffixes[0], text=not row.binary, as_json=as_json)
+
+    def of_figure(
+        self, item: Item, format_name: str | None, *, as_json: bool
+    ) -> tuple[str, Path | None]:
+        """Return the format of a figure, by default PNG, and the file for it; see `place`."""
+        from cnntool.api.pictures import figure_format
+
+        name = format_name or figure_format(self.named or "figure.png")
+        return name, self.place(item, figure_suffix(name), text=False, as_json=as_json)
 
     def tell(self, record: dict[str, Any], target: Path | None, *, as_json: bool) -> None:
         """Say what was done: a record, or the file whose name the tool chose."""

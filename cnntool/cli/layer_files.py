@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.activations import Archive, safe, save_array
 from cnntool.cli import batch_log, console
-from cnntool.cli.inputs import Naming, make_folder
+from cnntool.cli.inputs import Naming, figure_suffix, make_folder
 from cnntool.cli.output import Column, Groups, emit, emit_record, form_of, prose
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.atomic import STDOUT, Sink
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from cnntool.api.activations import ChosenLayer
     from cnntool.api.page import LayerView
     from cnntool.cli.batch_log import BatchLog
-    from cnntool.cli.drawing_options import Drawing
     from cnntool.image.files import Item
     from cnntool.nets.inference.layer_outputs import Statistics
     from cnntool.nets.layers.receptive_field import ReceptiveField
     from cnntool.views.display_list import DisplayList
+    from cnntool.views.drawing import Drawing
 
 
 RAW = (".npz", ".npy")
@@ -68,11 +68,6 @@ def check_picture(name: str, output: str) -> None:
     except OutputError as error:
         hint = "FILE.png is a picture; FILE.npy and FILE.npz are numbers"
         raise OutputError(error.message, source=output, hint=hint) from None
-
-
-def suffix_of(format_name: str) -> str:
-    """Return the suffix of a figure's format, with its dot."""
-    return ".svg" if format_name == "svg" else FORMATS[format_name].suffixes[0]
 
 
 def _is_folder(output: str) -> bool:
@@ -180,7 +175,7 @@ class LayerFiles:
         self._several = several
         self._label = label
         self._wanted = wanted
-        drawn = suffix_of(purpose.format_name) if purpose.format_name else ".png"
+        drawn = figure_suffix(purpose.format_name) if purpose.format_name else ".png"
         self.suffix = suffix = f".{purpose.raw}" if purpose.raw else drawn
         self.log: BatchLog | None = None
         self._is_file = len(wanted) == 1 or suffix == ".npz"

@@ -22,7 +22,7 @@ from cnntool.cli.output import Groups
 from cnntool.cli.screen import Screen
 from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
-from cnntool.image.atomic import begun
+from cnntool.image.atomic import Output
 from cnntool.image.files import Item, expand
 from cnntool.shapes.text import shape_text
 from cnntool.system import usable_cpus
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
     from cnntool.nets.network import Network
-    from cnntool.views.contact_sheet import Caption
-    from cnntool.views.display_list import DisplayList
 
     Tensors = Iterable[tuple[str, NDArray[Any]]]
 
@@ -117,7 +115,7 @@ class Work:
             return self._look_at_all(items, reading, log)
         from cnntool.cli.page import write_page
 
-        with begun(self.purpose.report, overwrite=self.purpose.overwrite) as file:
+        with Output(self.purpose.report, overwrite=self.purpose.overwrite) as file:
             code = self._look_at_all(items, reading, log)
             write_page(self._page, file, self.outputs, self.purpose, reading)
         return code
@@ -227,8 +225,6 @@ class Work:
 
     def _layer(self, loaded: Loaded, job: tuple[ChosenLayer, NDArray[Any]]) -> LayerRow:
         """Make of one layer what was asked for; this runs on several threads."""
-        from cnntool.views.contact_sheet import Caption
-
         wanted, raw = job
         made = self.outputs.output(wanted, raw, loaded.made.shape)
         _, values, figures, dequantised, field = made
@@ -239,43 +235,22 @@ class Work:
                 source=self.network.name,
                 hint="--stats-only and --raw take it",
             )
-        draw = partial(
-            purpose.drawing.picture,
-            photo=loaded.made.photo,
-            labels=self.outputs.labels(wanted, values),
-        )
-        tensor = [wanted.tensor] if wanted.tensor != wanted.title else []
-        facts = [shape_text(figures.shape), *tensor, Path(loaded.item.name).name]
-        caption = Caption(wanted.title, ", ".join(facts))
+        photo, name = loaded.made.photo, Path(loaded.item.name).name
         screen, view, output = None, None, None
         if self._screen is not None and self._screen.active:
-            screen = self._screen.draw(purpose.drawing, values, **draw.keywords)
+            labels = self.outputs.labels(wanted, values)
+            screen = self._screen.draw(purpose.drawing, values, photo=photo, labels=labels)
         if self._page is not None:
             view = self._page.view(made, loaded.made.shape)
         if self.files is not None:
-            drawing = partial(draw, values, caption)
-            if purpose.figure:
-                drawing = partial(self._beside, loaded, draw, values, caption)
-            output = self.files.write(loaded.item, wanted, values, drawing)
+            from cnntool.api.figures import layer_sheet
+
+            draw = partial(
+                layer_sheet, self.outputs, made, purpose.drawing, photo, name, beside=purpose.figure
+            )
+            output = self.files.write(loaded.item, wanted, values, draw)
         kept = values if purpose.raw == "npz" else None
         return LayerRow(wanted, figures, dequantised, field, output, kept, screen, view)
-
-    def _beside(
-        self,
-        loaded: Loaded,
-        draw: Callable[..., DisplayList],
-        values: NDArray[Any],
-        caption: Caption,
-    ) -> DisplayList:
-        """Draw a layer beside the photo."""
-        from cnntool.api.figures import layer_figure
-        from cnntool.views.contact_sheet import Caption
-
-        scale = self.purpose.drawing.shared if values.ndim > 1 else ""
-        facts = ", ".join(filter(None, (caption.detail, scale)))
-        name = Path(loaded.item.name).name
-        maps = draw(values, Caption(), bar=True)
-        return layer_figure(loaded.made.photo, name, maps, caption.title, facts)
 
     def _record(self, loaded: Loaded, rows: list[LayerRow], *, wanted: bool) -> dict[str, Any]:
         """Note what is odd about the figures, and make the record if that is wanted."""

@@ -10,7 +10,6 @@ from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.top_patches import look_through
 from cnntool.image.files import expand
-from cnntool.views.page.tiles import Look
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 
 def page_writer(outputs: LayerOutputs, purpose: Purpose) -> PageWriter:
     """Begin the page that was asked for."""
-    drawing = purpose.drawing
     return PageWriter(
         outputs,
-        Look(**{name: getattr(drawing, name) for name in Look._fields}),
+        purpose.drawing,
         spell=console.as_options,
         units=purpose.units,
         method=purpose.explain,

@@ -14,10 +14,12 @@ from cnntool.cli.pager import interactive, unechoed
 from cnntool.shapes.text import shape_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from cnntool.cli.drawing_options import Drawing
     from cnntool.cli.layer_files import LayerRow
+    from cnntool.views.drawing import Drawing
     from cnntool.views.terminal import Protocol
 
 FEW = "top:16"
@@ -54,7 +56,14 @@ class Screen:
             columns, max(4, lines - 2), _protocol(), _cell() or CELL, is_light(os.environ)
         )
 
-    def draw(self, drawing: Drawing, values: NDArray[Any], **keywords: Any) -> str:
+    def draw(
+        self,
+        drawing: Drawing,
+        values: NDArray[Any],
+        *,
+        photo: NDArray[Any] | None,
+        labels: Sequence[str] | None,
+    ) -> str:
         """Draw a layer.
 
         Parameters
@@ -62,23 +71,21 @@ class Screen:
         drawing : Drawing
             As the user wants it.
         values : ndarray of shape (C, H, W) or (n,)
-        **keywords
-            ``photo`` and ``labels``, see `Drawing.picture`.
+        photo, labels
+            See `Drawing.picture`.
 
         Returns
         -------
         str
             What the terminal shows as the layer.
         """
-        from cnntool.cli.drawing_options import FOR_VECTORS
         from cnntool.views.feature_maps import choose
         from cnntool.views.terminal_grid import map_grid, vector_bars
 
         if values.ndim == 1:
-            labels = keywords["labels"] and [*map(console.printable, keywords["labels"])]
-            style = FOR_VECTORS if drawing.needs_photo or not drawing.style else drawing.style
+            labels = labels and [*map(console.printable, labels)]
             return vector_bars(
-                values, self._window, labels=labels, style=style, scale=drawing.scale
+                values, self._window, labels=labels, style=drawing.of_vectors, scale=drawing.scale
             )
         few = FEW if self._window.protocol not in {"kitty", "sixel"} else ""
         return map_grid(
@@ -88,7 +95,7 @@ class Screen:
             style=drawing.style or "gray",
             scale=drawing.scale,
             columns=drawing.columns,
-            photo=keywords["photo"],
+            photo=photo,
         )
 
     def show(self, row: LayerRow, text: str) -> None:

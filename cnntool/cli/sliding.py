@@ -68,6 +68,10 @@ output_padding = click.option(
     help="Rows and columns to add at the bottom and at the right.",
 )
 
+picture = click.option(
+    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
+)
+
 
 class MatrixResult(NamedTuple):
     """Where a matrix and its picture go."""
@@ -117,6 +121,7 @@ class MatrixResult(NamedTuple):
             emit_record({**facts(), "picture": self.picture, "output": self.output})
 
     def _write_numbers(self, matrix: NDArray[Any]) -> None:
+        from cnntool.image.atomic import STDOUT
         from cnntool.image.files import format_of, write_image
         from cnntool.image.source import ImageInfo
 
@@ -140,7 +145,7 @@ class MatrixResult(NamedTuple):
             matrix_stream(self.format_name) if target is None else target,
             matrix[:, :, None],
             info,
-            name="<stdout>" if target is None else target,
+            name=STDOUT if target is None else target,
             overwrite=self.overwrite,
         )
 
@@ -198,18 +203,16 @@ def writing(data: bytes, output: str, *, overwrite: bool) -> Iterator[None]:
     OutputError
         What cannot be written.
     """
-    from cnntool.image.atomic import Output
+    from cnntool.image.atomic import STDOUT, Output
 
     if output == "-":
         check_no_terminal()
     target = sys.stdout.buffer if output == "-" else output
-    place = Output(target, name="<stdout>" if output == "-" else output, overwrite=overwrite)
-    try:
+    name = STDOUT if output == "-" else output
+    with Output(target, name=name, overwrite=overwrite) as place:
         place.write(data)
         yield
         place.commit()
-    finally:
-        place.discard()
 
 
 def text_width() -> int:

@@ -39,7 +39,7 @@ class Writer:
         self._suffix = Path(name).suffix.lower()
         if self._suffix not in {".npy", ".csv"}:
             raise OutputError("switches are written as .npy or .csv", source=name)
-        self._output: Output = Output(name, name=name, overwrite=overwrite)
+        self._output: Output = Output(name, overwrite=overwrite)
 
     def write(self, switches: NDArray[Any]) -> None:
         """Write switches (H, W, C) of int64. This can be done once."""

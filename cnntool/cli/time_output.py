@@ -114,5 +114,6 @@ def _totals(found: Profile) -> list[str]:
         f"input          {shapes}",
         f"all layers     {found.total:.3f} ms, the sum of the medians of {found.runs} runs",
         f"inserted       {found.inserted:.3f} ms of them, by onnxruntime",
+        f"profiler       {found.profiler:.3f} ms of its own work, taken off the layers",
         f"bare run       {bare}: the layers are {found.total / found.bare:.0%} of it",
     ]

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
 from cnntool.filters.conv.plan import Border, source_index
-from cnntool.shapes.windows import NO_PADS, Pads, Pair, Window, times
+from cnntool.shapes.text import times
+from cnntool.shapes.windows import NO_PADS, Pads, Pair, Window
 
 if TYPE_CHECKING:
     from cnntool.filters.conv.plan import ConvPlan

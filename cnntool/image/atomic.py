@@ -110,12 +110,13 @@ class Output:
     A file is written under a hidden name next to its target and renamed by `commit`. Symbolic
     links are followed, the mode of a replaced file is kept. Devices and pipes are written directly.
     What a process that was killed left in the folder is removed, see `cnntool.image.atomic`.
+    A context manager: leaving it without `commit` leaves nothing behind.
 
     Parameters
     ----------
     target : Path, str, bytes or binary stream
-    name : str
-        How errors call it.
+    name : str, optional
+        How errors call it; by default as it is called.
     overwrite : bool
         Whether an existing file may be replaced.
 
@@ -131,9 +132,9 @@ class Output:
     """
 
     def __init__(
-        self, target: Path | str | bytes | BinaryIO, *, name: str, overwrite: bool
+        self, target: Path | str | bytes | BinaryIO, *, name: str | None = None, overwrite: bool
     ) -> None:
-        self.name = name
+        self.name = str(target) if name is None else name
         self._overwrite = overwrite
         self._temporary: Path | None = None
         self._target: Path | None = None
@@ -196,6 +197,12 @@ class Output:
                 self._temporary.unlink()
             self._temporary = None
             self._leave()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.discard()
 
     def _leave(self) -> None:
         """Free the lock, and tell that there is nothing left to undo."""
@@ -268,16 +275,6 @@ class Output:
             temporary.replace(target)
         else:
             temporary.unlink()
-
-
-@contextmanager
-def begun(path: Path, *, overwrite: bool) -> Iterator[Output]:
-    """Begin a file before the long work; unless it is committed, nothing is left of it."""
-    file = Output(path, name=str(path), overwrite=overwrite)
-    try:
-        yield file
-    finally:
-        file.discard()
 
 
 STDOUT = "<stdout>"

@@ -5,17 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 def shape_text(shape: Sequence[object] | None, times: str = " x ", scalar: str = "1") -> str:
     """Write a shape: ``64 x 28 x 28`` in words and captions; a length not known is ``?``.
 
-    Tables, lines of a pipe and what can be typed again have it without spaces: ``64x28x28``.
+    Tables, lines of a pipe and what can be typed again have it without spaces, as `times` does.
     """
     if shape is None:
         return "-"
     return times.join(str(n) if isinstance(n, int) else "?" for n in shape) or scalar
+
+
+def times(numbers: Iterable[object]) -> str:
+    """Write a known shape or a size without spaces: ``64x28x28``."""
+    return "x".join(map(str, numbers))
 
 
 def size_text(rows: int, columns: int) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from cnntool.errors import UsageError
+from cnntool.shapes.text import times
 
 Pair = tuple[int, int]
 Pads = tuple[int, int, int, int]
@@ -228,8 +229,3 @@ class Window(NamedTuple):
         if min(rows, columns) < 1:
             raise UsageError("the padding leaves nothing of the result")
         return rows, columns
-
-
-def times(numbers: tuple[int, ...]) -> str:
-    """Write a shape or a size: ``224x224x3``."""
-    return "x".join(map(str, numbers))

@@ -12,6 +12,7 @@ from cnntool.views.colour_bar import of_style
 from cnntool.views.contact_sheet import (
     BLANK,
     GAP,
+    MARGIN,
     Caption,
     ContactSheet,
     arrange,
@@ -146,6 +147,7 @@ def sheet(
     caption: Caption = BLANK,
     bar: bool | None = None,
     unit: str = "",
+    margin: int = MARGIN,
     photo: NDArray[np.uint8] | None = None,
 ) -> DisplayList:
     """Draw the maps of a layer, each as a tile.
@@ -176,6 +178,8 @@ def sheet(
         a caption.
     unit : str
         What is counted, beside the bar.
+    margin : int
+        Pixels around everything.
     photo : ndarray of uint8, shape (H', W', 3), optional
         What the network saw; needed by the style "overlay".
 
@@ -224,6 +228,7 @@ def sheet(
         gap=gap,
         numbers=which.tolist() if numbered else None,
         caption=caption.with_scale(SHARED[scale]),
+        margin=margin,
         bar=legend,
     )
     # Some rows at a time: few enough for the cache, many enough that each call is worth its price.

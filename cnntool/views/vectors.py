@@ -11,7 +11,7 @@ import numpy as np
 from cnntool.errors import UsageError
 from cnntool.views import text as words
 from cnntool.views.colour_bar import WIDEST, ColourBar, of_style
-from cnntool.views.contact_sheet import BLANK, PAPER, Caption, ContactSheet
+from cnntool.views.contact_sheet import BLANK, MARGIN, PAPER, Caption, ContactSheet
 from cnntool.views.display_list import DisplayList
 from cnntool.views.scale import limits, showable, to_levels
 from cnntool.views.styles import Backdrop, find
@@ -42,6 +42,8 @@ def vector_sheet(
     labels: Sequence[str] | None = None,
     caption: Caption = BLANK,
     unit: str = "",
+    bar: bool | None = None,
+    margin: int = MARGIN,
 ) -> DisplayList:
     """Draw a vector as a strip with a bar chart below it.
 
@@ -54,9 +56,13 @@ def vector_sheet(
     top, labels
         Of the chart, see `bar_chart`.
     caption : Caption
-        What stands above; with it there is a colour bar below the strip.
+        What stands above.
     unit : str
-        What is counted, beside the bar.
+        What is counted, beside the colour bar.
+    bar : bool, optional
+        Whether there is one below the strip; by default where there is a caption.
+    margin : int
+        Pixels around everything.
 
     Returns
     -------
@@ -65,15 +71,16 @@ def vector_sheet(
     cells = strip(vector, style=style, scale=scale)
     chart = bar_chart(vector, top=top, labels=labels, width=max(560, cells.width))
     below = cells.height + 18
-    bar = None if caption == BLANK else _bar(vector, style, scale, unit)
-    if bar:
-        below += bar.height(_TEXT) + 6
+    barred = bar if bar is not None else caption != BLANK
+    legend = _bar(vector, style, scale, unit) if barred else None
+    if legend:
+        below += legend.height(_TEXT) + 6
     height, width = below + chart.height, max(cells.width, chart.width)
-    board = ContactSheet(1, (height, width, 3), caption=caption)
+    board = ContactSheet(1, (height, width, 3), caption=caption, margin=margin)
     row, column = board.corner
     board.drawing.place(cells, column, row)
-    if bar:
-        bar.draw(board.drawing, column, row + cells.height + 8, min(width, WIDEST), _TEXT)
+    if legend:
+        legend.draw(board.drawing, column, row + cells.height + 8, min(width, WIDEST), _TEXT)
     board.drawing.place(chart, column, row + below)
     return board.drawing
 

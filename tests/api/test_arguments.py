@@ -48,6 +48,9 @@ def _map_pictures(**given):
 
 CALLS = {
     "filter": _filter,
+    "filter_figure": lambda image=PHOTO, kernels="box", **given: cnntool.filter_figure(
+        image, kernels, **given
+    ),
     "convolve": with_defaults("convolve", image=PHOTO, kernel="box"),
     "pool": _pool,
     "unpool": with_defaults("unpool", image=PHOTO[:1, :1], switches=np.zeros((1, 1)), size=2),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 from pairs import WIDTHS, chain, channels_last, coarse, quantised, scaled
 from tiny import build
 
@@ -33,6 +33,33 @@ def test_equal_networks_do_not_differ(tmp_path):
     assert found.outputs[:4] == (1, float("inf"), 0.0, 0.0)
     assert (found.outputs.agreement, found.outputs.largest_change) == (1.0, 0.0)
     assert (found.precision, found.tolerance, found.nodes_to_exclude) == ("float32", 0.001, ())
+
+
+def nothing(path, op, **attributes):
+    """Write one operator from a picture to an output."""
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 8, 8))
+    node = helper.make_node(op, ["x"], ["y"], **attributes)
+    graph = helper.make_graph([node], "net", [value], [onnx.ValueInfoProto(name="y")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def test_networks_without_layers(tmp_path):
+    a, b = nothing(tmp_path / "a.onnx", "Identity"), nothing(tmp_path / "b.onnx", "Identity")
+    b.write_bytes(b.read_bytes().replace(b"net", b"set"))  # the same in another file
+    for found in (cnntool.compare(a, a, PHOTO), cnntool.compare(a, b, PHOTO)):
+        assert found.equal
+        assert (len(found.layers), found.outputs.error) == (1, 0)
+        assert found.worst.number == 0
+    assert cnntool.compare_weights(a, b).equal
+    other = nothing(tmp_path / "c.onnx", "Relu")
+    for compared in (
+        lambda: cnntool.compare(a, other, PHOTO),
+        lambda: cnntool.compare_weights(a, other),
+    ):
+        with pytest.raises(ModelError, match="no layer of one has a partner"):
+            compared()
 
 
 def test_layers_are_drawn_after_the_networks_were_closed(tmp_path):

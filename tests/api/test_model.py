@@ -135,11 +135,16 @@ def test_weights_are_those_of_the_command(here, net, tmp_path):
 
 
 @pytest.mark.full
-def test_a_unit_is_that_of_the_command(here, net):
+def test_a_unit_is_that_of_the_command(here, net, tmp_path):
     told = record(here, "trace", "-l", "block1_conv2", "--unit", "3,10,20", CAT)
     found = net.trace(CAT, "block1_conv2", (3, 10, 20))
     assert json.loads(json.dumps(found.record())).items() <= told.items()
     assert found.agrees
+    words = here("trace", "-q", "-l", "block1_conv2", "--unit", "3,10,20", CAT, "-o", "u.svg")
+    assert words.text == ""
+    assert found.figure().svg() == (tmp_path / "u.svg").read_bytes()
+    words = here("trace", "-q", "-l", "block1_conv2", "--unit", "3,10,20", CAT)
+    assert f"{found}\n" == words.text
     dense = record(here, "trace", "-l", "predictions", "--unit", "2", CAT)
     assert net.trace(CAT, "predictions", 2).record()["value"] == dense["value"]
 

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import zlib
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from small import save
 
 import cnntool
 from cnntool.api import page as pages
+from cnntool.api import page_numbers
 from cnntool.api.page import graph_of
 from cnntool.api.page_numbers import packed
 from cnntool.errors import ModelError, UsageError
@@ -25,6 +27,10 @@ pytest.importorskip("onnxruntime")
 def unpacked(one):
     values = np.frombuffer(zlib.decompress(base64.b64decode(one["data"])), one["type"])
     return values.reshape(one["shape"])
+
+
+def unpacked_jpeg(uri):
+    return np.asarray(Image.open(BytesIO(base64.b64decode(uri.partition(",")[2]))))
 
 
 def numbers_of(page):
@@ -158,6 +164,17 @@ def test_patches_are_boxes_in_pictures(residual, photo, tmp_path):
         assert tuple(box) == strongest[number].box
         assert numbers[0] == pytest.approx(strongest[number].value)
         assert strongest[number].name.endswith(about["patches"]["names"][place])
+
+
+def test_where_photos_have_no_room_those_stay_that_excite_most(residual, photo, monkeypatch):
+    monkeypatch.setattr(page_numbers, "PHOTOS", len(page_numbers.jpeg(photo).body))
+    with cnntool.load_model(residual, preprocess="unit") as net:
+        _, about = numbers_of(net.page(photo, "conv:1", patches=[photo // 8, photo]))
+        best = net.top_patches([photo // 8, photo], "conv:1")
+        assert {patch.picture for patch in best if patch.rank == 1} == {1}
+        assert "of 2 pictures with patches 1 fit on a page" in net.notes[-1]
+    assert about["patches"]["of"] == 2
+    assert [unpacked_jpeg(one).max() > 99 for one in about["patches"]["pictures"]] == [True]
 
 
 def test_packed_numbers_come_back():

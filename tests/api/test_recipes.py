@@ -128,7 +128,7 @@ RECIPES = {
     "cnntool kernels show sobel-x": lambda _: {"records": [kernel("sobel-x")]},
     "cnntool kernels show gaussian:sigma=2": lambda _: {"records": [kernel("gaussian:sigma=2")]},
     "cnntool filter --bank -k sobel-x -k sobel-y -k laplacian -k emboss samples/cat.png"
-    " -o maps.png": lambda _: {"maps.png": tiled("sobel-x", "sobel-y", "laplacian", "emboss")},
+    " -o bank.png": lambda _: {"bank.png": tiled("sobel-x", "sobel-y", "laplacian", "emboss")},
     "cnntool filter --bank -k sobel-x -k sobel-y samples/cat.png -o maps.npy": lambda _: {
         "maps.npy": cnntool.filter(cat, "sobel-x", "sobel-y", bank=True)
     },
@@ -196,6 +196,14 @@ RECIPES = {
         "records": [
             compared(cnntool.compare(net, None, "samples/cat.png", against="samples/camera.png"))
         ]
+    },
+    "cnntool filter --figure --bank -k sobel-x -k gaussian:sigma=3 samples/cat.png"
+    " -o edges.svg": lambda _: {
+        "edges.svg": cnntool.filter_figure(cat, "sobel-x", "gaussian:sigma=3", bank=True).svg()
+    },
+    "cnntool activations -q --figure --width 1920 --layer block4_conv2 samples/cat.png"
+    " -o slide.png": lambda net: {
+        "slide.png": Image.open(io.BytesIO(net.figure(cat, "block4_conv2").png(width=1920)))
     },
     "cnntool activations -q --layer block4_conv2 samples/cat.png -o maps.png": lambda net: {
         "maps.png": dict(sheets(net, "block4_conv2"))["block4_conv2"]
@@ -267,10 +275,6 @@ RECIPES = {
 or tells records with ``--json``."""
 
 ALONE = {
-    "cnntool filter --figure --bank -k sobel-x -k gaussian:sigma=3 samples/cat.png"
-    " -o edges.svg": "figures of several pictures are the command's",
-    "cnntool activations -q --figure --width 1920 --layer block4_conv2 samples/cat.png"
-    " -o slide.png": "figures of several pictures are the command's",
     "cnntool kernels show laplacian --response response.png": "no function draws a response",
     "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": "a plan in words",
     "cnntool conv 227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten"

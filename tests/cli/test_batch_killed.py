@@ -99,13 +99,13 @@ class Run:
 
 @pytest.fixture
 def photos(tmp_path):
-    """Two hundred photos of two classes, two of which are none."""
+    """A hundred photos of two classes, two of which are none."""
     rng = np.random.default_rng(1)
-    for number in range(200):
+    for number in range(100):
         file = tmp_path / "in" / ("red", "green")[number % 2] / f"{number:03}.jpg"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (60, 80, 3), np.uint8)).save(file)
-    for number in (20, 151):
+    for number in (20, 51):
         (file.parent.parent / ("red", "green")[number % 2] / f"{number:03}.jpg").write_bytes(b"")
     colours(tmp_path / "net.onnx")
     (tmp_path / "names.txt").write_text("red\ngreen\nblue\n")
@@ -120,24 +120,23 @@ NET = ["-m", "net.onnx", "--preprocess", "unit", "--jobs", "2"]
     [
         ["filter", "-k", "sobel", "-r", "in", "-o", "out/", "--jobs", "2"],
         ["features", *NET, "-l", "means", "-r", "in", "-o", "out.npz"],
+        ["features", *NET, "-l", "means", "-r", "in", "-o", "out.parquet"],
         ["evaluate", *NET, "--labels", "names.txt", "in", "--json", "--confusion", "out.csv"],
         ["activations", *NET, "--all", "--raw", "npy", "-r", "in", "-o", "out/", "--json"],
     ],
-    ids=lambda verb: verb[0],
+    ids=["filter", "features", "parquet", "evaluate", "activations"],
 )
 def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(photos, verb):
     """All processes of a run are killed, or only the one that the user knows of."""
-    pytest.importorskip("onnxruntime")
+    pytest.importorskip("pyarrow" if "out.parquet" in verb else "onnxruntime")
     run = Run(photos, *verb)
     out, said = run.finish(code=1)
-    assert said[-1 - ("vectors of" in said[-1])].startswith(
-        "cnntool: note: 198 done, 0 skipped, 2 "
-    )
+    assert said[-1 - ("vectors of" in said[-1])].startswith("cnntool: note: 98 done, 0 skipped, 2 ")
     files, log, skipped = run.files(), told_of(run.log.read_bytes().splitlines()), set()
-    moments = np.random.default_rng(0).integers(0, run.lines() * 2 - 2, 20)  # with those of begun
+    moments = np.random.default_rng(0).integers(0, run.lines() * 2 - 2, 6)  # with those of begun
     for number, lines in enumerate(moments.tolist()):
         shutil.rmtree(photos / "out", ignore_errors=True)
-        for name in ("out.npz", "out.csv", "log.jsonl"):
+        for name in ("out.npz", "out.parquet", "out.csv", "log.jsonl"):
             (photos / name).unlink(missing_ok=True)
         run.kill(lines if "out/" in verb else lines // 2, group=number % 2 == 0)
         if number % 4 > 1:  # else the next run may meet what outlives it for a moment
@@ -148,7 +147,7 @@ def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(photos, verb):
         assert run.files() == files
         assert told_of(run.log.read_bytes().splitlines()) == log
         skipped.update(line.split()[4] for line in said if " skipped, " in line)
-    assert len(skipped) > 5, skipped  # they were killed at different moments
+    assert len(skipped) > 2, skipped  # they were killed at different moments
 
 
 def damaged(path, kind, whole):
@@ -197,28 +196,22 @@ def test_ten_thousand_pictures_of_which_every_twentieth_is_bad(tmp_path):
     for source in good:
         source.unlink()
     run = Run(tmp_path, "filter", "-k", "gaussian:sigma=1", "in", "-o", "out/", "--jobs", "2")
-    out, said = run.finish(code=1)
+    run.kill(8000, group=False)  # each has two lines: one when it is begun
+    run.await_end()
+    out, said = run.finish("--resume", code=1)
     assert len(out.splitlines()) == 9500
-    assert said[-1].startswith("cnntool: note: 9,500 done, 0 skipped, 500 failed, ")
+    done, skipped, failed = (int(said[-1].split()[place].replace(",", "")) for place in (2, 4, 6))
+    assert (done + skipped, failed) == (9500, 500)
+    assert min(done, skipped) > 500
     files, log = run.files(), told_of(run.log.read_bytes().splitlines())
-    expected = [
-        path.stem for path in sorted((tmp_path / "in").iterdir()) if f"in/{path.name}" not in bad
-    ]
+    names = sorted(path.name for path in (tmp_path / "in").iterdir())
+    assert [line["input"] for line in log[1:]] == [f"in/{name}" for name in names]
+    expected = [Path(name).stem for name in names if f"in/{name}" not in bad]
     assert sorted(Path(name).stem for name in files) == expected
+    assert len(set(files.values())) == len(good)
     found = {line["input"]: line for line in log[1:] if line["code"]}
     assert set(found) == set(bad)
     assert {line["code"] for line in found.values()} == {3}
     assert all(line["error"].startswith(f"{name}: ") for name, line in found.items())
     reasons = {kind: found[name]["error"].partition(": ")[2] for name, kind in bad.items()}
     assert len(set(reasons.values())) >= 6, reasons
-    shutil.rmtree(tmp_path / "out")
-    run.log.unlink()
-    run.kill(9000, group=False)
-    run.await_end()
-    again, said = run.finish("--resume", code=1)
-    done, skipped, failed = (int(said[-1].split()[place].replace(",", "")) for place in (2, 4, 6))
-    assert (done + skipped, failed) == (9500, 500)
-    assert min(done, skipped) > 500
-    assert again == out
-    assert run.files() == files
-    assert told_of(run.log.read_bytes().splitlines()) == log

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cnntool.cli import screen
-from cnntool.cli.drawing_options import Drawing
+from cnntool.views.drawing import Drawing
 
 pty = pytest.importorskip("pty")
 
@@ -156,7 +156,8 @@ def test_nothing_strange_is_left_in_tmux(samples, tmp_path):
     sized = "while test \"$(stty size)\" != '50 80'; do sleep 0.05; done"
     command = f"{sized}; {shlex.join([*words, str(samples / 'cat.png')])}; echo EN''D; sleep 60"
     outside = {**os.environ, "KITTY_WINDOW_ID": "1", "TERM_PROGRAM": "WezTerm", "TERM": "xterm"}
-    outside.pop("TMUX", None)
+    for name in ("TMUX", "COLUMNS", "LINES"):  # the window's own size is meant
+        outside.pop(name, None)
     outside["LC_ALL"] = "C.UTF-8"
     new = [*tmux, "new-session", "-d", "-x", "80", "-y", "50", command]
     subprocess.run(new, env=outside, check=True, timeout=20)

@@ -11,10 +11,10 @@ from cnntool.cli import batch_log, options, param_types
 from cnntool.cli.drawing_options import drawing
 from cnntool.cli.inputs import Reading, inputs_or_sample, is_several, reading
 from cnntool.cli.network_options import (
-    LAYER,
     begin,
     hold_time,
     labels,
+    layer_option,
     model_option,
     opened,
     preprocessing,
@@ -35,13 +35,9 @@ if TYPE_CHECKING:
 @click.command("activations")
 @options.inputs
 @model_option
-@click.option(
-    "-l",
-    "--layer",
+@layer_option(
     "queries",
     multiple=True,
-    type=LAYER,
-    metavar="NAME",
     help="A layer: its name, conv:9, '#42' or a pattern such as 'block4_*'; may be repeated."
     " 'cnntool layers' lists the names.",
 )
@@ -59,12 +55,10 @@ if TYPE_CHECKING:
     help="Look at every layer, and every operator that is part of none.",
 )
 @drawing()
-@click.option(
-    "--raw",
-    type=click.Choice(["npz", "npy"]),
-    help="Write the numbers instead of pictures: float32, maps x rows x columns.",
+@options.raw(
+    "Write the numbers instead of pictures: float32, maps x rows x columns.",
 )
-@click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
+@options.stats_only
 @click.option(
     "--show", is_flag=True, help="Draw in the terminal, as pixels where it can (kitty, sixel)."
 )

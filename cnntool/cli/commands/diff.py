@@ -12,12 +12,20 @@ import click
 
 from cnntool.cli import console, options, param_types
 from cnntool.cli.differences import print_channels, print_layers, print_weights, summary
-from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample, reading
+from cnntool.cli.inputs import (
+    Pictures,
+    Reading,
+    figure_suffix,
+    inputs_or_sample,
+    make_folder,
+    reading,
+)
 from cnntool.cli.network_options import (
     LAYER,
     begin,
     hold_time,
     labels,
+    layer_option,
     limits,
     output_name,
     preparation,
@@ -25,6 +33,7 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import emit_record, form_of
 from cnntool.errors import FigureError, InputError, UsageError
+from cnntool.image.atomic import Output
 from cnntool.image.files import expand
 
 if TYPE_CHECKING:
@@ -36,7 +45,6 @@ if TYPE_CHECKING:
         OutputDifference,
         Ready,
     )
-    from cnntool.image.atomic import Output
     from cnntool.image.files import Item
     from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
@@ -105,13 +113,9 @@ class Compared(NamedTuple):
     metavar="FILE",
     help="Partners by hand: in each line a layer of A and one of B, with a tab or spaces between.",
 )
-@click.option(
-    "-l",
-    "--layer",
+@layer_option(
     "queries",
     multiple=True,
-    type=LAYER,
-    metavar="NAME",
     help="A layer of A to draw with --output; may be repeated.  [default: the first that diverges,"
     " else the worst]",
 )
@@ -218,7 +222,6 @@ def command(
         raise UsageError("--layer says what --output draws, and that was not given")
     partners = _read_map(by_hand) if by_hand else {}
     from cnntool.api.comparison import Comparer
-    from cnntool.image.atomic import begun
 
     with ExitStack() as stack:
         networks = _read(what, device, overrides, settings, stack)
@@ -232,7 +235,7 @@ def command(
             begin(network, plan)
         _check_names(networks[0], queries, per_channel)
         work = _Work(comparer, what, reading, recursive=recursive)
-        page = stack.enter_context(begun(html, overwrite=overwrite)) if html else None
+        page = stack.enter_context(Output(html, overwrite=overwrite)) if html else None
         found = work.run()
         if found is None:
             return work.code
@@ -492,12 +495,10 @@ class _Work:
     ) -> None:
         """Draw layers, by the first photo."""
         from cnntool.api.activations import safe
-        from cnntool.cli.inputs import make_folder
-        from cnntool.cli.layer_files import suffix_of
 
         numbers = self._comparer.numbers_of(queries) if queries else [found.worst.number]
         one = output.suffix.lower() in {".png", ".svg"} and not output.is_dir()
-        suffix = suffix_of(format_name or "png")
+        suffix = figure_suffix(format_name or "png")
         if one and len(numbers) > 1:
             raise UsageError(f"{len(numbers)} layers need a folder to go to", source="--output")
         if not one:

@@ -111,7 +111,7 @@ def command(
     one.
     """
     from cnntool.api.evaluation import drawn, read_truths
-    from cnntool.image.atomic import begun
+    from cnntool.image.atomic import Output
     from cnntool.nets.models.manifest import CLASSES
 
     _check(confusion, silencing, logging)
@@ -119,7 +119,7 @@ def command(
     with ExitStack() as stack:
         # What cannot be written is known before a network is read; a log knows whose file it is.
         file = (
-            stack.enter_context(begun(target, overwrite=overwrite))
+            stack.enter_context(Output(target, overwrite=overwrite))
             if target and not logging.log
             else None
         )
@@ -135,7 +135,7 @@ def command(
         )
         if target and log:
             left = batch_log.begin(log, target)
-            file = stack.enter_context(begun(target, overwrite=left or overwrite))
+            file = stack.enter_context(Output(target, overwrite=left or overwrite))
         begin(network, plan)
         silenced = Silenced(network, silencing, reading) if silencing.without else None
         truths = read_truths(photos, plan)

@@ -9,13 +9,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cnntool.cli import batch_log, console, options
-from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
+from cnntool.cli.inputs import (
+    Naming,
+    Pictures,
+    Reading,
+    figure_suffix,
+    inputs_or_stdin,
+    is_several,
+    reading,
+)
 from cnntool.cli.network_options import (
-    LAYER,
     begin,
     facts_of,
     hold_time,
     labels,
+    layer_option,
     model_option,
     opened,
     output_name,
@@ -58,11 +66,7 @@ STYLES = ("overlay", "heat", "side-by-side")
     metavar="NAME|INDEX|rank:N",
     help="What to explain; may be repeated.  [default: rank:1, the likeliest class]",
 )
-@click.option(
-    "-l",
-    "--layer",
-    type=LAYER,
-    metavar="NAME",
+@layer_option(
     help="The layer that gradcam and layercam look at; 'cnntool layers' lists the names."
     "  [default: the last one whose maps have more than one place]",
 )
@@ -85,10 +89,8 @@ STYLES = ("overlay", "heat", "side-by-side")
     show_default=True,
     help="Of what smoothgrad, rise and --score draw at random.",
 )
-@click.option(
-    "--raw",
-    type=click.Choice(["npz", "npy"]),
-    help="Write the maps instead of a picture: float32 of the photo's size, NaN where the network"
+@options.raw(
+    "Write the maps instead of a picture: float32 of the photo's size, NaN where the network"
     " saw nothing.",
 )
 @options.output
@@ -168,14 +170,14 @@ def command(
 
 def _suffix(naming: Naming, raw: str | None, output: str | None, format_name: str | None) -> str:
     """Settle what is written, before a network runs for it: the suffix of its format."""
-    from cnntool.cli.layer_files import check_picture, raw_format, suffix_of
+    from cnntool.cli.layer_files import check_picture, raw_format
     from cnntool.image.files import format_of
 
     if raw := raw_format(raw, output):
         if format_name is not None:
             raise UsageError(f"--raw {raw} and --format {format_name} contradict each other")
         return f".{raw}"
-    suffix = suffix_of(format_name) if format_name else ".png"
+    suffix = figure_suffix(format_name) if format_name else ".png"
     if naming.named and not format_name:
         check_picture(naming.named, naming.named)
         suffix = Path(naming.named).suffix.lower()

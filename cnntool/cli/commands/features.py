@@ -11,9 +11,9 @@ import click
 from cnntool.cli import batch_log, console, options
 from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
 from cnntool.cli.network_options import (
-    LAYER,
     begin,
     hold_time,
+    layer_option,
     model_option,
     opened,
     preprocessing,
@@ -42,11 +42,7 @@ FORMS = ("parquet", "npz", "npy", "csv")
 @click.command("features")
 @options.inputs
 @model_option
-@click.option(
-    "-l",
-    "--layer",
-    type=LAYER,
-    metavar="NAME",
+@layer_option(
     help="The layer; 'cnntool layers' lists the names.  [default: what the last layer with weights"
     " gets]",
 )

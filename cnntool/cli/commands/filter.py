@@ -29,13 +29,9 @@ if TYPE_CHECKING:
 
 @click.command("filter")
 @options.inputs
-@click.option(
-    "-k",
-    "--kernel",
+@options.kernel(
     "kernels",
     multiple=True,
-    type=param_types.KERNEL,
-    metavar="SPEC",
     help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
     ' ("1,0,-1;2,0,-2;1,0,-1"), @FILE, or what a network has learned'
     " (vgg16-mini:block1_conv1[12]); repeat to apply several in order. @FILE.npy may hold a"
@@ -48,7 +44,11 @@ if TYPE_CHECKING:
     help="Add a number to the result, one for each kernel of a layer or a bank.",
 )
 @click.option("--relu", is_flag=True, help="Make 0 of what is negative then.")
-@click.option("--bank", is_flag=True, help="Apply every kernel to the input; stack the maps.")
+@click.option(
+    "--bank",
+    is_flag=True,
+    help="Apply every kernel to the input; stack the maps (with --figure: under their names).",
+)
 @click.option(
     "--mix",
     metavar="MATRIX",
@@ -63,11 +63,7 @@ if TYPE_CHECKING:
 )
 @options.stride
 @options.dilation
-@click.option(
-    "--channels",
-    type=click.Choice(["each", "luma"]),
-    help="Filter each colour or the luma.  [default: luma for derivatives, else each]",
-)
+@options.channels
 @options.layout
 @click.option("--linear", is_flag=True, help="Filter in linear light instead of sRGB values.")
 @options.policy
@@ -117,11 +113,7 @@ def command(
     if not kernels:
         raise UsageError("no kernel", hint=_missing(inputs))
     paths = inputs_or_stdin(inputs)
-    if saving.as_json and (saving.output == "-" or explain):
-        raise UsageError(f"--json and {'--explain' if explain else '-o -'} both want stdout")
-    options.check_figure(figure, width, saving.format_name)
-    if figure and saving.depth not in {None, "8"}:
-        raise UsageError(f"a figure has 8 bits, and --depth {saving.depth} was asked for")
+    _check(saving, figure=figure, width=width, explain=explain)
     banked = arithmetic.bank or arithmetic.mix
     label = "bank" if banked else ".".join(map(_name, kernels))
     naming = Naming(saving.output, label, several=is_several(paths))
@@ -146,49 +138,20 @@ def command(
 
         @lru_cache(maxsize=64)  # pictures of one shape share a plan
         def planned(info: ImageInfo, name: str) -> Filtering:
+            limit = reading.max_pixels
+            if figure:
+                from cnntool.api.filter_figure import plan_figure
+
+                return plan_figure(info, filters, how, policy, max_pixels=limit)
             return filtering.plan_filtering(
-                info, filters, how, style, format_name=name, max_pixels=reading.max_pixels
+                info, filters, how, style, format_name=name, max_pixels=limit
             )
 
-        def begin(given: Input) -> Place:
-            info = given.reader().info
-            name = rendering.choose_format(info, saving.format_name, naming.named)
-            planned(info, name)  # whatever is wrong with the options is said before names are taken
-            if explain:
-                return Place(name, None, left=False)
-            target = naming.of_format(given.item, name, as_json=saving.as_json)
-            return Place(name, target, batch_log.begin(log, target))
-
-        def work(opened: Opened, place: Place, lanes: int) -> Done:
-            reader = opened.reader()
-            plan = planned(reader.info, place.format_name)
-            if explain:
-                text = "\n".join(plan.lines(opened.name))
-                return Done(None, [f"{opened.name}: {note}" for note in opened.notes], text)
-            start = time.perf_counter()
-            clipped, notes = plan.write(
-                reader,
-                threads=lanes,
-                count=saving.as_json or console.TALK.verbose,
-                **saving.writing(place.target, left=place.left),
-            )
-            record = {
-                "input": opened.name,
-                **plan.record(kernels),
-                "clipped": clipped,
-                "output": str(place.target),
-                "written": plan.rendering.info.record(),
-                "milliseconds": (time.perf_counter() - start) * 1e3,
-            }
-            # Damage is known by now.
-            found = [f"{opened.name}: {note}" for note in reader.info.notes]
-            return Done(record, [*plan.rendering.notes, *notes, *found])
-
-        drawing = _Drawing(planned, kernels, saving, naming, log, width)
+        job = _Job(planned, kernels, saving, naming, log, figure, width, explain)
         lanes = usable_cpus()
         return batch.each(
-            drawing.begin if figure else begin,
-            drawing.work if figure else work,
+            job.begin,
+            job.work,
             naming,
             "filtering",
             threads=threads or lanes,
@@ -197,54 +160,85 @@ def command(
         )
 
 
-class _Drawing(NamedTuple):
-    """Draws a figure of each input instead of writing the result."""
+class _Job(NamedTuple):
+    """Filters one input after another, and writes the results, draws them, or tells the plan."""
 
     planned: Callable[[ImageInfo, str], Filtering]
     kernels: Sequence[str]
     saving: options.Saving
     naming: Naming
     log: BatchLog | None
+    figure: bool
     width: int | None
+    explain: bool
 
     def begin(self, given: Input) -> Place:
-        """Choose where the figure goes."""
-        from cnntool.api.pictures import figure_format
-        from cnntool.api.rendering import LOSSLESS
-        from cnntool.cli.layer_files import suffix_of
+        """Choose where a result goes."""
+        from cnntool.api.rendering import LOSSLESS, choose_format
 
-        self.planned(given.reader().info, LOSSLESS)
-        name = self.saving.format_name or figure_format(self.naming.named or "figure.png")
-        as_json = self.saving.as_json
-        target = self.naming.place(given.item, suffix_of(name), text=False, as_json=as_json)
+        info, wanted, name = given.reader().info, self.saving.format_name, LOSSLESS
+        if not self.figure:
+            name = choose_format(info, wanted, self.naming.named)
+        # Whatever is wrong with the options is said before names are taken.
+        self.planned(info, "" if self.figure else name)
+        if self.explain:
+            return Place(name, None, left=False)
+        item, as_json = given.item, self.saving.as_json
+        if self.figure:
+            name, target = self.naming.of_figure(item, wanted, as_json=as_json)
+        else:
+            target = self.naming.of_format(item, name, as_json=as_json)
         return Place(name, target, batch_log.begin(self.log, target))
 
     def work(self, opened: Opened, place: Place, lanes: int) -> Done:
-        """Draw it."""
-        from cnntool.api.figures import filter_figure
-        from cnntool.api.pictures import Picture
-        from cnntool.api.rendering import LOSSLESS
-
+        """Make it."""
         start = time.perf_counter()
         reader = opened.reader()
-        plan = self.planned(reader.info, LOSSLESS)
-        picture = Picture(opened.name, reader.info, reader.read())
-        filter_figure(plan, picture, self.kernels, threads=lanes).save(
-            place.target or sys.stdout.buffer,
-            format=place.format_name,
-            width=self.width,
-            overwrite=self.saving.overwrite or place.left,
-        )
+        plan = self.planned(reader.info, "" if self.figure else place.format_name)
+        if self.explain:
+            text = "\n".join(plan.lines(opened.name))
+            return Done(None, [f"{opened.name}: {note}" for note in opened.notes], text)
+        clipped, written = None, None
+        notes: list[str] = []
+        if self.figure:
+            from cnntool.api.filter_figure import draw_filtering
+            from cnntool.api.pictures import Picture
+
+            picture = Picture(opened.name, reader.info, reader.read())
+            draw_filtering(plan, picture, self.kernels, threads=lanes).save(
+                place.target or sys.stdout.buffer,
+                format=place.format_name,
+                width=self.width,
+                overwrite=self.saving.overwrite or place.left,
+            )
+        else:
+            clipped, notes = plan.write(
+                reader,
+                threads=lanes,
+                count=self.saving.as_json or console.TALK.verbose,
+                **self.saving.writing(place.target, left=place.left),
+            )
+            written = plan.rendering.info.record()
         record = {
             "input": opened.name,
             **plan.record(self.kernels),
-            "clipped": None,
+            "clipped": clipped,
             "output": str(place.target),
-            "written": None,
+            "written": written,
             "milliseconds": (time.perf_counter() - start) * 1e3,
         }
+        # Damage is known by now.
         found = [f"{opened.name}: {note}" for note in reader.info.notes]
-        return Done(record, [*plan.rendering.notes, *found])
+        return Done(record, [*plan.rendering.notes, *notes, *found])
+
+
+def _check(saving: options.Saving, *, figure: bool, width: int | None, explain: bool) -> None:
+    """Refuse what cannot be had together."""
+    if saving.as_json and (saving.output == "-" or explain):
+        raise UsageError(f"--json and {'--explain' if explain else '-o -'} both want stdout")
+    options.check_figure(figure, width, saving.format_name)
+    if figure and saving.depth not in {None, "8"}:
+        raise UsageError(f"a figure has 8 bits, and --depth {saving.depth} was asked for")
 
 
 def _name(spec: str) -> str:

@@ -25,21 +25,20 @@ from cnntool.cli.network_options import (
     white,
 )
 from cnntool.cli.output import Column, emit, emit_record, form_of
+from cnntool.image.atomic import STDOUT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Loaded
     from cnntool.image.files import Item
-    from cnntool.image.source import ImageInfo
-    from cnntool.nets.inference.image_output import Fitted, Painting
+    from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.models.manifest import InputSpec
     from cnntool.nets.network import Network
     from cnntool.nets.runtime.providers import SessionSettings
 
@@ -87,6 +86,11 @@ def command(
     from cnntool.nets.inference.image_output import fit_for_picture
     from cnntool.nets.models.manifest import PICTURES
 
+    ready: Callable[..., Any] = fit_for_picture
+    if figure:
+        from cnntool.api.figures import fit_with_photo
+
+        ready = fit_with_photo
     with opened(model, overrides, settings, PICTURES) as (network, plan):
         begin(network, plan)
         with logging.opened(paths, output, overwrite=overwrite, network=network) as log:
@@ -95,7 +99,7 @@ def command(
             )
             pictures = Pictures(
                 naming.items(paths, recursive=recursive, matrices=False),
-                partial(_with_photo if figure else fit_for_picture, spec=plan.input),
+                partial(ready, spec=plan.input),
                 reading,
                 log,
                 writing.again,
@@ -139,7 +143,7 @@ class _Writing(NamedTuple):
                 target or sys.stdout.buffer,
                 painting.pixels,
                 info,
-                name=str(target or "<stdout>"),
+                name=str(target or STDOUT),
                 format=name,
                 overwrite=batch_log.begin(self.log, target) or self.overwrite,
             )
@@ -171,16 +175,9 @@ class _Writing(NamedTuple):
     def _draw(self, item: Item, photo: NDArray[Any], painting: Painting) -> Path | None:
         """Draw the figure instead of writing the picture; return where."""
         from cnntool.api.figures import painting_figure
-        from cnntool.api.pictures import figure_format
-        from cnntool.cli.layer_files import suffix_of
-        from cnntool.nets.inference.image_output import shares
 
-        name = self.format_name or figure_format(self.naming.named or "figure.png")
-        target = self.naming.place(item, suffix_of(name), text=False, as_json=self.as_json)
-        classes = [] if painting.classes is None else shares(painting.classes, self.plan)
-        title = PurePath(self.network.name).name
-        drawn = painting_figure(photo, PurePath(item.name).name, painting, title, classes)
-        drawn.save(
+        name, target = self.naming.of_figure(item, self.format_name, as_json=self.as_json)
+        painting_figure(photo, PurePath(item.name).name, painting, self.plan).save(
             target or sys.stdout.buffer,
             format=name,
             width=self.width,
@@ -197,19 +194,6 @@ class _Writing(NamedTuple):
             emit_record(record)
         elif target is not None and self.naming.chosen:
             console.result(str(target))
-
-
-def _with_photo(
-    pixels: NDArray[Any] | Image, info: ImageInfo, *, spec: InputSpec
-) -> tuple[Fitted, NDArray[Any]]:
-    """Make a picture ready, and keep it as it is seen."""
-    import numpy as np
-
-    from cnntool.api.pictures import photo_of, to_array
-    from cnntool.nets.inference.image_output import fit_for_picture
-
-    seen = to_array(info, pixels) if isinstance(pixels, np.ndarray) else pixels
-    return fit_for_picture(pixels, info, spec=spec), photo_of(seen)
 
 
 def _classes(painting: Painting, plan: InferredSpec) -> list[dict[str, Any]] | None:

@@ -16,7 +16,7 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import Column, emit, emit_record, form_of, prose
 from cnntool.errors import InputError, UsageError
-from cnntool.shapes.text import shape_text
+from cnntool.shapes.text import shape_text, times
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ def _by(values: Sequence[float] | None) -> str:
     """Write one number where all are the same."""
     if not values:
         return "-"
-    return "x".join(map(str, values)) if len(set(values)) > 1 else str(values[0])
+    return times(values) if len(set(values)) > 1 else str(values[0])
 
 
 def _shape(shape: Sequence[object] | None) -> str:

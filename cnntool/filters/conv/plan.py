@@ -25,7 +25,8 @@ from cnntool.filters.conv.method import (
     tile_shape,
 )
 from cnntool.filters.kernels.kernel import ConvLayer
-from cnntool.shapes.windows import Pads, Pair, Window, times
+from cnntool.shapes.text import times
+from cnntool.shapes.windows import Pads, Pair, Window
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike

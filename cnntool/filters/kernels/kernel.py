@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from cnntool.errors import UsageError
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+from cnntool.shapes.text import times
 
 # Weights are the user's decimals or quotients: this many roundings away from exact is exact.
 _ROUNDING = 8 * np.finfo(np.float64).eps
@@ -307,7 +305,7 @@ class ConvLayer:
 
     def __init__(self, weights: ArrayLike, name: str = "custom") -> None:
         array = np.array(weights, dtype=np.float64)
-        shape = "x".join(map(str, array.shape))
+        shape = times(array.shape)
         if array.ndim != 4 or not array.size:
             raise UsageError(f"a layer has maps, channels, rows and columns, not {shape}")
         if max(array.shape[2:]) > LARGEST_SIDE:
@@ -342,7 +340,7 @@ class ConvLayer:
         UsageError
         """
         if channels != self.channels:
-            shape = "x".join(map(str, self.weights.shape[1:]))
+            shape = times(self.weights.shape[1:])
             raise UsageError(
                 f"the kernel is {shape} (channels x rows x columns),"
                 f" channels of the input: {channels}",

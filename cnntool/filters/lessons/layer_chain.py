@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.errors import UsageError
 from cnntool.shapes.receptive_field import Fields
-from cnntool.shapes.windows import PADDINGS, Padding, Pair, Window, parse_padding, times
+from cnntool.shapes.text import times
+from cnntool.shapes.windows import PADDINGS, Padding, Pair, Window, parse_padding
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -91,12 +91,7 @@ def trace(
     UsageError
         A place outside of the result.
     """
-    height, width = sliding.out_shape
-    if not (0 <= at[0] < height and 0 <= at[1] < width):
-        raise UsageError(
-            f"{at[0]},{at[1]} lies outside of the result, which is {height}x{width}",
-            hint=f"rows are 0 to {height - 1}, columns 0 to {width - 1}",
-        )
+    check_place(at, sliding.out_shape)
     lines = [sliding.positions(axis)[at[axis]] for axis in (0, 1)]
     inside = [(line >= 0) & (line < size) for line, size in zip(lines, maps.shape[1:], strict=True)]
     return Trace(
@@ -108,6 +103,21 @@ def trace(
         weights,
         bias,
     )
+
+
+def check_place(at: Pair, shape: Pair, of: str = "result") -> None:
+    """Refuse a place outside of a result, or of an input.
+
+    Raises
+    ------
+    UsageError
+    """
+    height, width = shape
+    if not (0 <= at[0] < height and 0 <= at[1] < width):
+        raise UsageError(
+            f"{at[0]},{at[1]} lies outside of the {of}, which is {height}x{width}",
+            hint=f"rows are 0 to {height - 1}, columns 0 to {width - 1}",
+        )
 
 
 def combine(totals: Sequence[float], how: Combine) -> float:

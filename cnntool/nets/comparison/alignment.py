@@ -127,6 +127,11 @@ class Alignment(NamedTuple):
     only_a: tuple[Layer, ...]
     only_b: tuple[Layer, ...]
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there are layers, and no pair of them: two networks without any are equal."""
+        return not self.pairs and bool(self.only_a or self.only_b)
+
 
 def align(a: Side, b: Side, by_hand: Mapping[str, str] | None = None) -> Alignment:
     """Find which layers of two networks belong together.

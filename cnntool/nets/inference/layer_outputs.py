@@ -256,7 +256,10 @@ def byte_size(info: TensorInfo) -> int | None:
     shape = lengths(info)
     if shape is None or not info.dtype:
         return None
-    item = 2 if info.dtype == "bfloat16" else np.dtype(info.dtype).itemsize
+    try:
+        item = 2 if info.dtype == "bfloat16" else np.dtype(info.dtype).itemsize
+    except TypeError:  # text, or a number that numpy does not have
+        return None
     return prod(shape) * item
 
 

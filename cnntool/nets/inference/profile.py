@@ -6,6 +6,9 @@ lead back. The network is opened with every node named by its first result, and 
 that name, or a tensor's, with something before or behind it. And onnxruntime writes the graph that
 it made, whose tensors tell what each kernel needs and gives: what must have been computed by then,
 and by no kernel before, is what this one computes.
+
+While a kernel's time runs, the profiler also writes down what goes in, what comes out and which
+threads took part. That is measured with kernels that compute next to nothing, and taken off.
 """
 
 from __future__ import annotations
@@ -16,17 +19,27 @@ import re
 import shutil
 from collections import Counter
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 from tempfile import gettempdir
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.errors import OutputError
 from cnntool.nets.file.graph import GRAPH
-from cnntool.nets.file.subgraph import NODE, WEIGHT, skeleton
+from cnntool.nets.file.messages import new_model, node_message
+from cnntool.nets.file.subgraph import (
+    INPUT,
+    NODE,
+    OUTPUT,
+    WEIGHT,
+    Skeleton,
+    skeleton,
+    value_message,
+)
 from cnntool.nets.file.tensors import read_entry
-from cnntool.nets.file.wire import CHUNK, Wire
+from cnntool.nets.file.wire import CHUNK, Wire, chunk_field
 from cnntool.nets.layers.dataflow import ARRANGING, KIND_OF
 from cnntool.nets.runtime.session import Session, start
 from cnntool.nets.runtime.worker import GRAPH as OPTIMISED
@@ -34,13 +47,15 @@ from cnntool.nets.runtime.worker import WEIGHTS
 from cnntool.system import on_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from cnntool.nets.file.graph import Graph, Node
     from cnntool.nets.layers.dataflow import Dataflow
     from cnntool.nets.runtime.providers import Placement, SessionSettings
+
+    _Events = Sequence[Mapping[str, Any]]
 
 _Ends = tuple[tuple[str, ...], tuple[str, ...]]
 """What a node uses and what it makes."""
@@ -52,6 +67,9 @@ _LEAST, _MOST, _SECONDS = 10, 200, 2.0
 """Runs that are counted at least and at most, and the time that they are to fill."""
 
 _KERNEL = "_kernel_time"
+
+_CHAIN = 64
+"""Kernels in a row that measure the profiler: what they compute takes a fifth of a microsecond."""
 
 _MOVING = ARRANGING | {"ReorderInput", "ReorderOutput", "MemcpyFromHost", "MemcpyToHost"}
 """What computes nothing: it hands numbers on, in another type, arrangement or place."""
@@ -78,6 +96,8 @@ class Kernel(NamedTuple):
         Bytes of what goes in and comes out, weights included.
     inputs, outputs : tuple of str
         Tensors of the graph that onnxruntime made; empty where that is not known.
+    inner : int
+        Kernels that ran inside of it: the bodies of If, Loop and Scan are part of it.
     """
 
     name: str
@@ -87,11 +107,16 @@ class Kernel(NamedTuple):
     moved: int
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
+    inner: int = 0
 
     @property
     def milliseconds(self) -> float:
         """The median over all runs."""
         return median(self.times)
+
+    def without(self, milliseconds: float) -> Kernel:
+        """Take so much off each of its times."""
+        return self._replace(times=tuple(max(0.0, time - milliseconds) for time in self.times))
 
     @property
     def moves(self) -> bool:
@@ -105,17 +130,20 @@ class Measured(NamedTuple):
     Attributes
     ----------
     kernels : list of Kernel
-        In the order in which they ran.
+        In the order in which they ran, without what the profiler itself takes.
     bare, profiled : tuple of float
         Milliseconds of each run without the profile, and with it; they took turns.
     placement : Placement
         Where it ran.
+    profiler : float
+        Milliseconds that this is in a run.
     """
 
     kernels: list[Kernel]
     bare: tuple[float, ...]
     profiled: tuple[float, ...]
     placement: Placement
+    profiler: float = 0.0
 
     @property
     def summed(self) -> list[float]:
@@ -164,17 +192,92 @@ def measure(
             labelled = skeleton(graph, outputs, labelled=True)
             profiling = settings._replace(profile=folder)
             profiled = Session(labelled, profiling, name=name, beside=bare)
+            feeds = {info.name: feeds[info.name] for info in bare.inputs}  # the others do nothing
             took: dict[Session, list[float]] = {bare: [], profiled: []}
             until = monotonic() + _SECONDS
             while not _enough(len(took[bare]) - WARM, runs, until):
                 for session, milliseconds in took.items():
                     session.run(feeds, [], keep=outputs)
                     milliseconds.append(session.seconds * 1e3)
-            events = json.loads(Path(profiled.end_profile()).read_text("utf-8"))
+            events = _trace(profiled)
             placement = profiled.placement
+            each = _profiler_time(events, _chain(bare, profiling))
         kernels = read_kernels(events, folder / OPTIMISED, skip=WARM)
     plain, with_profile = (tuple(took[one][WARM:]) for one in (bare, profiled))
-    return Measured(kernels, plain, with_profile, placement)
+    kernels, taken = _without_profiler(kernels, each, median(plain))
+    return Measured(kernels, plain, with_profile, placement, taken)
+
+
+def _without_profiler(
+    kernels: Sequence[Kernel], each: float, bare: float
+) -> tuple[list[Kernel], float]:
+    """Take off what the profiler itself takes in each kernel; return what this is in a run, too.
+
+    It writes down every kernel in the body of a loop, which may take far longer than they do. What
+    it takes for one of these is such that all loops take what a bare run leaves for them.
+    """
+    net = [kernel.without(each) for kernel in kernels]
+    inner = sum(kernel.inner for kernel in net)
+    if inner:
+        others, loops = (
+            sum(kernel.milliseconds for kernel in net if bool(kernel.inner) is looping)
+            for looping in (False, True)
+        )
+        within = max(0.0, loops - max(0.0, bare - others)) / inner
+        net = [kernel.without(kernel.inner * within) for kernel in net]
+    taken = (sum(kernel.milliseconds for kernel in those) for those in (kernels, net))
+    return net, next(taken) - next(taken)
+
+
+def _trace(session: Session) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = json.loads(Path(session.end_profile()).read_text("utf-8"))
+    return events
+
+
+def _chain(beside: Session, settings: SessionSettings) -> list[dict[str, Any]]:
+    """Trace kernels that compute next to nothing, one after the other, on the processor."""
+    import numpy as np
+
+    steps = (node_message("Neg", [str(n)], [str(n + 1)], {}) for n in range(_CHAIN))
+    ends = (INPUT, "0"), (OUTPUT, str(_CHAIN))
+    fields = [
+        *(chunk_field(NODE, step) for step in steps),
+        *(chunk_field(end, value_message(name, "float32", (1,))) for end, name in ends),
+    ]
+    assert settings.profile is not None  # noqa: S101 - the session is to write a profile
+    folder = settings.profile / "chain"
+    folder.mkdir()
+    settings = settings._replace(device="cpu", optimise=False, profile=folder)
+    model = Skeleton(new_model(13, fields), folder)
+    session = Session(model, settings, name="the profiler", beside=beside)
+    for _ in range(WARM + _LEAST):
+        session.run({"0": np.ones(1, np.float32)}, [], keep=[str(_CHAIN)])
+    return _trace(session)
+
+
+def _profiler_time(events: _Events, chain: _Events) -> float:
+    """Estimate how many milliseconds of a kernel's time are the profiler's own.
+
+    What it does between two kernels shows in any trace, what it does inside of one only where the
+    kernel takes no time. Both take the longer, the more of the caches the kernels need.
+    """
+    inside = _usual(event["dur"] for event, _ in _outermost(chain))
+    between = _usual(_gaps(chain))
+    return inside * (_usual(_gaps(events)) or between) / between / 1e3 if between else 0.0
+
+
+def _gaps(events: _Events) -> Iterator[int]:
+    """Yield the microseconds from the end of each kernel to the next one of the same run."""
+    kernels = [event for event, _ in _outermost(events)]
+    for event, following in pairwise(kernels):
+        if _identity(following) != _identity(kernels[0]):
+            yield following["ts"] - event["ts"] - event["dur"]
+
+
+def _usual(times: Iterable[int]) -> float:
+    """Return the mean without the highest quarter: other programs interrupt now and then."""
+    ordered = sorted(times)
+    return fmean(ordered[: -(-3 * len(ordered) // 4)]) if ordered else 0.0
 
 
 def _enough(counted: int, runs: int | None, until: float) -> bool:
@@ -202,9 +305,27 @@ def _workplace() -> Iterator[Path]:
         forget()
 
 
-def read_kernels(
-    events: Sequence[Mapping[str, Any]], optimised: Path, *, skip: int = 0
-) -> list[Kernel]:
+def _outermost(events: _Events) -> list[tuple[Mapping[str, Any], int]]:
+    """List the kernels of all runs, and how many others ran inside of each of them."""
+    found: list[tuple[Mapping[str, Any], int]] = []
+    end = -1
+    kernels = (e for e in events if e.get("cat") == "Node" and e["name"].endswith(_KERNEL))
+    for event in sorted(kernels, key=lambda event: (event["ts"], -event["dur"])):
+        if event["ts"] >= end:
+            end = event["ts"] + event["dur"]
+            found.append((event, 0))
+        else:
+            outer, inner = found[-1]
+            found[-1] = outer, inner + 1
+    return found
+
+
+def _identity(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Tell kernels apart: several may have one name."""
+    return event["name"], event["args"].get("node_index", "")
+
+
+def read_kernels(events: _Events, optimised: Path, *, skip: int = 0) -> list[Kernel]:
     """Read the trace that onnxruntime writes.
 
     Parameters
@@ -224,18 +345,13 @@ def read_kernels(
     """
     nodes, weights = _read_optimised(optimised) if optimised.is_file() else ({}, {})
     nameless: Counter[str] = Counter()
-    found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    end = -1
-    kernels = (e for e in events if e.get("cat") == "Node" and e["name"].endswith(_KERNEL))
-    for event in sorted(kernels, key=lambda event: (event["ts"], -event["dur"])):
-        if event["ts"] < end:
-            continue
-        end = event["ts"] + event["dur"]
-        found.setdefault((event["name"], event["args"].get("node_index", "")), []).append(event)
+    found: dict[tuple[str, str], list[tuple[Mapping[str, Any], int]]] = {}
+    for event, inner in _outermost(events):
+        found.setdefault(_identity(event), []).append((event, inner))
     listed = []
     for (event_name, _), seen in found.items():
         name = event_name.removesuffix(_KERNEL)
-        facts = seen[0]["args"]
+        facts = seen[0][0]["args"]
         op = facts.get("op_name", "")
         known = name
         if name not in nodes and name == f"{op}_{facts.get('node_index')}":
@@ -250,10 +366,11 @@ def read_kernels(
                 name,
                 op,
                 facts.get("provider", ""),
-                tuple(event["dur"] / 1e3 for event in seen[skip:]),
+                tuple(event["dur"] / 1e3 for event, _ in seen[skip:]),
                 sum(map(int, sizes)) + parameters,
                 tuple(tensor for tensor in inputs if tensor not in weights),
                 outputs,
+                max(inner for _, inner in seen),
             )
         )
     return listed

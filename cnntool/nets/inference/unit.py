@@ -12,6 +12,7 @@ from cnntool.nets.inference.layer_outputs import dequantised, quantisation
 from cnntool.nets.layers.dataflow import BIAS, FACTORS, KERNEL, operand, result
 from cnntool.nets.layers.layer_list import constant_operand
 from cnntool.nets.layers.receptive_field import NodeWindow, read_window
+from cnntool.shapes.text import times
 from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:
@@ -390,7 +391,7 @@ def _maps(formula: Formula, values: NDArray[Any], batch: int) -> NDArray[Any]:
 
 def _place(formula: Formula, at: Sequence[int], shape: Sequence[int]) -> tuple[int, int, int]:
     """Check a unit's place; where there is only one row and column, they may be left out."""
-    size = "x".join(map(str, shape[:1] if formula.is_dense else shape))
+    size = times(shape[:1] if formula.is_dense else shape)
     if len(at) == 1 and prod(shape[1:]) == 1:
         at = (*at, 0, 0)
     if len(at) != 3 or (formula.is_dense and any(at[1:])):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnntool.errors import ModelError
 from cnntool.nets.file.subgraph import read_shapes, shape_probe
+from cnntool.shapes.text import times
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -146,7 +147,7 @@ def find_shapes(
     for tensor in wanted if inputs else ():
         info = found.get(tensor)
         if info and info.shape and any(isinstance(n, int) and n < 1 for n in info.shape):
-            size = ", ".join("x".join(map(str, shape)) for shape in inputs.values())
+            size = ", ".join(map(times, inputs.values()))
             raise ModelError(
                 f"an input of {size} is too small: nothing is left at {tensor}",
                 source=graph.wire.name,

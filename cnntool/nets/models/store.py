@@ -149,12 +149,9 @@ def _link(path: Path, target: Path) -> Digest:
 
 
 def _write(target: Path, fill: Callable[[Output], T]) -> T:
-    output = Output(target, name=str(target), overwrite=False)
-    try:
+    with Output(target, overwrite=False) as output:
         result = fill(output)
         output.commit()
-    finally:
-        output.discard()
     return result
 
 

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.views.feature_maps import Sort
-    from cnntool.views.scale import Scale
+    from cnntool.views.drawing import Drawing
 
 MOST = 2 << 20
 """Levels that are kept of one layer: on a screen a page shows no more."""
@@ -29,26 +28,6 @@ WIDE = 1040
 """Pixels that maps may take from left to right."""
 
 BINS = 32
-
-
-class Look(NamedTuple):
-    """How maps are drawn where there is no script; None where the tool decides.
-
-    Attributes
-    ----------
-    maps, sort
-        Which ones, see `cnntool.views.feature_maps.choose`.
-    style, scale, columns, gap, upscale
-        See `cnntool.views.feature_maps.sheet`.
-    """
-
-    maps: str = ""
-    sort: Sort | None = None
-    style: str | None = None
-    scale: Scale | None = None
-    columns: int | None = None
-    gap: int | None = None
-    upscale: int | None = None
 
 
 class Tiles(NamedTuple):
@@ -120,14 +99,14 @@ LEAST = 16
 """Rows or columns that a map keeps."""
 
 
-def tiles(maps: NDArray[Any], look: Look) -> Tiles:
+def tiles(maps: NDArray[Any], look: Drawing) -> Tiles:
     """Turn the maps of a layer into levels.
 
     Parameters
     ----------
     maps : ndarray of shape (C, H, W)
         Very large ones are averaged.
-    look : Look
+    look : Drawing
         Which of them, and by which scale.
     """
     maps = showable(maps, 3)
@@ -180,13 +159,13 @@ def histogram(values: NDArray[Any]) -> Histogram | None:
     return Histogram(tuple(counts.tolist()), low, high)
 
 
-def factor(found: Tiles, look: Look, largest: int | None) -> int:
+def factor(found: Tiles, look: Drawing, largest: int | None) -> int:
     """Return how many pixels each value gets both ways.
 
     Parameters
     ----------
     found : Tiles
-    look : Look
+    look : Drawing
     largest : int, optional
         The side that maps have at most: what was pooled is no larger than what it was made of.
     """
@@ -198,14 +177,14 @@ def factor(found: Tiles, look: Look, largest: int | None) -> int:
 
 
 def sheet(
-    found: Tiles, look: Look, by: int, photo: NDArray[np.uint8] | None = None
+    found: Tiles, look: Drawing, by: int, photo: NDArray[np.uint8] | None = None
 ) -> tuple[NDArray[np.uint8], dict[str, Any]]:
     """Draw maps as tiles of one picture.
 
     Parameters
     ----------
     found : Tiles
-    look : Look
+    look : Drawing
     by : int
         Pixels that each value gets both ways.
     photo : ndarray of uint8, shape (H, W, 3), optional
@@ -246,7 +225,7 @@ def sheet(
     }
 
 
-def _columns(found: Tiles, look: Look) -> int | None:
+def _columns(found: Tiles, look: Drawing) -> int | None:
     """Return how many large maps stand in a row of a page, in rows that are nearly full.
 
     None for what fills a page by itself: many maps, and small ones, which grow.

@@ -180,7 +180,7 @@ def test_the_scores_carry_the_names_of_the_classes(here, net, tmp_path):
         np.array([share, 1 - share], np.float32),
         labels=["reddish", "greenish"],
         caption=Caption("predictions", "2, scores, p.png"),
-        unit="activation",
+        unit="probability",
     )
     assert (picture(tmp_path / "d.png") == expected).mean() > 0.99  # the last digit may differ
 

@@ -6,9 +6,7 @@ import io
 import json
 import os
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -277,38 +275,3 @@ def test_what_somebody_else_wrote_stays(here, photos, tmp_path):
     assert (tmp_path / "f.npy").read_bytes() == b"mine"
     here(*verb, "--resume", "--overwrite")
     assert len(np.load(tmp_path / "f.npy")) == 5
-
-
-@pytest.mark.full
-@pytest.mark.skipif(os.name == "nt", reason="there is no SIGKILL")
-@pytest.mark.parametrize("form", ["npz", "parquet"])
-def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(photos, tmp_path, form):
-    pytest.importorskip("pyarrow" if form == "parquet" else "numpy")
-    for number in range(400):
-        shutil.copy(photos / "z.png", photos / "dog" / f"{number:03}.png")
-    command = [sys.executable, "-m", "cnntool", *VERB, "-r", "in", "-o", f"f.{form}"]
-    command += ["--log", "log.jsonl"]
-    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
-    target, log = tmp_path / f"f.{form}", tmp_path / "log.jsonl"
-    whole = target.read_bytes()
-    skipped = set()
-
-    def written():
-        return log.read_bytes().count(b"\n")
-
-    for lines in (0, 1, 2, 100, 300, 404, 405, 406):
-        target.unlink()
-        log.unlink()
-        with subprocess.Popen(
-            command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as run:
-            while run.poll() is None and not (log.exists() and written() >= lines):
-                time.sleep(0.001)
-            run.kill()
-        resumed = [one for one in (*command, "--resume") if one != "-q"]
-        done = subprocess.run(resumed, cwd=tmp_path, check=True, capture_output=True, text=True)
-        skipped.add(done.stderr.partition(" skipped")[0].rpartition(" ")[2])
-        assert target.read_bytes() == whole
-        left = {path.name for path in tmp_path.iterdir()}
-        assert left == {"in", "net.onnx", target.name, "log.jsonl"}
-    assert len(skipped) > 3  # they were killed at different moments

@@ -870,6 +870,12 @@ def test_a_figure_has_the_input_the_results_their_kernels_and_colour_bars(here, 
     assert any((figure == shade).all(axis=2).any() for shade in colour.reshape(-1, 3))
 
 
+def test_the_plan_of_a_figure_is_told_and_nothing_is_drawn(here, grey, tmp_path):
+    done = here("filter", "grey.png", "-k", "box", "--figure", "--explain", "-o", "f.svg")
+    assert "result  png: " in done.text
+    assert not (tmp_path / "f.svg").exists()
+
+
 def test_a_figure_of_a_matrix_and_of_a_folder(here, grey, colour, tmp_path):
     (tmp_path / "m.csv").write_text("1,2,3\n4,5,6\n")
     here("filter", "m.csv", "-k", "1,-1", "--mode", "valid", "--figure", "-o", "m.svg")

@@ -75,6 +75,7 @@ def test_a_table_for_people(here, monkeypatch):
     assert any(
         re.match(r" +1 +block1_conv1 +block1_conv1 +Conv +[\d.]+ +[\d.]+% ", x) for x in lines
     )
+    assert any(re.fullmatch(r"profiler +\d+\.\d+ ms of its own work, .*", x) for x in lines)
     assert any(x.startswith("bare run ") and x.endswith("% of it") for x in lines)
 
 

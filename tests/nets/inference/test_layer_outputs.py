@@ -23,7 +23,7 @@ from tiny import (
 )
 from vgg import vgg16
 
-from cnntool.nets.file.graph import read_graph
+from cnntool.nets.file.graph import TensorInfo, read_graph
 from cnntool.nets.file.subgraph import skeleton
 from cnntool.nets.inference import layer_outputs
 from cnntool.nets.inference.layer_outputs import Taps, chunks, exactly, largest
@@ -235,3 +235,11 @@ def test_chunks_hold_all_and_no_more_than_they_may(sizes, budget):
         assert total <= budget or len(chunk) == 1
     for number in range(len(found) - 1):  # none could have taken the next one, too
         assert totals[number] + size[found[number + 1][0]] > budget
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"),
+    [("float32", 24), ("bfloat16", 12), ("string", None), ("float8e4m3fn", None), ("", None)],
+)
+def test_bytes_of_a_tensor(dtype, size):
+    assert layer_outputs.byte_size(TensorInfo("x", dtype, (2, 3))) == size

@@ -201,9 +201,52 @@ def test_a_trace_by_hand(tmp_path):
     kernels = read_kernels(TRACE, tmp_path / "missing", skip=1)
     assert kernels == [
         Kernel("c", "Conv", "CPUExecutionProvider", (4.0, 1.0), 137),
-        Kernel("l", "Loop", "CPUExecutionProvider", (0.7, 0.1), 137),
+        Kernel("l", "Loop", "CPUExecutionProvider", (0.7, 0.1), 137, inner=1),
     ]
     assert kernels[0].milliseconds == 2.5
+
+
+def test_what_the_profiler_takes_goes_by_what_it_takes_between_kernels():
+    chain = [event(f"{n % 2}_kernel_time", 10 * n, 4, op_name="Neg") for n in range(8)]
+    between = 6  # microseconds, of 4 inside; below they are 9, but for one that is interrupted
+    assert profile._profiler_time(chain[:1], chain) == 4e-3
+    slower = [event(f"{n % 5}_kernel_time", 29 * n, 20, op_name="Conv") for n in range(10)]
+    slower[3]["dur"] -= 15
+    assert profile._profiler_time(slower, chain) == pytest.approx(4e-3 * 9 / between)
+
+
+def test_what_the_profiler_takes_is_taken_off():
+    kernels = [
+        Kernel("c", "Conv", "", (0.5, 0.7), 0),
+        Kernel("r", "Reshape", "", (0.01, 0.03), 0),
+        Kernel("l", "Loop", "", (9.0, 9.2), 0, inner=100),
+    ]
+    net, taken = profile._without_profiler(kernels, 0.02, 3.0)
+    assert [one.times[1] for one in net] == pytest.approx([0.68, 0.01, 2.515])
+    assert net[1].times[0] == 0
+    # The loop has what the others leave of a run: 3.0 less the medians 0.58 and 0.005.
+    assert [one.milliseconds for one in net] == pytest.approx([0.58, 0.005, 2.415])
+    assert taken == pytest.approx(0.02 + 0.015 + 9.1 - 2.415)
+    assert profile._without_profiler([], 0.02, 3.0) == ([], 0)
+
+
+def test_an_input_that_nothing_reads(tmp_path):
+    net = onnx.load(write(tmp_path / "net.onnx", [node("Neg", "x", "y")], {}))
+    net.graph.input.append(helper.make_tensor_value_info("unused", TensorProto.FLOAT, (1,)))
+    onnx.save(net, tmp_path / "net.onnx")
+    given = {"x": np.ones((1, 3, 8, 8), np.float32), "unused": np.ones(1, np.float32)}
+    made = measure(read_graph(tmp_path / "net.onnx"), given, SETTINGS, name="net", runs=1)
+    assert [kernel.op for kernel in made.kernels] == ["Neg"]
+
+
+def test_kernels_that_compute_next_to_nothing(tmp_path):
+    """Nine tenths of what a trace says of them is the profiler's own work."""
+    nodes = [node("Neg", "x", "0"), *(node("Neg", str(n), str(n + 1)) for n in range(30))]
+    net = write(tmp_path / "net.onnx", [*nodes, node("Abs", "30", "y")], {}, shape=(1, 1))
+    given = {"x": np.ones((1, 1), np.float32)}
+    made = measure(read_graph(net), given, SETTINGS._replace(optimise=False), name="net")
+    assert len(made.kernels) == 32
+    assert sum(kernel.milliseconds for kernel in made.kernels) < made.profiler
 
 
 def test_a_run_that_the_trace_breaks_off_is_not_summed():

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from cnntool.views.drawing import Drawing
 from cnntool.views.page.tiles import (
     MOST,
-    Look,
     factor,
     histogram,
     scale_record,
@@ -34,7 +34,9 @@ def read_back(pixels, spots, count):
 
 
 @pytest.mark.parametrize("by", [1, 3])
-@pytest.mark.parametrize("look", [Look(), Look(columns=2, gap=14), Look(maps="top:3"), Look(gap=0)])
+@pytest.mark.parametrize(
+    "look", [Drawing(), Drawing(columns=2, gap=14), Drawing(maps="top:3"), Drawing(gap=0)]
+)
 def test_a_picture_holds_the_levels(look, by):
     values = maps()
     values[1, 2, 3] = np.nan
@@ -45,7 +47,7 @@ def test_a_picture_holds_the_levels(look, by):
 
 def test_levels_are_the_values():
     values = maps()
-    found = tiles(values, Look())
+    found = tiles(values, Drawing())
     record = scale_record(found)
     low, high = (np.array(record[name])[:, None, None] for name in ("low", "high"))
     assert low + found.levels / 254 * (high - low) == pytest.approx(
@@ -59,20 +61,20 @@ def test_levels_are_the_values():
 
 def test_figures_leave_out_what_is_not_finite():
     values = np.array([[[0, 2], [np.nan, np.inf]], [[np.nan] * 2] * 2, [[0, 0], [0, 0]]])
-    found = tiles(values.astype(np.float32), Look())
+    found = tiles(values.astype(np.float32), Drawing())
     assert found.figures[:3].tolist() == [[1, 0, 0], [0, 0, 0], [2, 0, 0]]
     assert found.figures[3].tolist() == [0.25, 0, 1]
 
 
 def test_very_large_maps_are_averaged():
-    found = tiles(np.arange(4 * MOST, dtype=np.float32).reshape(1, 2048, -1), Look())
+    found = tiles(np.arange(4 * MOST, dtype=np.float32).reshape(1, 2048, -1), Drawing())
     assert found.levels.size <= MOST
     assert found.words == "at 1024 x 2048"
     assert found.reduction == 2
 
 
 def test_for_want_of_room_maps_are_smaller_then_fewer():
-    found = tiles(maps(count=6, side=40), Look())
+    found = tiles(maps(count=6, side=40), Drawing())
     half = found.smaller()
     assert half.levels.shape == (6, 20, 22)
     assert half.words == "at 20 x 22"
@@ -86,17 +88,17 @@ def test_for_want_of_room_maps_are_smaller_then_fewer():
 def test_marks_stay_marks():
     values = maps(count=1, side=40)
     values[0, 0, 0] = np.nan
-    half = tiles(values, Look()).smaller()
+    half = tiles(values, Drawing()).smaller()
     assert half.levels[0, 0, 0] == 255
     assert (half.levels == 255).sum() == 1
 
 
 def test_what_was_pooled_is_drawn_no_larger():
-    pooled = tiles(maps(count=4, side=10), Look())
-    assert factor(pooled, Look(), None) > 4
-    assert factor(pooled, Look(), 40) == 2
-    assert factor(pooled, Look(), 5) == 1
-    assert factor(pooled, Look(upscale=7), 40) == 7
+    pooled = tiles(maps(count=4, side=10), Drawing())
+    assert factor(pooled, Drawing(), None) > 4
+    assert factor(pooled, Drawing(), 40) == 2
+    assert factor(pooled, Drawing(), 5) == 1
+    assert factor(pooled, Drawing(upscale=7), 40) == 7
 
 
 def test_histograms():
