@@ -7,7 +7,8 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnntool.api.page import KINDS, PICTURES, encoded, graph_of
+from cnntool.api.page import KINDS, PICTURES, graph_of
+from cnntool.api.page_pictures import encoded
 from cnntool.shapes.text import shape_text
 from cnntool.version import __version__
 from cnntool.views.page.render import Card, Page, PagePicture, Photo, Table, View, html

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from codecs import BOM_UTF8
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -289,7 +290,8 @@ def _inputs(
         raise UsageError("no list of inputs", hint="pipe one in: find . -name '*.jpg' |")
     with system_errors_as(InputError, lists[0]):
         whole = sys.stdin.buffer.read() if str(lists[0]) == STDIO else lists[0].read_bytes()
-    names = whole.split(b"\0") if files0_from is not None else whole.splitlines()
+    lines = whole.removeprefix(BOM_UTF8).splitlines()  # Windows' editors write one
+    names = whole.split(b"\0") if files0_from is not None else lines
     here = os.path.join(Path.cwd(), STDIO)  # noqa: PTH118 - a file that is called '-', not stdin
     texts = (os.fsdecode(name) for name in names if name)
     paths = (text if is_address(text) else str(Path(text)) for text in texts)
