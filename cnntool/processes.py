@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 from cnntool.system import is_own, obey, on_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
 _GRACE = 0.5
 """Seconds that a copy has to end when it is told to."""
@@ -38,8 +38,12 @@ class DiedError(Exception):
     """A copy has ended before its work was done; the message says by what."""
 
 
+Outcome = tuple[Any, BaseException | None]
+"""What the function has returned, and what it has raised."""
+
+
 class Copies:
-    """Copies of this process: to call it is to have one of them call the function.
+    """Copies of this process: to call it is to have one of them call the function several times.
 
     As many threads may call it at once as there are copies. One that dies is replaced.
 
@@ -66,27 +70,29 @@ class Copies:
             self._all.add(copy)
         self._idle.put(copy)
 
-    def __call__(self, *arguments: Any) -> Any:
-        """Call the function in one of the copies.
+    def __call__(self, jobs: Sequence[tuple[Any, ...]]) -> list[Outcome]:
+        """Have one of the copies call the function with the arguments of each job, in order.
 
-        Raises
-        ------
-        DiedError
-            Its copy has died.
+        Returns
+        -------
+        list of (object, exception or None)
+            Its result and its error for each job. A `DiedError` is that of the one job in which its
+            copy has died: another one goes on with the next.
         """
+        outcomes: list[Outcome] = []
         copy = self._idle.get()
-        try:
-            result, error = copy.ask(arguments)
-        except (OSError, EOFError, pickle.UnpicklingError):
-            with self._lock:
-                self._all.discard(copy)
-            reason = copy.close()
-            self._add()
-            raise DiedError(reason) from None
+        while len(outcomes) < len(jobs):
+            try:
+                for outcome in copy.ask(jobs[len(outcomes) :]):
+                    outcomes.append(outcome)  # noqa: PERF402 - of one that dies the first count
+            except (OSError, EOFError, pickle.UnpicklingError):
+                with self._lock:
+                    self._all.discard(copy)
+                outcomes.append((None, DiedError(copy.close())))
+                self._add()
+                copy = self._idle.get()
         self._idle.put(copy)
-        if error is not None:
-            raise error
-        return result
+        return outcomes
 
     def __enter__(self) -> Self:
         return self
@@ -132,11 +138,12 @@ class _Copy:
         os.close(outbox)
         self._to, self._answers = os.fdopen(to, "wb"), os.fdopen(answers, "rb")
 
-    def ask(self, arguments: tuple[Any, ...]) -> Any:
-        """Send what the function is to be given, and wait for its result and its error."""
-        pickle.dump(arguments, self._to)
+    def ask(self, jobs: Sequence[tuple[Any, ...]]) -> Iterator[Outcome]:
+        """Send what the function is to be given, and wait for each outcome."""
+        pickle.dump(jobs, self._to)
         self._to.flush()
-        return pickle.load(self._answers)  # noqa: S301 - a copy of this very process
+        for _ in jobs:
+            yield pickle.load(self._answers)  # noqa: S301 - a copy of this very process
 
     def tell(self, number: int) -> None:
         """Send a signal, unless it has ended."""
@@ -169,12 +176,12 @@ def _serve(work: Callable[..., Any], inbox: int, outbox: int) -> NoReturn:
     """Call the function until nobody will ask again: the process that does has ended."""
     with suppress(BaseException), os.fdopen(inbox, "rb") as asked, os.fdopen(outbox, "wb") as told:
         while True:
-            arguments = pickle.load(asked)  # noqa: S301
-            answer: tuple[Any, BaseException | None]
-            try:
-                answer = work(*arguments), None
-            except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
-                answer = None, error
-            pickle.dump(answer, told)
-            told.flush()
+            for arguments in pickle.load(asked):  # noqa: S301
+                outcome: Outcome
+                try:
+                    outcome = work(*arguments), None
+                except BaseException as error:  # noqa: BLE001 - raised again where it is awaited
+                    outcome = None, error
+                pickle.dump(outcome, told)
+                told.flush()
     os._exit(0)

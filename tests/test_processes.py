@@ -31,19 +31,20 @@ def test_results_errors_and_deaths_arrive_where_they_are_due():
                 os._exit(4)
             return number * number, word, os.getpid()
 
-        def told(number):
-            try:
-                square, word, who = copies(number, "word")
-            except InputError as error:
-                return str(error), error.hint
-            except processes.DiedError as error:
-                return str(error)
-            assert word == "word" and who != os.getpid()
-            return square
+        def told(number):  # three at once
+            for result, error in copies([(one, "word") for one in range(number, number + 3)]):
+                if isinstance(error, InputError):
+                    yield str(error), error.hint
+                elif isinstance(error, processes.DiedError):
+                    yield str(error)
+                else:
+                    square, word, who = result
+                    assert word == "word" and who != os.getpid() and error is None
+                    yield square
 
         assert processes.can_copy()
         with processes.Copies(work, 2) as copies:
-            print(*ordered_map(told, range(9), 2), sep=";")
+            print(*sum(ordered_map(lambda one: [*told(one)], range(0, 9, 3), 2), []), sep=";")
         try:
             os.wait()
         except ChildProcessError:
@@ -74,7 +75,7 @@ def test_who_is_stopped_ends_its_copies_which_undo_what_they_have_begun(tmp_path
 
         system.on_stop(lambda: os.write(1, b"undone once"))
         with processes.Copies(work, 1) as copies:
-            copies()
+            copies([()])
     """)
     assert (done.returncode, done.stdout) == (130, "undone once")
     assert done.stderr == "cnntool: error: interrupted\n"
@@ -84,10 +85,10 @@ def test_who_is_stopped_ends_its_copies_which_undo_what_they_have_begun(tmp_path
 def test_copies_end_when_nobody_asks_any_more():
     done = run("""
         copies = processes.Copies(abs, 3)
-        print(copies(-3), flush=True)
+        print(copies([(-3,)]), flush=True)
         os.kill(os.getpid(), 9)
     """)
-    assert (done.returncode, done.stdout) == (-9, "3\n")  # they have let go of stdout
+    assert (done.returncode, done.stdout) == (-9, "[(3, None)]\n")  # they have let go of stdout
 
 
 def test_guests_and_processes_with_threads_are_not_copied():

@@ -7,8 +7,11 @@ bounded however many there are, and however large.
 from __future__ import annotations
 
 import os
+import time
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from cnntool.errors import ArgumentTypeError, CnntoolError
 from cnntool.image.files import expand, is_folder, open_reader
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from cnntool.api.pictures import ImageLike, Picture
     from cnntool.image.codecs.codec import Reader
-    from cnntool.processes import Copies
+    from cnntool.processes import Copies, Outcome
 
     Work = Callable[["Opened", Any, int], Any]
 
@@ -31,6 +34,9 @@ O = TypeVar("O", bound="Opened")  # noqa: E741 - what was opened
 
 MANY = 16
 """Pictures from which it pays to copy this process."""
+
+_TURN, _MOST = 0.05, 8
+"""Seconds of work that a copy is given at once, and pictures at most: to hand over takes time."""
 
 
 class Opened:
@@ -154,34 +160,97 @@ def side_by_side(
     (Opened, job, result)
         The result is None where the picture has an error.
     """
+    workers = _Workers(work, in_turn, jobs=jobs, threads=threads, most=most, copies=copies)
+    groups = ordered_map(
+        workers.work_on,
+        workers.groups(begun),
+        jobs,
+        size=lambda group: max(opened.pixels for opened, _ in group),
+        most=most,
+    )
+    for group in groups:
+        for opened, job, call in group:
+            yield opened, job, _attempt(opened, call)
 
-    def attempt(opened: O, job: Any, call: Work) -> Any:
-        beside = min(jobs, max(1, most // max(1, opened.pixels)))
-        try:
-            return call(opened, job, max(1, threads // beside))
-        except (CnntoolError, MemoryError) as error:
-            opened.error = error
-        except DiedError as death:
-            reason = f"the process that worked on it has died ({death})"
-            hint = "where memory runs out the system kills: `jobs=1` takes the least"
-            opened.error = CnntoolError(reason, source=opened.name, hint=hint)
-        finally:
-            opened.close()
-        return None
 
-    def done(task: tuple[O, Any]) -> tuple[O, Any, Any]:
-        opened, job = task
-        call = work if copies is None or not opened.is_file else copies
-        if opened.is_ready and in_turn(opened, job):
-            return opened, job, None
-        if call is copies or not opened.is_ready:
-            opened.close()
-        return opened, job, attempt(opened, job, call) if opened.is_ready else None
+class _Workers(Generic[O]):
+    """Who works on pictures: threads, or copies of this process; see `side_by_side`."""
 
-    tasks = ordered_map(done, begun, jobs, size=lambda task: task[0].pixels, most=most)
-    for opened, job, result in tasks:
-        late = opened.is_ready and in_turn(opened, job)
-        yield opened, job, attempt(opened, job, work) if late else result
+    def __init__(
+        self,
+        work: Work,
+        in_turn: Callable[[O, Any], bool],
+        *,
+        jobs: int,
+        threads: int,
+        most: int,
+        copies: Copies | None,
+    ) -> None:
+        self._work, self._in_turn, self._copies = work, in_turn, copies
+        self._jobs, self._threads, self._most = jobs, threads, most
+        self._several = 1
+
+    def groups(self, begun: Iterable[tuple[O, Any]]) -> Iterator[list[tuple[O, Any]]]:
+        """Take as many pictures at once as a copy is given."""
+        tasks = iter(begun)
+        while group := list(islice(tasks, self._several)):
+            for task in group:
+                if self._is_sent(*task):
+                    task[0].close()
+            yield group
+
+    def work_on(self, group: list[tuple[O, Any]]) -> list[tuple[O, Any, Callable[[], Any]]]:
+        """Work on pictures; return what gives the result of each when its turn has come."""
+        sent = [self._given(*task) for task in group if self._is_sent(*task)]
+        outcomes: Iterator[Outcome] = iter(())
+        if self._copies and sent:
+            since = time.perf_counter()
+            outcomes = iter(self._copies(sent))
+            pace = (time.perf_counter() - since) / len(sent)
+            self._several = min(_MOST, max(1, int(_TURN / pace)))
+        return [
+            (
+                *task,
+                partial(_outcome, *next(outcomes)) if self._is_sent(*task) else self._done(*task),
+            )
+            for task in group
+        ]
+
+    def _is_sent(self, opened: O, job: Any) -> bool:
+        apart = self._copies is not None and opened.is_file
+        return apart and opened.is_ready and not self._in_turn(opened, job)
+
+    def _given(self, opened: O, job: Any) -> tuple[O, Any, int]:
+        beside = min(self._jobs, max(1, self._most // max(1, opened.pixels)))
+        return opened, job, max(1, self._threads // beside)
+
+    def _done(self, opened: O, job: Any) -> Callable[[], Any]:
+        call = partial(self._work, *self._given(opened, job))
+        if opened.is_ready and self._in_turn(opened, job):
+            return call
+        result = _attempt(opened, call)
+        return lambda: result
+
+
+def _attempt(opened: Opened, call: Callable[[], Any]) -> Any:
+    """Return the result of a picture, unless it has an error or gets one."""
+    try:
+        return call() if opened.is_ready else None
+    except (CnntoolError, MemoryError) as error:
+        opened.error = error
+    except DiedError as death:
+        reason = f"the process that worked on it has died ({death})"
+        hint = "where memory runs out the system kills: `jobs=1` takes the least"
+        opened.error = CnntoolError(reason, source=opened.name, hint=hint)
+    finally:
+        opened.close()
+    return None
+
+
+def _outcome(result: Any, error: BaseException | None) -> Any:
+    if error is not None:
+        raise error
+    return result
 
 
 class PictureResult(NamedTuple):
