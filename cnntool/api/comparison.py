@@ -533,8 +533,10 @@ class Comparer:
         )
         made = self._work.values([row.number for row in rows], self._first)
         for row, values in zip(rows, made, strict=True):
-            maps = [channel.channel for channel in found.channels(row.number)][: most or MOST]
+            every = [channel.channel for channel in found.channels(row.number)]
+            maps = every[: most or MOST]
             facts = f"{shape_text(row.shape)}, SQNR {row.sqnr:.1f} dB"
+            facts += f", the {len(maps)} that differ most" * (len(maps) < len(every))
             titles = row.name_a, row.name_b, "B - A"
             yield Figure(
                 difference_sheet(

@@ -82,7 +82,7 @@ def difference_page(
             words=row.why,
             kind=KINDS.get(row.kind, "other"),
             shape=shape_text(row.shape),
-            views=(View(_facts(row, share), picture),),
+            views=(View(_facts(row, share, len(found.channels(row.number))), picture),),
             parents=behind,
             error=_grade(row, found.tolerance),
         )
@@ -131,7 +131,9 @@ def _fitted(pictures: list[PagePicture]) -> list[float]:
     return shares
 
 
-def _facts(row: LayerDifference, share: float) -> tuple[tuple[str, str], ...]:
+def _facts(row: LayerDifference, share: float, count: int) -> tuple[tuple[str, str], ...]:
+    """Say how far apart a layer and its partner are, and what of so many maps is not drawn."""
+    what = "maps" if len(row.shape) > 1 else "values"
     facts = [
         ("SQNR", f"{_decibels(row.sqnr)} dB"),
         ("error", f"{row.error:.3g}"),
@@ -144,8 +146,10 @@ def _facts(row: LayerDifference, share: float) -> tuple[tuple[str, str], ...]:
         facts.append(("own error", f"{row.own_error:.3g}" + ", diverges" * row.diverges))
     if row.apart:
         facts.append(("NaN or infinite on one side", str(row.apart)))
-    if share < 1:
-        facts.append(("on this page", f"at {share:.0%} of its size"))
+    shown = [f"the {MAPS} of {count} {what} that differ most"] * (count > MAPS)
+    shown += [f"at {share:.0%} of its size"] * (share < 1)
+    if shown:
+        facts.append(("on this page", ", ".join(shown)))
     return tuple(facts)
 
 
