@@ -589,7 +589,7 @@ def test_a_terminal_is_drawn_on(net, tmp_path, colours):
     numbers = " ".join(line for line in lines if re.fullmatch(r"[\d ]+", line))
     assert sorted(numbers.split()) == [*"0123"]
     coloured = [line for line in lines if line.startswith("\x1b[38;2;") and "▀" in line]
-    assert len(coloured) == (2 * 12 if colours else 0)
+    assert len(coloured) == (2 * 8 if colours else 0)
     assert any(line.startswith("block1_conv1 ") and "2/4" in line for line in lines)  # the table
     assert list(tmp_path.glob("*.png")) == [tmp_path / "p.png"]
 
