@@ -437,6 +437,8 @@ class Comparer:
         check_inputs(a.input, b.input, (ready.a.shape, ready.b.shape), self.name)
         sides = self._sides(ready)
         self.alignment: Alignment = align(sides[0], sides[1], self._by_hand)
+        for side in sides:
+            side.graph.wire.forget()
         self.pairs: list[Pair] = []
         seen = {b.input.name}
         for pair in self.alignment.pairs:

@@ -197,6 +197,7 @@ def test_chunks_and_spilled_arrays_change_nothing(tmp_path, monkeypatch):
     b = chain(tmp_path / "b.onnx", change=scaled(2, 1))
     whole = cnntool.compare(a, b, [PHOTO, OTHER, PHOTO])
     monkeypatch.setattr(runs, "BUDGET", 4000)
+    monkeypatch.setattr(runs, "GIVEN_BUDGET", 1000)
     monkeypatch.setattr(runs, "ROUND", 12000)
     assert cnntool.compare(a, b, [PHOTO, OTHER, PHOTO]).record() == whole.record()
 

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     Feed = tuple[Arrays, Mapping[str, Stored]]
     Pictures = Sequence[tuple[NDArray[Any], NDArray[Any]]]
 
-BUDGET = 48 << 20
-"""Bytes of layers that are computed at once."""
+BUDGET, GIVEN_BUDGET = 48 << 20, 12 << 20
+"""Bytes of layers that are computed at once; fewer where what goes into each is there, too."""
 
 ROUND = 1 << 30
 """Bytes of layers that wait at once: so many photos go through a before they go through b."""
@@ -144,7 +144,7 @@ class Subject(NamedTuple):
             The photo, and where its tensors lie, those of the first picture of the batch.
         """
         ahead, photos = len(files) - 1, len(now.pictures)
-        for chunk in self._chunks(tensors):
+        for chunk in self._chunks(tensors, GIVEN_BUDGET if given else BUDGET):
             part = skeleton(self.graph, chunk, given)
             with now.processes.opened(part, self.settings, self.name) as session:
                 self.placed(session.placement)
@@ -165,10 +165,10 @@ class Subject(NamedTuple):
         batched = place.shape[:1] == (self.batch,)
         return place._replace(shape=(1, *place.shape[1:])) if batched else place
 
-    def _chunks(self, tensors: Sequence[str]) -> list[tuple[str, ...]]:
+    def _chunks(self, tensors: Sequence[str], budget: int) -> list[tuple[str, ...]]:
         place = {tensor: node.index for tensor, node in self.graph.producer_of.items()}
         ordered = sorted(dict.fromkeys(tensors), key=lambda tensor: place.get(tensor, -1))
-        return chunks(ordered, [self.size(tensor) for tensor in ordered], BUDGET)
+        return chunks(ordered, [self.size(tensor) for tensor in ordered], budget)
 
     def size(self, tensor: str) -> int:
         """Return how many bytes a tensor has."""
@@ -345,9 +345,10 @@ class Comparing:
             return {b.entry.name: b.feed(now.pictures[photo][1])}, {}
 
         for photo, file, places in b.run(now, wanted, feed, now.turns):
-            made, theirs = _read(file, places), answers[photo]
-            self._compare_all(self.accumulated, now, photo, made)
-            theirs |= {name: made[name].copy() for name in b.outputs if name in made}
+            theirs = answers[photo]
+            self._compare_all(self.accumulated, now, photo, file, places)
+            told = {name: places[name] for name in b.outputs if name in places}
+            theirs |= {name: array.copy() for name, array in _read(file, told).items()}
             if len(theirs) == len(b.outputs):
                 answered(now.first + photo, now.get(photo, self._a.outputs), theirs)
                 answers[photo] = {}
@@ -376,14 +377,20 @@ class Comparing:
             return fed, stored
 
         for photo, file, places in b.run(now, wanted, feed, now.turns, given):
-            self._compare_all(self.own, now, photo, _read(file, places))
+            self._compare_all(self.own, now, photo, file, places)
 
-    def _compare_all(self, tallies: list[Tally], now: _Round, photo: int, made: Arrays) -> None:
-        """Compare what b has made of a photo with what a has made of it."""
-        rows = [self._rows[self._place[name]] for name in made if name in self._place]
-        ours = now.get(photo, {row.tensor_a for row in rows})
-        for row in rows:
-            a, b = ours[row.tensor_a], made[row.tensor_b]
+    def _compare_all(
+        self,
+        tallies: list[Tally],
+        now: _Round,
+        photo: int,
+        file: SharedFile,
+        places: Mapping[str, Stored],
+    ) -> None:
+        """Compare what b has made of a photo with what a has made of it, one row in memory."""
+        for row in (self._rows[self._place[name]] for name in places if name in self._place):
+            (a,) = now.get(photo, [row.tensor_a]).values()
+            (b,) = file.get([places[row.tensor_b]])
             self._compare(tallies, now.first + photo, row, a, b)
 
     def _compare(
