@@ -202,7 +202,6 @@ def test_partners_by_hand(here, two, tmp_path):
         (6, ["a.onnx", "b.onnx", "1.png", "-o", "1.png"], "1.png: it exists already"),
         (
             6,
-            ["a.onnx", "b.onnx", "1.png", "-o", "x.npy"],
             "no format is known by the suffix '.npy'",
         ),
     ],
