@@ -15,6 +15,7 @@ import numpy as np
 
 from cnntool.errors import ModelError
 from cnntool.nets.comparison.measures import Tally
+from cnntool.nets.file.graph import TensorInfo
 from cnntool.nets.file.subgraph import skeleton
 from cnntool.nets.inference.layer_outputs import (
     byte_size,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.file.graph import Graph, TensorInfo
+    from cnntool.nets.file.graph import Graph
     from cnntool.nets.file.subgraph import Skeleton
     from cnntool.nets.layers.dataflow import Dataflow
     from cnntool.nets.models.manifest import InputSpec
@@ -148,12 +149,14 @@ class Subject(NamedTuple):
             part = skeleton(self.graph, chunk, given)
             with now.processes.opened(part, self.settings, self.name) as session:
                 self.placed(session.placement)
+                wanted = {info.name for info in session.inputs}  # constants need no picture
                 for turn in range(photos + ahead):
                     if turn < photos:
                         target = files[turn % len(files)]
                         if ahead:
                             target.clear()
                         feeds, stored = feed(turn, session.inputs)
+                        feeds = {name: feeds[name] for name in feeds if name in wanted}
                         session.submit(feeds, stored=stored, source=now.kept, target=target)
                     if turn >= ahead:
                         target = files[(turn - ahead) % len(files)]
@@ -276,6 +279,7 @@ class Comparing:
         self.own = [Tally() for _ in rows]
         self._place = {row.tensor_b: place for place, row in enumerate(rows)}
         self._given = dict(self._givable())
+        self._dtypes: dict[str, str] = {}
         self._source = {rows[0].tensor_b: rows[0]} | self._given if alike else self._given
 
     def _givable(self) -> Iterator[tuple[str, Row]]:
@@ -291,8 +295,13 @@ class Comparing:
                 users = graph.consumers[node.inputs[0]]
                 tensors += [user.outputs[0] for user in users if user.op == node.op]
             for tensor in tensors:
-                if tensor in self._b.shapes and tensor in graph.producer_of:
+                if tensor in graph.producer_of:
                     yield tensor, row
+
+    def _info(self, tensor: str) -> TensorInfo:
+        """Say what b's layers read in the place of a tensor; its shape may be open."""
+        made = self._dtypes[self._given[tensor].tensor_b]
+        return self._b.shapes.get(tensor) or TensorInfo(tensor, made, None)
 
     @property
     def photos_at_once(self) -> int:
@@ -346,6 +355,7 @@ class Comparing:
 
         for photo, file, places in b.run(now, wanted, feed, now.turns):
             theirs = answers[photo]
+            self._dtypes |= {name: np.dtype(one.dtype).name for name, one in places.items()}
             self._compare_all(self.accumulated, now, photo, file, places)
             told = {name: places[name] for name in b.outputs if name in places}
             theirs |= {name: array.copy() for name, array in _read(file, told).items()}
@@ -356,7 +366,7 @@ class Comparing:
     def _run_given(self, now: _Round) -> None:
         """Run every layer of b on what a has computed, and compare."""
         b = self._b
-        given = [b.shapes[tensor] for tensor in self._given]
+        given = [self._info(tensor) for tensor in self._given]
         wanted = [row.tensor_b for row in self._rows if row.tensor_b in self._given]
 
         def feed(photo: int, inputs: Sequence[TensorInfo]) -> Feed:
