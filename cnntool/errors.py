@@ -48,6 +48,8 @@ class CnntoolError(Exception):
         self.message = message
         self.source = source
         self.hint = hint
+        if hint:
+            self.add_note(f"hint: {hint}")  # tracebacks end with it
 
     def __str__(self) -> str:
         return f"{self.source}: {self.message}" if self.source else self.message

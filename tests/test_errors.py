@@ -2,6 +2,7 @@
 
 import ast
 import re
+import traceback
 from pathlib import Path
 
 import click
@@ -36,6 +37,12 @@ def options() -> set[str]:
         stack += getattr(command, "commands", {}).values()
         found |= {flag for parameter in command.params for flag in parameter.opts}
     return found
+
+
+def test_tracebacks_end_with_the_hint():
+    with pytest.raises(UsageError) as caught:
+        cnntool.filter(b"1,2", "sobell")
+    assert traceback.format_exception(caught.value)[-1].startswith("hint: did you mean sobel")
 
 
 def test_the_tree_of_errors_is_a_tree_of_pythons_errors_too():

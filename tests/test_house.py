@@ -15,6 +15,7 @@ from cnntool.cli.main import COMMANDS, cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md")]
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
@@ -40,9 +41,33 @@ def test_every_exit_code_is_in_the_readme():
 
 
 def test_links_lead_somewhere():
-    for page in ROOT.glob("*.md"):
-        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
-            assert (ROOT / target).exists(), f"{page.name}: {target}"
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_commands_and_options_that_pages_name_are_there():
+    for page in PAGES:
+        for line in re.findall(
+            r"(?:[`'($ ]|^)cnntool ([a-z][^`'|&#;)\n]*)", page.read_text(), re.MULTILINE
+        ):
+            words = line.split()
+            if words[0] not in COMMANDS:
+                continue  # prose
+            command: click.Command = cli
+            while isinstance(command, click.Group) and words and words[0].islower():
+                command = command.get_command(click.Context(cli), words.pop(0))
+                assert command is not None, f"{page.name}: cnntool {line}"
+            flags = {flag for one in command.params for flag in one.opts} | {"--help"}
+            flags |= {flag for one in command.params for flag in one.secondary_opts}
+            named = {flag for flag in words if re.fullmatch("--[a-z][a-z0-9-]*", flag)}
+            assert named <= flags, f"{page.name}: cnntool {line}"
+
+
+def test_no_two_recipes_write_one_file():
+    recipes = "".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
+    written = re.findall(r" -o ([\w./]*\w)", recipes)
+    assert len(written) == len(set(written))
 
 
 def test_what_docstrings_refer_to_is_there():

@@ -326,7 +326,8 @@ class Model(Network):
         units : str, or list of str
             Layers each of whose values the page takes apart: window, kernel, products, sum.
         explain : str, optional
-            How to show what speaks for the likeliest classes, a method of `explain`.
+            How to show what speaks for the likeliest classes, a method of `explain`, which takes
+            about as long as the rest of the page.
         patches : list of pictures, or a folder, optional
             What excites each map most in these is shown beside it.
 

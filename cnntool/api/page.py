@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -10,25 +9,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnntool.api.page_numbers import PatchNumbers, kernel_numbers, packed, unit_numbers
+from cnntool.api.page_pictures import LayerPictures, encoded
 from cnntool.errors import ModelError, UsageError
 from cnntool.nets.layers.dataflow import word
 from cnntool.shapes.text import shape_text, size_text
 from cnntool.version import __version__
 from cnntool.views.colormaps import CONTROL_POINTS
 from cnntool.views.drawing import Drawing
-from cnntool.views.page import tiles as drawn
 from cnntool.views.page.render import (
     Bar,
     Card,
     Heat,
     Page,
-    PagePicture,
     Photo,
     Row,
     Sees,
     View,
     html,
 )
+from cnntool.views.page.tiles import histogram, tiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import ChosenLayer, LayerOutput, LayerOutputs, Strongest
+    from cnntool.api.page_pictures import LayerPicture
     from cnntool.image.source import ImageInfo
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.preprocess import Prepared
@@ -169,9 +169,9 @@ class PageWriter:
         maps = values.ndim == 3
         return LayerView(
             made._replace(values=np.zeros(0, np.float32)),
-            drawn.tiles(values, self._look) if maps else None,
+            tiles(values, self._look) if maps else None,
             None if maps else values.astype(np.float32),
-            drawn.histogram(values),
+            histogram(values),
             self._outputs.sight(made.chosen, shape),
         )
 
@@ -228,17 +228,34 @@ class PageWriter:
         views = [[one.views[place] for one in pictures] for place in range(len(chosen))]
         room = max(min(PICTURES, ROOM - taken), LEAST)
         names = self._names(chosen)
+        pictured = self._drawn(views, parents)
         while True:
-            shown = self._all_encoded(views, parents, room)
+            made = pictured.fitted(room)
+            shown = [[made[at, n] for n in range(len(pictures))] for at in range(len(chosen))]
             cards = [
-                self._card(one, of_layer, made, {"names": called} | units.get(one.tensor, {}))
-                for one, of_layer, made, called in zip(chosen, views, shown, names, strict=True)
+                self._card(one, of_layer, drawn, {"names": called} | units.get(one.tensor, {}))
+                for one, of_layer, drawn, called in zip(chosen, views, shown, names, strict=True)
             ]
             cards = [card._replace(parents=of) for card, of in zip(cards, parents, strict=True)]
             page = self._written(photos, cards, rows)
             if len(page) <= LARGEST or room <= LEAST:
                 return page
             room = max(LEAST, room - (len(page) - LARGEST))
+
+    def _drawn(
+        self, views: Sequence[Sequence[LayerView]], parents: Sequence[Sequence[int]]
+    ) -> LayerPictures:
+        """Draw all layers of all photos."""
+        maps, strips = {}, {}
+        for row, of_layer in enumerate(views):
+            for column, view in enumerate(of_layer):
+                if view.tiles is not None:
+                    maps[row, column] = view.tiles
+                elif view.vector is not None:
+                    labels = self._outputs.labels(view.made.chosen, view.vector)
+                    strips[row, column] = self._look.picture(view.vector, labels=labels).pixels()
+        photos = [_photo_of(one) for one in self._pictures]
+        return LayerPictures(photos, maps, strips, parents, self._look)
 
     def _written(
         self, photos: tuple[Photo, ...], cards: Sequence[Card], graph: tuple[Row, ...]
@@ -315,82 +332,11 @@ class PageWriter:
             found.append(names[:_NAMES])
         return found
 
-    def _all_encoded(
-        self,
-        views: Sequence[Sequence[LayerView]],
-        parents: Sequence[Sequence[int]],
-        budget: int,
-    ) -> list[list[_Encoded]]:
-        """Encode the pictures of all layers; the largest become smaller until all have room."""
-        labels = [
-            self._outputs.labels(row[0].made.chosen, row[0].vector)
-            if row[0].vector is not None
-            else None
-            for row in views
-        ]
-        kept = {
-            (row, column): view.tiles
-            for row, of_layer in enumerate(views)
-            for column, view in enumerate(of_layer)
-            if view.tiles is not None
-        }
-
-        def encode(row: int, column: int) -> _Encoded:
-            found = kept.get((row, column))
-            if found is None:
-                vector = views[row][column].vector
-                assert vector is not None  # noqa: S101 - what has no maps is one
-                drawing = self._look.picture(vector, labels=labels[row])
-                return _Encoded(encoded(drawing.pixels()), None, {})
-            larger = [
-                (other, column)
-                for other in parents[row]
-                if (other, column) in kept and kept[other, column].shape[1:] > found.shape[1:]
-            ]
-            alike = [spot for spot in larger if kept[spot].shape[0] == found.shape[0]]
-            look = self._look
-            if alike and not look.columns:  # on narrow screens both shrink by one factor then
-                look = look._replace(columns=made[alike[0]].spots["columns"])
-            sides = [kept[spot].side * made[spot].spots["factor"] for spot in larger]
-            by = drawn.factor(found, look, min(sides, default=None))
-            pixels, spots = drawn.sheet(found, look, by, _photo_of(self._pictures[column]))
-            levels = None
-            if (look.style or "gray") != "gray":
-                shades, spots = drawn.sheet(found, look._replace(style="gray"), by)
-                levels = encoded(shades)
-            picture = encoded(pixels)
-            picture = picture._replace(  # what was shrunk for want of room is shown no smaller
-                height=picture.height * found.reduction, width=picture.width * found.reduction
-            )
-            return _Encoded(picture, levels, spots | drawn.scale_record(found), found.words)
-
-        made: dict[tuple[int, int], _Encoded] = {}
-        every = [
-            (row, column) for row, of_layer in enumerate(views) for column in range(len(of_layer))
-        ]
-        for spot in every:
-            made[spot] = encode(*spot)
-        total = sum(one.size for one in made.values())
-        shrinking = set(kept)
-        while total > budget and shrinking:
-            spot = max(sorted(shrinking), key=lambda spot: made[spot].size)
-            smaller = kept[spot].smaller()
-            if smaller.levels.shape == kept[spot].levels.shape:  # one small map is left
-                shrinking.remove(spot)
-                continue
-            kept[spot] = smaller
-            before, made[spot] = made[spot], encode(*spot)
-            total += made[spot].size - before.size
-        return [
-            [made[row, column] for column in range(len(of_layer))]
-            for row, of_layer in enumerate(views)
-        ]
-
     def _card(
         self,
         chosen: ChosenLayer,
         views: Sequence[LayerView],
-        pictures: Sequence[_Encoded],
+        pictures: Sequence[LayerPicture],
         data: dict[str, Any],
     ) -> Card:
         made = views[0].made
@@ -420,6 +366,7 @@ class PageWriter:
                         *([("on this page", shown.words)] if shown.words else []),
                     ),
                     picture=shown.picture,
+                    room=shown.room,
                     sparsity=None
                     if isnan(view.made.statistics.sparsity)
                     else view.made.statistics.sparsity,
@@ -509,22 +456,6 @@ class PageWriter:
             Given numbers of pictures, yields these with their names and what the network sees.
         """
         self._patches = PatchNumbers(self._outputs, best, count, photos)
-
-
-class _Encoded(NamedTuple):
-    """The picture of a layer, and what the script must know to read it."""
-
-    picture: PagePicture
-    levels: PagePicture | None
-    spots: dict[str, Any]
-    words: str = ""
-
-    @property
-    def size(self) -> int:
-        return len(self.picture.body) + (len(self.levels.body) if self.levels else 0)
-
-    def record(self) -> dict[str, Any]:
-        return self.spots | ({"levels": self.levels.uri} if self.levels else {})
 
 
 def graph_of(
@@ -665,15 +596,3 @@ def _sight_record(sight: Sight | None) -> dict[str, Any] | None:
         "start": [float(n) for n in sight.start],
         "whole": sight.whole,
     }
-
-
-def encoded(pixels: NDArray[np.uint8]) -> PagePicture:
-    """Encode a picture as PNG, for size rather than for speed."""
-    from cnntool.image.files import write_image
-    from cnntool.image.source import ImageInfo
-
-    height, width, channels = pixels.shape
-    file = BytesIO()
-    info = ImageInfo(height, width, channels)
-    write_image(file, pixels, info, name="a picture of the page", format="png", compression=6)
-    return PagePicture(file.getvalue(), height, width)

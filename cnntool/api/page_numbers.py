@@ -76,12 +76,12 @@ def unit_numbers(tracer: UnitTracer, tensor: NDArray[Any], room: int) -> dict[st
         "channels": kept.tolist(),
         "total": total,
         "groups": found.groups,
-        "stride": found.stride,
-        "dilation": found.dilation,
-        "pads": found.pads,
-        "limits": [None if isinf(end) else end for end in found.limits],
-        "step": found.step,
-        "precision": found.precision,
+        "stride": found.how.stride,
+        "dilation": found.how.dilation,
+        "pads": found.how.pads,
+        "limits": [None if isinf(end) else end for end in found.how.limits],
+        "step": found.how.step,
+        "precision": found.how.precision,
     }
 
 

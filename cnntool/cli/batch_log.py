@@ -12,11 +12,11 @@ import re
 import time
 from array import array
 from bisect import bisect_right
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -42,6 +42,9 @@ _ASIDE = frozenset({"inputs", "files_from", "files0_from", "recursive", "jobs", 
 
 _FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
 """Options whose value is in a file."""
+
+_BEGINNING = b'{"cnntool"'
+"""Of each log."""
 
 Stamp = list[int]
 """Bytes of a file, and when it was changed last, in nanoseconds."""
@@ -89,9 +92,9 @@ class BatchLog:
     Raises
     ------
     OutputError
-        It exists already, or cannot be written.
+        It exists already, another run is writing it, or it cannot be written.
     UsageError
-        It is no log.
+        It is no log, or that of another command.
     """
 
     def __init__(
@@ -114,12 +117,17 @@ class BatchLog:
             if path.exists() and not (resume or overwrite):
                 hint = "--resume goes on from it, --overwrite begins it anew"
                 raise OutputError("it exists already", source=str(path), hint=hint)
-            if resume:
-                gather(path)
-            sound = self._read(header) if resume and path.exists() else 0
-            self._file = path.open("ab", buffering=0)
-            self._before = path.open("rb")
-            self._file.truncate(sound)
+            with ExitStack() as failed:
+                self._file = failed.enter_context(path.open("ab", buffering=0))
+                self._before = failed.enter_context(path.open("rb"))
+                if not _claim(self._file.fileno()):
+                    raise OutputError("another run is writing it", source=str(path))
+                if not _BEGINNING.startswith(self._before.read(len(_BEGINNING))):
+                    raise UsageError("this is no log of a batch", source=str(path))
+                if resume:
+                    gather(path, self._file)
+                self._file.truncate(self._read(header) if resume else 0)
+                failed.pop_all()
             self._start = self._file.seek(0, os.SEEK_END)
             self._put(header)
 
@@ -229,12 +237,16 @@ class BatchLog:
 
     def _read(self, header: dict[str, Any]) -> int:
         """Read what earlier runs have done; return where the last line ends that was finished."""
-        counts, known, sound, start = False, False, 0, 0
+        counts, sound, start = False, 0, 0
         for line in self._lines():
             start, sound = sound, sound + len(line)
             record = parsed(line)
             if "cnntool" in record:
-                counts, known = record == header, True
+                if (command := record.get("command")) != header["command"]:
+                    hint = "--overwrite without --resume begins it anew"
+                    reason = f"this is the log of 'cnntool {command}'"
+                    raise UsageError(reason, source=str(self._path), hint=hint)
+                counts = record == header
             else:
                 for name in outputs_of(record):
                     self._own.add(name, start)
@@ -242,18 +254,16 @@ class BatchLog:
                     self._past.add(record["input"], start)
         self._past.sort()
         self._own.sort()
-        if sound and not known:
-            raise UsageError("this is no log of a batch", source=str(self._path))
-        if known and not counts:
+        if sound and not counts:
             console.note(f"{self._path}: asked for otherwise than now: everything is done again")
             self._past = _Index()
         return sound
 
     def _lines(self) -> Iterator[bytes]:
-        with self._path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    yield line
+        self._before.seek(0)  # a file that is opened twice and closed once is no longer claimed
+        for line in self._before:
+            if line.endswith(b"\n"):
+                yield line
 
     def close(self) -> None:
         """Close the file."""
@@ -278,6 +288,18 @@ class BatchLog:
         )
 
 
+def _claim(stream: int) -> bool:
+    """Lock an open file for this process, but not for its copies; tell whether nobody else has."""
+    with suppress(ImportError, OSError):  # no locks here
+        import fcntl
+
+        try:
+            fcntl.lockf(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return False
+    return True
+
+
 def known_by(found: FoundModel, sha256: str | None = None) -> list[str]:
     """Return the hash of a network's file, and that of its manifest."""
     import hashlib
@@ -293,20 +315,19 @@ def parts_of(log: Path) -> Path:
     return log.with_name(f"{log.name}.parts")
 
 
-def gather(log: Path) -> None:
-    """Append what workers of a cluster have done since the run was stopped that they worked for."""
+def gather(log: Path, file: IO[bytes]) -> None:
+    """Append to a log what workers of a cluster have done since their run was stopped."""
     import shutil
 
     folder = parts_of(log)
     if not folder.exists():
         return
-    with log.open("ab") as file:
-        file.write(b"\n" * (file.tell() > 0))  # what may be torn ends here
-        for part in sorted(folder.glob("*.jsonl")):
-            for record in map(parsed, part.read_bytes().splitlines()):
-                if record:
-                    told = {k: v for k, v in record.items() if k not in {"notes", "hint"}}
-                    file.write(f"{json_text(told)}\n".encode())
+    file.write(b"\n" * (file.seek(0, os.SEEK_END) > 0))  # what may be torn ends here
+    for part in sorted(folder.glob("*.jsonl")):
+        for record in map(parsed, part.read_bytes().splitlines()):
+            if record:
+                told = {k: v for k, v in record.items() if k not in {"notes", "hint"}}
+                file.write(f"{json_text(told)}\n".encode())
     shutil.rmtree(folder)
 
 
@@ -376,7 +397,7 @@ def _output(result: dict[str, Any]) -> str | list[str] | None:
 
 
 class Logging(NamedTuple):
-    """Whether and where a log is kept, and whether to go on from it."""
+    """Whether and where a log is kept, whether to go on from it, and who works for it."""
 
     log: Path | None = None
     resume: bool = False
@@ -410,22 +431,24 @@ class Logging(NamedTuple):
         Raises
         ------
         UsageError
-            There is none to resume, or what is read or written is a stream.
+            There is none to resume, it is a result, or what is read or written is a stream.
         """
         if self.log is None:
             if self.resume:
                 hint = "--log FILE names one"
                 raise UsageError("there is no log to go on from", source="--resume", hint=hint)
-            if self.scheduler:
+            if self.scheduler is not None:
                 hint = "--log FILE names one, in a folder that all workers see"
                 raise UsageError("a cluster takes a log", source="--scheduler", hint=hint)
             yield None
             return
         if output == STDIO or Path(STDIO) in inputs:
             raise UsageError("a log is of files, not of streams", source="--log")
+        if output is not None and Path(output) == self.log:
+            raise UsageError("the log and the result are one file", source="--log")
         model = known_by(network.found, network.sha256) if network else None
         opener: Callable[..., BatchLog] = BatchLog
-        if self.scheduler:  # which is built on this module
+        if self.scheduler is not None:  # which is built on this module
             opener = self.scheduler
             if isinstance(opener, str):
                 opener = import_module("cnntool.cli.cluster").opener(self.scheduler)
@@ -457,7 +480,7 @@ logging = options.gathered(
         help="Write a line of JSON for each input: its result, or what is wrong with it.",
     ),
 )
-"""Adds --log and --resume; together: ``logging``."""
+"""Adds --log, --resume and --scheduler; together: ``logging``."""
 
 
 def begin(log: BatchLog | None, target: Path | None) -> bool:

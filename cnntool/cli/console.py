@@ -77,6 +77,10 @@ def _say(kind: str, text: str) -> None:
     if TALK.heard is not None:
         TALK.heard.append((kind, text))
         return
+    if kind == "hint":  # of a thousand errors it is the same one
+        if text in _said:
+            return
+        _said.add(text)
     tell(f"cnntool: {kind}: {printable(as_options(text))}")
 
 
@@ -121,7 +125,7 @@ def detail(text: str) -> None:
 
 
 def error(text: str, hint: str = "") -> None:
-    """Print the one line of an error, and a hint line if there is one; with --debug all of it."""
+    """Print the one line of an error, and its hint unless it was said; with --debug all of it."""
     if TALK.debug:
         import traceback
 

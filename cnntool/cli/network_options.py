@@ -177,6 +177,11 @@ LAYER = param_types.Name(_layer_names)
 """A layer of the network that the command line names."""
 
 
+def layer_option(*name: str, **attributes: Any) -> Callable[[F], F]:
+    """Make --layer."""
+    return click.option("-l", "--layer", *name, type=LAYER, metavar="NAME", **attributes)
+
+
 @contextmanager
 def opened(
     name: str, overrides: Overrides, settings: SessionSettings, kinds: frozenset[str] = frozenset()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from codecs import BOM_UTF8
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -289,7 +290,8 @@ def _inputs(
         raise UsageError("no list of inputs", hint="pipe one in: find . -name '*.jpg' |")
     with system_errors_as(InputError, lists[0]):
         whole = sys.stdin.buffer.read() if str(lists[0]) == STDIO else lists[0].read_bytes()
-    names = whole.split(b"\0") if files0_from is not None else whole.splitlines()
+    lines = whole.removeprefix(BOM_UTF8).splitlines()  # Windows' editors write one
+    names = whole.split(b"\0") if files0_from is not None else lines
     here = os.path.join(Path.cwd(), STDIO)  # noqa: PTH118 - a file that is called '-', not stdin
     texts = (os.fsdecode(name) for name in names if name)
     paths = (text if is_address(text) else str(Path(text)) for text in texts)
@@ -402,6 +404,28 @@ def encoding(command: F, form: Callable[[F], F] = format_name) -> F:
     ):
         command = option(command)
     return command
+
+
+def kernel(*name: str, **attributes: Any) -> Callable[[F], F]:
+    """Make --kernel."""
+    return click.option(
+        "-k", "--kernel", *name, type=param_types.KERNEL, metavar="SPEC", **attributes
+    )
+
+
+channels = click.option(
+    "--channels",
+    type=click.Choice(["each", "luma"]),
+    help="Filter each colour or the luma.  [default: luma for derivatives, else each]",
+)
+
+
+stats_only = click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
+
+
+def raw(text: str) -> Callable[[F], F]:
+    """Make --raw."""
+    return click.option("--raw", type=click.Choice(["npz", "npy"]), help=text)
 
 
 mode = click.option(

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cnntool.api.page import PageWriter
-from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.top_patches import look_through
 from cnntool.image.files import expand
@@ -17,20 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import LayerOutputs
+    from cnntool.api.page import PageWriter
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
     from cnntool.image.atomic import Output
-
-
-def page_writer(outputs: LayerOutputs, purpose: Purpose) -> PageWriter:
-    """Begin the page that was asked for."""
-    return PageWriter(
-        outputs,
-        purpose.drawing,
-        spell=console.as_options,
-        units=purpose.units,
-        method=purpose.explain,
-    )
 
 
 def write_page(

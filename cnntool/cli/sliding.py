@@ -68,6 +68,10 @@ output_padding = click.option(
     help="Rows and columns to add at the bottom and at the right.",
 )
 
+picture = click.option(
+    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
+)
+
 
 class MatrixResult(NamedTuple):
     """Where a matrix and its picture go."""

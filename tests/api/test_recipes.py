@@ -128,7 +128,7 @@ RECIPES = {
     "cnntool kernels show sobel-x": lambda _: {"records": [kernel("sobel-x")]},
     "cnntool kernels show gaussian:sigma=2": lambda _: {"records": [kernel("gaussian:sigma=2")]},
     "cnntool filter --bank -k sobel-x -k sobel-y -k laplacian -k emboss samples/cat.png"
-    " -o maps.png": lambda _: {"maps.png": tiled("sobel-x", "sobel-y", "laplacian", "emboss")},
+    " -o bank.png": lambda _: {"bank.png": tiled("sobel-x", "sobel-y", "laplacian", "emboss")},
     "cnntool filter --bank -k sobel-x -k sobel-y samples/cat.png -o maps.npy": lambda _: {
         "maps.npy": cnntool.filter(cat, "sobel-x", "sobel-y", bank=True)
     },

@@ -311,7 +311,47 @@ def test_streams_and_strange_files_are_refused(here, samples, tmp_path):
     (tmp_path / "log.jsonl").write_text("my diary\n")
     done = here("filter", "-k", "box:3", cat, "-o", tmp_path / "x.png", *log, "--resume", code=2)
     assert "this is no log of a batch" in done.err
+    done = here("filter", "-k", "box:3", cat, "-o", tmp_path / "log.jsonl", *log, code=2)
+    assert "the log and the result are one file" in done.err
     assert (tmp_path / "log.jsonl").read_text() == "my diary\n"
+
+
+@pytest.mark.parametrize("how", ["--resume", "--overwrite"])
+def test_what_is_no_log_stays_as_it_is(here, tmp_path, how):
+    for name, text in (("diary.txt", b"no line ends here"), ("a.csv", b"1,2\n")):
+        (tmp_path / name).write_bytes(text)
+        done = here("filter", "-k", "box", "a.csv", "-o", "x.csv", "--log", name, how, code=2)
+        assert done.err == f"cnntool: error: {name}: this is no log of a batch\n"
+        assert (tmp_path / name).read_bytes() == text
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_the_log_of_another_command_is_kept(batch, here, folder, tmp_path):
+    batch()
+    log, files = (tmp_path / "log.jsonl").read_bytes(), kept(tmp_path)
+    places = ["-o", f"{tmp_path}/out/", "--log", tmp_path / "log.jsonl"]
+    done = here("resize", "--size", "9", folder, *places, "--resume", code=2)
+    assert "log.jsonl: this is the log of 'cnntool filter'" in done.err
+    assert ((tmp_path / "log.jsonl").read_bytes(), kept(tmp_path)) == (log, files)
+
+
+@on_linux
+def test_two_runs_do_not_write_one_log(batch, here, tmp_path):
+    batch()
+    log = (tmp_path / "log.jsonl").read_bytes()
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, 2); print(flush=True)"
+    with subprocess.Popen(
+        [sys.executable, "-c", f"{hold}; input()", tmp_path / "log.jsonl"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout.readline() == b"\n"
+        places = ["-o", f"{tmp_path}/out/", "--log", tmp_path / "log.jsonl"]
+        done = here("filter", "-k", "sobel", tmp_path / "in", *places, "--resume", code=6)
+        assert done.err.endswith("log.jsonl: another run is writing it\n")
+        other.communicate(b"\n")
+    assert (tmp_path / "log.jsonl").read_bytes() == log
+    assert batch("--resume") == "0 done, 11 skipped, 2 failed"
 
 
 @pytest.mark.parametrize(
@@ -414,7 +454,8 @@ def test_inputs_may_be_listed_and_keep_their_tree(here, folder, tmp_path, option
     (tmp_path / "other").mkdir()
     (folder / "1.png").rename(tmp_path / "other" / "0.png")
     names = [folder / "0.png", tmp_path / "other" / "0.png"]
-    (tmp_path / "names").write_text("".join(f"{name}{end}" for name in names) + end)
+    start = "\ufeff" * (end == "\n")  # as Windows' editors do
+    (tmp_path / "names").write_text(start + "".join(f"{name}{end}" for name in names) + end)
     done = here("resize", "--scale", "2", option, tmp_path / "names", "-o", f"{tmp_path}/out/")
     assert done.text.splitlines() == [f"{tmp_path}/out/in/0.png", f"{tmp_path}/out/other/0.png"]
 

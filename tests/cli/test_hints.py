@@ -81,3 +81,13 @@ def test_only_a_folder_with_folders_is_worth_looking_into(told):
 def test_a_picture_is_no_table_of_classes(told):
     (line,) = told("evaluate", "p.png", code=3)
     assert line == "cnntool: error: p.png: this is no table of pictures and their classes"
+
+
+def test_a_hint_is_said_once(here, tmp_path):
+    for name in "ab":
+        Image.new("L", (4, 3)).save(tmp_path / f"{name}.png")
+        (tmp_path / f"{name}.box.png").touch()
+    errors = [f"cnntool: error: {name}.box.png: it exists already" for name in "ab"]
+    told = here("filter", "-k", "box", "a.png", "b.png", code=1).err.splitlines()
+    assert told[::2] == errors
+    assert told[1:-1] == ["cnntool: hint: --overwrite replaces it, CNNTOOL_OVERWRITE=1 always does"]

@@ -9,12 +9,8 @@ from cnntool.cli import arrays, options, param_types, sliding
 
 
 @click.command("deconv")
-@click.option(
-    "-k",
-    "--kernel",
+@options.kernel(
     required=True,
-    type=param_types.KERNEL,
-    metavar="SPEC",
     help="One kernel, as 'cnntool filter' takes it: a name, a matrix or @FILE.",
 )
 @click.option("--stride", type=param_types.PAIR, default=(1, 1), help="Lay kernels down N apart.")

@@ -25,6 +25,7 @@ from cnntool.cli.network_options import (
     begin,
     hold_time,
     labels,
+    layer_option,
     limits,
     output_name,
     preparation,
@@ -112,13 +113,9 @@ class Compared(NamedTuple):
     metavar="FILE",
     help="Partners by hand: in each line a layer of A and one of B, with a tab or spaces between.",
 )
-@click.option(
-    "-l",
-    "--layer",
+@layer_option(
     "queries",
     multiple=True,
-    type=LAYER,
-    metavar="NAME",
     help="A layer of A to draw with --output; may be repeated.  [default: the first that diverges,"
     " else the worst]",
 )

@@ -29,13 +29,9 @@ if TYPE_CHECKING:
 
 @click.command("filter")
 @options.inputs
-@click.option(
-    "-k",
-    "--kernel",
+@options.kernel(
     "kernels",
     multiple=True,
-    type=param_types.KERNEL,
-    metavar="SPEC",
     help="A name, perhaps with parameters (gaussian:sigma=2, box:9), a matrix"
     ' ("1,0,-1;2,0,-2;1,0,-1"), @FILE, or what a network has learned'
     " (vgg16-mini:block1_conv1[12]); repeat to apply several in order. @FILE.npy may hold a"
@@ -67,11 +63,7 @@ if TYPE_CHECKING:
 )
 @options.stride
 @options.dilation
-@click.option(
-    "--channels",
-    type=click.Choice(["each", "luma"]),
-    help="Filter each colour or the luma.  [default: luma for derivatives, else each]",
-)
+@options.channels
 @options.layout
 @click.option("--linear", is_flag=True, help="Filter in linear light instead of sRGB values.")
 @options.policy

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnntool.cli import arrays, options, param_types, sliding
+from cnntool.cli import arrays, options, sliding
 from cnntool.cli.inputs import inputs_or_stdin
 from cnntool.errors import UsageError
 
@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 
 @click.command("im2col")
 @options.sources
-@click.option(
-    "-k",
-    "--kernel",
+@options.kernel(
     "specs",
     multiple=True,
-    type=param_types.KERNEL,
-    metavar="SPEC",
     help="As for 'cnntool filter', the same for all channels; or @FILE.npy, an array (channels,"
     " rows, columns) or (filters, channels, rows, columns). Repeat for several filters.",
 )
@@ -37,9 +33,7 @@ if TYPE_CHECKING:
     help="The unrolled input, the kernels as rows, or their product.",
 )
 @sliding.window
-@click.option(
-    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
-)
+@sliding.picture
 @options.layout
 @sliding.matrix_output
 @options.limits

@@ -13,13 +13,9 @@ if TYPE_CHECKING:
 
 
 @click.command("matrix")
-@click.option(
-    "-k",
-    "--kernel",
+@options.kernel(
     "spec",
     required=True,
-    type=param_types.KERNEL,
-    metavar="SPEC",
     help="As for 'cnntool filter': a name, a matrix, or @FILE.",
 )
 @click.option(
@@ -30,9 +26,7 @@ if TYPE_CHECKING:
 )
 @sliding.window
 @click.option("--transpose", is_flag=True, help="The transpose: the transpose convolution.")
-@click.option(
-    "--picture", metavar="FILE.png|FILE.svg", help="Draw it; print it only with --output."
-)
+@sliding.picture
 @sliding.matrix_output
 @options.json_lines
 @options.talk

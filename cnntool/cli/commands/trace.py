@@ -10,7 +10,7 @@ import click
 from cnntool.api.arguments import TRACED, TraceOptions
 from cnntool.cli import arrays, options, pager, param_types, sliding
 from cnntool.cli.inputs import Reading, inputs_or_stdin
-from cnntool.cli.network_options import LAYER, model_option, preprocessing, running
+from cnntool.cli.network_options import layer_option, model_option, preprocessing, running
 from cnntool.cli.output import emit_record, prose
 from cnntool.errors import UsageError
 
@@ -43,11 +43,7 @@ FORMS = {
     help="What is traced, as the command of that name does it; 'unpool' pools, and puts back what"
     " it took.  [default: pool with --max or --avg, else filter]",
 )
-@click.option(
-    "-k",
-    "--kernel",
-    type=param_types.KERNEL,
-    metavar="SPEC",
+@options.kernel(
     help="As for 'cnntool filter': a name, a matrix, or @FILE.",
 )
 @sliding.kernel_size
@@ -84,11 +80,7 @@ FORMS = {
 @sliding.ceil
 @sliding.count_padding
 @sliding.output_padding
-@click.option(
-    "--channels",
-    type=click.Choice(["each", "luma"]),
-    help="Of colour pictures: each colour or the luma.  [default: luma for derivatives, else each]",
-)
+@options.channels
 @options.layout
 @click.option(
     "--delay",
@@ -97,12 +89,8 @@ FORMS = {
     help="How long each step stays.  [default: 0.6 in an animation; in the terminal, a key]",
 )
 @model_option
-@click.option(
-    "-l",
-    "--layer",
+@layer_option(
     "query",
-    type=LAYER,
-    metavar="NAME",
     help="A convolution or a dense layer: its name, conv:9 or '#42'. 'cnntool layers' lists the"
     " names.",
 )

@@ -12,7 +12,7 @@ import click
 from cnntool.api.activations import choose_weights
 from cnntool.cli import console, options
 from cnntool.cli.drawing_options import STYLES, drawing
-from cnntool.cli.network_options import LAYER, model_argument, read_model
+from cnntool.cli.network_options import layer_option, model_argument, read_model
 from cnntool.errors import ModelError, UsageError
 from cnntool.image.files import Item
 from cnntool.shapes.text import shape_text
@@ -37,13 +37,9 @@ MATRIX = 4096
 
 @click.command("weights")
 @model_argument
-@click.option(
-    "-l",
-    "--layer",
+@layer_option(
     "queries",
     multiple=True,
-    type=LAYER,
-    metavar="NAME",
     help="A convolution or a dense layer: its name, conv:9, '#42' or a pattern; may be repeated."
     " 'cnntool layers' lists the names.  [default: the first convolution]",
 )
@@ -60,12 +56,10 @@ MATRIX = 4096
     type=click.Choice(["rgb", "bgr"], case_sensitive=False),
     help="Colours of the first layer's kernels.  [default: what the network takes]",
 )
-@click.option(
-    "--raw",
-    type=click.Choice(["npz", "npy"]),
-    help="Write the numbers instead: float32, outputs x inputs x rows x columns.",
+@options.raw(
+    "Write the numbers instead: float32, outputs x inputs x rows x columns.",
 )
-@click.option("--stats-only", is_flag=True, help="Print the figures and write nothing.")
+@options.stats_only
 @options.width
 @options.output
 @options.figure_format

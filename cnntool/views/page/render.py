@@ -147,6 +147,10 @@ class View(NamedTuple):
         Where it is known and less than everything.
     histogram : Histogram or None
         Of all values.
+    room : float
+        On a page that has fewer pixels from left to right the maps shrink; by default on one that
+        is narrower than they are. With more of it they shrink as early as those which they are
+        made of, and so are never larger.
     """
 
     facts: tuple[tuple[str, str], ...]
@@ -154,6 +158,12 @@ class View(NamedTuple):
     sparsity: float | None = None
     sees: Sees | None = None
     histogram: Histogram | None = None
+    room: float = 0
+
+    @property
+    def share(self) -> int:
+        """Percent of a narrow page that the maps take from left to right."""
+        return int(100 * min(1, self.picture.width / self.room)) if self.room else 100
 
 
 class Card(NamedTuple):
@@ -293,6 +303,8 @@ def html(page: Page) -> bytes:
         f'.photo-{number} {{ background-image: url("{photo.picture.uri}"); }}\n'
         for number, photo in enumerate(page.photos)
     )
+    shares = sorted({view.share for card in page.cards for view in card.views} - {100})
+    style += "".join(f".share-{share} {{ max-width: {share}%; }}\n" for share in shares)
     found = environment.from_string((FOLDER / "page.html").read_text(encoding="utf-8")).render(
         page=page,
         style=Markup(style),  # noqa: S704 - it holds no text but our own

@@ -263,3 +263,9 @@ def test_a_drawing_is_of_one_channel(here, tmp_path):
     assert "a drawing shows one channel" in error
     text = here("trace", "maps.npy", "--max", "2", "--at", "0,0").text
     assert text.count("channel ") == 2
+
+
+def test_as_many_values_as_may_be_are_all_taken_apart():
+    assert len(cnntool.trace(np.zeros((64, 64)), "box").places()) == 4096
+    with pytest.raises(ValueError, match="at most 4096"):
+        cnntool.trace(np.zeros((17, 241)), "box").places()

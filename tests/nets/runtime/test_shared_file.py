@@ -37,6 +37,12 @@ def session():
         yield one
 
 
+def test_nothing_but_empty_arrays_comes_back():
+    with SharedFile() as file:
+        (found,) = file.get(file.put(np.zeros((0, 3), np.float32)))
+    assert (found.dtype, found.shape) == (np.float32, (0, 3))
+
+
 def test_what_is_kept_comes_back():
     rng = np.random.default_rng(0)
     arrays = [

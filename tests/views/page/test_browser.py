@@ -225,6 +225,26 @@ def test_without_a_script_everything_is_there(made, opened):
         assert page.locator("canvas:visible, nav:visible").count() == 0
 
 
+TILES = """() => Object.fromEntries([...document.querySelectorAll("section")].map(section => {
+    const views = JSON.parse(section.querySelector("script").textContent).views;
+    const image = section.querySelector("img.maps"), box = image.getBoundingClientRect();
+    const side = views[0].tile[0] * views[0].factor * box.width / image.naturalWidth;
+    return [section.id, side];
+}))"""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("width", [360, 800, 1280])
+def test_without_a_script_pooled_maps_are_no_larger_than_what_they_pool(made, opened, width):
+    path = made("-l", "block1_conv2", "-l", "block2_pool", "-l", "block3_pool", "--maps", "0-3")
+    path.write_text(
+        path.read_text("utf-8").replace("<script>", '<script type="text/plain">', 1), "utf-8"
+    )
+    with opened(path, viewport={"width": width, "height": 800}) as page:
+        sides = page.evaluate(TILES)
+    assert sides["block3_pool"] <= sides["block2_pool"] + 0.1 <= sides["block1_conv2"] + 0.2
+
+
 @pytest.mark.full
 def test_names_stay_text(opened, tmp_path):
     nasty = '</script><script>document.title="bad"</script><img src=x onerror=alert(1)>'
