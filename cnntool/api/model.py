@@ -353,6 +353,7 @@ class Model(Network):
         """
         from cnntool.api.activations import find_strongest
         from cnntool.api.page import PageWriter
+        from cnntool.api.page_numbers import PatchNumbers
         from cnntool.image.files import files_of
         from cnntool.nets.attribution.methods import METHODS
         from cnntool.nets.inference.preprocess import prepare, prepared, seen
@@ -394,7 +395,7 @@ class Model(Network):
 
                 if not best:
                     raise InputError("no picture could be read", source="`patches`")
-                writer.find_patches(best, len(among), photos)
+                writer.patches = PatchNumbers(outputs, best, len(among), photos)
             return writer.html()
 
     def features(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 from math import isnan
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import batch_log, console, options, param_types
-from cnntool.cli.ablation import Silenced, Silencing, figure, print_effects, silencing
+from cnntool.cli.ablation import Silenced, Silencing, print_effects, silencing
 from cnntool.cli.inputs import Pictures, Reading, reading
 from cnntool.cli.network_job import NetworkJob, network_job
 from cnntool.cli.network_options import (
@@ -148,7 +149,7 @@ def command(
             _print(found, form, ablation and ablation.plain.total)
         if target and file:
             if ablation and not confusion:
-                file.write(figure(job.model, ablation).encoded(target.name, width))
+                file.write(ablation.figure(PurePath(job.model).name).encoded(target.name, width))
             else:
                 file.write(_confusion(found, target.name, width))
             file.commit()
