@@ -326,7 +326,8 @@ class Model(Network):
         units : str, or list of str
             Layers each of whose values the page takes apart: window, kernel, products, sum.
         explain : str, optional
-            How to show what speaks for the likeliest classes, a method of `explain`.
+            How to show what speaks for the likeliest classes, a method of `explain`, which takes
+            about as long as the rest of the page.
         patches : list of pictures, or a folder, optional
             What excites each map most in these is shown beside it.
 
@@ -352,6 +353,7 @@ class Model(Network):
         """
         from cnntool.api.activations import find_strongest
         from cnntool.api.page import PageWriter
+        from cnntool.api.page_numbers import PatchNumbers
         from cnntool.image.files import files_of
         from cnntool.nets.attribution.methods import METHODS
         from cnntool.nets.inference.preprocess import prepare, prepared, seen
@@ -393,7 +395,7 @@ class Model(Network):
 
                 if not best:
                     raise InputError("no picture could be read", source="`patches`")
-                writer.find_patches(best, len(among), photos)
+                writer.patches = PatchNumbers(outputs, best, len(among), photos)
             return writer.html()
 
     def features(
@@ -564,6 +566,49 @@ class Model(Network):
         (16, 3, 3, 3)
         """
         return self.learned(self.layer(arguments.text("layer", layer), at="pre")).values
+
+    def weights_figure(
+        self, layer: str, *, slices: int = 16, **drawing: Unpack[DrawingOptions]
+    ) -> Figure:
+        """Draw what a layer has learned: kernels as tiles, those of the first layer in colour.
+
+        Parameters
+        ----------
+        layer : str
+            A convolution or a dense layer; of a large dense one the norm of each output's weights
+            is drawn.
+        slices : int
+            Input channels that are shown of a deeper kernel: blue below 0, red above.
+        **drawing
+            How kernels are drawn, see `figure`.
+
+        Raises
+        ------
+        ModelError
+            There is no such layer, or it has no weights.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     net.weights_figure("block1_conv1")
+        <Figure of 628 rows x 545 columns>
+        """
+        from cnntool.api.activations import title_of
+        from cnntool.api.figures import weights_sheet
+        from cnntool.api.pictures import Figure, drawing_of
+
+        how = drawing_of(**drawing)
+        found = self.layer(arguments.text("layer", layer), at="pre")
+        return Figure(
+            weights_sheet(
+                title_of(found.post, found),
+                self.learned(found),
+                how,
+                slices=arguments.whole("slices", slices),
+                swap=self.colour_order()[0] == "BGR",
+                source=self.name,
+            )
+        )
 
     def run(self, image: ImageLike, *, native: bool = False) -> Painting:
         """Make a picture of a picture: a style, an enlargement, a map of classes.
