@@ -483,6 +483,42 @@ def test_who_joins_late_takes_part(told, dask, busy):
     assert found == {address: 1}, "it has worked on no shard"
 
 
+BLIND = {
+    "inputs": (
+        "def hook(event, given):\n"  # noqa: ISC004
+        "    if event == 'open' and 'photos' in str(given[0]):\n"
+        "        raise FileNotFoundError(2, 'No such file or directory')\n"
+        "import sys; sys.addaudithook(hook)",
+        ("/0000.png: ", "a worker does not see it"),
+    ),
+    "results": (
+        "import os, tempfile; os.chdir = lambda place, go=os.chdir: go(tempfile.mkdtemp())",
+        ("out/", "a worker has written it, and it is not seen here"),
+    ),
+    "shards": (
+        "import pathlib; of = pathlib.Path.exists\n"  # noqa: ISC004
+        "pathlib.Path.exists = lambda path: 'parts' not in str(path) and of(path)",
+        ("tcp://127.0.0.1:", "the worker does not see "),
+    ),
+}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("what", BLIND)
+def test_folders_are_seen_by_all(here, folder, tmp_path_factory, monkeypatch, what):
+    pytest.importorskip("distributed")
+    code, says = BLIND[what]
+    place = tmp_path_factory.mktemp("site")
+    (place / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(place))
+    monkeypatch.setattr("cnntool.cli.cluster._SEEN", 0.5)
+    name, *options = VERBS["filter"]
+    done = here(name, folder, *options, "--log", "log.jsonl", "--scheduler", "local:1", code=5)
+    fault, hint = done.err.splitlines()[-2:]
+    assert all(text in fault for text in says)
+    assert "folders that all workers see" in hint
+
+
 def test_who_does_not_answer_is_named(here, folder, monkeypatch):
     pytest.importorskip("distributed")
     monkeypatch.setattr("cnntool.cli.cluster._PATIENCE", 0.5)
