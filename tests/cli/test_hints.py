@@ -50,6 +50,7 @@ def test_errors(told, arguments, lines):
         (["filter", "-k", "gaussian=2", "p.png"], "parameters follow a colon: gaussian:2"),
         (["filter", "-k", "gaussian(1.5)", "p.png"], "parameters follow a colon: gaussian:1.5"),
         (["filter", "-k", "box5", "p.png"], "parameters follow a colon: box:5"),
+        (["filter", "-k", "[[1,2],[3,4]]", "p.png"], "a matrix is written 0,1,0;1,-4,1;0,1,0"),
         (["filter", "-k"], "see 'cnntool filter --help'"),
         (["activations", "--layer"], "see 'cnntool activations --help'"),
     ],
@@ -91,3 +92,12 @@ def test_a_hint_is_said_once(here, tmp_path):
     told = here("filter", "-k", "box", "a.png", "b.png", code=1).err.splitlines()
     assert told[::2] == errors
     assert told[1:-1] == ["cnntool: hint: --overwrite replaces it, CNNTOOL_OVERWRITE=1 always does"]
+
+
+def test_a_second_name_is_an_input_too(here, tmp_path):
+    Image.new("L", (4, 3)).save(tmp_path / "p.png")
+    told = here("filter", "-k", "box", "p.png", "blurred.png", code=1).err.splitlines()
+    assert told == [
+        "cnntool: note: blurred.png: it is read, too; what is written is named by --output",
+        "cnntool: error: blurred.png: no such file",
+    ]
