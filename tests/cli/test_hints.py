@@ -59,6 +59,15 @@ def test_hints(told, arguments, hint):
     assert told(*arguments)[1] == f"cnntool: hint: {hint}"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["filter", "-k", "box", "p.png", "--log"], ["activations", "--report"], ["diff", "--html"]],
+)
+def test_files_are_no_streams(told, tmp_path, arguments):
+    assert told(*arguments, "-")[0].endswith("'-' is no file; one of that name is ./-")
+    assert not (tmp_path / "-").exists()
+
+
 @pytest.mark.parametrize("border", ["zero", "reflect", "symmetric", "replicate", "wrap"])
 def test_every_border_is_taken(here, border):
     here("filter", "-k", "box", "--border", border, stdin=b"1,2\n3,4\n")
