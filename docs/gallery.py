@@ -87,6 +87,16 @@ EXPLAINED = {
     "rise": "What random masks leave",
 }
 
+NETWORK = """python - <<'END'
+from onnx import parser, save_model  # pip install onnx; a network of two operators: which colour?
+save_model(parser.parse_model('''<ir_version: 8, opset_import: ["" : 13]>
+net (float[1, 3, rows, columns] photo) => (int64[1, rows, columns] classes)
+<float[5, 3, 1, 1] kernels = {0, 0, 0, 2, -1, -1, -1, 2, -1, 1, 1, -2, -1, -1, 2}, float[5] bias = {0.1, 0, 0, 0, 0}>
+{ scores = Conv(photo, kernels, bias)  classes = ArgMax <axis = 1, keepdims = 0> (scores) }'''), "colours.onnx")
+END
+printf 'grey\\nred\\ngreen\\nyellow\\nblue\\n' > names.txt
+"""
+
 GALLERY: dict[str, list[Piece]] = {
     "filter": [
         drawn("blur", "A Gaussian", "cnntool filter -k gaussian:sigma=4 samples/cat.png -o blur.png"),
@@ -150,6 +160,9 @@ GALLERY: dict[str, list[Piece]] = {
         drawn("patches", "What excites each map most in some photos", "cnntool activations -q samples/cat.png samples/camera.png samples/rocket.jpg --layer block3_conv1 --maps 0-7 --top-patches -o patches.png"),
         Piece("statistics", "In numbers", "cnntool activations -q --stats-only samples/cat.png"),
     ],
+    "run": [
+        drawn("run", "A network that makes a map of classes, on the photo, with a legend (those of style and super-resolution: `cnntool run photo.jpg -m mosaic`)", f"{NETWORK}cnntool run -q -m colours.onnx --labels names.txt --preprocess unit --figure samples/rocket.jpg -o parts.png"),
+    ],
     "features": [Piece("features", "A vector for each picture", "cnntool features -q samples/cat.png samples/camera.png samples/rocket.jpg -o feats.csv && cut -c 1-70 feats.csv")],
     "explain": [
         drawn(f"explain-{name}", caption, f"cnntool explain -q --method {name}{' -l block4_conv3' * (name == 'layercam')} samples/cat.png -o {name}.png")
@@ -165,13 +178,11 @@ GALLERY: dict[str, list[Piece]] = {
     "layers": [Piece("layers", "The names that can be asked for", "cnntool layers -q vgg16-mini --type conv")],
     "summary": [Piece("summary", "A network's table", "cnntool summary -q vgg16-mini")],
     "models": [Piece("models", "What is known of a network", "cnntool models info vgg16-mini | grep -v ^file | grep -v ^manifest")],
+    "devices": [
+        Piece("devices", "What networks can run on, with onnxruntime's names", "cnntool devices -q | cut -f 1,2"),
+        Piece("devices-cpu", "Whether one works here", "cnntool devices -q --device cpu | cut -f 1-3"),
+    ],
 }  # fmt: skip
-ELSEWHERE = """
-## run, devices
-
-`cnntool run photo.jpg -m mosaic` makes a picture of a picture: a network of style, of super-resolution, or one that tells the parts of a scene apart, which is
-fetched first. `cnntool devices` says where networks can run on your machine.
-"""
 
 
 def pieces() -> list[Piece]:
@@ -192,7 +203,7 @@ def page() -> str:
                 parts.append(f"\n![{piece.caption}](gallery/{piece.file.name})\n")
             else:
                 parts.append(f"\n```text\n{piece.file.read_text(encoding='utf-8')}```\n")
-    return "".join([*parts, ELSEWHERE])
+    return "".join(parts)
 
 
 @contextmanager
@@ -202,9 +213,10 @@ def workplace() -> Iterator[Path]:
         folder = Path(name)
         (folder / "samples").symlink_to(DOCS.parent / "samples")
         (folder / "bin").mkdir()
-        tool = folder / "bin" / "cnntool"
-        tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m cnntool "$@"\n')
-        tool.chmod(0o755)
+        for tool_name, module in (("cnntool", "-m cnntool"), ("python", "")):
+            tool = folder / "bin" / tool_name
+            tool.write_text(f'#!/bin/sh\nexec "{sys.executable}" {module} "$@"\n')
+            tool.chmod(0o755)
         yield folder
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from cnntool.api.pictures import Figure, ImageLike
     from cnntool.image.source import ImageInfo
     from cnntool.nets.comparison.alignment import Alignment, Pair
+    from cnntool.nets.file.graph import Graph
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.layers.layer_list import Layer
     from cnntool.nets.network import Network
@@ -144,7 +145,7 @@ class OutputDifference(NamedTuple):
         How many there were.
     sqnr, error, largest : float
         Of the scores before the softmax where both networks tell them, else of the probabilities;
-        of networks without classes, of their outputs.
+        of networks without classes, of the output that differs most.
     apart : int
         Values that are NaN or infinite in one network only.
     agreement : float or None
@@ -437,6 +438,8 @@ class Comparer:
         check_inputs(a.input, b.input, (ready.a.shape, ready.b.shape), self.name)
         sides = self._sides(ready)
         self.alignment: Alignment = align(sides[0], sides[1], self._by_hand)
+        for side in sides:
+            side.graph.wire.forget()
         self.pairs: list[Pair] = []
         seen = {b.input.name}
         for pair in self.alignment.pairs:
@@ -455,7 +458,7 @@ class Comparer:
         ]
         first, second = (self._subject(place, side) for place, side in enumerate(sides))
         self._work = Comparing(first, second, self._rows, alike=self.alike)
-        self._answers = _Answers(self.plans, self.networks)
+        self._answers = _Answers(self.plans, self.networks, (first.outputs, second.outputs))
 
     def _sides(self, ready: Ready) -> list[Side]:
         """Read the layers of both and find their shapes, at once where they are two."""
@@ -496,7 +499,7 @@ class Comparer:
             plan.input,
             side.shapes,
             network.settings._replace(optimise=optimise, lanes=1),
-            plan.taps,
+            _numbers(network.graph, plan, side.shapes),
             placed,
         )
 
@@ -533,8 +536,10 @@ class Comparer:
         )
         made = self._work.values([row.number for row in rows], self._first)
         for row, values in zip(rows, made, strict=True):
-            maps = [channel.channel for channel in found.channels(row.number)][: most or MOST]
+            every = [channel.channel for channel in found.channels(row.number)]
+            maps = every[: most or MOST]
             facts = f"{shape_text(row.shape)}, SQNR {row.sqnr:.1f} dB"
+            facts += f", the {len(maps)} that differ most" * (len(maps) < len(every))
             titles = row.name_a, row.name_b, "B - A"
             yield Figure(
                 difference_sheet(
@@ -622,14 +627,34 @@ def _is_quantised(layer: Layer, network: Network) -> bool:
     return any(maker is not None and maker.op == "DequantizeLinear" for maker in makers)
 
 
+def _numbers(graph: Graph, plan: InferredSpec, shapes: Mapping[str, TensorInfo]) -> tuple[str, ...]:
+    """Name all outputs that are arrays of numbers, the one that is the answer first."""
+    outputs = (shapes.get(info.name, info) for info in graph.outputs)
+    numbers = (info.name for info in outputs if info.dtype not in {"", "string"})
+    return tuple(dict.fromkeys((*plan.taps, *numbers)))
+
+
 class _Answers:
-    """Compares the answers of two networks, photo by photo."""
+    """Compares the answers of two networks, photo by photo.
+
+    Of networks without classes all outputs count: partners have one name, or else one place.
+    """
 
     def __init__(
-        self, plans: tuple[InferredSpec, InferredSpec], networks: tuple[Network, Network]
+        self,
+        plans: tuple[InferredSpec, InferredSpec],
+        networks: tuple[Network, Network],
+        outputs: tuple[Sequence[str], Sequence[str]],
     ) -> None:
         self._plans, self._networks = plans, networks
-        self._tally = Tally()
+        a, b = outputs
+        if {*a} == {*b}:
+            b = a
+        elif len(a) != len(b):
+            a, b = a[:1], b[:1]
+        self._partners = list(zip(a, b, strict=True))
+        self._tallies = [Tally() for _ in self._partners]
+        self._misfit = False
         self._agreeing = self._changes = 0.0
         self._largest = 0.0
         self._photos = self._ranked = self._unanswered = 0
@@ -649,18 +674,21 @@ class _Answers:
             else:
                 self._rank(photo, a, b)
                 return
-        first, second = (
-            dequantised(network.graph, plan.output.name or "", made[plan.output.name or ""])[0]
-            for network, plan, made in zip(self._networks, self._plans, (ours, theirs), strict=True)
-        )
-        if first.shape == second.shape:
-            self._tally.add(photo, first.reshape(-1), second.reshape(-1))
+        for names, tally in zip(self._partners, self._tallies, strict=True):
+            first, second = (
+                dequantised(network.graph, name, made[name])[0]
+                for network, name, made in zip(self._networks, names, (ours, theirs), strict=True)
+            )
+            if first.shape == second.shape:
+                tally.add(photo, first.reshape(-1), second.reshape(-1))
+            else:
+                self._misfit = True
 
     def _rank(self, photo: int, a: Any, b: Any) -> None:
         if len(a.probabilities) != len(b.probabilities):
             return
         known = a.logits is not None and b.logits is not None
-        self._tally.add(
+        self._tallies[0].add(
             photo, *((a.logits, b.logits) if known else (a.probabilities, b.probabilities))
         )
         self._ranked += 1
@@ -676,9 +704,10 @@ class _Answers:
     @property
     def found(self) -> OutputDifference | None:
         """What all photos come to."""
-        if not self._tally.shape:
+        made = [tally.figures for tally in self._tallies if tally.shape]
+        if self._misfit or not made:
             return None
-        figures = self._tally.figures
+        figures = max(made, key=lambda one: (one.apart > 0, one.error))
         answered = self._ranked - self._unanswered
         return OutputDifference(
             self._photos,

@@ -11,6 +11,7 @@ from cnntool.api.page import KINDS, PICTURES, graph_of
 from cnntool.api.page_pictures import encoded
 from cnntool.shapes.text import shape_text
 from cnntool.version import __version__
+from cnntool.views.number_format import decibels
 from cnntool.views.page.render import Card, Page, PagePicture, Photo, Table, View, html
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def difference_page(
             words=row.why,
             kind=KINDS.get(row.kind, "other"),
             shape=shape_text(row.shape),
-            views=(View(_facts(row, share), picture),),
+            views=(View(_facts(row, share, len(found.channels(row.number))), picture),),
             parents=behind,
             error=_grade(row, found.tolerance),
         )
@@ -131,21 +132,25 @@ def _fitted(pictures: list[PagePicture]) -> list[float]:
     return shares
 
 
-def _facts(row: LayerDifference, share: float) -> tuple[tuple[str, str], ...]:
+def _facts(row: LayerDifference, share: float, count: int) -> tuple[tuple[str, str], ...]:
+    """Say how far apart a layer and its partner are, and what of so many maps is not drawn."""
+    what = "maps" if len(row.shape) > 1 else "values"
     facts = [
-        ("SQNR", f"{_decibels(row.sqnr)} dB"),
+        ("SQNR", f"{decibels(row.sqnr)} dB"),
         ("error", f"{row.error:.3g}"),
         ("cosine", f"{row.cosine:.5f}"),
         ("largest difference", f"{row.largest:.3g} at {', '.join(map(str, row.where))}"),
         ("worst photo", f"{Path(row.worst_photo).name}: {row.worst:.3g}"),
     ]
     if row.own_error is not None:
-        facts.append(("own SQNR", f"{_decibels(row.own_sqnr)} dB"))
+        facts.append(("own SQNR", f"{decibels(row.own_sqnr)} dB"))
         facts.append(("own error", f"{row.own_error:.3g}" + ", diverges" * row.diverges))
     if row.apart:
         facts.append(("NaN or infinite on one side", str(row.apart)))
-    if share < 1:
-        facts.append(("on this page", f"at {share:.0%} of its size"))
+    shown = [f"the {MAPS} of {count} {what} that differ most"] * (count > MAPS)
+    shown += [f"at {share:.0%} of its size"] * (share < 1)
+    if shown:
+        facts.append(("on this page", ", ".join(shown)))
     return tuple(facts)
 
 
@@ -154,18 +159,14 @@ def _cells(row: LayerDifference) -> tuple[str, ...]:
         row.name_b,
         row.kind,
         shape_text(row.shape),
-        _decibels(row.sqnr),
+        decibels(row.sqnr),
         f"{row.error:.3g}",
         f"{row.cosine:.5f}",
         f"{row.largest:.3g}",
-        _decibels(row.own_sqnr),
+        decibels(row.own_sqnr),
         "-" if row.own_error is None else f"{row.own_error:.3g}",
         "diverges" if row.diverges else "",
     )
-
-
-def _decibels(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1f}"
 
 
 def _grade(row: LayerDifference, tolerance: float) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
@@ -229,9 +230,8 @@ class Filtering(NamedTuple):
             for encoded in self.strips(reader.rows(), encode, threads=threads, outside=outside):
                 writer.append(encoded)
                 del encoded  # or it would lie about while the next one is made
-        size = np.prod(self.pipeline.out_shape).item()
         notes = [FAINT] if faint and np.mean(faint) > FEW else []
-        return None if outside is None else sum(outside) / size, notes
+        return None if outside is None else sum(outside) / prod(self.pipeline.out_shape), notes
 
     def _whole(self, rows: pipelines.Rows, outside: list[int] | None, threads: int) -> NDArray[Any]:
         """Compute all maps first: for a stack of maps, and for ranges that depend on the data."""

@@ -326,7 +326,8 @@ class Model(Network):
         units : str, or list of str
             Layers each of whose values the page takes apart: window, kernel, products, sum.
         explain : str, optional
-            How to show what speaks for the likeliest classes, a method of `explain`.
+            How to show what speaks for the likeliest classes, a method of `explain`, which takes
+            about as long as the rest of the page.
         patches : list of pictures, or a folder, optional
             What excites each map most in these is shown beside it.
 
@@ -352,6 +353,7 @@ class Model(Network):
         """
         from cnntool.api.activations import find_strongest
         from cnntool.api.page import PageWriter
+        from cnntool.api.page_numbers import PatchNumbers
         from cnntool.image.files import files_of
         from cnntool.nets.attribution.methods import METHODS
         from cnntool.nets.inference.preprocess import prepare, prepared, seen
@@ -393,7 +395,7 @@ class Model(Network):
 
                 if not best:
                     raise InputError("no picture could be read", source="`patches`")
-                writer.find_patches(best, len(among), photos)
+                writer.patches = PatchNumbers(outputs, best, len(among), photos)
             return writer.html()
 
     def features(

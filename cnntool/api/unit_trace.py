@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnntool.filters.lessons.trace import Trace
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.preprocess import Prepared
-    from cnntool.nets.inference.unit import Formula, Operands, Unit
+    from cnntool.nets.inference.unit import Formula, LayerArithmetic, Operands, Unit
     from cnntool.nets.layers.receptive_field import Box
     from cnntool.nets.network import Network
     from cnntool.shapes.windows import Pair
@@ -63,8 +63,6 @@ class UnitTrace(NamedTuple):
         What the network sees.
     source : str
         What the picture is called.
-    precision : float
-        That of the device, where it is coarser than that of the numbers.
     label : str
         Of the class whose score it is, if it is one.
     """
@@ -79,7 +77,6 @@ class UnitTrace(NamedTuple):
     picture: Pair
     photo: NDArray[Any]
     source: str
-    precision: float = 0.0
     label: str = ""
 
     @property
@@ -99,13 +96,13 @@ class UnitTrace(NamedTuple):
     @property
     def expected(self) -> float:
         """The value that the network should have: the total, as far as its numbers can hold it."""
-        low, high = self.unit.limits
+        low, high = self.unit.how.limits
         return min(max(self.one.total, low), high)
 
     @property
     def is_cut(self) -> bool:
         """Whether the network's numbers cannot hold the total."""
-        return self.one.total < self.unit.limits[0] or self.one.total > self.unit.limits[1]
+        return self.one.total < self.unit.how.limits[0] or self.one.total > self.unit.how.limits[1]
 
     @property
     def difference(self) -> float:
@@ -121,7 +118,7 @@ class UnitTrace(NamedTuple):
         if isnan(self.unit.network) or isnan(self.one.total):
             return isnan(self.unit.network) and isnan(self.one.total)
         size = float(np.abs(self.one.products).sum()) + abs(self.unit.bias)
-        allowed = self.unit.step * 0.51 + max(self.precision, self.unit.precision) * size
+        allowed = self.unit.how.step * 0.51 + self.unit.how.precision * size
         return abs(self.difference) <= allowed
 
     def name(self, place: int) -> str:
@@ -140,7 +137,7 @@ class UnitTrace(NamedTuple):
 
         None where a transposed convolution has nothing.
         """
-        step = self.unit.spread[axis]
+        step = self.unit.how.spread[axis]
         lines = (self.one.rows, self.one.columns)[axis].tolist()
         return [line // step if line % step == 0 else None for line in lines]
 
@@ -258,8 +255,8 @@ class UnitTrace(NamedTuple):
 
     def _span(self, axis: int) -> str:
         lines = [line for line in self.taps(axis) if line is not None]
-        spread = self.unit.spread[axis] > 1
-        return span(lines, 1 if spread else self.unit.dilation[axis]) if lines else "none"
+        spread = self.unit.how.spread[axis] > 1
+        return span(lines, 1 if spread else self.unit.how.dilation[axis]) if lines else "none"
 
     def _all_maps(self, width: int) -> list[str]:
         """Write out every window with its kernel and products."""
@@ -291,7 +288,7 @@ class UnitTrace(NamedTuple):
         return lines
 
     def _outside(self) -> str:
-        between = " or between its values" if max(self.unit.spread) > 1 else ""
+        between = " or between its values" if max(self.unit.how.spread) > 1 else ""
         return f"outside of the input{between}"
 
     def _total(self) -> list[str]:
@@ -309,10 +306,10 @@ class UnitTrace(NamedTuple):
     def _comparison(self) -> str:
         notes = [f"differs by {self.difference:.2g}" if self.difference else "no difference"]
         if self.is_cut:
-            low, high = map(short, self.unit.limits)
+            low, high = map(short, self.unit.how.limits)
             notes.insert(0, f"it holds {low} to {high}")
-        elif self.unit.step:
-            notes.insert(0, f"in steps of {short(self.unit.step)}")
+        elif self.unit.how.step:
+            notes.insert(0, f"in steps of {short(self.unit.how.step)}")
         return "; ".join(notes) + ("" if self.agrees else ", which is more than rounding")
 
 
@@ -396,6 +393,7 @@ class UnitTracer:
         assert made.photo is not None  # noqa: S101 - see above
         arrays = self._run(made.tensor)
         found = unit(self.formula, self._learned.values, arrays, at, batch=entry.batch or 1)
+        found = found._replace(how=self._on_device(found.how))
         rows = 2 if entry.layout == "NCHW" else 1
         whole = (entry.batch or 1, *made.shape)
         picture = (whole[rows], whole[rows + 1])
@@ -410,7 +408,6 @@ class UnitTracer:
             picture,
             made.photo,
             source,
-            precision=self._precision,
             label=self._label(found),
         )
 
@@ -426,7 +423,12 @@ class UnitTracer:
 
         batch = self._plan.input.batch or 1
         found = operands(self.formula, self._learned.values, self._run(tensor), batch=batch)
-        return found._replace(precision=max(self._precision, found.precision))
+        return found._replace(how=self._on_device(found.how))
+
+    def _on_device(self, how: LayerArithmetic) -> LayerArithmetic:
+        """Return the arithmetic with the precision of the device, where that is coarser."""
+        coarse = 0.0 if self._granted == "cpu" else TF32
+        return how._replace(precision=max(coarse, how.precision))
 
     @property
     def title(self) -> str:
@@ -447,7 +449,7 @@ class UnitTracer:
         with model.lock:
             session = model.session(taps, optimise=exactly(model.graph))
             values = session.run({entry.name: feed}, taps)
-        self._precision = 0.0 if session.placement.granted == "cpu" else TF32
+        self._granted = session.placement.granted
         return dict(zip(taps, values, strict=True))
 
     def _names(self, found: Unit) -> list[str]:
@@ -483,9 +485,10 @@ def take_apart(found: Unit) -> Trace:
 
     _, height, width = found.maps.shape
     _, rows, columns = found.weights.shape
-    slide = Sliding((height, width), (rows, columns), found.stride, found.dilation, found.pads)
+    how = found.how
+    slide = Sliding((height, width), (rows, columns), how.stride, how.dilation, how.pads)
     one = trace(found.maps, found.weights, slide, found.at[1:], bias=found.bias)
     there = [
-        line % step == 0 for line, step in zip((one.rows, one.columns), found.spread, strict=True)
+        line % step == 0 for line, step in zip((one.rows, one.columns), how.spread, strict=True)
     ]
     return one._replace(inside=one.inside & np.logical_and.outer(*there))

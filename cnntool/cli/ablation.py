@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnntool.api.ablation import Ablation
-    from cnntool.api.pictures import Figure
     from cnntool.cli.inputs import Reading
     from cnntool.cli.output import Form
     from cnntool.errors import ModelError
@@ -184,10 +183,3 @@ def print_effects(found: Ablation, form: Form) -> None:
     ]
     plain = found.plain.total.accuracy1
     emit(COLUMNS, [*rows, ["nothing silenced", "", written(plain), "", "", ""]], form, totals=1)
-
-
-def figure(model: str, found: Ablation) -> Figure:
-    """Draw the worst maps."""
-    from pathlib import Path
-
-    return found.figure(Path(model).name)

@@ -397,7 +397,7 @@ def _output(result: dict[str, Any]) -> str | list[str] | None:
 
 
 class Logging(NamedTuple):
-    """Whether and where a log is kept, and whether to go on from it."""
+    """Whether and where a log is kept, whether to go on from it, and who works for it."""
 
     log: Path | None = None
     resume: bool = False
@@ -480,7 +480,7 @@ logging = options.gathered(
         help="Write a line of JSON for each input: its result, or what is wrong with it.",
     ),
 )
-"""Adds --log and --resume; together: ``logging``."""
+"""Adds --log, --resume and --scheduler; together: ``logging``."""
 
 
 def begin(log: BatchLog | None, target: Path | None) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import shutil
 from collections import Counter, deque
 from contextlib import suppress
@@ -39,7 +40,7 @@ from cnntool.nets.runtime.providers import PROVIDERS, word_of
 from cnntool.system import on_stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from cnntool.image.files import Item
 
@@ -79,6 +80,25 @@ def opener(address: str) -> Any:
         ``tcp://HOST:PORT`` of a scheduler, or ``local:N`` for processes of this machine.
     """
     return partial(ClusterLog, address=address)
+
+
+class Task:
+    """A shard that was sent out.
+
+    Attributes
+    ----------
+    job : Job
+        The shard.
+    future : Future
+        Dask's, of what becomes of it.
+    is_bound : bool
+        Whether only workers may have it that were met.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.future: Any = None
+        self.is_bound = False
 
 
 class Cluster:
@@ -135,23 +155,22 @@ class Cluster:
         except (OSError, TimeoutError, ValueError) as error:
             self.close()
             raise self._lost(str(error)) from None
-        self._hosts = [
-            (address, address.rpartition(":")[0], threads)
-            for address, threads in self.client.nthreads().items()
-        ]
+        self._workers: dict[str, int] = self.client.nthreads()
+        self._refused: set[str] = set()
+        self._tasks: list[Task] = []
 
     @property
     def slots(self) -> int:
         """Shards that can be worked on at once."""
-        return sum(threads for _, _, threads in self._hosts)
+        return sum(self._workers.values())
 
     @property
     def share(self) -> dict[str, int]:
         """By how many the processors of a worker's machine are shared, by its address."""
         slots: Counter[str] = Counter()
-        for _, host, threads in self._hosts:
-            slots[host] += threads
-        return {address: slots[host] for address, host, _ in self._hosts}
+        for address, threads in self._workers.items():
+            slots[address.rpartition(":")[0]] += threads
+        return {address: slots[address.rpartition(":")[0]] for address in self._workers}
 
     def greet(self, expected: Facts, values: dict[str, Any], parts: Path, run: str) -> None:
         """See that all workers have what is here, and that none works on these shards any more.
@@ -161,30 +180,67 @@ class Cluster:
         DeviceError
             One has something else.
         """
-        model = values.get("model") if expected.model else None
-        found = self.client.run(shards.greet, model, Path.cwd(), parts, run, on_error="return")
-        for address, one in sorted(found.items()):
-            if isinstance(one, Exception):
-                fault = f"the worker has no such cnntool: {one}".splitlines()[0]
-                raise DeviceError(fault, source=address, hint=SAME)
-            for field, here, there in zip(Facts._fields, expected, one, strict=True):
-                if here != there:
-                    raise DeviceError(_differs(field, here, there), source=address, hint=SAME)
+        model = values["model"] if expected.model else None
+        self._greeting = partial(self.client.run, shards.greet, model, Path.cwd(), parts, run)
+        self._expected = expected
+        for address, fault in self._differ(self._workers):
+            raise DeviceError(fault, source=address, hint=SAME)
         device = word_of(str(values.get("device", "")))
         if device in PROVIDERS and PROVIDERS[device].numbered and self._with_gpu():
             self.resources = {"GPU": 1}
+
+    def _differ(self, workers: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Greet workers; yield those that have something else than is here, and what."""
+        found = self._greeting(workers=list(workers), on_error="return")
+        for address, one in sorted(found.items()):
+            if isinstance(one, OSError):
+                continue  # it is gone again
+            if isinstance(one, Exception):
+                yield address, f"the worker has no such cnntool: {one}".splitlines()[0]
+            elif fault := self._expected.differ(one):
+                yield address, fault
+
+    def _meet(self) -> None:
+        """Greet workers that have joined; who has something else than is here gets no shards."""
+        now = self.client.nthreads()
+        joined = now.keys() - self._workers.keys() - self._refused
+        for address, fault in self._differ(joined) if joined else ():
+            console.note(f"{address}: {fault}: this worker is left out")
+            self._refused.add(address)
+        self._workers = {name: count for name, count in now.items() if name not in self._refused}
 
     def _with_gpu(self) -> bool:
         """Tell whether workers say that they have graphics cards."""
         return any(self.client.run(shards.cards).values())
 
-    def submit(self, job: Job) -> Any:
+    def send(self, job: Job) -> Task:
         """Send a shard out."""
-        return self.client.submit(
-            shards.work, job, self.share, pure=False, resources=self.resources
-        )
+        task = Task(job)
+        self._submit(task)
+        self._tasks.append(task)
+        return task
 
-    def answer(self, future: Any) -> Answer | str:
+    def _submit(self, task: Task) -> None:
+        """Let a worker have a shard; of those that were met, once one was refused."""
+        task.is_bound = bool(self._refused)
+
+        def work(packed: bytes) -> Answer:  # a worker that cannot import what it is given dies
+            from cnntool.cli import shards
+
+            return shards.work(*pickle.loads(packed))  # noqa: S301 - as all that Dask sends
+
+        task.future = self.client.submit(
+            work, pickle.dumps((task.job, self.share)), pure=False, resources=self.resources,
+            workers=list(self._workers) if task.is_bound else None,
+        )  # fmt: skip
+
+    def _send_again(self) -> None:
+        """Send out what workers have sent back that are refused now."""
+        for task in self._tasks if self._refused else ():
+            if task.future.status == "error" and not task.is_bound:
+                self._submit(task)
+
+    def answer(self, task: Task) -> Answer | str:
         """Wait for what became of a shard; how its worker was lost if it was.
 
         Raises
@@ -194,25 +250,36 @@ class Cluster:
         """
         from concurrent.futures import CancelledError
 
-        alone = monotonic() + _LONELY
-        while True:
+        late = monotonic() + _LONELY
+        answer: Answer | str = ""
+        while not answer:
             try:
-                answer: Answer = future.result(timeout=1.0)
+                answer = task.future.result(timeout=1.0)
             except TimeoutError:
-                if future.done():
-                    continue
-                if self.client.status != "running":
-                    raise self._lost("it is gone") from None
-                if self.client.nthreads():
-                    alone = monotonic() + _LONELY
-                elif monotonic() > alone:
-                    raise self._lost("it has no workers any more") from None
+                if not task.future.done():
+                    late = self._look_around(late)
             except self._dask.KilledWorker:
-                return "the worker that had it was lost"
+                answer = "the worker that had it was lost"
             except (OSError, CancelledError) as error:
                 raise self._lost(str(error)) from None
-            else:
-                return answer
+            except Exception:
+                self._meet()
+                if task.is_bound or not self._refused:
+                    raise
+            self._send_again()
+        self._tasks.remove(task)
+        return answer
+
+    def _look_around(self, late: float) -> float:
+        """See who is there, which must be somebody before it is late; return when that is now."""
+        if self.client.status != "running":
+            raise self._lost("it is gone")
+        self._meet()
+        if self._workers:
+            return monotonic() + _LONELY
+        if monotonic() > late:
+            raise self._lost("it has no workers any more")
+        return late
 
     def _lost(self, why: str) -> DeviceError:
         reason = f"no scheduler or no worker answers: {why.splitlines()[0] if why else 'nothing'}"
@@ -235,17 +302,6 @@ class Cluster:
         for one in (self.client, self._own):
             if one is not None:
                 one.close()
-
-
-_WORDS = {"cnntool": "cnntool", "onnxruntime": "onnxruntime", "model": "the network"}
-
-
-def _differs(field: str, here: Any, there: Any) -> str:
-    if field == "model":
-        if not there:
-            return "the worker has no such network"
-        here, there = (f"{one[0][:12]} (manifest {one[1][:12]})" for one in (here, there))
-    return f"{_WORDS[field]} is {there or 'missing'} there, {here or 'missing'} here"
 
 
 class ClusterLog(BatchLog):
@@ -279,13 +335,13 @@ class ClusterLog(BatchLog):
         self._shard_of: dict[int, int] = {}
         self._told: dict[int, dict[str, Any]] = {}
         self._left: Counter[int] = Counter()
-        self._sent: deque[tuple[Job, Any]] = deque()
+        self._sent: deque[Task] = deque()
         self._fetched = self._submitted = 0
         self._fetching = Lock()
         self._cluster = Cluster(address)
         try:
-            expected = shards.facts(self._values.get("model") if model else None)
-            self._cluster.greet(expected, self._values, self._parts, self._run)
+            self._facts = shards.facts(self._values.get("model") if model else None)
+            self._cluster.greet(self._facts, self._values, self._parts, self._run)
             super().__init__(path, model=model, resume=resume, overwrite=overwrite, **more)
             with system_errors_as(OutputError, self._parts):
                 shutil.rmtree(self._parts, ignore_errors=True)
@@ -394,14 +450,13 @@ class ClusterLog(BatchLog):
         """Wait for the next shard, while some more are under way."""
         ahead = self._fetched + 1 + AHEAD * self._cluster.slots
         while self._submitted < min(ahead, len(self._shards)):
-            job = self._job(self._submitted)
-            self._sent.append((job, self._cluster.submit(job)))
+            self._sent.append(self._cluster.send(self._job(self._submitted)))
             self._submitted += 1
-        job, future = self._sent.popleft()
-        first = [future]
+        first = [self._sent.popleft()]
+        job = first[0].job
 
         def ask(job: Job) -> Answer | str:
-            return self._cluster.answer(first.pop() if first else self._cluster.submit(job))
+            return self._cluster.answer(first.pop() if first else self._cluster.send(job))
 
         answer = shards.see_through(job, ask)
         if answer.code:
@@ -434,7 +489,9 @@ class ClusterLog(BatchLog):
                 past = (super(ClusterLog, self).line(self._items[place]) for place in taken)
                 log.write_text("".join(f"{json_text(line)}\n" for line in (self._head, *past)))
         own = self._own_file
-        return Job(self._command, values, Path.cwd(), self._head, self._run, file, log, own)
+        return Job(
+            self._command, values, Path.cwd(), self._head, self._facts, self._run, file, log, own
+        )  # fmt: skip
 
     def finish(self) -> None:
         """Keep the lines of this run, and sum up."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from cnntool.cli import console
 from cnntool.cli.output import Column, emit, emit_record, form_of, prose
 from cnntool.shapes.text import shape_text
+from cnntool.views.number_format import decibels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -42,11 +43,6 @@ COLUMNS = (
     Column("own-apart", people=False),
     Column("diverges", ""),
 )
-
-
-def decibels(value: float | None) -> str:
-    """Write decibels for people."""
-    return "-" if value is None else f"{value:.1f}"
 
 
 def print_layers(found: Comparison, networks: Sequence[Network]) -> None:

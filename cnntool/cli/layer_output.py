@@ -83,9 +83,15 @@ class Work:
         self.outputs = LayerOutputs(network, chosen, self._extras)
         self._page: PageWriter | None = None
         if purpose.report is not None:
-            from cnntool.cli.page import page_writer
+            from cnntool.api.page import PageWriter
 
-            self._page = page_writer(self.outputs, purpose)
+            self._page = PageWriter(
+                self.outputs,
+                purpose.drawing,
+                spell=console.as_options,
+                units=purpose.units,
+                method=purpose.explain,
+            )
         several = several and not (purpose.average or purpose.top_patches)
         self.files = (
             LayerFiles(purpose, chosen, "activations", several=several) if purpose.writes else None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cnntool.api.page import PageWriter
-from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.top_patches import look_through
 from cnntool.image.files import expand
@@ -17,20 +15,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.activations import LayerOutputs
+    from cnntool.api.page import PageWriter
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import Purpose
     from cnntool.image.atomic import Output
-
-
-def page_writer(outputs: LayerOutputs, purpose: Purpose) -> PageWriter:
-    """Begin the page that was asked for."""
-    return PageWriter(
-        outputs,
-        purpose.drawing,
-        spell=console.as_options,
-        units=purpose.units,
-        method=purpose.explain,
-    )
 
 
 def write_page(
@@ -57,6 +45,7 @@ def _find_patches(
     page: PageWriter, outputs: LayerOutputs, purpose: Purpose, reading: Reading
 ) -> None:
     """Find what excites maps most in a folder; its pictures are read twice."""
+    from cnntool.api.page_numbers import PatchNumbers
     from cnntool.nets.inference.preprocess import seen
 
     assert purpose.patches is not None  # noqa: S101 - see above
@@ -70,4 +59,4 @@ def _find_patches(
         for loaded in Pictures(wanted, partial(seen, entry=entry), reading):
             yield places[id(loaded.item)], str(loaded.item.relative), loaded.made
 
-    page.find_patches(best, len(read), photos)
+    page.patches = PatchNumbers(outputs, best, len(read), photos)

@@ -25,11 +25,18 @@ if TYPE_CHECKING:
 FEW = "top:16"
 """The maps that are drawn with characters, unless others are asked for: more are too small."""
 
+AROUND = 6
+"""Lines around a layer: its title, the photo's name, a table of one row, and the prompt."""
+
 PATIENCE = 0.25
 """Seconds that a terminal has to say what it can."""
 
-_SIXEL = "4"
-"""Stands among a terminal's attributes if it draws sixels."""
+_ATTRIBUTES = b"\x1b[c", rb"\x1b\[\?([\d;]*)c"
+_SIXEL = 4
+"""Stands among a terminal's attributes (DA1), after the first one, if it draws sixels."""
+
+_LARGEST = b"\x1b[?2;1;0S", rb"\x1b\[\?2;0;(\d+;\d+)S"
+"""Columns and rows of pixels that a sixel picture may have (XTSMGRAPHICS)."""
 
 
 class Screen:
@@ -52,9 +59,10 @@ class Screen:
         from cnntool.views.terminal_grid import Window
 
         columns, lines = get_terminal_size()
-        self._window = Window(
-            columns, max(4, lines - 2), _protocol(), _cell() or CELL, is_light(os.environ)
-        )
+        rows, protocol, cell = max(4, lines - AROUND), _protocol(), _cell() or CELL
+        if protocol == "sixel" and (largest := _answer(*_LARGEST)):  # xterm drops a larger one
+            columns, rows = min(columns, largest[0] // cell[1]), min(rows, largest[1] // cell[0])
+        self._window = Window(columns, rows, protocol, cell, is_light(os.environ))
 
     def draw(
         self,
@@ -107,30 +115,32 @@ class Screen:
 
 def _protocol() -> Protocol:
     """Return how to draw: as the environment says, or the terminal itself."""
-    from cnntool.views.terminal import detect, is_multiplexed
+    from cnntool.views.terminal import detect
 
     found = detect(os.environ, sys.stdout.encoding or "ascii")
-    # An answer that comes late, over a network, would stand in the next command line.
-    near = not is_multiplexed(os.environ) and "SSH_CONNECTION" not in os.environ
-    if found in {"truecolor", "256"} and near and interactive() and _SIXEL in _attributes():
+    if found in {"truecolor", "256"} and _SIXEL in _answer(*_ATTRIBUTES)[1:]:
         return "sixel"
     return found
 
 
-def _attributes() -> list[str]:
-    """Ask the terminal for its attributes (DA1); none where it does not answer."""
-    if sys.platform == "win32":
+def _answer(question: bytes, pattern: bytes) -> list[int]:
+    """Ask the terminal; return the numbers of its answer, none where it does not answer."""
+    from cnntool.views.terminal import is_multiplexed
+
+    # An answer that comes late, over a network, would stand in the next command line.
+    near = not is_multiplexed(os.environ) and "SSH_CONNECTION" not in os.environ
+    if sys.platform == "win32" or not near or not interactive():
         return []
     terminal, told, end = sys.stdin.fileno(), b"", time.monotonic() + PATIENCE
     with unechoed():
         if select.select([terminal], [], [], 0)[0]:
             return []  # somebody has typed ahead
-        os.write(sys.stdout.fileno(), b"\x1b[c")
-        while b"c" not in told and (left := end - time.monotonic()) > 0:
+        os.write(sys.stdout.fileno(), question)
+        while not told.endswith(pattern[-1:]) and (left := end - time.monotonic()) > 0:
             if select.select([terminal], [], [], left)[0]:
                 told += os.read(terminal, 64)
-    answer = re.search(rb"\x1b\[\?([\d;]*)c", told)
-    return answer[1].decode().split(";")[1:] if answer else []
+    answer = re.search(pattern, told)
+    return [int(number) for number in answer[1].split(b";") if number] if answer else []
 
 
 def _cell() -> tuple[int, int] | None:

@@ -54,6 +54,8 @@ class Job(NamedTuple):
         The working directory.
     header : dict
         What the log begins with.
+    facts : Facts
+        What the worker must have.
     run : str
         Tells this run of the command from others with the same log.
     inputs, log, own : Path
@@ -66,6 +68,7 @@ class Job(NamedTuple):
     values: dict[str, Any]
     folder: Path
     header: dict[str, Any]
+    facts: Facts
     run: str
     inputs: Path
     log: Path
@@ -140,8 +143,9 @@ class PartLog(BatchLog):
         self._held = hold(self._lock_file.fileno())  # until a process that was given up has ended
         super().__init__(job.log, model=model, resume=True, overwrite=False)
         self._left: dict[str, Any] = {}
-        for line in job.own.open("rb") if job.own.exists() else ():
-            self._left |= outputs_of(parsed(line))
+        if job.own.exists():
+            for line in job.own.read_bytes().splitlines():
+                self._left |= outputs_of(parsed(line))
 
     def _header(self, model: list[str] | None) -> dict[str, Any]:  # noqa: ARG002
         return self._job.header
@@ -229,6 +233,18 @@ class Facts(NamedTuple):
     onnxruntime: str = ""
     model: tuple[str, ...] = ()
 
+    def differ(self, there: Facts) -> str:
+        """Return what a worker has that is not what is here; empty where all is the same."""
+        for name, other, one in zip(("cnntool", "onnxruntime"), there, self, strict=False):
+            if other != one:
+                return f"{name} is {other or 'missing'} there, {one or 'missing'} here"
+        if there.model == self.model:
+            return ""
+        if not there.model:
+            return "the worker has no such network"
+        texts = (f"{one[0][:12]} (manifest {one[1][:12]})" for one in (there.model, self.model))
+        return "the network is {} there, {} here".format(*texts)
+
 
 def facts(model: str | None, folder: Path | None = None) -> Facts:
     """Return the facts of this machine.
@@ -312,15 +328,18 @@ def cards(dask_worker: Any) -> bool:
 _idle: list[Process] = []
 _busy: dict[Path, set[Process]] = {}
 _runs: dict[Path, str] = {}
+"""Which run may have the shards of a folder worked on here, where this was asked for its facts."""
+
 _lock = Lock()
 
 
 def stop(folder: Path, run: str = "") -> None:
     """End what works on the shards of a folder here; no other run than this one may go on."""
     with _lock:
+        if not run or _runs.get(folder) != run:
+            for process in _busy.pop(folder, ()):
+                process.stop()
         _runs[folder] = run
-        for process in _busy.pop(folder, ()):
-            process.stop()
 
 
 def work(job: Job, share: dict[str, int]) -> Answer:
@@ -332,11 +351,21 @@ def work(job: Job, share: dict[str, int]) -> Answer:
         The shard.
     share : dict of str to int
         By how many the processors of a worker's machine are shared, by its address.
+
+    Raises
+    ------
+    DeviceError
+        This worker joined late, and has something else than where the command was given.
     """
     from distributed import get_worker
 
     from cnntool.system import usable_cpus
 
+    if job.log.parent not in _runs:
+        model = job.values["model"] if job.facts.model else None
+        if fault := job.facts.differ(facts(model, job.folder)):
+            raise DeviceError(fault, source=get_worker().address, hint=SAME)
+        _runs[job.log.parent] = job.run
     lanes = max(1, usable_cpus() // share.get(get_worker().address, 1))
     for name in ("jobs", "threads"):
         if name in job.values and job.values[name] is None:
@@ -393,8 +422,6 @@ def _run(job: Job) -> Answer:
 
     from cnntool.cli.main import cli, explain_error
 
-    if job.header["cnntool"] != __version__:
-        return Answer(DeviceError.exit_code, f"a worker that joined late has {__version__}", SAME)
     if not job.inputs.exists():
         reason = f"{job.inputs.parent}: a worker does not see this folder"
         return Answer(DeviceError.exit_code, reason, "inputs and results lie where all workers see")

@@ -7,6 +7,7 @@ import os
 import stat
 import sys
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from zlib import crc32
@@ -77,6 +78,7 @@ def _remove_if_dead(path: str) -> None:
         os.close(stream)
 
 
+@cache
 def _prefix() -> str:
     """Return how temporary files of this machine are called."""
     machine = os.uname().nodename if hasattr(os, "uname") else ""
@@ -225,10 +227,12 @@ class Output:
             raise OutputError("not a usable file name", source=self.name) from error
 
     def _open(self, target: str) -> BinaryIO:
-        path = self._target = Path(os.path.realpath(target))
-        mode = 0
+        path, mode = Path(target).absolute(), 0
         with suppress(FileNotFoundError):
-            mode = Path(target).stat().st_mode
+            mode = path.stat().st_mode
+        if path.is_symlink():
+            path = Path(os.path.realpath(target))
+        self._target = path
         if stat.S_ISDIR(mode) or target.endswith(tuple(filter(None, (os.sep, os.altsep)))):
             raise IsADirectoryError(errno.EISDIR, "")
         if mode and not stat.S_ISREG(mode):

@@ -219,7 +219,8 @@ def sheet(
     scene = Backdrop(scale == "signed", ends.finite, photo)
     shown = ends.of(which)
     legend = None
-    if shown.common and (bar if bar is not None else caption != BLANK):
+    known = ends.finite or bool(np.isfinite(maps).any())
+    if known and shown.common and (bar if bar is not None else caption != BLANK):
         legend = of_style(row, scene, shown.low[0], shown.high[0], unit)
     board = ContactSheet(
         count,

@@ -29,6 +29,11 @@ def short(value: float, digits: int = 4) -> str:
     return f"{value:.{digits}g}"
 
 
+def decibels(value: float | None) -> str:
+    """Write decibels; what there is none of is a dash."""
+    return "-" if value is None else f"{value:.1f}"
+
+
 def alike(values: Sequence[float]) -> list[str]:
     """Write the numbers of one figure with the same decimals: three digits of the largest.
 

@@ -57,7 +57,9 @@ def detect(environment: Mapping[str, str], encoding: str = "utf-8") -> Protocol:
         or term.endswith("-direct")
         or "WT_SESSION" in environment  # Windows Terminal, which sets no TERM
     )
-    return pixels or ("truecolor" if deep else "256" if "256color" in term else "text")
+    # Plain "xterm" is what xterm, PuTTY and containers say, and all of these have 256 colours.
+    coarse = "256color" in term or term == "xterm"
+    return pixels or ("truecolor" if deep else "256" if coarse else "text")
 
 
 def is_multiplexed(environment: Mapping[str, str]) -> bool:

@@ -72,7 +72,8 @@ def vector_sheet(
     chart = bar_chart(vector, top=top, labels=labels, width=max(560, cells.width))
     below = cells.height + 18
     barred = bar if bar is not None else caption != BLANK
-    legend = _bar(vector, style, scale, unit) if barred else None
+    known = bool(np.isfinite(showable(vector, 1)).any())
+    legend = _bar(vector, style, scale, unit) if barred and known else None
     if legend:
         below += legend.height(_TEXT) + 6
     height, width = below + chart.height, max(cells.width, chart.width)

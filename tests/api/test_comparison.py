@@ -62,6 +62,73 @@ def test_networks_without_layers(tmp_path):
             compared()
 
 
+def written(path, nodes, weights, outputs):
+    """Write a network of a picture ``x``."""
+    held = [numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()]
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 8, 8))
+    results = [onnx.ValueInfoProto(name=name) for name in outputs]
+    graph = helper.make_graph(nodes, "net", [value], results, held)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+def looping(path, factor):
+    """Write a loop between a convolution and a mean; nobody infers the shapes behind it."""
+    rng = np.random.default_rng(2)
+    weights = {
+        "w": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "f": np.float32(factor),
+        "three": np.int64(3),
+        "go": np.bool_(True),  # noqa: FBT003 - the condition of a loop
+    }
+    condition, maps = (
+        [helper.make_tensor_value_info(name, kind, shape) for name in names]
+        for kind, shape, names in (
+            (TensorProto.BOOL, (), ("before", "after")),
+            (TensorProto.FLOAT, None, ("into", "out")),
+        )
+    )
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["before"], ["after"]),
+            helper.make_node("Mul", ["into", "f"], ["out"]),
+        ],
+        "body",
+        [helper.make_tensor_value_info("n", TensorProto.INT64, ()), condition[0], maps[0]],
+        [condition[1], maps[1]],
+    )
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"], pads=[1] * 4),
+        helper.make_node("Loop", ["three", "go", "c"], ["l"], body=body),
+        helper.make_node("GlobalAveragePool", ["l"], ["y"]),
+    ]
+    return written(path, nodes, weights, ["y"])
+
+
+def test_a_loop_is_blamed_itself(tmp_path):
+    found = cnntool.compare(looping(tmp_path / "a.onnx", 1), looping(tmp_path / "b.onnx", 2), PHOTO)
+    assert [row.diverges for row in found.layers] == [False, False, True, False]
+    assert found.first.name_a == "l"
+    assert found.first.own_error == pytest.approx(7)  # three times twice as much
+    assert found.layers[3].own_error == 0
+
+
+def test_all_outputs_of_a_network_without_classes_count(tmp_path):
+    def heads(path, factor):
+        rng = np.random.default_rng(3)
+        w, v = (rng.normal(size=(n, 3, 1, 1)).astype(np.float32) for n in (4, 5))
+        nodes = [
+            helper.make_node("Conv", ["x", "w"], ["boxes"]),
+            helper.make_node("Conv", ["x", "v"], ["scores"]),
+        ]
+        return written(path, nodes, {"w": w * factor, "v": v}, ["scores", "boxes"])
+
+    a, b = heads(tmp_path / "a.onnx", 1), heads(tmp_path / "b.onnx", 1.5)
+    assert cnntool.compare(a, b, PHOTO).outputs.error == pytest.approx(0.5)
+    assert cnntool.compare(a, a, PHOTO).outputs.error == 0
+
+
 def test_layers_are_drawn_after_the_networks_were_closed(tmp_path):
     a = chain(tmp_path / "a.onnx")
     found = cnntool.compare(a, chain(tmp_path / "b.onnx", change=scaled(1, 0)), PHOTO)
@@ -197,6 +264,7 @@ def test_chunks_and_spilled_arrays_change_nothing(tmp_path, monkeypatch):
     b = chain(tmp_path / "b.onnx", change=scaled(2, 1))
     whole = cnntool.compare(a, b, [PHOTO, OTHER, PHOTO])
     monkeypatch.setattr(runs, "BUDGET", 4000)
+    monkeypatch.setattr(runs, "GIVEN_BUDGET", 1000)
     monkeypatch.setattr(runs, "ROUND", 12000)
     assert cnntool.compare(a, b, [PHOTO, OTHER, PHOTO]).record() == whole.record()
 

@@ -1,5 +1,6 @@
 """A cluster, of processes on this machine: the same results, whatever happens to its workers."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -7,16 +8,16 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Thread
 
 import numpy as np
 import pytest
 from PIL import Image
-from small import picture_net
+from small import colours, picture_net
 
 pytestmark = pytest.mark.full
-ROOT = Path(__file__).parents[2]
 DASK = Path(sys.executable).with_name("dask")
 
 
@@ -25,88 +26,122 @@ def waited_for(what, seconds=60.0):
     end = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < end
-        time.sleep(0.02)
+        time.sleep(0.005)
     return found
 
 
-class Dask:
-    """A scheduler and its workers, each of one thread."""
+HOOK = """
+import os, sys, time
+def hook(event, given):
+    name = str(given[0]) if event == "open" else ""
+    if name.endswith("kills.png"):
+        os.kill(os.getpid(), 9)
+    elif name.endswith("takes along.png"):
+        os.kill(os.getppid(), 9), os._exit(9)
+    elif name.endswith("waits.png"):
+        open(name + ".held", "w").close()
+        while not os.path.exists(name + ".go"):
+            time.sleep(0.01)
+sys.addaudithook(hook)
+"""
+"""What works on a shard is a child of Dask's worker: it dies alone, or with that; or it waits."""
 
-    def __init__(self, folder, workers, **environment):
-        self.file = folder / "scheduler.json"
-        self.environment = {
-            **os.environ,
-            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
-            **environment,
-        }
+
+class Dask:
+    """A scheduler and two workers, each of one thread, that are replaced when they die."""
+
+    def __init__(self, folder):
+        from distributed import Client
+
+        self.file, self.models = folder / "scheduler.json", folder / "models"
         self.processes = []
-        self.start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        self.start(HOOK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+        for _ in range(2):
+            self.start(HOOK, *WORKER, "--nanny")
         waited_for(lambda: self.file.exists() and self.file.read_text().endswith("}"))
         self.address = json.loads(self.file.read_text())["address"]
-        self.workers = [self.worker() for _ in range(workers)]
+        self.client = Client(self.address, set_as_default=False)
 
-    def start(self, verb, *arguments):
-        command = [DASK, verb, "--scheduler-file", self.file, *arguments]
-        self.processes.append(
-            subprocess.Popen(
-                command,
-                env=self.environment,
-                cwd=self.file.parent,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-        )
-        return self.processes[-1]
-
-    def worker(self, *arguments):
-        return self.start("worker", "--no-nanny", "--nthreads", "1", "--no-dashboard", *arguments)
-
-    def close(self):
-        for process in reversed(self.processes):
-            process.kill()
-            process.wait()
-
-
-@pytest.fixture
-def another(tmp_path):
-    """Start a scheduler with workers of its own, whose every process runs some code first."""
-    pytest.importorskip("distributed")
-    started = []
-
-    def start(workers=2, code=""):
-        place = tmp_path / f"dask{len(started)}"
+    def start(self, code, *command):
+        """Start a process, which runs some code first, as its children do."""
+        place = self.file.parent / f"site{len(self.processes)}"
         place.mkdir()
         (place / "sitecustomize.py").write_text(code)
-        started.append(Dask(place, workers, PYTHONPATH=str(place)))
-        return started[-1]
+        process = subprocess.Popen(
+            [DASK, *command, "--scheduler-file", self.file],
+            env={
+                **os.environ,
+                "CNNTOOL_MODELS_DIR": str(self.models),
+                "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
+                "PYTHONPATH": str(place),
+            },
+            cwd=self.file.parent,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.processes.append(process)
+        return process
 
-    yield start
-    for cluster in started:
-        cluster.close()
+    @contextmanager
+    def joined(self, code):
+        """Have one more worker for a while; give its address."""
+        known = set(self.client.nthreads())
+        process = self.start(code, *WORKER, "--no-nanny")
+        try:
+            (address,) = waited_for(lambda: set(self.client.nthreads()) - known)
+            yield address
+        finally:
+            process.kill()
+            process.wait()
+            waited_for(lambda: address not in self.client.nthreads())
+
+    def kill(self):
+        """Kill a worker."""
+        address, number = next(iter(self.client.run(os.getpid).items()))
+        os.kill(number, signal.SIGKILL)
+        waited_for(lambda: address not in self.client.nthreads())
+
+    def close(self):
+        workers = self.client.run(os.getpid).values()
+        self.client.close()
+        for process in self.processes:
+            process.kill()
+            process.wait()
+        for number in workers:
+            os.kill(number, signal.SIGKILL)
+
+
+WORKER = ["worker", "--nthreads", "1", "--no-dashboard"]
 
 
 @pytest.fixture(scope="module")
-def dask(tmp_path_factory):
-    """A scheduler and two workers."""
+def started(tmp_path_factory):
     pytest.importorskip("distributed")
-    cluster = Dask(tmp_path_factory.mktemp("dask"), 2)
+    cluster = Dask(tmp_path_factory.mktemp("dask"))
     yield cluster
     cluster.close()
 
 
 @pytest.fixture
-def folder(tmp_path):
-    """150 pictures, three of them bad, one a film, two of one name."""
+def dask(started):
+    """A scheduler and two workers, both of which are there."""
+    waited_for(lambda: len(started.client.nthreads()) == 2)
+    return started
+
+
+@pytest.fixture
+def folder(tmp_path_factory):
+    """40 pictures, three of them bad, one a film, two of one name."""
     rng = np.random.default_rng(0)
-    into = tmp_path / "photos" / "other"
-    into.mkdir(parents=True)
-    for number in range(150):
+    into = tmp_path_factory.mktemp("photos") / "other"
+    into.mkdir()
+    for number in range(40):
         pixels = rng.integers(0, 256, (20 + number % 7, 30, 3), np.uint8)
         Image.fromarray(pixels).save(into / f"{number:04}.png")
-    for number in (0, 70, 140):
+    for number in (0, 17, 35):
         (into / f"{number:04}.png").write_text("none")
     film = [Image.new("L", (40, 30), shade) for shade in (20, 200)]
-    film[0].save(into / "0100.gif", save_all=True, append_images=film[1:])
+    film[0].save(into / "0020.gif", save_all=True, append_images=film[1:])
     Image.new("L", (50, 50)).save(into / "0001.jpg")
     return into
 
@@ -141,27 +176,37 @@ def kept(folder):
 
 
 @pytest.fixture
-def told(process, tmp_path):
-    """Run a command in a folder of its own; return its code, records, talk, log and files."""
+def small(monkeypatch):
+    """Cut few inputs into several shards."""
+    monkeypatch.setattr("cnntool.cli.cluster.SHARD", (12, 1024))
 
-    def call(name, *arguments, log="log.jsonl"):
-        where = tmp_path / name
-        where.mkdir(exist_ok=True)
-        done = process(*arguments, "--log", log, check=False, cwd=where)
-        talk = done.err.splitlines()
-        pace = [line.rpartition(",")[0] for line in talk if line.endswith("a second")]
-        files = kept(where)
-        lines = lines_of(files.pop(log))
-        assert not any(".parts" in file for file in files)
-        told = done.out
-        if "--json" in arguments:
-            told = lines_of(done.out)
-        elif "json" in arguments:
-            told = untimed(json.loads(done.out))
-        talk = [line for line in talk if not line.endswith("a second")]
-        return done.code, told, talk, pace, lines, files
+
+@pytest.fixture
+def told(here, tmp_path, small):
+    """Run a command; return its code, records, talk, log and files, which are then removed."""
+
+    def call(*arguments):
+        done = here(*arguments, "--log", "log.jsonl", code=None)
+        files = kept(tmp_path)
+        for path in tmp_path.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        return made(done, arguments, files)
 
     return call
+
+
+def made(done, arguments, files):
+    talk = done.err.splitlines()
+    pace = [line.rpartition(",")[0] for line in talk if line.endswith("a second")]
+    lines = lines_of(files.pop("log.jsonl"))
+    assert not any(".parts" in file for file in files)
+    told = done.out
+    if "--json" in arguments:
+        told = lines_of(done.out)
+    elif "json" in arguments:
+        told = untimed(json.loads(done.out))
+    talk = [line for line in talk if not line.endswith("a second")]
+    return done.code, told, talk, pace, lines, files
 
 
 VERBS = {
@@ -179,211 +224,275 @@ VERBS = {
     "activations": ["activations", "-l", "block1_conv1", "-o", "out/"],
     "evaluate": ["evaluate", "--confusion", "confusion.csv"],
 }
-FEW = {"explain": 40, "run": 70, "activations": 70}
-"""Inputs of commands that take their time."""
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_a_cluster_makes_what_one_machine_makes(told, dask, folder, tmp_path, verb):
-    for path in sorted(folder.iterdir())[FEW.get(verb, 200) :]:
-        path.unlink()
+def test_a_cluster_makes_what_one_machine_makes(told, dask, folder, tmp_path_factory, verb):
     name, *options = VERBS[verb]
     if verb == "run":
-        options += ["-m", picture_net(tmp_path / "net.onnx")]
+        options += ["-m", picture_net(tmp_path_factory.mktemp("net") / "net.onnx")]
     folder = folder.parent if verb == "evaluate" else folder
-    plain = told("plain", name, folder, *options)
-    spread = told("spread", name, folder, *options, "--scheduler", dask.address)
+    plain = told(name, folder, *options)
+    spread = told(name, folder, *options, "--scheduler", dask.address)
     assert plain == spread
     assert plain[0] == 1
-    done, failed = {"names": (148, 4)}.get(verb, (149, 3))
-    assert f"cnntool: note: {done} done, 0 skipped, {failed} failed" in plain[3] or verb in FEW
+    done, failed = {"names": (38, 4), "run": (38, 4)}.get(verb, (39, 3))
+    assert f"cnntool: note: {done} done, 0 skipped, {failed} failed" in plain[3]
 
 
-POISON = """
-import os, sys
-def hook(event, given):
-    if event == "open" and str(given[0]).endswith(("0007.png", "0130.png")):
-        {how}
-sys.addaudithook(hook)
-"""
-
-
-@pytest.mark.parametrize(
-    "how",
-    ["os.kill(os.getpid(), 9)", "os.kill(os.getppid(), 9), os._exit(9)"],
-    ids=["process", "worker"],
-)
-def test_a_picture_that_kills_is_left_out(told, another, folder, how):
-    """What works on a shard is a child of Dask's worker: it dies alone, or with that."""
-    cluster = another(0, POISON.format(how=how))
-    for _ in range(2):
-        cluster.start("worker", "--nanny", "--nthreads", "1", "--no-dashboard")
+@pytest.mark.parametrize("how", ["kills", "takes along"])
+def test_a_picture_that_kills_is_left_out(told, dask, folder, how):
+    poison = [folder / f"{number} {how}.png" for number in ("0007", "0030")]
+    for path in poison:
+        (folder / f"{path.name[:4]}.png").rename(path)
     name, *options = VERBS["filter"]
-    code, records, talk, _, _, files = told("plain", name, folder, *options)
-    found = told("spread", name, folder, *options, "--scheduler", cluster.address)
-    poisoned = [line for line in talk if "0007.png" in line or "0130.png" in line]
-    assert not poisoned
+    code, records, talk, _, _, files = told(name, folder, *options)
+    found = told(name, folder, *options, "--scheduler", dask.address)
+    assert not [line for line in talk if how in line]
     assert found[0] == code == 1
-    assert found[3] == ["cnntool: note: 147 done, 0 skipped, 5 failed"]
-    bad = [line for line in found[4][1:] if line["code"] and line["input"].endswith("7.png")]
-    (line,) = bad
-    assert (line["code"], line["result"]) == (3, None)
-    assert "killed" in line["error"] or "lost" in line["error"]
+    assert found[3] == ["cnntool: note: 37 done, 0 skipped, 5 failed"]
+    bad = [line for line in found[4][1:] if how in line["input"]]
+    assert [line["input"] for line in bad] == list(map(str, poison))
+    for line in bad:
+        assert (line["code"], line["result"]) == (3, None)
+        assert "killed" in line["error"] or "lost" in line["error"]
     assert [line for line in found[2] if "left out" not in line] == talk
-    kept = [record for record in records if not record["input"].endswith(("0007.png", "0130.png"))]
-    assert found[1] == kept
-    assert found[5] == {
-        name: data for name, data in files.items() if not name.endswith(("0007.png", "0130.png"))
-    }
+    assert found[1] == [record for record in records if how not in record["input"]]
+    assert found[5] == {name: data for name, data in files.items() if how not in name}
 
 
-def test_a_worker_that_is_killed_is_replaced(told, another, folder, tmp_path):
-    cluster = another(2)
+def test_a_worker_that_is_killed_is_replaced(told, dask, folder, tmp_path):
     name, *options = VERBS["filter"]
-    plain = told("plain", name, folder, *options)
+    plain = told(name, folder, *options)
 
     def kill():
-        log = tmp_path / "spread" / "log.jsonl"
-        waited_for(lambda: log.exists() and log.read_bytes().count(b"\n") > 20)
-        cluster.workers[0].kill()
+        waited_for(lambda: len(list(tmp_path.glob("out/*.png"))) > 5)
+        dask.kill()
 
     thread = Thread(target=kill)
     thread.start()
-    found = told("spread", name, folder, *options, "--scheduler", cluster.address)
+    found = told(name, folder, *options, "--scheduler", dask.address)
     thread.join()
-    assert cluster.workers[0].wait() == -9
     assert found == plain
 
 
-def test_what_is_killed_is_resumed(told, another, folder, tmp_path):
-    """The command or a worker, 20 times, at moments that chance chooses."""
-    cluster = another(2)
+BEGIN = """
+from cnntool.cli import cluster
+cluster.SHARD = 2, 1024
+from cnntool.__main__ import main
+main()
+"""
+
+
+class Run:
+    """A run in a process of its own, whose inputs are cut into many shards."""
+
+    def __init__(self, where, *command):
+        self.log, self._out, self._said = where / "log.jsonl", where / "out", where / "said"
+        self._before, self._count = self.content(), self.results()
+        with self._said.open("wb") as said:
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-c", BEGIN, *command, "--log", "log.jsonl"],
+                cwd=where,
+                stdout=subprocess.PIPE,
+                stderr=said,
+            )
+
+    def content(self):
+        return self.log.read_bytes() if self.log.exists() else b""
+
+    def results(self):
+        return len(list(self._out.glob("*.png")))
+
+    def said(self):
+        return self._said.read_text().splitlines()
+
+    def wait_for(self, more, most=30):
+        """Wait until there are so many more results; or, with 0, until it writes its log."""
+        if more:
+            waited_for(lambda: self.results() >= min(self._count + more, most))
+        else:
+            waited_for(lambda: self.content() != self._before)
+
+    def end(self, signal=None):
+        """Wait for its end, after a signal if there is one; return its code and stdout."""
+        if signal:
+            self.process.send_signal(signal)
+        with self.process as process:
+            out = process.stdout.read()
+        return process.returncode, out
+
+
+def test_what_is_killed_is_resumed(told, dask, folder, tmp_path):
+    """The command 20 times, and five times a worker before it, after some result or in between."""
     name, *options = VERBS["filter"]
-    options += ["--kernel", "box:15", "--kernel", "median:9"]
-    plain = told("plain", name, folder, *options)
-    where = tmp_path / "spread"
-    where.mkdir()
-    command = [sys.executable, "-m", "cnntool", name, folder, *options]
-    command += ["--log", "log.jsonl", "--scheduler", cluster.address]
+    command = [name, folder, *options]
+    plain = told(*command)
+    command += ["--scheduler", dask.address]
     rng = np.random.default_rng()
-    killed = 0
-    while killed < 20:
-        goes_on = ["--resume"] * (where / "log.jsonl").exists()
-        run = subprocess.Popen(
-            [*command, *goes_on], cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(rng.uniform(0.8, 2.5))
-        if killed % 4 == 3:
-            cluster.workers.pop(0).kill()
-            cluster.workers.append(cluster.worker())
-            time.sleep(rng.uniform(0, 0.5))
-        run.kill()
-        if run.wait() < 0:
-            killed += 1
-        else:  # it came to its end before that
-            assert kept(where / "out") == kept(tmp_path / "plain" / "out")
-            shutil.rmtree(where / "out")
-            (where / "log.jsonl").unlink()
-    found = told("spread", *command[3:-4], "--scheduler", cluster.address, "--resume")
-    assert found[0] == plain[0]
-    assert found[1] == plain[1]
-    talk = [[line for line in one[2] if "note:" not in line] for one in (found, plain)]
-    assert talk[0] == talk[1]  # notes may have been said by a run that was killed
-    assert found[4:] == plain[4:]
-
-
-SLOW = ["filter", "-k", "median:21", "-o", "out/", "--json"]
-
-
-def begun(where, command):
-    """Start a run, and wait until it has written some results."""
-    run = subprocess.Popen(command, cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    waited_for(lambda: len(list(where.glob("out/*.png"))) > 10)
-    return run
+    for number in range(20):
+        run = Run(tmp_path, *command, *["--resume"] * (number % 4 > 0))
+        run.wait_for(rng.integers(0, 5))
+        if number % 4 == 3:
+            dask.kill()
+        assert run.end(signal.SIGKILL)[0] == -signal.SIGKILL
+        if number % 4 == 3:
+            (tmp_path / "said").unlink()
+            found = told(*command, "--resume")
+            assert found[:2] == plain[:2]
+            talk = [[line for line in one[2] if "note:" not in line] for one in (found, plain)]
+            assert talk[0] == talk[1]  # notes may have been said by a run that was killed
+            assert found[4:] == plain[4:]
 
 
 def settled(where):
-    """Wait until no more results come."""
-    found, count = -1, 0
-    while found != count:
-        found, count = count, len(kept(where))
-        time.sleep(2)
+    """Wait until nobody works on a shard any more; return how many results there are."""
+
+    def is_free(part):
+        with part.open("ab") as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+
+    for part in where.glob("log.jsonl.parts/*.jsonl"):
+        waited_for(lambda: is_free(part))  # noqa: B023
+    return len(kept(where / "out"))
 
 
 def test_one_machine_goes_on_from_a_cluster(told, dask, folder, tmp_path):
-    name, *options = SLOW
-    plain = told("plain", name, folder, *options)
-    where = tmp_path / "spread"
-    where.mkdir()
-    command = [sys.executable, "-m", "cnntool", name, folder, *options, "--log", "log.jsonl"]
-    run = begun(where, [*command, "--scheduler", dask.address])
-    run.kill()
-    run.communicate()
-    assert (where / "log.jsonl.parts").exists()
-    settled(where)  # nobody stops the workers but a command that has the same scheduler
-    code, records, _, pace, lines, files = told("spread", name, folder, *options, "--resume")
+    name, *options = VERBS["filter"]
+    plain = told(name, folder, *options)
+    run = Run(tmp_path, name, folder, *options, "--scheduler", dask.address)
+    run.wait_for(10)
+    run.end(signal.SIGKILL)
+    assert (tmp_path / "log.jsonl.parts").exists()
+    (tmp_path / "said").unlink()
+    settled(tmp_path)  # nobody stops the workers but a command that has the same scheduler
+    code, records, _, pace, lines, files = told(name, folder, *options, "--resume")
     assert (code, records, lines, files) == (plain[0], plain[1], *plain[4:])
     assert " 0 skipped" not in pace[0]
 
 
-def test_ctrl_c_stops_the_workers(dask, folder, tmp_path):
-    name, *options = SLOW
-    command = [sys.executable, "-m", "cnntool", name, folder, *options, "--log", "log.jsonl"]
-    run = begun(tmp_path, [*command, "--scheduler", dask.address])
-    run.send_signal(signal.SIGINT)
-    assert run.communicate()[1].endswith(b"cnntool: error: interrupted\n")
-    assert run.returncode == 130
-    count = len(kept(tmp_path / "out"))
-    time.sleep(1)
-    assert len(kept(tmp_path / "out")) == count < 145
-
-
-def test_processes_of_this_machine(told, folder):
+def test_processes_of_this_machine(process, folder, tmp_path):
     pytest.importorskip("distributed")
-    name, *options = VERBS["classify"]
-    plain = told("plain", name, folder, *options)
-    assert told("spread", name, folder, *options, "--scheduler", "local:2") == plain
+    for number in range(40, 150):
+        os.link(folder / "0002.png", folder / f"{number:04}.png")
+    found = []
+    for place in ([], ["--scheduler", "local:2"]):
+        command = ["classify", folder, "--log", "log.jsonl", *place]
+        done = process(*command, check=False)
+        found.append(made(done, command, kept(tmp_path)))
+        (tmp_path / "log.jsonl").unlink()
+    assert found[0] == found[1]
+    assert found[0][3] == ["cnntool: note: 149 done, 0 skipped, 3 failed"]
 
 
-@pytest.mark.parametrize(
-    "worker",
-    [
-        ("import cnntool.version as v; v.__version__ = '0.0.1'", "cnntool is 0.0.1 there, "),
-        ("import sys; sys.modules['cnntool.cli.shards'] = None", "no such cnntool"),
-        ("import os; os.environ['CNNTOOL_MODELS_DIR'] = '/nowhere'", "no such network"),
-    ],
-    ids=["version", "missing", "network"],
-)
-def test_workers_have_what_is_here(process, another, folder, tmp_path, worker):
-    code, says = worker
-    models = tmp_path / "models"
-    environment = {**os.environ, "CNNTOOL_MODELS_DIR": str(models)}
-    process(
-        "models", "add", ROOT / "models" / "vgg16-mini.onnx", "--name", "other", env=environment
-    )
-    cluster = another(1, code)
-    waited_for(lambda: cluster.workers[0].poll() is None)
-    where = ["--log", "log.jsonl", "--scheduler", cluster.address]
-    done = process("classify", "-m", "other", folder, *where, check=False, env=environment)
-    assert (done.code, done.out) == (5, b"")
-    assert says in done.err.splitlines()[0]
-    assert "tcp://127.0.0.1" in done.err
-    assert len(done.err.splitlines()) == 2
-    assert not (tmp_path / "log.jsonl").exists()
+@pytest.fixture
+def network(here, dask, monkeypatch):
+    """A network that all workers have; elsewhere is another one of that name."""
+    monkeypatch.setenv("CNNTOOL_MODELS_DIR", str(dask.models))
+    if not dask.models.exists():
+        file = colours(dask.file.parent / "net.onnx")
+        here("models", "add", file, "--name", "other", "--preprocess", "unit")
+        other = shutil.copytree(dask.models, f"{dask.models}2")
+        colours(next(Path(other).rglob("*.onnx")), side=9)
+    return "other"
 
 
-def test_who_does_not_answer_is_named(fails, folder):
+STRANGERS = {
+    "version": ("import cnntool.version as v; v.__version__ = '0.0.1'", "cnntool is 0.0.1 there, "),
+    "missing": ("import sys; sys.modules['cnntool.cli.shards'] = None", "no such cnntool"),
+    "runtime": (
+        "import importlib.metadata as m; of = m.version; "  # noqa: ISC004
+        "m.version = lambda name: '9.9' if 'onnx' in name else of(name)",
+        "onnxruntime is 9.9 there, ",
+    ),
+    "network": ("import os; os.environ['CNNTOOL_MODELS_DIR'] = '/nowhere'", "no such network"),
+    "hash": ("import os; os.environ['CNNTOOL_MODELS_DIR'] += '2'", "the network is "),
+}
+
+
+@pytest.fixture
+def busy(folder, dask, tmp_path):
+    """Begin a run, and wait until both workers wait for a picture: more shards are left."""
+    poison = [folder / f"{number} waits.png" for number in ("0003", "0005")]
+    for path in poison:
+        (folder / f"{path.name[:4]}.png").rename(path)
+    started = []
+
+    def start(*command):
+        run = Run(tmp_path, *command, "--scheduler", dask.address)
+        started.append(run)
+        waited_for(lambda: len(list(folder.glob("*.held"))) == 2)
+        return run
+
+    def go():
+        for path in poison:
+            path.with_name(f"{path.name}.go").touch()
+
+    start.go, start.folder, start.dask = go, folder, dask
+    yield start
+    go()
+    for run in started:
+        run.process.kill()
+        run.process.wait()
+
+
+def test_ctrl_c_stops_the_workers(busy, tmp_path):
+    run = busy(*VERBS["filter"], busy.folder)
+    assert run.end(signal.SIGINT)[0] == 130
+    assert run.said() == ["cnntool: error: interrupted"]
+    count = run.results()
+    assert settled(tmp_path) == count < 39
+
+
+@pytest.mark.parametrize("worker", STRANGERS)
+def test_workers_have_what_is_here(told, here, network, busy, worker):
+    """Who joins late and has something else is left out; no run begins while it is there."""
+    code, says = STRANGERS[worker]
+    dask = busy.dask
+    command = ["classify", "-m", network, busy.folder]
+    plain = told(*command)
+    run = busy(*command)
+    with dask.joined(code) as address:
+        (left_out,) = waited_for(lambda: [line for line in run.said() if "left out" in line])
+        done = here(*command, "--log", "new.jsonl", "--scheduler", dask.address, code=5)
+        busy.go()
+        assert run.end() == plain[:2]
+    assert left_out.startswith(f"cnntool: note: {address}: ")
+    assert says in left_out
+    assert [line for line in run.said()[:-1] if line != left_out] == plain[2]
+    fault, hint = done.err.splitlines()
+    assert fault.startswith(f"cnntool: error: {address}: ")
+    assert says in fault
+    assert "workers need the same cnntool" in hint
+    assert done.out == b""
+    assert not Path("new.jsonl").exists()
+
+
+def test_who_joins_late_takes_part(told, dask, busy):
+    name, *options = VERBS["filter"]
+    plain = told(name, busy.folder, *options)
+    run = busy(name, busy.folder, *options)
+    count = run.results()
+    with dask.joined(HOOK):
+        waited_for(lambda: run.results() > count + 5)
+        busy.go()
+        code, out = run.end()
+    assert (code, lines_of(out)) == plain[:2]
+
+
+def test_who_does_not_answer_is_named(here, folder, monkeypatch):
     pytest.importorskip("distributed")
+    monkeypatch.setattr("cnntool.cli.cluster._PATIENCE", 0.5)
     where = ["filter", "-k", "sobel", folder, "-o", "out/", "--log", "log.jsonl", "--scheduler"]
-    assert "no scheduler" in fails(5, *where, "tcp://127.0.0.1:1")
-    assert "is no scheduler" in fails(2, *where, "127.0.0.1:8786")
-    assert "is no scheduler" in fails(2, *where, "local:0")
-    assert "takes a log" in fails(2, *where[:6], *where[-1:], "local:1")
+    assert "no scheduler" in here(*where, "tcp://127.0.0.1:1", code=5).err
+    assert "is no scheduler" in here(*where, "127.0.0.1:8786", code=2).err
+    assert "is no scheduler" in here(*where, "local:0", code=2).err
+    assert "takes a log" in here(*where[:6], *where[-1:], "local:1", code=2).err
 
 
-def test_what_it_takes_is_named(fails, folder, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys; sys.modules['distributed'] = None")
+def test_what_it_takes_is_named(here, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
     where = ["-o", "out/", "--log", "log.jsonl", "--scheduler", "local:1"]
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    said = fails(2, "filter", "-k", "sobel", folder, *where, env=environment)
+    said = here("filter", "-k", "sobel", folder, *where, code=2).err
     assert "pip install 'cnntool[cluster]'" in said

@@ -185,6 +185,9 @@ def test_prose_breaks_between_words_below_its_label(people):
     output.prose("sum    0.125, 0.250, 0.375\nshort\nfour words of one line\n" + "x" * 30)
     assert told() == ["sum    0.125, 0.250,", "       0.375", "short", "four words of one", "line",
                       "x" * 30]  # fmt: skip
+    told = people(20)
+    output.prose("a-long-label  four words of one line")  # there is no room beside it
+    assert told() == ["a-long-label  four", "words of one line"]
 
 
 def test_a_pipe_gets_prose_as_it_is(capfd, monkeypatch):

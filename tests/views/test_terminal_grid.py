@@ -97,6 +97,9 @@ def test_many_maps_stay_large_enough_to_be_seen():
     first = text.splitlines()[0]
     assert first.split() == [*"012345678"]
     assert first.index("1") == 9
+    # In a low window too, from which some are scrolled away: 8 cells, not 2.
+    text = map_grid(np.zeros((16, 8, 8)), range(16), Window(40, 10, "truecolor"))
+    assert text.splitlines()[0].index("1") == 9
 
 
 def test_small_maps_grow_by_a_whole_number():

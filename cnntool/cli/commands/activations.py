@@ -9,14 +9,13 @@ import click
 
 from cnntool.cli import batch_log, options, param_types
 from cnntool.cli.drawing_options import drawing
-from cnntool.cli.inputs import Reading, inputs_or_sample, is_several, reading
+from cnntool.cli.inputs import inputs_or_sample, reading
+from cnntool.cli.network_job import NetworkJob, network_job
 from cnntool.cli.network_options import (
     begin,
-    hold_time,
     labels,
     layer_option,
     model_option,
-    opened,
     preprocessing,
     running,
 )
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnntool.cli.layer_files import Purpose
-    from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.runtime.providers import SessionSettings
 
 
 @click.command("activations")
@@ -77,7 +74,7 @@ if TYPE_CHECKING:
 @click.option(
     "--explain",
     type=click.Choice(list(METHODS)),
-    help="With --report: show what speaks for the likeliest classes.",
+    help="With --report: show what speaks for the likeliest classes; about twice the work.",
 )
 @click.option(
     "--patches",
@@ -101,19 +98,9 @@ if TYPE_CHECKING:
 @running
 @batch_log.logging
 @options.talk
+@network_job
 def command(
-    *,
-    inputs: tuple[Path, ...],
-    recursive: bool,
-    model: str,
-    queries: tuple[str, ...],
-    at: str,
-    everything: bool,
-    overrides: Overrides,
-    reading: Reading,
-    settings: SessionSettings,
-    logging: batch_log.Logging,
-    **purpose: Any,
+    *, job: NetworkJob, queries: tuple[str, ...], at: str, everything: bool, **purpose: Any
 ) -> int:
     """Show what every layer of a network makes of a picture.
 
@@ -132,25 +119,24 @@ def command(
     """
     from cnntool.cli.layer_files import Purpose
 
-    paths = inputs_or_sample(inputs)
-    several = is_several(paths)
-    wanted = _check(Purpose(**purpose), paths, several=several)
-    if logging.log:
+    job = job._replace(inputs=inputs_or_sample(job.inputs))
+    several = job.several
+    asked = Purpose(output=job.output, overwrite=job.overwrite, as_json=job.as_json, **purpose)
+    wanted = _check(asked, job.inputs, several=several)
+    if job.logging.log:
         _check_logged(wanted)
     from cnntool.api.activations import choose_layers
     from cnntool.cli.layer_output import Work
 
-    with opened(model, overrides, settings) as (network, plan):
-        with hold_time(settings.timeout, model):
+    with job.opened() as (network, plan):
+        with job.hold_time():
             layers = network.read_layers()
         chosen = choose_layers(layers, queries, network.note, everything=everything, at=at)
         work = Work(network, chosen, wanted, several=several)
         begin(network, plan)
-        items = work.items(paths, recursive=recursive)
-        with logging.opened(
-            paths, wanted.output, overwrite=wanted.overwrite, network=network
-        ) as log:
-            return work.run(items, reading, log)
+        items = work.items(job.inputs, recursive=job.recursive)
+        with job.logged(network) as log:
+            return work.run(items, job.reading, log)
 
 
 def _check_logged(purpose: Purpose) -> None:

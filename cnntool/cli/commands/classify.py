@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import batch_log, console, options
-from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
+from cnntool.cli.inputs import Pictures, inputs_or_stdin, reading
+from cnntool.cli.network_job import NetworkJob, network_job
 from cnntool.cli.network_options import (
     begin,
     facts_of,
     labels,
     model_option,
-    opened,
     output_name,
     preprocessing,
     running,
@@ -23,20 +23,16 @@ from cnntool.cli.network_options import (
 )
 from cnntool.cli.output import csv_text, emit, flat, form_of, json_text, width
 from cnntool.errors import ModelError, UsageError
-from cnntool.image.files import expand
 from cnntool.nets.models import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cnntool.cli.inputs import Loaded
     from cnntool.image.files import Item
     from cnntool.nets.inference.classify import Prediction, Scores
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
-    from cnntool.nets.runtime.providers import SessionSettings
 
 FORMATS = ("table", "tsv", "csv", "json", "jsonl")
 _BAR = 20  # characters of certainty, where there is room
@@ -64,21 +60,8 @@ SURE = 0.5
 @batch_log.logging
 @options.overwrite
 @options.talk
-def command(
-    *,
-    inputs: tuple[Path, ...],
-    recursive: bool,
-    model: str,
-    top: int,
-    batch: int,
-    reading: Reading,
-    format_name: str | None,
-    as_json: bool,
-    overrides: Overrides,
-    settings: SessionSettings,
-    logging: batch_log.Logging,
-    overwrite: bool,
-) -> int:
+@network_job
+def command(*, job: NetworkJob, top: int, batch: int, format_name: str | None) -> int:
     """Say what is in pictures.
 
     INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in.
@@ -88,29 +71,22 @@ def command(
     Tab-separated lines hold the input, the rank, the probability, the label, the class's index and
     its WordNet id.
     """
-    if as_json and format_name not in {None, "jsonl"}:
+    if job.as_json and format_name not in {None, "jsonl"}:
         raise UsageError(f"--json and --format {format_name} contradict each other")
-    paths = inputs_or_stdin(inputs)
-    form = format_name or form_of(as_json=as_json)
+    job = job._replace(inputs=inputs_or_stdin(job.inputs))
+    form = format_name or form_of(as_json=job.as_json)
     from cnntool.nets.models.manifest import CLASSES
 
-    with opened(model, overrides, settings, CLASSES) as (network, plan):
+    with job.opened(CLASSES) as (network, plan):
         begin(network, plan)
         from cnntool.nets.inference.classify import top as best_of
         from cnntool.nets.inference.preprocess import prepare
 
-        with logging.opened(paths, None, overwrite=overwrite, network=network) as log:
+        with job.logged(network) as log:
             telling = _Telling(network, form)
-            pictures = Pictures(
-                expand(paths, recursive=recursive, matrices=False),
-                partial(prepare, spec=plan.input),
-                reading,
-                log,
-                telling.again,
-            )
+            pictures = job.pictures(partial(prepare, spec=plan.input), log, telling.again)
             telling.begin()
-            many = is_several(paths)
-            for loaded, scores in answers(network, plan, pictures, batch=batch, many=many):
+            for loaded, scores in answers(network, plan, pictures, batch=batch, many=job.several):
                 best = best_of(scores, plan, top)
                 record = None
                 if log or form in {"json", "jsonl"}:

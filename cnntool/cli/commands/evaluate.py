@@ -5,19 +5,20 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import partial
 from math import isnan
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import batch_log, console, options, param_types
-from cnntool.cli.ablation import Silenced, Silencing, figure, print_effects, silencing
+from cnntool.cli.ablation import Silenced, Silencing, print_effects, silencing
 from cnntool.cli.inputs import Pictures, Reading, reading
+from cnntool.cli.network_job import NetworkJob, network_job
 from cnntool.cli.network_options import (
     begin,
     facts_of,
     labels,
     model_option,
-    opened,
     output_name,
     preprocessing,
     running,
@@ -35,9 +36,7 @@ if TYPE_CHECKING:
     from cnntool.cli.output import Form
     from cnntool.image.files import Item
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
-    from cnntool.nets.runtime.providers import SessionSettings
 
 FIRST = 5
 """Classes of a photo that stand in the log."""
@@ -79,22 +78,17 @@ COLUMNS = (
 @running
 @batch_log.logging
 @options.talk
+@network_job
 def command(
     *,
+    job: NetworkJob,
     photos: Path,
-    model: str,
     min_top1: float | None,
     confusion: Path | None,
     silencing: Silencing,
     within: int | None,
     width: int | None,
-    overwrite: bool,
     batch: int,
-    reading: Reading,
-    as_json: bool,
-    overrides: Overrides,
-    settings: SessionSettings,
-    logging: batch_log.Logging,
 ) -> int:
     """Measure how often a network is right.
 
@@ -114,30 +108,24 @@ def command(
     from cnntool.image.atomic import Output
     from cnntool.nets.models.manifest import CLASSES
 
-    _check(confusion, silencing, logging)
+    _check(confusion, silencing, job.logging)
     target = confusion or silencing.output
     with ExitStack() as stack:
         # What cannot be written is known before a network is read; a log knows whose file it is.
         file = (
-            stack.enter_context(Output(target, overwrite=overwrite))
-            if target and not logging.log
+            stack.enter_context(Output(target, overwrite=job.overwrite))
+            if target and not job.logging.log
             else None
         )
-        network, plan = stack.enter_context(opened(model, overrides, settings, CLASSES))
+        network, plan = stack.enter_context(job.opened(CLASSES))
         log = stack.enter_context(
-            logging.opened(
-                [],
-                None,
-                overwrite=overwrite,
-                network=network,
-                fits=lambda item, result: result["truth"] == truths[item],
-            )
+            job.logged(network, lambda item, result: result["truth"] == truths[item])
         )
         if target and log:
             left = batch_log.begin(log, target)
-            file = stack.enter_context(Output(target, overwrite=left or overwrite))
+            file = stack.enter_context(Output(target, overwrite=left or job.overwrite))
         begin(network, plan)
-        silenced = Silenced(network, silencing, reading) if silencing.without else None
+        silenced = Silenced(network, silencing, job.reading) if silencing.without else None
         truths = read_truths(photos, plan)
         if within is not None and within < len(truths):
             console.note(f"{within:,} of {len(truths):,} photos, drawn evenly over the classes")
@@ -148,11 +136,11 @@ def command(
             found = ablation and (ablation.silenced or ablation.plain)
         else:
             pictures, found = _evaluate(
-                network, plan, truths, source=str(photos), batch=batch, reading=reading, log=log
+                network, plan, truths, source=str(photos), batch=batch, reading=job.reading, log=log
             )
         if found is None:
-            return _without_answers(pictures, model, photos)
-        form = form_of(as_json=as_json)
+            return _without_answers(pictures, job.model, photos)
+        form = form_of(as_json=job.as_json)
         if form == "jsonl":
             emit_record(facts_of(network, plan) | (ablation or found).record())
         elif ablation and silencing.each:
@@ -161,7 +149,7 @@ def command(
             _print(found, form, ablation and ablation.plain.total)
         if target and file:
             if ablation and not confusion:
-                file.write(figure(model, ablation).encoded(target.name, width))
+                file.write(ablation.figure(PurePath(job.model).name).encoded(target.name, width))
             else:
                 file.write(_confusion(found, target.name, width))
             file.commit()

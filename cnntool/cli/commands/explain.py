@@ -11,21 +11,17 @@ import click
 from cnntool.cli import batch_log, console, options
 from cnntool.cli.inputs import (
     Naming,
-    Pictures,
-    Reading,
     figure_suffix,
     inputs_or_stdin,
-    is_several,
     reading,
 )
+from cnntool.cli.network_job import NetworkJob, network_job
 from cnntool.cli.network_options import (
     begin,
     facts_of,
-    hold_time,
     labels,
     layer_option,
     model_option,
-    opened,
     output_name,
     preprocessing,
     running,
@@ -40,8 +36,6 @@ if TYPE_CHECKING:
     from cnntool.cli.batch_log import BatchLog
     from cnntool.cli.inputs import Loaded
     from cnntool.image.files import Item
-    from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.runtime.providers import SessionSettings
 
 STYLES = ("overlay", "heat", "side-by-side")
 """The keys of `cnntool.views.heat_map.STYLES`, which would load numpy."""
@@ -102,11 +96,10 @@ STYLES = ("overlay", "heat", "side-by-side")
 @running
 @batch_log.logging
 @options.talk
+@network_job
 def command(
     *,
-    inputs: tuple[Path, ...],
-    recursive: bool,
-    model: str,
+    job: NetworkJob,
     methods: tuple[str, ...],
     targets: tuple[str, ...],
     layer: str | None,
@@ -114,15 +107,8 @@ def command(
     score: bool,
     seed: int,
     raw: str | None,
-    output: str | None,
-    overwrite: bool,
     format_name: str | None,
     width: int | None,
-    reading: Reading,
-    as_json: bool,
-    overrides: Overrides,
-    settings: SessionSettings,
-    logging: batch_log.Logging,
 ) -> int:
     """Show what in a picture speaks for a class, as heat maps.
 
@@ -135,15 +121,15 @@ def command(
     before the softmax, the layer and the file; with --score also insertion, that of random patches,
     that of the centre, and the same three of deletion.
     """
-    paths = inputs_or_stdin(inputs)
-    several = is_several(paths)
-    naming = Naming(output, "explain", several=several)
-    suffix = _suffix(naming, raw, output, format_name)
-    with opened(model, overrides, settings) as (network, _):
+    job = job._replace(inputs=inputs_or_stdin(job.inputs))
+    several = job.several
+    naming = Naming(job.output, "explain", several=several)
+    suffix = _suffix(naming, raw, job.output, format_name)
+    with job.opened() as (network, _):
         from cnntool.api.explain import Explainer
 
         progress = console.Progress("explaining")
-        with hold_time(settings.timeout, model):
+        with job.hold_time():
             explainer = Explainer(
                 network,
                 methods,
@@ -156,15 +142,9 @@ def command(
                 else lambda what, done, total: progress.reach(done, total, what),
             )
         begin(network, explainer.plan)
-        with logging.opened(paths, output, overwrite=overwrite, network=network) as log, progress:
-            work = _Work(explainer, naming, log, suffix, width, style, seed, overwrite, as_json)
-            pictures = Pictures(
-                naming.items(paths, recursive=recursive, matrices=False),
-                explainer.prepare,
-                reading,
-                log,
-                work.again,
-            )
+        with job.logged(network) as log, progress:
+            work = _Work(explainer, job, naming, log, suffix, width, style, seed)
+            pictures = job.pictures(explainer.prepare, log, work.again, naming.items)
             return pictures.each(work.one, progress.track if several else iter)
 
 
@@ -194,14 +174,13 @@ class _Work(NamedTuple):
     """Explains one picture after another, and writes and prints what is found."""
 
     explainer: Explainer
+    job: NetworkJob
     naming: Naming
     log: BatchLog | None
     suffix: str
     width: int | None
     style: str
     seed: int
-    overwrite: bool
-    as_json: bool
 
     def one(self, loaded: Loaded) -> dict[str, Any] | None:
         from cnntool.api.activations import Archive
@@ -209,9 +188,9 @@ class _Work(NamedTuple):
 
         start = time.perf_counter()
         network, name = self.explainer.model, loaded.item.name
-        target = self.naming.place(loaded.item, self.suffix, text=False, as_json=self.as_json)
+        target = self.naming.place(loaded.item, self.suffix, text=False, as_json=self.job.as_json)
         # What cannot be written is known before minutes of work.
-        sink = Sink(target, overwrite=batch_log.begin(self.log, target) or self.overwrite)
+        sink = Sink(target, overwrite=batch_log.begin(self.log, target) or self.job.overwrite)
         with Archive(sink) if self.suffix == ".npz" else sink as file:
             found = self.explainer.explain(loaded.made)
             self._write(file, found, Path(name).name)
@@ -226,7 +205,7 @@ class _Work(NamedTuple):
             for one in found:
                 console.note(f"{name}: {one.method} of {one.label}, {one.probability:.1%}")
             return None
-        facts = facts_of(network, self.explainer.plan) if self.as_json or self.log else {}
+        facts = facts_of(network, self.explainer.plan) if self.job.as_json or self.log else {}
         record = {
             "input": name,
             **facts,
@@ -244,7 +223,7 @@ class _Work(NamedTuple):
         self._tell(line["result"])
 
     def _tell(self, record: dict[str, Any]) -> None:
-        if self.as_json:
+        if self.job.as_json:
             emit_record(record)
         else:
             _tell(record)

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import batch_log, console, options
-from cnntool.cli.inputs import Pictures, Reading, inputs_or_stdin, is_several, reading
+from cnntool.cli.inputs import Pictures, inputs_or_stdin, reading
+from cnntool.cli.network_job import NetworkJob, network_job
 from cnntool.cli.network_options import (
     begin,
-    hold_time,
     layer_option,
     model_option,
-    opened,
     preprocessing,
     running,
     say_where,
 )
 from cnntool.errors import InputError, ModelError, UsageError
-from cnntool.image.files import STDIO, expand
+from cnntool.image.files import STDIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
     from cnntool.api.feature_files import Row, Table
     from cnntool.cli.inputs import Loaded
-    from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.runtime.providers import SessionSettings
 
     Stream = Iterator[tuple[Loaded, NDArray[Any] | ModelError]]
 
@@ -65,21 +62,8 @@ FORMS = ("parquet", "npz", "npy", "csv")
 @running
 @batch_log.logging
 @options.talk
-def command(
-    *,
-    inputs: tuple[Path, ...],
-    recursive: bool,
-    model: str,
-    layer: str | None,
-    pool: str,
-    output: str | None,
-    overwrite: bool,
-    form: str | None,
-    reading: Reading,
-    overrides: Overrides,
-    settings: SessionSettings,
-    logging: batch_log.Logging,
-) -> int:
+@network_job
+def command(*, job: NetworkJob, layer: str | None, pool: str, form: str | None) -> int:
     """Make a table of what a layer makes of pictures, a vector each.
 
     INPUT is a file, a folder, or '-' for stdin, which is also read when something is piped in.
@@ -92,9 +76,9 @@ def command(
     layer and version they come. .npy is the matrix alone, .csv a column for each value. Vectors
     are float32. With --log, they stand in the log, too: that is what --resume goes on from.
     """
-    paths = inputs_or_stdin(inputs)
-    target = None if output in (None, STDIO) else Path(str(output))
-    with opened(model, overrides, settings) as (network, plan):
+    job = job._replace(inputs=inputs_or_stdin(job.inputs))
+    target = None if job.output in (None, STDIO) else Path(str(job.output))
+    with job.opened() as (network, plan):
         from cnntool.api.feature_extraction import FeatureExtractor
         from cnntool.api.feature_files import form_of, open_table
         from cnntool.nets.inference.preprocess import prepare
@@ -102,21 +86,19 @@ def command(
         form = form or (form_of(target) if target else "csv")
         if target is None and form != "csv":
             raise UsageError(f"{form} is no format for stdout", hint="give --output FILE")
-        with hold_time(settings.timeout, model):
+        with job.hold_time():
             extractor = FeatureExtractor(network, layer, pool)
         begin(network, plan)
-        with logging.opened(paths, output, overwrite=overwrite, network=network) as log:
-            replace = batch_log.begin(log, target) or overwrite
+        with job.logged(network) as log:
+            replace = batch_log.begin(log, target) or job.overwrite
             with open_table(target, form, extractor.about(), overwrite=replace) as table:
-                pictures = Pictures(
-                    expand(paths, recursive=recursive, matrices=False),
+                pictures = job.pictures(
                     partial(prepare, spec=plan.input),
-                    reading,
                     log,
                     lambda _, line: table.add(_row(line["result"])),
                 )
                 fed = ((loaded, loaded.made) for loaded in pictures)
-                found = extractor.stream(fed, many=is_several(paths))
+                found = extractor.stream(fed, many=job.several)
                 _fill(table, found, pictures, logged=log is not None)
             if not table.rows:
                 if pictures.code > 1:  # there was but one, and what is wrong with it was said

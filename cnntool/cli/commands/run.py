@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cnntool.cli import batch_log, console, options
-from cnntool.cli.inputs import Naming, Pictures, Reading, inputs_or_stdin, is_several, reading
+from cnntool.cli.inputs import Naming, inputs_or_stdin, reading
+from cnntool.cli.network_job import NetworkJob, network_job
 from cnntool.cli.network_options import (
     begin,
     facts_of,
     labels,
     model_option,
-    opened,
     output_name,
     preprocessing,
     running,
@@ -38,9 +38,7 @@ if TYPE_CHECKING:
     from cnntool.image.files import Item
     from cnntool.nets.inference.image_output import Painting
     from cnntool.nets.inference.infer_spec import InferredSpec
-    from cnntool.nets.inference.presets import Overrides
     from cnntool.nets.network import Network
-    from cnntool.nets.runtime.providers import SessionSettings
 
 
 @click.command("run")
@@ -57,22 +55,9 @@ if TYPE_CHECKING:
 @running
 @batch_log.logging
 @options.talk
+@network_job
 def command(
-    *,
-    inputs: tuple[Path, ...],
-    recursive: bool,
-    model: str,
-    output: str | None,
-    overwrite: bool,
-    format_name: str | None,
-    native: bool,
-    figure: bool,
-    width: int | None,
-    reading: Reading,
-    as_json: bool,
-    overrides: Overrides,
-    settings: SessionSettings,
-    logging: batch_log.Logging,
+    *, job: NetworkJob, format_name: str | None, native: bool, figure: bool, width: int | None
 ) -> int:
     """Make pictures of pictures, by a network.
 
@@ -80,9 +65,9 @@ def command(
     a map of classes is painted in their colours. INPUT is a file, a folder, or '-' for stdin. A
     result without --output is called INPUT.run.png and lies in the working directory.
     """
-    paths = inputs_or_stdin(inputs)
+    job = job._replace(inputs=inputs_or_stdin(job.inputs))
     options.check_figure(figure, width, format_name)
-    naming = Naming(output, "run", several=is_several(paths))
+    naming = Naming(job.output, "run", several=job.several)
     from cnntool.nets.inference.image_output import fit_for_picture
     from cnntool.nets.models.manifest import PICTURES
 
@@ -91,19 +76,12 @@ def command(
         from cnntool.api.figures import fit_with_photo
 
         ready = fit_with_photo
-    with opened(model, overrides, settings, PICTURES) as (network, plan):
+    with job.opened(PICTURES) as (network, plan):
         begin(network, plan)
-        with logging.opened(paths, output, overwrite=overwrite, network=network) as log:
-            writing = _Writing(
-                network, plan, naming, log, format_name, overwrite, native, as_json, figure, width
-            )
-            pictures = Pictures(
-                naming.items(paths, recursive=recursive, matrices=False),
-                partial(ready, spec=plan.input),
-                reading,
-                log,
-                writing.again,
-            )
+        with job.logged(network) as log:
+            writing = _Writing(network, plan, job, naming, log, format_name, native, figure, width)
+            prepare = partial(ready, spec=plan.input)
+            pictures = job.pictures(prepare, log, writing.again, naming.items)
             with console.Progress("running") as progress:
                 return pictures.each(writing.one, progress.track)
 
@@ -113,12 +91,11 @@ class _Writing(NamedTuple):
 
     network: Network
     plan: InferredSpec
+    job: NetworkJob
     naming: Naming
     log: BatchLog | None
     format_name: str | None
-    overwrite: bool
     native: bool
-    as_json: bool
     figure: bool
     width: int | None
 
@@ -138,19 +115,19 @@ class _Writing(NamedTuple):
             target = self._draw(loaded.item, photo, painting)
         else:
             name = choose_format(source, self.format_name, self.naming.named)
-            target = self.naming.of_format(loaded.item, name, as_json=self.as_json)
+            target = self.naming.of_format(loaded.item, name, as_json=self.job.as_json)
             write_image(
                 target or sys.stdout.buffer,
                 painting.pixels,
                 info,
                 name=str(target or STDOUT),
                 format=name,
-                overwrite=batch_log.begin(self.log, target) or self.overwrite,
+                overwrite=batch_log.begin(self.log, target) or self.job.overwrite,
             )
         if painting.clipped:
             console.detail(f"{loaded.item.name}: {painting.clipped:.2%} of the values were clipped")
         record = None
-        if self.as_json or self.log:
+        if self.job.as_json or self.log:
             output = self.plan.output
             record = {
                 "input": loaded.item.name,
@@ -165,7 +142,7 @@ class _Writing(NamedTuple):
                 "milliseconds": (time.perf_counter() - start) * 1e3,
             }
         self._tell(record, target)
-        if target is not None and not self.as_json and form_of() == "table":
+        if target is not None and not self.job.as_json and form_of() == "table":
             rows = [[one["label"] or str(one["index"]), f"{one['share']:.1%}"]
                     for one in _classes(painting, self.plan) or []]  # fmt: skip
             if rows:
@@ -176,12 +153,12 @@ class _Writing(NamedTuple):
         """Draw the figure instead of writing the picture; return where."""
         from cnntool.api.figures import painting_figure
 
-        name, target = self.naming.of_figure(item, self.format_name, as_json=self.as_json)
+        name, target = self.naming.of_figure(item, self.format_name, as_json=self.job.as_json)
         painting_figure(photo, PurePath(item.name).name, painting, self.plan).save(
             target or sys.stdout.buffer,
             format=name,
             width=self.width,
-            overwrite=batch_log.begin(self.log, target) or self.overwrite,
+            overwrite=batch_log.begin(self.log, target) or self.job.overwrite,
         )
         return target
 
@@ -190,7 +167,7 @@ class _Writing(NamedTuple):
         self._tell(line["result"], self.naming.keep(item, line["output"]))
 
     def _tell(self, record: dict[str, Any] | None, target: Path | None) -> None:
-        if self.as_json and record is not None:
+        if self.job.as_json and record is not None:
             emit_record(record)
         elif target is not None and self.naming.chosen:
             console.result(str(target))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -273,6 +274,7 @@ class ConvPlan:
         total = sum(part.multiplies for part in self.work.parts)
         return total / self.maps if self.method is Method.GEMM else total
 
+    @lru_cache(maxsize=512)  # noqa: B019 - pictures of one shape share a plan
     def needs(self, start: int, stop: int) -> Pair:
         """Return the input rows [lo, hi) on which output rows [start, stop) depend.
 

@@ -87,7 +87,8 @@ class Reader(ABC):
 
     def rows(self) -> Callable[[int, int], NDArray[Any]] | Iterator[NDArray[Any]]:
         """Return the rows: any at any time, or strips from the top, which can be had once."""
-        return self.window or self.strips(max(1, self.info.strip_rows // 2))
+        rows = self.info.strip_rows
+        return self.window or self.strips(max(1, rows // 2) if self._ahead else rows)
 
     def strips(self, rows: int) -> Iterator[NDArray[Any]]:
         """Hand out the picture in strips from the top. This can be done once.

@@ -15,6 +15,7 @@ import numpy as np
 
 from cnntool.errors import ModelError
 from cnntool.nets.comparison.measures import Tally
+from cnntool.nets.file.graph import TensorInfo
 from cnntool.nets.file.subgraph import skeleton
 from cnntool.nets.inference.layer_outputs import (
     byte_size,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.nets.file.graph import Graph, TensorInfo
+    from cnntool.nets.file.graph import Graph
     from cnntool.nets.file.subgraph import Skeleton
     from cnntool.nets.layers.dataflow import Dataflow
     from cnntool.nets.models.manifest import InputSpec
@@ -45,8 +46,8 @@ if TYPE_CHECKING:
     Feed = tuple[Arrays, Mapping[str, Stored]]
     Pictures = Sequence[tuple[NDArray[Any], NDArray[Any]]]
 
-BUDGET = 48 << 20
-"""Bytes of layers that are computed at once."""
+BUDGET, GIVEN_BUDGET = 48 << 20, 12 << 20
+"""Bytes of layers that are computed at once; fewer where what goes into each is there, too."""
 
 ROUND = 1 << 30
 """Bytes of layers that wait at once: so many photos go through a before they go through b."""
@@ -144,16 +145,18 @@ class Subject(NamedTuple):
             The photo, and where its tensors lie, those of the first picture of the batch.
         """
         ahead, photos = len(files) - 1, len(now.pictures)
-        for chunk in self._chunks(tensors):
+        for chunk in self._chunks(tensors, GIVEN_BUDGET if given else BUDGET):
             part = skeleton(self.graph, chunk, given)
             with now.processes.opened(part, self.settings, self.name) as session:
                 self.placed(session.placement)
+                wanted = {info.name for info in session.inputs}  # constants need no picture
                 for turn in range(photos + ahead):
                     if turn < photos:
                         target = files[turn % len(files)]
                         if ahead:
                             target.clear()
                         feeds, stored = feed(turn, session.inputs)
+                        feeds = {name: feeds[name] for name in feeds if name in wanted}
                         session.submit(feeds, stored=stored, source=now.kept, target=target)
                     if turn >= ahead:
                         target = files[(turn - ahead) % len(files)]
@@ -165,10 +168,10 @@ class Subject(NamedTuple):
         batched = place.shape[:1] == (self.batch,)
         return place._replace(shape=(1, *place.shape[1:])) if batched else place
 
-    def _chunks(self, tensors: Sequence[str]) -> list[tuple[str, ...]]:
+    def _chunks(self, tensors: Sequence[str], budget: int) -> list[tuple[str, ...]]:
         place = {tensor: node.index for tensor, node in self.graph.producer_of.items()}
         ordered = sorted(dict.fromkeys(tensors), key=lambda tensor: place.get(tensor, -1))
-        return chunks(ordered, [self.size(tensor) for tensor in ordered], BUDGET)
+        return chunks(ordered, [self.size(tensor) for tensor in ordered], budget)
 
     def size(self, tensor: str) -> int:
         """Return how many bytes a tensor has."""
@@ -276,6 +279,7 @@ class Comparing:
         self.own = [Tally() for _ in rows]
         self._place = {row.tensor_b: place for place, row in enumerate(rows)}
         self._given = dict(self._givable())
+        self._dtypes: dict[str, str] = {}
         self._source = {rows[0].tensor_b: rows[0]} | self._given if alike else self._given
 
     def _givable(self) -> Iterator[tuple[str, Row]]:
@@ -291,8 +295,13 @@ class Comparing:
                 users = graph.consumers[node.inputs[0]]
                 tensors += [user.outputs[0] for user in users if user.op == node.op]
             for tensor in tensors:
-                if tensor in self._b.shapes and tensor in graph.producer_of:
+                if tensor in graph.producer_of:
                     yield tensor, row
+
+    def _info(self, tensor: str) -> TensorInfo:
+        """Say what b's layers read in the place of a tensor; its shape may be open."""
+        made = self._dtypes[self._given[tensor].tensor_b]
+        return self._b.shapes.get(tensor) or TensorInfo(tensor, made, None)
 
     @property
     def photos_at_once(self) -> int:
@@ -345,9 +354,11 @@ class Comparing:
             return {b.entry.name: b.feed(now.pictures[photo][1])}, {}
 
         for photo, file, places in b.run(now, wanted, feed, now.turns):
-            made, theirs = _read(file, places), answers[photo]
-            self._compare_all(self.accumulated, now, photo, made)
-            theirs |= {name: made[name].copy() for name in b.outputs if name in made}
+            theirs = answers[photo]
+            self._dtypes |= {name: np.dtype(one.dtype).name for name, one in places.items()}
+            self._compare_all(self.accumulated, now, photo, file, places)
+            told = {name: places[name] for name in b.outputs if name in places}
+            theirs |= {name: array.copy() for name, array in _read(file, told).items()}
             if len(theirs) == len(b.outputs):
                 answered(now.first + photo, now.get(photo, self._a.outputs), theirs)
                 answers[photo] = {}
@@ -355,7 +366,7 @@ class Comparing:
     def _run_given(self, now: _Round) -> None:
         """Run every layer of b on what a has computed, and compare."""
         b = self._b
-        given = [b.shapes[tensor] for tensor in self._given]
+        given = [self._info(tensor) for tensor in self._given]
         wanted = [row.tensor_b for row in self._rows if row.tensor_b in self._given]
 
         def feed(photo: int, inputs: Sequence[TensorInfo]) -> Feed:
@@ -376,14 +387,20 @@ class Comparing:
             return fed, stored
 
         for photo, file, places in b.run(now, wanted, feed, now.turns, given):
-            self._compare_all(self.own, now, photo, _read(file, places))
+            self._compare_all(self.own, now, photo, file, places)
 
-    def _compare_all(self, tallies: list[Tally], now: _Round, photo: int, made: Arrays) -> None:
-        """Compare what b has made of a photo with what a has made of it."""
-        rows = [self._rows[self._place[name]] for name in made if name in self._place]
-        ours = now.get(photo, {row.tensor_a for row in rows})
-        for row in rows:
-            a, b = ours[row.tensor_a], made[row.tensor_b]
+    def _compare_all(
+        self,
+        tallies: list[Tally],
+        now: _Round,
+        photo: int,
+        file: SharedFile,
+        places: Mapping[str, Stored],
+    ) -> None:
+        """Compare what b has made of a photo with what a has made of it, one row in memory."""
+        for row in (self._rows[self._place[name]] for name in places if name in self._place):
+            (a,) = now.get(photo, [row.tensor_a]).values()
+            (b,) = file.get([places[row.tensor_b]])
             self._compare(tallies, now.first + photo, row, a, b)
 
     def _compare(

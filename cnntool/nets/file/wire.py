@@ -78,6 +78,11 @@ class Wire:
             reason = getattr(error, "strerror", None) or error
             raise self.error(f"cannot be read: {reason}") from error
 
+    def forget(self) -> None:
+        """Let the system have back the memory of what was looked at: it is in the file."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.data.madvise(mmap.MADV_DONTNEED)
+
     def trust(self) -> None:
         """Count no more fields: all have been walked once."""
         self._left = sys.maxsize

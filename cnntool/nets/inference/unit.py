@@ -173,6 +173,68 @@ ROUNDINGS = 8
 """Last digits by which sums in another order may differ, of the sum of the products' sizes."""
 
 
+class LayerArithmetic(NamedTuple):
+    """How the units of a layer are computed and stored.
+
+    Parameters
+    ----------
+    stride, dilation : (rows, columns)
+        How the window slides.
+    pads : (top, bottom, left, right)
+        Zeros around the maps; below 0 where some of the maps is left out.
+    spread : (rows, columns)
+        1, or how far apart a transposed convolution lays its inputs.
+    limits : (float, float)
+        The least and the most that a value can be, where it is stored in few bits.
+    step : float
+        How far apart such values are; 0 for real numbers.
+    precision : float
+        How far the network's value may be from the exact one by rounding, as a share of the sum
+        of the products' sizes.
+    """
+
+    stride: Pair
+    dilation: Pair
+    pads: Pads
+    spread: Pair
+    limits: tuple[float, float]
+    step: float
+    precision: float
+
+
+class Operands(NamedTuple):
+    """What all units of a layer are computed from, and what the network made of it.
+
+    Parameters
+    ----------
+    maps : ndarray of float64, shape (I, H, W)
+        All that goes in, dequantised; that of a transposed convolution is spread out, with zeros
+        between.
+    weights : ndarray of float, shape (O, I / groups, kH, kW)
+        As they are laid on the maps, to be multiplied by ``factor``.
+    factor : float
+        What a dense layer multiplies its products by.
+    bias : ndarray of float64, shape (O,)
+        What is added.
+    groups : int
+        Into how many parts inputs and outputs are divided.
+    made : ndarray of float64, shape (O, h, w)
+        The network's own values, before the norm and the activation that follow.
+    after : ndarray of float64, shape (O, h, w), or None
+        Those after them; None where these are not value by value.
+    how : LayerArithmetic
+    """
+
+    maps: Values
+    weights: NDArray[Any]
+    factor: float
+    bias: Values
+    groups: int
+    made: Values
+    after: Values | None
+    how: LayerArithmetic
+
+
 class Unit(NamedTuple):
     """What a unit is computed from, and what the network made of it.
 
@@ -183,31 +245,18 @@ class Unit(NamedTuple):
     shape : (channels, rows, columns)
         Of that result.
     maps : ndarray of float64, shape (I, H, W)
-        The maps that it looks at, dequantised; those of a transposed convolution are spread out,
-        with zeros between.
+        The maps that it looks at.
     first : int
         The number of the first of them among all that go into the layer.
     weights : ndarray of float64, shape (I, kH, kW)
         As they are laid on the maps.
     bias : float
         What is added.
-    stride, dilation : (rows, columns)
-        How the window slides.
-    pads : (top, bottom, left, right)
-        Zeros around the maps; below 0 where some of the maps is left out.
-    spread : (rows, columns)
-        1, or how far apart a transposed convolution lays its inputs.
     network : float
         The network's own value, before the norm and the activation that follow.
-    limits : (float, float)
-        The least and the most that such a value can be, where it is stored in few bits.
-    step : float
-        How far apart such values are; 0 for real numbers.
-    precision : float
-        How far the network's value may be from the exact one by rounding, as a share of the sum
-        of the products' sizes.
     after : float or None
         Its value after norm and activation; None where these are not value by value.
+    how : LayerArithmetic
     """
 
     at: tuple[int, int, int]
@@ -216,15 +265,9 @@ class Unit(NamedTuple):
     first: int
     weights: Values
     bias: float
-    stride: Pair
-    dilation: Pair
-    pads: Pads
-    spread: Pair
     network: float
-    limits: tuple[float, float]
-    step: float
-    precision: float
     after: float | None
+    how: LayerArithmetic
 
 
 def unit(
@@ -263,8 +306,6 @@ def unit(
     place = _place(formula, at, shape)
     inputs = found.weights.shape[1]
     first = place[0] // (len(found.made) // found.groups) * inputs
-    network = float(found.made[place])
-    after = None if found.after is None else float(found.after[place])
     return Unit(
         at=place,
         shape=shape,
@@ -272,55 +313,10 @@ def unit(
         first=first,
         weights=found.weights[place[0]].astype(np.float64) * found.factor,
         bias=float(found.bias[place[0]]),
-        stride=found.stride,
-        dilation=found.dilation,
-        pads=found.pads,
-        spread=found.spread,
-        network=network,
-        limits=found.limits,
-        step=found.step,
-        precision=found.precision,
-        after=after,
+        network=float(found.made[place]),
+        after=None if found.after is None else float(found.after[place]),
+        how=found.how,
     )
-
-
-class Operands(NamedTuple):
-    """What all units of a layer are computed from, and what the network made of it.
-
-    Parameters
-    ----------
-    maps : ndarray of float64, shape (I, H, W)
-        All that goes in, dequantised; spread out for a transposed convolution.
-    weights : ndarray of float, shape (O, I / groups, kH, kW)
-        As they are laid on the maps, to be multiplied by ``factor``.
-    factor : float
-        What a dense layer multiplies its products by.
-    bias : ndarray of float64, shape (O,)
-        What is added.
-    groups : int
-        Into how many parts inputs and outputs are divided.
-    made : ndarray of float64, shape (O, h, w)
-        The network's own values, before the norm and the activation that follow.
-    after : ndarray of float64, shape (O, h, w), or None
-        Those after them; None where these are not value by value.
-    stride, dilation, pads, spread, limits, step, precision
-        See `Unit`.
-    """
-
-    maps: Values
-    weights: NDArray[Any]
-    factor: float
-    bias: Values
-    groups: int
-    made: Values
-    after: Values | None
-    stride: Pair
-    dilation: Pair
-    pads: Pads
-    spread: Pair
-    limits: tuple[float, float]
-    step: float
-    precision: float
 
 
 def operands(
@@ -367,13 +363,15 @@ def operands(
         groups=groups,
         made=values,
         after=_after(formula, arrays, made.shape, batch),
-        stride=stride,
-        dilation=(rows.dilation, columns.dilation),
-        pads=pads,
-        spread=spread,
-        limits=limits,
-        step=step,
-        precision=ROUNDINGS * _last_digit(made, given),
+        how=LayerArithmetic(
+            stride=stride,
+            dilation=(rows.dilation, columns.dilation),
+            pads=pads,
+            spread=spread,
+            limits=limits,
+            step=step,
+            precision=ROUNDINGS * _last_digit(made, given),
+        ),
     )
 
 

@@ -244,7 +244,7 @@ document.addEventListener("DOMContentLoaded", () => {
       drawLarge(large, view, n, spot);
       large.setAttribute("aria-label", `map ${place.map}; arrow keys choose a value` + (spot ? `; row ${spot[0]}, column ${spot[1]}` : ""));
       await drawOver(over, view, n, photos[photo], spot);
-      panel.append(el("p", {}, ["mean", "min", "max"].map((name) => `${name} ${number(view[name][n])}   `), `zeros ${(100 * view.zeros[n]).toFixed(1)} %`));
+      panel.append(el("p", {}, ["mean", "min", "max"].map((name) => `${name} ${number(view[name][n])}, `), `zeros ${(100 * view.zeros[n]).toFixed(1)} %`));
       const pick = (row, column) => { const [h, w] = full(view);
         history.replaceState(null, "", address({ ...place, row: Math.max(0, Math.min(h - 1, row)), column: Math.max(0, Math.min(w - 1, column)) })); show().then(() => $("canvas.pick", layer.section)?.focus({ preventScroll: true })); };
       large.onclick = (event) => { const box = large.getBoundingClientRect(), [h, w] = full(view);

@@ -214,7 +214,8 @@ def test_table(two, tmp_path, monkeypatch, capsys):
     assert shown == GOLDEN.read_text()
 
 
-def test_the_page_of_a_comparison(here, two, tmp_path):
+def test_the_page_of_a_comparison(here, two, tmp_path, monkeypatch):
+    monkeypatch.setattr("cnntool.api.difference_page.MAPS", 2)
     done = here("diff", "-q", "a.onnx", "b.onnx", "1.png", "2.png", "--html", "page.html")
     rows = [row for row in lines(done) if row[0].isdecimal()]
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -225,5 +226,19 @@ def test_the_page_of_a_comparison(here, two, tmp_path):
     assert [coloured] == diverging
     assert f"the first that diverges: {coloured}" in text
     assert "1.png" in text
+    assert {int(count) for count in re.findall(r"the 2 of (\d+) maps that differ most", text)} == {
+        int(row[5].partition("x")[0]) for row in rows
+    } - {1, 2}
     refused = here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--html", "page.html", code=6)
     assert "page.html: it exists already" in refused.err
+
+
+def test_the_page_colours_layers_by_their_own_error_beside_the_tolerance(here, two, tmp_path):
+    usual = ("diff", "-q", "a.onnx", "b.onnx", "1.png", "--html", "page.html", "--overwrite")
+    own = {row[1]: float(row[15]) for row in lines(here(*usual)) if row[-1] == "diverges"}
+    (name, error), *_ = own.items()
+    for share, grade in ((0.2, 2), (0.7, 3), (4.9, 4), (5.1, 5)):
+        here(*usual, "--tolerance", str(error / share))
+        text = (tmp_path / "page.html").read_text(encoding="utf-8")
+        found = re.search(rf'<tr class="error-(.)"><th[^>]*>\s*<a[^>]*>{re.escape(name)}<', text)
+        assert found[1] == str(grade)

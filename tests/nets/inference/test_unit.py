@@ -63,8 +63,8 @@ class Layer:
 def agree(found, *, relative=1e-5):
     one = take_apart(found)
     size = np.abs(one.products).sum() + abs(found.bias)
-    total = min(max(one.total, found.limits[0]), found.limits[1])
-    assert abs(total - found.network) <= found.step * 0.51 + relative * size + 1e-6
+    total = min(max(one.total, found.how.limits[0]), found.how.limits[1])
+    assert abs(total - found.network) <= found.how.step * 0.51 + relative * size + 1e-6
     return one
 
 
@@ -170,8 +170,8 @@ def test_float16(tmp_path):
     node = helper.make_node("Conv", ["x", "w", "b"], ["y"], pads=[1, 1, 1, 1])
     weights = named(w=normal(2, 8, 3, 3).astype(np.float16), b=normal(2).astype(np.float16))
     found = Layer(tmp_path, [node], weights, normal(1, 8, 5, 5).astype(np.float16)).unit(1, 2, 3)
-    agree(found, relative=found.precision)
-    assert found.precision == 8 * 2.0**-10
+    agree(found, relative=found.how.precision)
+    assert found.how.precision == 8 * 2.0**-10
 
 
 # Biases, and what follows
@@ -267,7 +267,7 @@ def test_a_quantised_convolution(tmp_path, scale):
     cut = 0
     for channel, row, column in np.ndindex(3, 5, 5):
         found = layer.unit(channel, row, column)
-        assert (found.step, found.limits) == (
+        assert (found.how.step, found.how.limits) == (
             pytest.approx(scale), pytest.approx((0, 255 * scale)),
         )  # fmt: skip
         cut += agree(found).total < 0
@@ -330,7 +330,7 @@ def test_a_network_of_quantised_pairs(tmp_path):
     found = layer.unit(2, 4, 0)
     one = agree(found)
     assert found.first == 2
-    assert found.step == 0
+    assert found.how.step == 0
     assert found.bias == pytest.approx(layer.arrays["db"][2])
     assert (one.window[0, 0, 1:] == layer.arrays["d"][0, 2, 3, :2]).all()
     assert found.after == layer.arrays["y"][0, 2, 4, 0]

@@ -122,11 +122,10 @@ def _cheap_choice(strip: NDArray[Any], step: int) -> int:
     sample = strip[:, :_SAMPLED_COLUMNS]
     rows = _as_bytes(sample[picked])
     above = _as_bytes(sample[np.maximum(picked - 1, 0)])
-    out = np.empty_like(rows)
-    costs = []
-    for kind in range(PAETH):
-        residuals(rows, above, step, kind, out)
-        costs.append(float(_cost(out).sum()))
+    trials = np.empty((PAETH, *rows.shape), np.uint8)
+    for kind, trial in enumerate(trials):
+        residuals(rows, above, step, kind, trial)
+    costs = _cost(trials.reshape(PAETH, -1)).astype(float)
     costs[AVERAGE] *= _AVERAGE_HANDICAP
     return int(np.argmin(costs))
 
