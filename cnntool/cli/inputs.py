@@ -270,6 +270,8 @@ class Naming:
         from cnntool.api.pictures import figure_format
 
         name = format_name or figure_format(self.named or "figure.png")
+        if name == "npy":
+            raise UsageError("`figure` draws a picture, and .npy holds numbers", source=item.name)
         return name, self.place(item, figure_suffix(name), text=False, as_json=as_json)
 
     def tell(self, record: dict[str, Any], target: Path | None, *, as_json: bool) -> None:

@@ -36,6 +36,10 @@ def told(here, tmp_path):
         (["filter", "-k", "box", "p.png", "--border", "edge"], "'edge' is called 'replicate' here"),
         (["pool", "--max", "2", "p.png", "-o"], "Option '-o' requires an argument."),
         (["classify", "--device", "gpu", "p.png"], "(say which: cuda, "),
+        (
+            ["filter", "--figure", "-k", "box", "p.png", "-o", "f.npy"],
+            "--figure draws a picture, and .npy holds numbers",
+        ),
     ],
 )
 def test_errors(told, arguments, lines):
