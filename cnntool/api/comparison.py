@@ -785,6 +785,10 @@ def compare(
 
     if tolerance is not None:
         tolerance = arguments.number("tolerance", tolerance)
+        if not tolerance >= 0:
+            raise UsageError(
+                f"a number from 0 up is expected, not {tolerance:g}", source="`tolerance`"
+            )
     if not isinstance(optimise, (tuple, list)) or len(optimise) != 2:
         raise arguments.wrong_type("optimise", optimise, "two levels")
     levels = tuple(

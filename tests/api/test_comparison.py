@@ -307,6 +307,9 @@ def test_what_cannot_be_compared(tmp_path):
         cnntool.compare(a, None, [])
     with pytest.raises(UsageError, match="one of none, basic, all"):
         cnntool.compare(a, None, PHOTO, optimise=("none", "most"))
+    for tolerance in (-1, float("nan")):
+        with pytest.raises(UsageError, match="a number from 0 up is expected"):
+            cnntool.compare(a, None, PHOTO, tolerance=tolerance)
 
 
 TYPED = ["a", "b", "photos", "against", "optimise", "tolerance", "by_hand"]
