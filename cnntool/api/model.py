@@ -567,6 +567,49 @@ class Model(Network):
         """
         return self.learned(self.layer(arguments.text("layer", layer), at="pre")).values
 
+    def weights_figure(
+        self, layer: str, *, slices: int = 16, **drawing: Unpack[DrawingOptions]
+    ) -> Figure:
+        """Draw what a layer has learned: kernels as tiles, those of the first layer in colour.
+
+        Parameters
+        ----------
+        layer : str
+            A convolution or a dense layer; of a large dense one the norm of each output's weights
+            is drawn.
+        slices : int
+            Input channels that are shown of a deeper kernel: blue below 0, red above.
+        **drawing
+            How kernels are drawn, see `figure`.
+
+        Raises
+        ------
+        ModelError
+            There is no such layer, or it has no weights.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     net.weights_figure("block1_conv1")
+        <Figure of 628 rows x 545 columns>
+        """
+        from cnntool.api.activations import title_of
+        from cnntool.api.figures import weights_sheet
+        from cnntool.api.pictures import Figure, drawing_of
+
+        how = drawing_of(**drawing)
+        found = self.layer(arguments.text("layer", layer), at="pre")
+        return Figure(
+            weights_sheet(
+                title_of(found.post, found),
+                self.learned(found),
+                how,
+                slices=arguments.whole("slices", slices),
+                swap=self.colour_order()[0] == "BGR",
+                source=self.name,
+            )
+        )
+
     def run(self, image: ImageLike, *, native: bool = False) -> Painting:
         """Make a picture of a picture: a style, an enlargement, a map of classes.
 
