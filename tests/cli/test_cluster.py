@@ -473,12 +473,14 @@ def test_who_joins_late_takes_part(told, dask, busy):
     name, *options = VERBS["filter"]
     plain = told(name, busy.folder, *options)
     run = busy(name, busy.folder, *options)
-    count = run.results()
-    with dask.joined(HOOK):
-        waited_for(lambda: run.results() > count + 5)
+    with dask.joined(HOOK) as address:
         busy.go()
         code, out = run.end()
+        found = dask.client.run(
+            lambda: len(sys.modules["cnntool.cli.shards"]._idle), workers=[address]
+        )
     assert (code, lines_of(out)) == plain[:2]
+    assert found == {address: 1}, "it has worked on no shard"
 
 
 def test_who_does_not_answer_is_named(here, folder, monkeypatch):
