@@ -63,7 +63,8 @@ def test_what_cannot_be_drawn_is_refused():
         with pytest.raises(ModelError, match="gives no picture"):
             net.figure(PHOTO)
         for wrong in ({"style": "pink"}, {"sort": "name"}, {"scale": "x"}, {"columns": 0}):
-            with pytest.raises(UsageError, match="is expected"):
-                net.figure(PHOTO, "block1_conv1", **wrong)
+            for draw in (net.figure, net.page):
+                with pytest.raises(UsageError, match="is expected"):
+                    draw(PHOTO, "block1_conv1", **wrong)
         with pytest.raises(TypeError):
             net.figure(PHOTO, "block1_conv1", colour="pink")
