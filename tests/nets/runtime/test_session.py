@@ -352,7 +352,6 @@ def test_a_run_that_fails_does_no_harm_to_the_next():
 # ------------------------------------------------------------------ time and memory
 
 
-@pytest.mark.full
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # threads, from Python 3.12 on
 def test_a_copy_of_the_process_neither_uses_nor_ends_it():
@@ -372,6 +371,7 @@ def test_a_copy_of_the_process_neither_uses_nor_ends_it():
         assert np.array_equal(session.run(ONES)[0], ONES["x"])
 
 
+@pytest.mark.full
 def test_a_network_that_never_finishes():
     born = time.monotonic()
     error = error_of(endless(), settings=CPU._replace(timeout=0.7))
