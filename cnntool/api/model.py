@@ -687,7 +687,7 @@ class Model(Network):
         >>> with cnntool.load_model() as net:
         ...     slide = net.figure("samples/cat.png", "block4_conv2", maps="top:8")
         >>> slide
-        <Figure of 900 rows x 1108 columns>
+        <Figure of 559 rows x 1219 columns>
         """
         from cnntool.api import figures
         from cnntool.api.activations import LayerOutputs, choose_layer
