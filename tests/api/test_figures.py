@@ -71,6 +71,7 @@ def test_what_cannot_be_drawn_is_refused():
 
 
 def test_a_layer_and_its_photo_have_the_form_of_a_slide():
+    pytest.importorskip("onnxruntime")
     with cnntool.load_model() as net:
         figure = net.figure(PHOTO, "block1_conv1")
     rows, columns = np.asarray(figure).shape[:2]
