@@ -534,9 +534,10 @@ def _layer_and_channels(text: str) -> tuple[str, str, int, int | None]:
     match = _LEARNED.fullmatch(text.strip())
     numbers = [part.strip() for part in match["which"].split(",")] if match else []
     if match is None or not 1 <= len(numbers) <= 2 or not all(map(str.isdecimal, numbers)):
+        learned = "such as vgg16-mini:block1_conv1[12], or [12,0] for one input channel"
         raise UsageError(
             f"{text.strip()!r} names no learned kernel",
-            hint="such as vgg16-mini:block1_conv1[12], or [12,0] for one input channel",
+            hint="a matrix is written 0,1,0;1,-4,1;0,1,0" if text.lstrip()[:1] == "[" else learned,
         )
     channel = int(numbers[1]) if len(numbers) > 1 else None
     return match["model"], match["layer"], int(numbers[0]), channel

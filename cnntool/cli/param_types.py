@@ -116,6 +116,8 @@ class FileName(click.Path):
         """Check the text."""
         if value == "":
             self.fail("an empty file name", param, ctx)
+        if value == "-" and not self.allow_dash:
+            self.fail("'-' is no file; one of that name is ./-", param, ctx)
         if _ADDRESS.match(str(value)):
             raise UsageError(
                 "files are not fetched over the network",

@@ -200,10 +200,6 @@ def test_partners_by_hand(here, two, tmp_path):
         (4, ["a.onnx", "b.onnx", "1.png", "--per-channel", "conv:9"], "conv:9"),
         (4, ["a.onnx", "wide.onnx", "1.png"], "their inputs differ: 3 x 8 x 8 and 3 x 16 x 16"),
         (6, ["a.onnx", "b.onnx", "1.png", "-o", "1.png"], "1.png: it exists already"),
-        (
-            6,
-            "no format is known by the suffix '.npy'",
-        ),
     ],
 )
 def test_bad_input_is_one_line(here, two, tmp_path, *, code, arguments, reason):
