@@ -511,6 +511,7 @@ BLIND = {
 }
 
 
+@pytest.mark.filterwarnings("ignore")  # of Dask: a port that others have is no fault
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("what", BLIND)
 def test_folders_are_seen_by_all(here, folder, tmp_path_factory, monkeypatch, what):
