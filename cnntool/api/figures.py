@@ -12,7 +12,8 @@ from cnntool.api.pictures import Figure
 from cnntool.errors import ModelError
 from cnntool.shapes.text import shape_text, size_text
 from cnntool.views import captioned, legend
-from cnntool.views.contact_sheet import Caption
+from cnntool.views.contact_sheet import Caption, arrange
+from cnntool.views.feature_maps import choose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from cnntool.nets.models.manifest import InputSpec
     from cnntool.views.display_list import DisplayList
     from cnntool.views.drawing import Drawing
+
+SLIDE = (3, 2)
+"""How many times more columns than rows a grid has on a slide, beside a photo: 3 to 2."""
 
 SHEET = 1000
 """Pixels to which a small matrix grows."""
@@ -64,6 +68,10 @@ def layer_sheet(
         Whether the photo stands at the left, and a colour bar below what has one scale.
     """
     chosen, values = made.chosen, made.values
+    if beside and values.ndim > 1 and not drawing.columns:
+        count = len(choose(values, drawing.maps, drawing.sort))
+        high, wide = (side * share for side, share in zip(values.shape[1:], SLIDE, strict=True))
+        drawing = drawing._replace(columns=arrange(count, high, wide)[1])
     draw = partial(
         drawing.picture,
         values,
@@ -117,7 +125,6 @@ def weights_sheet(
     ModelError
         There is nothing to draw.
     """
-    from cnntool.views.feature_maps import choose
     from cnntool.views.kernels import kernel_sheet
 
     values = found.values

@@ -314,6 +314,7 @@ class Model(Network):
         units: str | Sequence[str] = (),
         explain: str | None = None,
         patches: Sequence[ImageLike] | str | Path | None = None,
+        **drawing: Unpack[DrawingOptions],
     ) -> bytes:
         """Write a page to walk through: what every layer makes of a picture, or of several.
 
@@ -330,6 +331,8 @@ class Model(Network):
             about as long as the rest of the page.
         patches : list of pictures, or a folder, optional
             What excites each map most in these is shown beside it.
+        **drawing
+            How maps are drawn, see `figure`.
 
         Returns
         -------
@@ -354,6 +357,7 @@ class Model(Network):
         from cnntool.api.activations import find_strongest
         from cnntool.api.page import PageWriter
         from cnntool.api.page_numbers import PatchNumbers
+        from cnntool.api.pictures import drawing_of
         from cnntool.image.files import files_of
         from cnntool.nets.attribution.methods import METHODS
         from cnntool.nets.inference.preprocess import prepare, prepared, seen
@@ -364,6 +368,7 @@ class Model(Network):
         named = units if isinstance(units, (list, tuple)) else [units]
         writer = PageWriter(
             outputs,
+            drawing_of(**drawing),
             units=[arguments.text("units", name) for name in named],
             method=None if explain is None else arguments.one_of("explain", explain, METHODS),
         )
@@ -682,7 +687,7 @@ class Model(Network):
         >>> with cnntool.load_model() as net:
         ...     slide = net.figure("samples/cat.png", "block4_conv2", maps="top:8")
         >>> slide
-        <Figure of 900 rows x 1108 columns>
+        <Figure of 559 rows x 1219 columns>
         """
         from cnntool.api import figures
         from cnntool.api.activations import LayerOutputs, choose_layer

@@ -13,6 +13,8 @@ import cnntool
 from cnntool.errors import ArgumentTypeError, InputError, ModelError, UsageError
 from cnntool.image.source import ImageInfo
 from cnntool.nets.comparison import runs
+from cnntool.nets.comparison.steps import has_blocks
+from cnntool.nets.file.graph import read_graph
 
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("inside")
@@ -267,6 +269,25 @@ def test_chunks_and_spilled_arrays_change_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(runs, "GIVEN_BUDGET", 1000)
     monkeypatch.setattr(runs, "ROUND", 12000)
     assert cnntool.compare(a, b, [PHOTO, OTHER, PHOTO]).record() == whole.record()
+
+
+def test_channels_in_blocks_are_told_of(tmp_path):
+    import onnxruntime
+
+    a, b = chain(tmp_path / "a.onnx", widths=(3, 16, 16)), tmp_path / "b.onnx"
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(b)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(a, options, providers=["CPUExecutionProvider"])
+    if not has_blocks(read_graph(b)):
+        pytest.skip("onnxruntime leaves channels in order on this processor")
+    with cnntool.load_model(a) as ours, cnntool.load_model(b) as theirs:
+        found = cnntool.compare(ours, theirs, PHOTO)
+        assert (found.first, len(found.layers) < 4) == (None, True)
+        assert any("has put its channels into blocks" in note for note in theirs.notes)
+    with cnntool.load_model(b) as same:
+        assert cnntool.compare(same, b, PHOTO).equal
+        assert not any("blocks" in note for note in same.notes)
 
 
 def test_partners_by_hand(tmp_path):

@@ -445,6 +445,14 @@ def test_ctrl_c_stops_the_workers(busy, tmp_path):
     assert settled(tmp_path) == count < 39
 
 
+def test_ctrl_c_stops_processes_of_this_machine(folder, tmp_path):
+    pytest.importorskip("distributed")
+    run = Run(tmp_path, *VERBS["filter"], folder, "--scheduler", "local:2")
+    run.wait_for(0)
+    assert run.end(signal.SIGINT)[0] == 130
+    assert run.said() == ["cnntool: error: interrupted"]
+
+
 @pytest.mark.parametrize("worker", STRANGERS)
 def test_workers_have_what_is_here(told, here, network, busy, worker):
     """Who joins late and has something else is left out; no run begins while it is there."""
