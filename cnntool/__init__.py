@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnntool.api.filter_figure import filter_figure as filter_figure
     from cnntool.api.filtering import convolve as convolve
     from cnntool.api.filtering import filter as filter
+    from cnntool.api.kernels import frequency_response as frequency_response
     from cnntool.api.kernels import kernels as kernels
     from cnntool.api.model import Model as Model
     from cnntool.api.model import load_model as load_model
@@ -52,6 +53,7 @@ else:
         "deconv": "api.resampling",
         "errors": "errors",
         "features": "api.features",
+        "frequency_response": "api.kernels",
         "filter": "api.filtering",
         "filter_figure": "api.filter_figure",
         "im2col": "api.unrolling",

@@ -109,7 +109,7 @@ GALLERY: dict[str, list[Piece]] = {
         drawn("canny", "Outlines: not a convolution", "cnntool filter -k canny:sigma=2 samples/camera.png -o canny.png"),
         drawn("median", "A median, and a morphological opening after it", "cnntool filter -k median:7 -k open:9 samples/camera.png -o median.png"),
         drawn("full", "Every place where the kernel touches: dark borders of zeros", "cnntool filter -k box:61 --mode full samples/camera.png -o full.png"),
-        drawn("bank", "Several kernels side by side, each with a range of its own", "cnntool filter --bank -k sobel-x -k sobel-y -k laplacian -k box:9 --range percentile samples/cat.png -o bank.png"),
+        drawn("bank", "Several kernels side by side, each with a range of its own; `--figure` adds their names", "cnntool filter --bank -k sobel-x -k sobel-y -k laplacian -k box:9 --range percentile samples/cat.png -o bank.png"),
         drawn("figure", "A slide: the photo, captioned results, and colour bars", "cnntool filter --figure --bank -k sobel-x -k laplacian -k box:9 --range percentile samples/cat.png -o slide.png"),
         drawn("learned", "A kernel that the built-in network has learned, as a filter", "cnntool filter -k 'vgg16-mini:block1_conv1[5]' --range minmax samples/cat.png -o learned.png"),
     ],

@@ -65,8 +65,8 @@ def test_commands_and_options_that_pages_name_are_there():
 
 
 def test_no_two_recipes_write_one_file():
-    recipes = "".join(re.findall(r"```bash\n(.*?)```", README, re.DOTALL))
-    written = re.findall(r" -o ([\w./]*\w)", recipes)
+    recipes = "".join(re.findall(r"```(?:bash|python)\n(.*?)```", README, re.DOTALL))
+    written = re.findall(r"""(?: -o |save\("|write_image\(")([\w./-]*\w)""", recipes)
     assert len(written) == len(set(written))
 
 

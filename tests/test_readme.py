@@ -60,10 +60,10 @@ def test_from_python(tmp_path):
     assert done.stdout.startswith("cat ")
     assert {path.name for path in tmp_path.iterdir()} == {
         "samples",
-        "edges.png",
+        "soft-edges.png",
         "slide.svg",
-        "maps.png",
-        "why.png",
+        "cat-maps.png",
+        "why-cat.png",
     }
 
 

@@ -404,6 +404,11 @@ class LayerOutputs:
 
         return sight(self.fields(shape).get(chosen.tensor))
 
+    def box(self, chosen: ChosenLayer, place: tuple[int, int], size: tuple[int, int]) -> Box:
+        """Return what a value sees of a picture of a size; all of it where that is not known."""
+        sees = self.sight(chosen, self.plan.input.shape(size))
+        return sees.box(*place, size) if sees else (0, 0, *size)
+
     def labels(self, chosen: ChosenLayer, values: NDArray[Any]) -> list[str] | None:
         """Return the names of a vector's places where these are the classes."""
         if values.ndim != 1:
@@ -639,19 +644,14 @@ def cut_patches(
     dict of ChosenLayer to list of Patch
         Those of pictures that were given, in the order of ``found``.
     """
-    from cnntool.nets.layers.receptive_field import Sight
     from cnntool.views.top_patches import cut
 
-    entry = outputs.plan.input
     pieces: dict[tuple[ChosenLayer, Patch], Patch] = {}
     for number, name, photo in photos:
-        size = photo.shape[:2]
-        shape = (entry.channels, *size) if entry.layout == "NCHW" else (*size, entry.channels)
         for chosen, patches in found.items():
-            sees = outputs.sight(chosen, shape) or Sight(size, (1, 1), (0, 0), whole=True)
             for patch in patches:
                 if patch.picture == number:
-                    box = sees.box(*patch.place, size)
+                    box = outputs.box(chosen, patch.place, photo.shape[:2])
                     pixels = cut(photo, box, sides(chosen))
                     pieces[chosen, patch] = patch._replace(name=name, box=box, pixels=pixels)
     return {

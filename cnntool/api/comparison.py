@@ -14,10 +14,11 @@ from cnntool.api.activations import choose_layers, title_of
 from cnntool.api.model import open_model
 from cnntool.api.records import Records
 from cnntool.errors import InputError, ModelError, UsageError
-from cnntool.nets.comparison.alignment import Side, align
+from cnntool.nets.comparison.alignment import Side, align, is_same
 from cnntool.nets.comparison.measures import Tally
 from cnntool.nets.comparison.preparation import alike, check_inputs, common, input_order
 from cnntool.nets.comparison.runs import Comparing, Row, Subject, precise
+from cnntool.nets.comparison.steps import has_blocks
 from cnntool.nets.file.graph import TensorInfo
 from cnntool.nets.inference.classify import score
 from cnntool.nets.inference.layer_outputs import dequantised, exactly
@@ -438,8 +439,13 @@ class Comparer:
         check_inputs(a.input, b.input, (ready.a.shape, ready.b.shape), self.name)
         sides = self._sides(ready)
         self.alignment: Alignment = align(sides[0], sides[1], self._by_hand)
-        for side in sides:
+        for network, side in zip(self.networks, sides, strict=True):
             side.graph.wire.forget()
+            if has_blocks(side.graph) and not is_same(*(one.graph for one in sides)):
+                network.note(
+                    f"{network.name}: onnxruntime has put its channels into blocks: layers are"
+                    " compared where they are in order again; saved at ORT_ENABLE_EXTENDED, all are"
+                )
         self.pairs: list[Pair] = []
         seen = {b.input.name}
         for pair in self.alignment.pairs:
@@ -785,6 +791,10 @@ def compare(
 
     if tolerance is not None:
         tolerance = arguments.number("tolerance", tolerance)
+        if not tolerance >= 0:
+            raise UsageError(
+                f"a number from 0 up is expected, not {tolerance:g}", source="`tolerance`"
+            )
     if not isinstance(optimise, (tuple, list)) or len(optimise) != 2:
         raise arguments.wrong_type("optimise", optimise, "two levels")
     levels = tuple(

@@ -110,7 +110,7 @@ class FilteredTile(NamedTuple):
 
     Attributes
     ----------
-    pixels : ndarray of uint8, shape (h, w, 1 or 3)
+    pixels : ndarray, shape (h, w, samples)
     policy : Range
         How its numbers became brightness.
     limits : (float, float)
@@ -121,7 +121,7 @@ class FilteredTile(NamedTuple):
         Whether it has one channel.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: NDArray[Any]
     policy: scale.Range
     limits: tuple[float, float]
     symmetric: bool
@@ -272,39 +272,42 @@ class Filtering(NamedTuple):
 
     def _stack(self, maps: NDArray[Any], outside: list[int] | None) -> NDArray[Any]:
         """Bring each map into its range and lay the tiles out, or stack them as an array."""
-        rendering = self.rendering
-        array = rendering.info.format == ARRAY
-        stack = np.empty(maps.shape if array else 0, rendering.info.dtype)
-        tiles: list[NDArray[Any]] = []
-        first = 0
-        for branch in self.pipeline.branches:
-            for count in _tiles_of(self.pipeline, branch):
-                part = maps[:, :, first : first + count]
-                shape = (*part.shape[:2], rendering.samples(count, len(tiles)))
-                made = stack[:, :, first : first + count] if array else np.empty(shape, stack.dtype)
-                limits = self._limits(part, branch, len(tiles))
-                rendering.convert(part, made, outside, tile=len(tiles), limits=limits)
-                tiles.append(made)
-                first += count
-        if array:
+        info = self.rendering.info
+        if info.format == ARRAY:
+            stack = np.empty(maps.shape, info.dtype)
+            for _ in self._rendered(maps, outside, stack):
+                pass
             return stack
         from cnntool.views.contact_sheet import tile
 
-        return tile(tiles, fill=rendering.info.peak)
+        return tile([one.pixels for one in self._rendered(maps, outside)], fill=info.peak)
 
     def tiles(self, rows: pipelines.Rows, *, threads: int) -> Iterator[FilteredTile]:
-        """Compute the result as pictures of 8 bits: one, or one for each map of a stack."""
-        maps, _ = self._maps(rows, threads)
-        first = tile = 0
+        """Compute the result as pictures: one, or one for each map of a stack."""
+        return self._rendered(self._maps(rows, threads)[0], None)
+
+    def _rendered(
+        self,
+        maps: NDArray[Any],
+        outside: list[int] | None,
+        stack: NDArray[Any] | None = None,
+    ) -> Iterator[FilteredTile]:
+        """Bring maps into the ranges of their tiles, perhaps within a stack (h, w, maps)."""
+        rendering = self.rendering
+        first = at = 0
         for branch in self.pipeline.branches:
             for count in _tiles_of(self.pipeline, branch):
                 part = maps[:, :, first : first + count]
-                limits = self._limits(part, branch, tile)
-                pixels = np.empty((*part.shape[:2], self.rendering.samples(count, tile)), np.uint8)
-                self.rendering.convert(part, pixels, None, tile=tile, limits=limits)
-                policy, symmetric = self.rendering.ranges[tile], self.rendering.symmetric[tile]
+                limits = self._limits(part, branch, at)
+                if stack is None:
+                    shape = (*part.shape[:2], rendering.samples(count, at))
+                    pixels = np.empty(shape, rendering.info.dtype)
+                else:
+                    pixels = stack[:, :, first : first + count]
+                rendering.convert(part, pixels, outside, tile=at, limits=limits)
+                policy, symmetric = rendering.ranges[at], rendering.symmetric[at]
                 yield FilteredTile(pixels, policy, limits, symmetric, single=count == 1)
-                first, tile = first + count, tile + 1
+                first, at = first + count, at + 1
 
     def names(self, kernels: Sequence[str]) -> list[str]:
         """Name the tiles by the kernels that made them."""

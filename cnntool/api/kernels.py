@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from cnntool.api.pictures import Figure
     from cnntool.filters.kernels.kernel import Weights
 
     KernelLike: TypeAlias = str | NDArray[Any] | Sequence[Any] | Filter | ConvLayer | Operation
@@ -246,6 +247,46 @@ def with_parameters(spec: str) -> str:
     if name not in ENTRIES or not (usual := ENTRIES[name].signature()):
         return spec
     return f"{name}:{usual}"
+
+
+def frequency_response(kernel: KernelLike) -> Figure:
+    """Draw which waves a kernel lets through: the magnitude of its response by frequency.
+
+    Parameters
+    ----------
+    kernel : str or array_like
+        A convolution, see `cnntool.filter`. A pair such as Sobel's is two pictures.
+
+    Returns
+    -------
+    Figure
+        0 is in the middle; half a cycle a pixel, the fastest wave that pixels can hold, at the
+        edges.
+
+    Raises
+    ------
+    UsageError
+        What is no convolution.
+
+    Examples
+    --------
+    >>> cnntool.frequency_response("gaussian:sigma=2")
+    <Figure of 441 rows x 501 columns>
+    """
+    from cnntool.api.pictures import Figure
+    from cnntool.filters.kernels.response import response
+    from cnntool.views.frequency_response import SIDE, picture
+
+    item = read_convolution(kernel, "it has no response")
+    spec = kernel if isinstance(kernel, str) else item.name
+    title, _, facts = with_parameters(spec).partition(":")
+    count = len(item.kernels)
+    names = [
+        f"{title}, kernel {number} of {count}\n{facts}" if count > 1 else f"{title}\n{facts}"
+        for number in range(1, count + 1)
+    ]
+    sizes = [response(one, SIDE) for one in item.kernels]
+    return Figure(picture(list(zip(names, sizes, strict=True))))
 
 
 def parse(text: str) -> Filter | Operation:
@@ -493,9 +534,10 @@ def _layer_and_channels(text: str) -> tuple[str, str, int, int | None]:
     match = _LEARNED.fullmatch(text.strip())
     numbers = [part.strip() for part in match["which"].split(",")] if match else []
     if match is None or not 1 <= len(numbers) <= 2 or not all(map(str.isdecimal, numbers)):
+        learned = "such as vgg16-mini:block1_conv1[12], or [12,0] for one input channel"
         raise UsageError(
             f"{text.strip()!r} names no learned kernel",
-            hint="such as vgg16-mini:block1_conv1[12], or [12,0] for one input channel",
+            hint="a matrix is written 0,1,0;1,-4,1;0,1,0" if text.lstrip()[:1] == "[" else learned,
         )
     channel = int(numbers[1]) if len(numbers) > 1 else None
     return match["model"], match["layer"], int(numbers[0]), channel

@@ -314,6 +314,7 @@ class Model(Network):
         units: str | Sequence[str] = (),
         explain: str | None = None,
         patches: Sequence[ImageLike] | str | Path | None = None,
+        **drawing: Unpack[DrawingOptions],
     ) -> bytes:
         """Write a page to walk through: what every layer makes of a picture, or of several.
 
@@ -330,6 +331,8 @@ class Model(Network):
             about as long as the rest of the page.
         patches : list of pictures, or a folder, optional
             What excites each map most in these is shown beside it.
+        **drawing
+            How maps are drawn, see `figure`.
 
         Returns
         -------
@@ -353,6 +356,8 @@ class Model(Network):
         """
         from cnntool.api.activations import find_strongest
         from cnntool.api.page import PageWriter
+        from cnntool.api.page_numbers import PatchNumbers
+        from cnntool.api.pictures import drawing_of
         from cnntool.image.files import files_of
         from cnntool.nets.attribution.methods import METHODS
         from cnntool.nets.inference.preprocess import prepare, prepared, seen
@@ -363,6 +368,7 @@ class Model(Network):
         named = units if isinstance(units, (list, tuple)) else [units]
         writer = PageWriter(
             outputs,
+            drawing_of(**drawing),
             units=[arguments.text("units", name) for name in named],
             method=None if explain is None else arguments.one_of("explain", explain, METHODS),
         )
@@ -394,7 +400,7 @@ class Model(Network):
 
                 if not best:
                     raise InputError("no picture could be read", source="`patches`")
-                writer.find_patches(best, len(among), photos)
+                writer.patches = PatchNumbers(outputs, best, len(among), photos)
             return writer.html()
 
     def features(
@@ -566,6 +572,49 @@ class Model(Network):
         """
         return self.learned(self.layer(arguments.text("layer", layer), at="pre")).values
 
+    def weights_figure(
+        self, layer: str, *, slices: int = 16, **drawing: Unpack[DrawingOptions]
+    ) -> Figure:
+        """Draw what a layer has learned: kernels as tiles, those of the first layer in colour.
+
+        Parameters
+        ----------
+        layer : str
+            A convolution or a dense layer; of a large dense one the norm of each output's weights
+            is drawn.
+        slices : int
+            Input channels that are shown of a deeper kernel: blue below 0, red above.
+        **drawing
+            How kernels are drawn, see `figure`.
+
+        Raises
+        ------
+        ModelError
+            There is no such layer, or it has no weights.
+
+        Examples
+        --------
+        >>> with cnntool.load_model() as net:
+        ...     net.weights_figure("block1_conv1")
+        <Figure of 628 rows x 545 columns>
+        """
+        from cnntool.api.activations import title_of
+        from cnntool.api.figures import weights_sheet
+        from cnntool.api.pictures import Figure, drawing_of
+
+        how = drawing_of(**drawing)
+        found = self.layer(arguments.text("layer", layer), at="pre")
+        return Figure(
+            weights_sheet(
+                title_of(found.post, found),
+                self.learned(found),
+                how,
+                slices=arguments.whole("slices", slices),
+                swap=self.colour_order()[0] == "BGR",
+                source=self.name,
+            )
+        )
+
     def run(self, image: ImageLike, *, native: bool = False) -> Painting:
         """Make a picture of a picture: a style, an enlargement, a map of classes.
 
@@ -638,7 +687,7 @@ class Model(Network):
         >>> with cnntool.load_model() as net:
         ...     slide = net.figure("samples/cat.png", "block4_conv2", maps="top:8")
         >>> slide
-        <Figure of 900 rows x 1108 columns>
+        <Figure of 559 rows x 1219 columns>
         """
         from cnntool.api import figures
         from cnntool.api.activations import LayerOutputs, choose_layer

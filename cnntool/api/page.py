@@ -30,11 +30,11 @@ from cnntool.views.page.render import (
 from cnntool.views.page.tiles import histogram, tiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    from cnntool.api.activations import ChosenLayer, LayerOutput, LayerOutputs, Strongest
+    from cnntool.api.activations import ChosenLayer, LayerOutput, LayerOutputs
     from cnntool.api.page_pictures import LayerPicture
     from cnntool.image.source import ImageInfo
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -112,6 +112,11 @@ class PageWriter:
         How the likeliest classes are explained, a key of
         `cnntool.nets.attribution.methods.METHODS`.
 
+    Attributes
+    ----------
+    patches : PatchNumbers or None
+        What excites each map most in other pictures, where that is to be shown.
+
     Raises
     ------
     ModelError
@@ -135,7 +140,7 @@ class PageWriter:
         self._model = outputs.model
         self._method = method
         self._pictures: list[_Seen] = []
-        self._patches: PatchNumbers | None = None
+        self.patches: PatchNumbers | None = None
         self._constants: dict[str, NDArray[Any]] | None = None
         self._tracers = [UnitTracer(self._model, query) for query in units]
         for tracer in self._tracers:
@@ -219,7 +224,7 @@ class PageWriter:
         photos = tuple(self._photo(one) for one in pictures)
         taken = sum(len(one.picture.body) for one in photos)
         taken += sum(len(heat.picture.body) for one in photos for heat in one.heats)
-        taken += self._patches.size if self._patches else 0
+        taken += self.patches.size if self.patches else 0
         units = self._units()
         chosen = list(self._outputs.chosen.values())
         numbers = [units[one.tensor]["units"] for one in chosen if one.tensor in units]
@@ -229,6 +234,7 @@ class PageWriter:
         room = max(min(PICTURES, ROOM - taken), LEAST)
         names = self._names(chosen)
         pictured = self._drawn(views, parents)
+        used = 0
         while True:
             made = pictured.fitted(room)
             shown = [[made[at, n] for n in range(len(pictures))] for at in range(len(chosen))]
@@ -238,9 +244,11 @@ class PageWriter:
             ]
             cards = [card._replace(parents=of) for card, of in zip(cards, parents, strict=True)]
             page = self._written(photos, cards, rows)
-            if len(page) <= LARGEST or room <= LEAST:
+            before, used = used, sum(one.size for one in made.values())
+            if len(page) <= LARGEST or room <= LEAST or used == before:
                 return page
-            room = max(LEAST, room - (len(page) - LARGEST))
+            # Room that is not used makes no page smaller.
+            room = max(LEAST, min(room, used) - (len(page) - LARGEST))
 
     def _drawn(
         self, views: Sequence[Sequence[LayerView]], parents: Sequence[Sequence[int]]
@@ -276,7 +284,7 @@ class PageWriter:
                     "palettes": CONTROL_POINTS,
                     "style": style if style in CONTROL_POINTS else None,
                     "unit_layers": units,
-                    "patches": self._patches and self._patches.record(),
+                    "patches": self.patches and self.patches.record(),
                 },
             )
         )
@@ -349,8 +357,8 @@ class PageWriter:
             data["labels"] = self._outputs.labels(chosen, views[0].vector)
         if kernels := self._kernels(chosen):
             data["kernels"] = kernels
-        if self._patches is not None and chosen.tensor in self._patches.places:
-            data["patches"] = self._patches.places[chosen.tensor]
+        if self.patches is not None and chosen.tensor in self.patches.places:
+            data["patches"] = self.patches.places[chosen.tensor]
         return Card(
             name=chosen.title,
             tensor=chosen.tensor,
@@ -437,25 +445,6 @@ class PageWriter:
                     " be taken apart there"
                 )
         return found
-
-    def find_patches(
-        self,
-        best: Mapping[str, Strongest],
-        count: int,
-        photos: Callable[[Sequence[int]], Iterable[tuple[int, str, NDArray[np.uint8]]]],
-    ) -> None:
-        """Add what excites each map most in other pictures.
-
-        Parameters
-        ----------
-        best : mapping of str to Strongest
-            Where layers are strongest, see `cnntool.api.activations.find_strongest`.
-        count : int
-            How many pictures were looked at.
-        photos : callable
-            Given numbers of pictures, yields these with their names and what the network sees.
-        """
-        self._patches = PatchNumbers(self._outputs, best, count, photos)
 
 
 def graph_of(

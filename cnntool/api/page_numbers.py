@@ -156,8 +156,6 @@ class PatchNumbers:
         count: int,
         photos: Callable[[Sequence[int]], Iterable[tuple[int, str, NDArray[np.uint8]]]],
     ) -> None:
-        from cnntool.nets.layers.receptive_field import Sight
-
         self.count = count
         maps = {
             tensor: range(len(best[tensor].values))
@@ -187,7 +185,6 @@ class PatchNumbers:
             self.pictures.append(picture)
             self.names.append(name)
             self.sizes.append((photo.shape[0], photo.shape[1]))
-        entry = outputs.plan.input
         self.places: dict[str, dict[str, Any]] = {}
         for tensor, patches in found.items():
             boxes = np.full((*best[tensor].values.shape, 5), -1, np.int16)
@@ -196,16 +193,9 @@ class PatchNumbers:
                 if patch.picture not in where:
                     continue
                 place = where[patch.picture]
-                size = self.sizes[place]
-                shape = (
-                    (entry.channels, *size) if entry.layout == "NCHW" else (*size, entry.channels)
-                )
-                sees = outputs.sight(outputs.chosen[tensor], shape)
-                sees = sees or Sight(size, (1, 1), (0, 0), whole=True)
+                box = outputs.box(outputs.chosen[tensor], patch.place, self.sizes[place])
                 spot = patch.map, patch.rank - 1
-                boxes[spot] = np.clip(
-                    (place, *sees.box(*patch.place, size)), -(1 << 15), (1 << 15) - 1
-                )
+                boxes[spot] = np.clip((place, *box), -(1 << 15), (1 << 15) - 1)
                 values[spot] = patch.value
             self.places[tensor] = {"boxes": packed(boxes), "values": packed(values)}
 

@@ -256,6 +256,7 @@ def _rows(
     layer_of = {index: row for row in layers.rows for index in row.members}
     rows: dict[object, _Row] = {}
     known = tensors_of(graph)
+    meant: dict[str, str] = {}
     assigned = assign(graph, layers.flow, kernels)
     for place, (kernel, own) in enumerate(zip(kernels, assigned, strict=True)):
         nodes = own or _step(kernels[place:], assigned[place:])
@@ -269,8 +270,10 @@ def _rows(
             row = rows.setdefault(("node", node.index), _Row(None, node.op, node, result(node)))
         else:
             names = (*kernel.outputs, *kernel.inputs, kernel.name)
-            tensor = next(filter(None, (named_tensor(name, known) for name in names)), "")
+            told = (named_tensor(name, known) or meant.get(name, "") for name in names)
+            tensor = next(filter(None, told), "")
             row = rows.setdefault(kernel, _Row(None, _INSERTED + kernel.op, None, tensor))
+        meant.update(dict.fromkeys(kernel.outputs, result(nodes[-1]) if nodes else row.tensor))
         row.kernels.append(kernel)
         row.nodes.update((node.index, node) for node in nodes)
     shown = {row.layer.number for row in rows.values() if row.layer}

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnntool.filters.lessons.trace import Trace
     from cnntool.nets.inference.infer_spec import InferredSpec
     from cnntool.nets.inference.preprocess import Prepared
-    from cnntool.nets.inference.unit import Arithmetic, Formula, Operands, Unit
+    from cnntool.nets.inference.unit import Formula, LayerArithmetic, Operands, Unit
     from cnntool.nets.layers.receptive_field import Box
     from cnntool.nets.network import Network
     from cnntool.shapes.windows import Pair
@@ -425,7 +425,7 @@ class UnitTracer:
         found = operands(self.formula, self._learned.values, self._run(tensor), batch=batch)
         return found._replace(how=self._on_device(found.how))
 
-    def _on_device(self, how: Arithmetic) -> Arithmetic:
+    def _on_device(self, how: LayerArithmetic) -> LayerArithmetic:
         """Return the arithmetic with the precision of the device, where that is coarser."""
         coarse = 0.0 if self._granted == "cpu" else TF32
         return how._replace(precision=max(coarse, how.precision))

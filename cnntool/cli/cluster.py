@@ -11,6 +11,7 @@ import logging
 import os
 import pickle
 import shutil
+import sys
 from collections import Counter, deque
 from contextlib import suppress
 from functools import partial
@@ -144,6 +145,8 @@ class Cluster:
         self._address = address
         try:
             if local:
+                # Ctrl-C ends us before semaphores are given back, and Python would tell of each.
+                sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
                 self._own = distributed.LocalCluster(
                     n_workers=int(count), threads_per_worker=1, dashboard_address=None,
                     memory_limit=None, silence_logs=logging.CRITICAL,

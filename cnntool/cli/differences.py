@@ -131,6 +131,8 @@ def _answers(outputs: OutputDifference) -> str:
         )
     if outputs.unanswered:
         text += f", NaN or infinity for the classes of {outputs.unanswered} photos"
+    elif outputs.apart:
+        text += f", {outputs.apart} values NaN or infinite on one side only"
     return text
 
 

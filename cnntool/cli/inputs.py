@@ -139,6 +139,9 @@ class Naming:
             Two of one name, whose results would have one, too: before any is written.
         """
         found = expand(inputs, recursive=recursive, results=self.folder, matrices=matrices)
+        two = self._output is None and len(inputs) == 2 and not isinstance(inputs, Listed)
+        if two and str(inputs[1]) != STDIO and not os.path.lexists(inputs[1]):
+            console.note(f"{inputs[1]}: it is read, too; what is written is named by `output`")
         text = format_name is not None and not FORMATS[format_name].binary
         printed = self._output == STDIO or (self._output is None and text)
         if self._several and not printed:
@@ -267,6 +270,8 @@ class Naming:
         from cnntool.api.pictures import figure_format
 
         name = format_name or figure_format(self.named or "figure.png")
+        if name == "npy":
+            raise UsageError("`figure` draws a picture, and .npy holds numbers", source=item.name)
         return name, self.place(item, figure_suffix(name), text=False, as_json=as_json)
 
     def tell(self, record: dict[str, Any], target: Path | None, *, as_json: bool) -> None:

@@ -74,7 +74,7 @@ def _is_folder(output: str) -> bool:
     return output.endswith(("/", os.sep)) or is_folder(output)
 
 
-def _is_file(output: str) -> bool:
+def is_file(output: str) -> bool:
     """Tell whether a name is meant for a file: it ends as those of pictures or numbers do."""
     known = {suffix for row in FORMATS.values() for suffix in row.suffixes} | {*RAW, ".svg"}
     return Path(output).suffix.lower() in known and not _is_folder(output)
@@ -192,7 +192,7 @@ class LayerFiles:
                 f"{len(wanted)} layers cannot share stdout",
                 hint="name one --layer, or write all with --raw npz",
             )
-        elif output and _is_file(output):
+        elif output and is_file(output):
             raise UsageError(
                 f"{len(wanted)} layers need a folder to go to, not {output!r}",
                 hint=f"write '{output}/' if this is one, or name one --layer",

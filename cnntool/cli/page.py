@@ -45,6 +45,7 @@ def _find_patches(
     page: PageWriter, outputs: LayerOutputs, purpose: Purpose, reading: Reading
 ) -> None:
     """Find what excites maps most in a folder; its pictures are read twice."""
+    from cnntool.api.page_numbers import PatchNumbers
     from cnntool.nets.inference.preprocess import seen
 
     assert purpose.patches is not None  # noqa: S101 - see above
@@ -58,4 +59,4 @@ def _find_patches(
         for loaded in Pictures(wanted, partial(seen, entry=entry), reading):
             yield places[id(loaded.item)], str(loaded.item.relative), loaded.made
 
-    page.find_patches(best, len(read), photos)
+    page.patches = PatchNumbers(outputs, best, len(read), photos)

@@ -116,6 +116,8 @@ class FileName(click.Path):
         """Check the text."""
         if value == "":
             self.fail("an empty file name", param, ctx)
+        if value == "-" and not self.allow_dash:
+            self.fail("'-' is no file; one of that name is ./-", param, ctx)
         if _ADDRESS.match(str(value)):
             raise UsageError(
                 "files are not fetched over the network",
@@ -149,22 +151,26 @@ class BorderName(click.Choice):  # type: ignore[type-arg]  # as Parsed
         return str(super().convert(value, param, ctx))
 
 
-class Seconds(click.FloatRange):
+class Real(click.FloatRange):
+    """A number in a range; click takes NaN for one that lies in any."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read the text."""
+        number = float(super().convert(value, param, ctx))
+        if isnan(number):
+            self.fail(f"{value!r} is no number", param, ctx)
+        return number
+
+
+class Seconds(Real):
     """More than no time at all."""
 
     name = "number of seconds"
 
     def __init__(self) -> None:
         super().__init__(min=0, min_open=True)
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """Read the text."""
-        seconds = float(super().convert(value, param, ctx))
-        if isnan(seconds):
-            self.fail(f"{value!r} is no number", param, ctx)
-        return seconds
 
 
 def _format(text: str) -> str:

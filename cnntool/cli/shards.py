@@ -317,7 +317,8 @@ def greet(model: str | None, folder: Path, parts: Path, run: str) -> Facts:
         Which run asks.
     """
     stop(parts, run)
-    return facts(model, folder)
+    _facts[run] = facts(model, folder)
+    return _facts[run]
 
 
 def cards(dask_worker: Any) -> bool:
@@ -328,7 +329,10 @@ def cards(dask_worker: Any) -> bool:
 _idle: list[Process] = []
 _busy: dict[Path, set[Process]] = {}
 _runs: dict[Path, str] = {}
-"""Which run may have the shards of a folder worked on here, where this was asked for its facts."""
+"""Which run may have the shards of a folder worked on here."""
+
+_facts: dict[str, Facts] = {}
+"""What was found here for a run."""
 
 _lock = Lock()
 
@@ -361,11 +365,10 @@ def work(job: Job, share: dict[str, int]) -> Answer:
 
     from cnntool.system import usable_cpus
 
-    if job.log.parent not in _runs:
-        model = job.values["model"] if job.facts.model else None
-        if fault := job.facts.differ(facts(model, job.folder)):
-            raise DeviceError(fault, source=get_worker().address, hint=SAME)
-        _runs[job.log.parent] = job.run
+    if job.run not in _facts:
+        _facts[job.run] = facts(job.values["model"] if job.facts.model else None, job.folder)
+    if fault := job.facts.differ(_facts[job.run]):
+        raise DeviceError(fault, source=get_worker().address, hint=SAME)
     lanes = max(1, usable_cpus() // share.get(get_worker().address, 1))
     for name in ("jobs", "threads"):
         if name in job.values and job.values[name] is None:
@@ -376,7 +379,7 @@ def work(job: Job, share: dict[str, int]) -> Answer:
 def _ask(job: Job) -> Answer | str:
     folder = job.log.parent
     with _lock:
-        if _runs.get(folder, job.run) != job.run:
+        if _runs.setdefault(folder, job.run) != job.run:
             return Answer(CnntoolError.exit_code, "stopped")
         process = _idle.pop() if _idle else Process()
         _busy.setdefault(folder, set()).add(process)

@@ -322,10 +322,11 @@ class Sink:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._output.commit()
-        else:
-            self.give_up()
+        try:
+            if kind is None:
+                self._output.commit()
+        finally:
+            self.give_up()  # which does nothing after `commit`
 
     def give_up(self) -> None:
         """Leave nothing behind, whatever is still written."""

@@ -34,39 +34,46 @@ class Cell(NamedTuple):
     Parameters
     ----------
     picture : ndarray of uint8, shape (h, w, 3), or DisplayList
-    lines : list of (str, int)
-        What stands above, with the sizes of the letters.
+    title : str
+        What stands above.
+    details : tuple of str
+        What stands below the title, in smaller letters; empty texts are left out.
     bar : ColourBar, optional
-        What stands below.
+        What stands below the picture.
     hatched : bool
         Whether some of it was not seen.
     """
 
     picture: Any
-    lines: list[tuple[str, int]]
+    title: str
+    details: tuple[str, ...] = ()
     bar: ColourBar | None = None
     hatched: bool = False
-
-    @property
-    def head(self) -> int:
-        """The pixels that the caption takes."""
-        return sum(line_height(size) for _, size in self.lines) + 6
 
     @property
     def across(self) -> int:
         """The pixels that it is wide."""
         return max(int(self.picture.shape[1]), LEAST)
 
-    @property
-    def below(self) -> int:
-        """The pixels that its colour bar takes."""
-        return ColourBar.height(letters(self.across)[1]) + 5 if self.bar else 0
+    def lines(self, growth: float = 1) -> list[tuple[str, int]]:
+        """Break the caption into lines, each with the size of its letters."""
+        large, small = letters(self.across, growth)
+        texts = [(self.title, large), *((text, small) for text in self.details if text)]
+        return [(line, size) for text, size in texts for line in wrapped(text, size, self.across)]
 
-    def draw(self, page: DisplayList, corner: tuple[int, int], top: int) -> None:
+    def head(self, growth: float) -> int:
+        """Return the pixels that the caption takes."""
+        return sum(line_height(size) for _, size in self.lines(growth)) + 6
+
+    def below(self, growth: float) -> int:
+        """Return the pixels that its colour bar takes."""
+        return ColourBar.height(letters(self.across, growth)[1]) + 5 if self.bar else 0
+
+    def draw(self, page: DisplayList, corner: tuple[int, int], top: int, growth: float) -> None:
         """Draw it: the caption's upper left corner is given, and where the picture begins."""
         left, line = corner
-        title, small = letters(self.across)
-        for text, size in self.lines:
+        title, small = letters(self.across, growth)
+        for text, size in self.lines(growth):
             ink = CAPTION_INK if size == title else GREY
             page.text((left, line), text, size, ink, anchor="la")
             line += line_height(size)
@@ -78,16 +85,10 @@ class Cell(NamedTuple):
             self.bar.draw(page, left, top + self.picture.shape[0] + 6, self.across, small)
 
 
-def letters(wide: int) -> tuple[int, int]:
+def letters(wide: int, growth: float = 1) -> tuple[int, int]:
     """Return the sizes of titles and of what is smaller, at a picture of so many pixels."""
-    return (20, 15) if wide >= ROOMY else (16, 12)
-
-
-def caption_lines(room: int, title: str, *details: str) -> list[tuple[str, int]]:
-    """Break what stands above a picture into lines, each with the size of its letters."""
-    large, small = letters(room)
-    lines = [(line, large) for line in wrapped(title, large, room)]
-    return lines + [(line, small) for text in details for line in wrapped(text, small, room)]
+    large, small = (20, 15) if wide >= ROOMY else (16, 12)
+    return round(large * growth), round(small * growth)
 
 
 def cell(
@@ -111,8 +112,7 @@ def cell(
         drawn = DisplayList(wide, high)
         drawn.picture((0, 0), picture, (wide, high), smooth=wide < picture.shape[1])
         picture = drawn
-    room = max(picture.width, LEAST)
-    return Cell(picture, caption_lines(room, title, *filter(None, details)), bar)
+    return Cell(picture, title, details, bar)
 
 
 def tile_size(shape: Sequence[int], across: int) -> tuple[int, int]:
@@ -138,24 +138,24 @@ def table(rows: Sequence[Sequence[Cell | None]]) -> DisplayList:
     Parameters
     ----------
     rows : sequence of sequences of Cell or None
-        From above, each from the left. Pictures of a row begin at one height.
+        From above, each from the left. Pictures of a row begin at one height. On pages that are
+        wider than `WIDTH` letters are larger.
     """
     wide = [0] * max(map(len, rows))
     for row in rows:
         for at, one in enumerate(row):
             wide[at] = max(wide[at], one.across if one else 0)
-    heads = [max(one.head for one in row if one) for row in rows]
-    highs = [max(one.picture.shape[0] + one.below for one in row if one) for row in rows]
-    page = DisplayList(
-        2 * MARGIN + sum(wide) + GAP * (len(wide) - 1),
-        2 * MARGIN + sum(heads) + sum(highs) + GAP * (len(rows) - 1),
-    )
+    width = 2 * MARGIN + sum(wide) + GAP * (len(wide) - 1)
+    growth = max(1.0, width / WIDTH)
+    heads = [max(one.head(growth) for one in row if one) for row in rows]
+    highs = [max(one.picture.shape[0] + one.below(growth) for one in row if one) for row in rows]
+    page = DisplayList(width, 2 * MARGIN + sum(heads) + sum(highs) + GAP * (len(rows) - 1))
     top = MARGIN
     for row, head, high in zip(rows, heads, highs, strict=True):
         left = MARGIN
         for one, across in zip(row, wide, strict=False):
             if one is not None:
-                one.draw(page, (left, top), top + head)
+                one.draw(page, (left, top), top + head, growth)
             left += across + GAP
         top += head + high + GAP
     return page

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from cnntool.errors import UsageError
-from cnntool.views.captioned import LEAST, Cell, caption_lines, table
+from cnntool.views.captioned import Cell, table
 from cnntool.views.colormaps import TOP, palette
 from cnntool.views.colour_bar import ColourBar
 from cnntool.views.contact_sheet import ContactSheet, enlargement, reduction
@@ -101,8 +101,6 @@ def _cell(
         margin=0,
     )
     grid.place(0, shades[levels])
-    room = max(LEAST, grid.drawing.width)
-    lines = caption_lines(room, title, *([detail] if detail else []))
     middle = ("0",) if signed else ()
     told = short(ends[0], 3), *middle, short(ends[1], 3)
-    return Cell(grid.drawing, lines, ColourBar(shades[: TOP + 1], told))
+    return Cell(grid.drawing, title, (detail,), ColourBar(shades[: TOP + 1], told))

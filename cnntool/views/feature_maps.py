@@ -237,12 +237,12 @@ def sheet(
     for first in range(0, count, step):
         part = slice(first, first + step)
         values = maps[part] if chosen is None else maps[which[part]]
-        levels = to_levels(_averaged(values, less), ends.of(which[part]))
+        levels = to_levels(averaged(values, less), ends.of(which[part]))
         board.place(first // board.columns, row.paint(levels, scene), smooth=row.on_photo)
     return board.drawing
 
 
-def _averaged(maps: NDArray[Any], by: int) -> NDArray[Any]:
+def averaged(maps: NDArray[Any], by: int) -> NDArray[Any]:
     """Shrink maps (n, H, W) by a whole number; NaN and infinities taint what they fall into."""
     if by == 1:
         return maps

@@ -17,7 +17,6 @@ from cnntool.views.captioned import (
     LEAST,
     MARGIN,
     Cell,
-    caption_lines,
     letters,
     table,
     tile_size,
@@ -142,7 +141,7 @@ def sheet(
     ]
     if style != "heat":
         about = detail or size_text(*tiles[0].photo.shape[:2])
-        cell = Cell(photo, caption_lines(wide, title, about))
+        cell = Cell(photo, title, (about,))
         rows = [[None, *row] for row in rows] if beside else [[None], *rows]
         rows[0][0] = cell
     page = table(rows)
@@ -225,8 +224,8 @@ def paint(tile: Tile, photo: NDArray[np.uint8], style: HeatMapStyle) -> Cell:
     if not values.any():
         numbers = ("" if unseen.all() else "0 everywhere", "")
     chance = f"{tile.probability:.1%}" if tile.probability >= 0.001 else "<0.1%"
-    about = caption_lines(max(size[1], LEAST), tile.method, f"{tile.label}, {chance}", *tile.notes)
-    return Cell(picture, about, ColourBar(colours, numbers), bool(unseen.any()))
+    details = (f"{tile.label}, {chance}", *tile.notes)
+    return Cell(picture, tile.method, details, ColourBar(colours, numbers), bool(unseen.any()))
 
 
 def _largest(values: NDArray[np.float32], *, signed: bool) -> tuple[float, bool]:

@@ -13,6 +13,8 @@ import cnntool
 from cnntool.errors import ArgumentTypeError, InputError, ModelError, UsageError
 from cnntool.image.source import ImageInfo
 from cnntool.nets.comparison import runs
+from cnntool.nets.comparison.steps import has_blocks
+from cnntool.nets.file.graph import read_graph
 
 pytest.importorskip("onnxruntime")
 pytestmark = pytest.mark.usefixtures("inside")
@@ -269,6 +271,25 @@ def test_chunks_and_spilled_arrays_change_nothing(tmp_path, monkeypatch):
     assert cnntool.compare(a, b, [PHOTO, OTHER, PHOTO]).record() == whole.record()
 
 
+def test_channels_in_blocks_are_told_of(tmp_path):
+    import onnxruntime
+
+    a, b = chain(tmp_path / "a.onnx", widths=(3, 16, 16)), tmp_path / "b.onnx"
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(b)
+    options.log_severity_level = 3
+    onnxruntime.InferenceSession(a, options, providers=["CPUExecutionProvider"])
+    if not has_blocks(read_graph(b)):
+        pytest.skip("onnxruntime leaves channels in order on this processor")
+    with cnntool.load_model(a) as ours, cnntool.load_model(b) as theirs:
+        found = cnntool.compare(ours, theirs, PHOTO)
+        assert (found.first, len(found.layers) < 4) == (None, True)
+        assert any("has put its channels into blocks" in note for note in theirs.notes)
+    with cnntool.load_model(b) as same:
+        assert cnntool.compare(same, b, PHOTO).equal
+        assert not any("blocks" in note for note in same.notes)
+
+
 def test_partners_by_hand(tmp_path):
     a = chain(tmp_path / "a.onnx")
     found = cnntool.compare(a, chain(tmp_path / "b.onnx"), PHOTO, by_hand={"conv_3": "conv_3"})
@@ -307,6 +328,9 @@ def test_what_cannot_be_compared(tmp_path):
         cnntool.compare(a, None, [])
     with pytest.raises(UsageError, match="one of none, basic, all"):
         cnntool.compare(a, None, PHOTO, optimise=("none", "most"))
+    for tolerance in (-1, float("nan")):
+        with pytest.raises(UsageError, match="a number from 0 up is expected"):
+            cnntool.compare(a, None, PHOTO, tolerance=tolerance)
 
 
 TYPED = ["a", "b", "photos", "against", "optimise", "tolerance", "by_hand"]

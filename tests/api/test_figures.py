@@ -63,7 +63,16 @@ def test_what_cannot_be_drawn_is_refused():
         with pytest.raises(ModelError, match="gives no picture"):
             net.figure(PHOTO)
         for wrong in ({"style": "pink"}, {"sort": "name"}, {"scale": "x"}, {"columns": 0}):
-            with pytest.raises(UsageError, match="is expected"):
-                net.figure(PHOTO, "block1_conv1", **wrong)
+            for draw in (net.figure, net.page):
+                with pytest.raises(UsageError, match="is expected"):
+                    draw(PHOTO, "block1_conv1", **wrong)
         with pytest.raises(TypeError):
             net.figure(PHOTO, "block1_conv1", colour="pink")
+
+
+def test_a_layer_and_its_photo_have_the_form_of_a_slide():
+    pytest.importorskip("onnxruntime")
+    with cnntool.load_model() as net:
+        figure = net.figure(PHOTO, "block1_conv1")
+    rows, columns = np.asarray(figure).shape[:2]
+    assert 1.5 < columns / rows < 2.5

@@ -9,6 +9,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 import cnntool
 from cnntool.errors import CnntoolError, InputError, ModelError
+from cnntool.nets.inference.profile import Kernel, Measured
+from cnntool.nets.runtime.providers import Placement
 
 
 @pytest.fixture
@@ -98,6 +100,22 @@ def test_an_operator_that_is_computed_in_two_steps(tmp_path):
         (1, "Gemm", ("Gemm",)),
         (2, "HardSwish", ("HardSigmoid", "Mul")),
     ]
+
+
+def test_what_is_inserted_names_what_it_converts(tokens, monkeypatch):
+    """Tensors of onnxruntime's own lead back to the kernel that made them."""
+    kernels = [
+        Kernel("g", "Gather", "", (1.0,), 0, ("x",), ("own_1",)),
+        Kernel("a", "Reshape", "", (1.0,), 0, ("own_1",), ("own_2",)),
+        Kernel("b", "Reshape", "", (1.0,), 0, ("own_2",), ("own_3",)),
+        Kernel("y", "MatMul", "", (1.0,), 0, ("own_3",), ("y",)),
+    ]
+    made = Measured(kernels, (4.0,), (4.0,), Placement("cpu", "cpu", "", ""))
+    monkeypatch.setattr("cnntool.nets.inference.profile.measure", lambda *_, **__: made)
+    with cnntool.load_model(tokens, device="cpu") as net:
+        rows = net.profile(runs=1).layers
+    assert [(row.layer, row.tensor) for row in rows[1:3]] == [("inserted: Reshape", "g")] * 2
+    assert rows[3].number == 2
 
 
 @pytest.mark.parametrize(

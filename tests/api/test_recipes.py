@@ -127,6 +127,9 @@ RECIPES = {
     },
     "cnntool kernels show sobel-x": lambda _: {"records": [kernel("sobel-x")]},
     "cnntool kernels show gaussian:sigma=2": lambda _: {"records": [kernel("gaussian:sigma=2")]},
+    "cnntool kernels show laplacian --response response.png": lambda _: {
+        "response.png": cnntool.frequency_response("laplacian")
+    },
     "cnntool filter --bank -k sobel-x -k sobel-y -k laplacian -k emboss samples/cat.png"
     " -o bank.png": lambda _: {"bank.png": tiled("sobel-x", "sobel-y", "laplacian", "emboss")},
     "cnntool filter --bank -k sobel-x -k sobel-y samples/cat.png -o maps.npy": lambda _: {
@@ -205,6 +208,9 @@ RECIPES = {
     " -o slide.png": lambda net: {
         "slide.png": Image.open(io.BytesIO(net.figure(cat, "block4_conv2").png(width=1920)))
     },
+    "cnntool weights vgg16-mini -q --layer block1_conv1 -o kernels.png": lambda net: {
+        "kernels.png": net.weights_figure("block1_conv1")
+    },
     "cnntool activations -q --layer block4_conv2 samples/cat.png -o maps.png": lambda net: {
         "maps.png": dict(sheets(net, "block4_conv2"))["block4_conv2"]
     },
@@ -232,6 +238,8 @@ RECIPES = {
     "cnntool layers vgg16-mini --all": lambda net: {
         "records": [one._asdict() for one in net.layers(everything=True)]
     },
+    "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20"
+    " -o unit.png": lambda net: {"unit.png": net.trace(cat, "block3_conv1", (3, 17, 20)).figure()},
     "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20": lambda net: {
         "records": [net.trace(cat, "block3_conv1", (3, 17, 20)).record()]
     },
@@ -275,13 +283,9 @@ RECIPES = {
 or tells records with ``--json``."""
 
 ALONE = {
-    "cnntool kernels show laplacian --response response.png": "no function draws a response",
     "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": "a plan in words",
     "cnntool conv 227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten"
     " dense:4096": "no function takes chains of layers",
-    "cnntool weights vgg16-mini -q --layer block1_conv1 -o kernels.png": "no function draws them",
-    "cnntool trace samples/cat.png -q --layer block3_conv1 --unit 3,17,20"
-    " -o unit.png": "no function draws a unit",
     "cnntool diff -q vgg16-mini vgg16-mini --weights --min-sqnr inf": "no function without a run",
     "cnntool summary vgg16-mini --time samples/cat.png --runs 5": "about the machine",
     "cnntool devices -q": "about the machine",

@@ -465,6 +465,8 @@ def test_lists_that_make_no_sense(here, tmp_path):
     listed = ["--files-from", tmp_path / "names"]
     assert "names no input" in here("filter", "-k", "box:3", *listed, code=2).err
     assert "here or in one list" in here("filter", "-k", "box:3", "a.png", *listed, code=2).err
+    both = [*listed, "--files0-from", tmp_path / "names"]
+    assert "here or in one list" in here("filter", "-k", "box:3", *both, code=2).err
     gone = ["--files-from", tmp_path / "gone"]
     assert "no such file" in here("filter", "-k", "box:3", *gone, code=3).err
 

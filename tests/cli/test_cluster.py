@@ -445,6 +445,14 @@ def test_ctrl_c_stops_the_workers(busy, tmp_path):
     assert settled(tmp_path) == count < 39
 
 
+def test_ctrl_c_stops_processes_of_this_machine(folder, tmp_path):
+    pytest.importorskip("distributed")
+    run = Run(tmp_path, *VERBS["filter"], folder, "--scheduler", "local:2")
+    run.wait_for(0)
+    assert run.end(signal.SIGINT)[0] == 130
+    assert run.said() == ["cnntool: error: interrupted"]
+
+
 @pytest.mark.parametrize("worker", STRANGERS)
 def test_workers_have_what_is_here(told, here, network, busy, worker):
     """Who joins late and has something else is left out; no run begins while it is there."""
@@ -473,12 +481,14 @@ def test_who_joins_late_takes_part(told, dask, busy):
     name, *options = VERBS["filter"]
     plain = told(name, busy.folder, *options)
     run = busy(name, busy.folder, *options)
-    count = run.results()
-    with dask.joined(HOOK):
-        waited_for(lambda: run.results() > count + 5)
+    with dask.joined(HOOK) as address:
         busy.go()
         code, out = run.end()
+        found = dask.client.run(
+            lambda: len(sys.modules["cnntool.cli.shards"]._idle), workers=[address]
+        )
     assert (code, lines_of(out)) == plain[:2]
+    assert found == {address: 1}, "it has worked on no shard"
 
 
 def test_who_does_not_answer_is_named(here, folder, monkeypatch):

@@ -36,6 +36,10 @@ def told(here, tmp_path):
         (["filter", "-k", "box", "p.png", "--border", "edge"], "'edge' is called 'replicate' here"),
         (["pool", "--max", "2", "p.png", "-o"], "Option '-o' requires an argument."),
         (["classify", "--device", "gpu", "p.png"], "(say which: cuda, "),
+        (
+            ["filter", "--figure", "-k", "box", "p.png", "-o", "f.npy"],
+            "--figure draws a picture, and .npy holds numbers",
+        ),
     ],
 )
 def test_errors(told, arguments, lines):
@@ -50,12 +54,22 @@ def test_errors(told, arguments, lines):
         (["filter", "-k", "gaussian=2", "p.png"], "parameters follow a colon: gaussian:2"),
         (["filter", "-k", "gaussian(1.5)", "p.png"], "parameters follow a colon: gaussian:1.5"),
         (["filter", "-k", "box5", "p.png"], "parameters follow a colon: box:5"),
+        (["filter", "-k", "[[1,2],[3,4]]", "p.png"], "a matrix is written 0,1,0;1,-4,1;0,1,0"),
         (["filter", "-k"], "see 'cnntool filter --help'"),
         (["activations", "--layer"], "see 'cnntool activations --help'"),
     ],
 )
 def test_hints(told, arguments, hint):
     assert told(*arguments)[1] == f"cnntool: hint: {hint}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["filter", "-k", "box", "p.png", "--log"], ["activations", "--report"], ["diff", "--html"]],
+)
+def test_files_are_no_streams(told, tmp_path, arguments):
+    assert told(*arguments, "-")[0].endswith("'-' is no file; one of that name is ./-")
+    assert not (tmp_path / "-").exists()
 
 
 @pytest.mark.parametrize("border", ["zero", "reflect", "symmetric", "replicate", "wrap"])
@@ -91,3 +105,12 @@ def test_a_hint_is_said_once(here, tmp_path):
     told = here("filter", "-k", "box", "a.png", "b.png", code=1).err.splitlines()
     assert told[::2] == errors
     assert told[1:-1] == ["cnntool: hint: --overwrite replaces it, CNNTOOL_OVERWRITE=1 always does"]
+
+
+def test_a_second_name_is_an_input_too(here, tmp_path):
+    Image.new("L", (4, 3)).save(tmp_path / "p.png")
+    told = here("filter", "-k", "box", "p.png", "blurred.png", code=1).err.splitlines()
+    assert told == [
+        "cnntool: note: blurred.png: it is read, too; what is written is named by --output",
+        "cnntool: error: blurred.png: no such file",
+    ]

@@ -17,7 +17,7 @@ import pytest
 from specimens import picture
 
 from cnntool.errors import OutputError
-from cnntool.image.atomic import Output
+from cnntool.image.atomic import Output, Sink
 from cnntool.image.files import FORMATS, open_reader, open_writer, read_image, write_image
 from cnntool.image.source import ImageInfo
 
@@ -95,6 +95,18 @@ def test_a_target_that_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
     path.unlink()
     write(path)
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_a_sink_leaves_nothing_where_its_target_appears_meanwhile(tmp_path):
+    def race() -> None:
+        with Sink(tmp_path / "out.npy", overwrite=False) as sink:
+            sink.write(b"second")
+            (tmp_path / "out.npy").write_bytes(b"first")
+
+    with pytest.raises(OutputError, match="exists already"):
+        race()
+    assert [p.name for p in tmp_path.iterdir()] == ["out.npy"]
+    assert (tmp_path / "out.npy").read_bytes() == b"first"
 
 
 def test_modes(tmp_path):

@@ -136,7 +136,7 @@ def test_captions_are_never_cut():
     )
     tiles = [tile(np.zeros((600, 30)), photo, label=f"{label} {n}") for n in range(4)]
     cell = paint(tiles[0], photo, "heat")
-    assert "".join(line for line, _ in cell.lines[1:]).replace(" ", "") == (
+    assert "".join(line for line, _ in cell.lines()[1:]).replace(" ", "") == (
         f"{label} 0, 87.0%".replace(" ", "")
     )
     found = sheet(tiles, title="a_file_with_a_rather_long_name_without_any_spaces.jpeg")
@@ -147,7 +147,7 @@ def test_captions_are_never_cut():
 
 
 def test_small_probabilities_are_not_none():
-    lines = paint(tile(ramp(), probability=2e-5, notes=["conv5"]), GREY, "heat").lines
+    lines = paint(tile(ramp(), probability=2e-5, notes=["conv5"]), GREY, "heat").lines()
     assert [line for line, _ in lines] == ["Grad-CAM", "cat, <0.1%", "conv5"]
 
 

@@ -113,3 +113,11 @@ def test_any_vector(vector, top):
     chart = bar_chart(vector, top=top)
     count = min(top, int((~np.isnan(vector)).sum()))
     assert chart.shape[0] == max(1, count) * vectors._ROW
+
+
+def test_a_colour_bar_only_where_a_number_is_known():
+    def height(values, **how):
+        return vector_sheet(np.array(values), **how).shape[0]
+
+    assert height([1.0, np.nan], bar=True) > height([1.0, np.nan])
+    assert height([np.nan, np.nan], bar=True) == height([np.nan, np.nan])

@@ -95,7 +95,7 @@ class Compared(NamedTuple):
 @click.option("-r", "--recursive", is_flag=True, help="Look into the folders of a folder too.")
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
+    type=param_types.Real(min=0),
     metavar="SHARE",
     help="The own error with which a layer diverges.  [default: 0.001 for float32, 0.01 for"
     " float16, 0.1 for 8 bits]",
@@ -130,8 +130,8 @@ class Compared(NamedTuple):
     "--output",
     type=param_types.FILE,
     metavar="DIR|FILE",
-    help="Draw layers of both networks and their differences: a folder, or a .png or .svg for one"
-    " layer.",
+    help="Draw layers of both networks and their differences: a folder, or a picture or .svg for"
+    " one layer.",
 )
 @options.figure_format
 @options.width
@@ -144,7 +144,7 @@ class Compared(NamedTuple):
 @options.overwrite
 @click.option(
     "--min-sqnr",
-    type=click.FloatRange(),
+    type=param_types.Real(),
     metavar="DB",
     help="Exit with 7 if the network's answer has less: its scores before the softmax where both"
     " networks tell them. 'inf' wants equality.",
@@ -356,7 +356,7 @@ def _read_map(path: Path) -> dict[str, str]:
         The file cannot be read, or a line does not hold two names.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(reason.lower(), source=str(path)) from None
@@ -495,9 +495,10 @@ class _Work:
     ) -> None:
         """Draw layers, by the first photo."""
         from cnntool.api.activations import safe
+        from cnntool.cli.layer_files import is_file
 
         numbers = self._comparer.numbers_of(queries) if queries else [found.worst.number]
-        one = output.suffix.lower() in {".png", ".svg"} and not output.is_dir()
+        one = is_file(str(output))
         suffix = figure_suffix(format_name or "png")
         if one and len(numbers) > 1:
             raise UsageError(f"{len(numbers)} layers need a folder to go to", source="--output")
@@ -522,7 +523,12 @@ def _demand(outputs: OutputDifference | None, sqnr: float | None, agreement: flo
     if sqnr is not None:
         if outputs is None:
             raise FigureError("the answers cannot be compared, and an SQNR was demanded")
-        if not outputs.sqnr >= sqnr or outputs.apart:
+        if outputs.apart:
+            raise FigureError(
+                f"{outputs.apart} values of the answers are NaN or infinite on one side only, and"
+                f" {sqnr:g} dB were demanded"
+            )
+        if not outputs.sqnr >= sqnr:
             raise FigureError(
                 f"SQNR of the answers is {outputs.sqnr:.6g} dB, and {sqnr:g} dB were demanded"
             )

@@ -147,7 +147,7 @@ def command(
                 info, filters, how, style, format_name=name, max_pixels=limit
             )
 
-        job = _Job(planned, kernels, saving, naming, log, figure, width, explain)
+        job = _FilterJob(planned, kernels, saving, naming, log, figure, width, explain)
         lanes = usable_cpus()
         return batch.each(
             job.begin,
@@ -160,7 +160,7 @@ def command(
         )
 
 
-class _Job(NamedTuple):
+class _FilterJob(NamedTuple):
     """Filters one input after another, and writes the results, draws them, or tells the plan."""
 
     planned: Callable[[ImageInfo, str], Filtering]

@@ -14,8 +14,7 @@ from cnntool.cli.output import Column, emit, form_of, json_text, prose, width
 from cnntool.views.number_format import SHOWN, blocks, lined_up, matrix, short
 
 if TYPE_CHECKING:
-    from cnntool.api.pictures import Figure
-    from cnntool.filters.kernels.kernel import Filter, Kernel
+    from cnntool.filters.kernels.kernel import Kernel
 
 COLUMNS = tuple(
     Column(name, gives="wrap") for name in ("kernel", "kind", "parameters", "what it does")
@@ -107,9 +106,8 @@ def show(
         sliding.check_figure(response, "a response")
     facts = [kernels.facts(kernel) for kernel in item.kernels]
     if response is not None:
-        sliding.write_bytes(
-            _draw(item, spec).encoded(response, width), response, overwrite=overwrite
-        )
+        drawn = kernels.frequency_response(spec).encoded(response, width)
+        sliding.write_bytes(drawn, response, overwrite=overwrite)
     if as_json:
         result(json_text({"kernel": spec, "combine": item.combine, "kernels": facts}))
         return
@@ -170,23 +168,6 @@ def _sight(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
         ),
         *_picture(size),
     ]
-
-
-def _draw(item: Filter, spec: str) -> Figure:
-    from cnntool.api.kernels import with_parameters
-    from cnntool.api.pictures import Figure
-    from cnntool.filters.kernels.response import response
-    from cnntool.views.frequency_response import SIDE, picture
-
-    title, _, facts = with_parameters(spec).partition(":")
-    names = [
-        f"{title}, kernel {number} of {len(item.kernels)}\n{facts}"
-        if number
-        else f"{title}\n{facts}"
-        for number in (range(1, len(item.kernels) + 1) if len(item.kernels) > 1 else [0])
-    ]
-    sizes = [response(kernel, SIDE) for kernel in item.kernels]
-    return Figure(picture(list(zip(names, sizes, strict=True))))
 
 
 def _percent(share: float) -> str:

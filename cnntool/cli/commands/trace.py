@@ -174,13 +174,13 @@ def command(
             "nothing to trace",
             hint="--kernel SPEC, or --model NAME --layer NAME --unit C,ROW,COLUMN; or --max 2",
         )
-    job = _Job(output, at, size, delay, width, overwrite, as_json)
+    job = _TraceJob(output, at, size, delay, width, overwrite, as_json)
     job.check(every=every)
     job.run(asked.checked(), inputs_or_stdin([path] if path else [])[0], reading)
     return 0
 
 
-class _Job(NamedTuple):
+class _TraceJob(NamedTuple):
     """What becomes of a trace."""
 
     output: str | None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -13,26 +13,8 @@ from cnntool.api.activations import choose_weights
 from cnntool.cli import console, options
 from cnntool.cli.drawing_options import STYLES, drawing
 from cnntool.cli.network_options import layer_option, model_argument, read_model
-from cnntool.errors import ModelError, UsageError
+from cnntool.errors import UsageError
 from cnntool.image.files import Item
-from cnntool.shapes.text import shape_text
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
-
-    from cnntool.api.activations import ChosenLayer
-    from cnntool.nets.inference.weights import LayerWeights
-    from cnntool.views.display_list import DisplayList
-    from cnntool.views.drawing import Drawing
-
-
-SHEET = 1000
-"""Pixels to which a small matrix grows."""
-
-MATRIX = 4096
-"""Weights of a dense layer that are drawn one by one: more of them are but noise."""
 
 
 @click.command("weights")
@@ -85,6 +67,7 @@ def command(
     deviation, share of zeros, kernels that are zero everywhere, how many weights are NaN and
     infinite, and the file.
     """
+    from cnntool.api import figures
     from cnntool.cli.layer_files import LayerFiles, LayerRow, Purpose, raw_format, records, tell
     from cnntool.nets.inference.layer_outputs import statistics
 
@@ -111,8 +94,13 @@ def command(
                 console.note(
                     f"{wanted.title}: its weights are stored in 8 bits and shown dequantised"
                 )
+            if purpose.draws and figures.is_noise(found):
+                console.note(
+                    f"{wanted.title}: dense weights have no places and would look like noise; the"
+                    " norm of each output's is drawn (--raw npy has all of them)"
+                )
             draw = partial(
-                _picture, wanted, found, purpose.drawing,
+                figures.weights_sheet, wanted.title, found, purpose.drawing,
                 slices=slices, swap=first == "BGR", source=model,
             )  # fmt: skip
             output = files.write(item, wanted, found.values, draw) if files else None
@@ -122,73 +110,3 @@ def command(
                 archive.add(wanted.keys(chosen), found.values)
     record = {"model": model, "layers": records(rows)} if purpose.as_json else None
     tell(model, rows, record)
-
-
-def _picture(
-    wanted: ChosenLayer,
-    found: LayerWeights,
-    drawing: Drawing,
-    *,
-    slices: int,
-    swap: bool,
-    source: str,
-) -> DisplayList:
-    """Draw the kernels of a layer, or a matrix as one map."""
-    from cnntool.views.contact_sheet import Caption
-    from cnntool.views.feature_maps import choose
-    from cnntool.views.kernels import kernel_sheet
-
-    values = found.values
-    if not values.size:
-        raise ModelError(
-            f"{wanted.title!r} has no weights to draw: {shape_text(values.shape)}",
-            source=source,
-            hint="--stats-only and --raw take it",
-        )
-    facts = [shape_text(values.shape), Path(source).name]
-    caption = Caption(wanted.title, ", ".join(facts))
-    if not found.is_kernels and values.size > MATRIX:
-        return _strip(values, wanted, facts, drawing)
-    if not found.is_kernels:
-        grown = min(SHEET // max(values.shape), 32)
-        whole = drawing._replace(
-            maps="",
-            sort=None,
-            style=drawing.style or "diverging",
-            upscale=drawing.upscale or (grown if grown > 1 else None),
-            numbered=False,
-        )
-        return whole.picture(values[None], caption, unit="weight")
-    if found.colours and swap:
-        values = values[..., ::-1, :, :]
-    flat = values.reshape(len(values), -1, values.shape[3])
-    chosen = choose(flat, drawing.maps, drawing.sort) if drawing.maps or drawing.sort else None
-    return kernel_sheet(
-        values,
-        chosen=chosen,
-        style=drawing.style,
-        scale=drawing.scale or "signed",
-        slices=slices,
-        columns=drawing.columns,
-        upscale=drawing.upscale,
-        gap=drawing.gap,
-        caption=caption,
-        unit="weight",
-    )
-
-
-def _strip(
-    values: NDArray[Any], wanted: ChosenLayer, facts: Sequence[str], drawing: Drawing
-) -> DisplayList:
-    """Draw how large the weights of each output of a dense layer are: they have no places."""
-    import numpy as np
-
-    from cnntool.views.contact_sheet import Caption
-
-    console.note(
-        f"{wanted.title}: dense weights have no places and would look like noise; the norm of"
-        " each output's is drawn (--raw npy has all of them)"
-    )
-    norms = np.linalg.norm(values.astype(np.float64), axis=1).astype(np.float32)
-    caption = Caption(wanted.title, ", ".join([*facts, "norm of each output's weights"]))
-    return drawing.picture(norms, caption, unit="norm")

@@ -153,7 +153,7 @@ def align(a: Side, b: Side, by_hand: Mapping[str, str] | None = None) -> Alignme
     ModelError
         A name in `by_hand` means nothing, or something that is no layer.
     """
-    if not by_hand and _is_same(a.graph, b.graph):
+    if not by_hand and is_same(a.graph, b.graph):
         pairs: dict[str, Pair] = {}
         for row, twin in zip(a.layers.rows, b.layers.rows, strict=True):
             pair = Pair(row, twin, row.post, twin.post, None, "structure")
@@ -165,7 +165,7 @@ def align(a: Side, b: Side, by_hand: Mapping[str, str] | None = None) -> Alignme
 _CHUNK = 1 << 20
 
 
-def _is_same(a: Graph, b: Graph) -> bool:
+def is_same(a: Graph, b: Graph) -> bool:
     """Tell whether two files say the same."""
     if a is b or a.path == b.path:
         return True

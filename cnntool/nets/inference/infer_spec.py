@@ -665,10 +665,9 @@ def guess_labels(
 
 
 def quantised(graph: Graph, name: str) -> tuple[float, float]:
-    """Return scale and zero point of an output that a QuantizeLinear makes."""
-    node = graph.producer_of.get(name)
-    if node is None or node.op != "QuantizeLinear":
+    """Return scale and zero point of an output of whole numbers that stand for others."""
+    if any(info.name == name and info.dtype.startswith("float") for info in graph.outputs):
         return 1.0, 0.0
-    numbers = [float(graph.weights[key].read().reshape(-1)[0]) if key in graph.weights else 0.0
-               for key in node.inputs[1:3]]  # fmt: skip
-    return numbers[0] or 1.0, numbers[1] if len(numbers) > 1 else 0.0
+    from cnntool.nets.inference.layer_outputs import quantisation
+
+    return quantisation(graph, name) or (1.0, 0.0)

@@ -247,8 +247,7 @@ def _known_shape(entry: InputSpec) -> tuple[int, ...] | None:
         size = (entry.resize, entry.resize) if entry.resize else entry.size
     if size is None:
         return None
-    sides = (entry.channels, *size) if entry.layout == "NCHW" else (*size, entry.channels)
-    return (entry.batch or 1, *sides)
+    return (entry.batch or 1, *entry.shape(size))
 
 
 def byte_size(info: TensorInfo) -> int | None:

@@ -173,7 +173,7 @@ ROUNDINGS = 8
 """Last digits by which sums in another order may differ, of the sum of the products' sizes."""
 
 
-class Arithmetic(NamedTuple):
+class LayerArithmetic(NamedTuple):
     """How the units of a layer are computed and stored.
 
     Parameters
@@ -222,7 +222,7 @@ class Operands(NamedTuple):
         The network's own values, before the norm and the activation that follow.
     after : ndarray of float64, shape (O, h, w), or None
         Those after them; None where these are not value by value.
-    how : Arithmetic
+    how : LayerArithmetic
     """
 
     maps: Values
@@ -232,7 +232,7 @@ class Operands(NamedTuple):
     groups: int
     made: Values
     after: Values | None
-    how: Arithmetic
+    how: LayerArithmetic
 
 
 class Unit(NamedTuple):
@@ -256,7 +256,7 @@ class Unit(NamedTuple):
         The network's own value, before the norm and the activation that follow.
     after : float or None
         Its value after norm and activation; None where these are not value by value.
-    how : Arithmetic
+    how : LayerArithmetic
     """
 
     at: tuple[int, int, int]
@@ -267,7 +267,7 @@ class Unit(NamedTuple):
     bias: float
     network: float
     after: float | None
-    how: Arithmetic
+    how: LayerArithmetic
 
 
 def unit(
@@ -363,7 +363,7 @@ def operands(
         groups=groups,
         made=values,
         after=_after(formula, arrays, made.shape, batch),
-        how=Arithmetic(
+        how=LayerArithmetic(
             stride=stride,
             dilation=(rows.dilation, columns.dilation),
             pads=pads,

@@ -98,6 +98,10 @@ class InputSpec(NamedTuple):
         """How many channels the network gets."""
         return CHANNELS[self.channel_order]
 
+    def shape(self, size: tuple[int, int]) -> tuple[int, ...]:
+        """Return the shape of a picture of a size as it goes in, without the batch."""
+        return (self.channels, *size) if self.layout == "NCHW" else (*size, self.channels)
+
 
 class OutputSpec(NamedTuple):
     """What the answer means.

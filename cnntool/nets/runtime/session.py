@@ -12,7 +12,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from cnntool.errors import CnntoolError, ModelError
+from cnntool.errors import CnntoolError, ModelError, UsageError
 from cnntool.nets.runtime import providers
 from cnntool.nets.runtime.protocol import END_OF_ATTEMPT, END_OF_CHATTER, Message, receive, send
 from cnntool.nets.runtime.shared_file import SharedFile, Stored
@@ -83,6 +83,7 @@ class Child:
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.limit: int | None = None
+        self._owner = os.getpid()
         self._process: Any = None
         self._forget = on_stop(self.kill)
         self._process = _start(environment)
@@ -101,7 +102,15 @@ class Child:
             start_new_thread(self._run, (work,))
 
     def put(self, message: Message) -> None:
-        """Send a message; this does not wait."""
+        """Send a message; this does not wait.
+
+        Raises
+        ------
+        UsageError
+            This is a copy (``fork``) of the process that started it, and has none of its threads.
+        """
+        if not self._is_ours():
+            raise UsageError("a network works in the process that opened it: open one in each")
         self._requests.put(message)
 
     def get(self, seconds: float) -> Message:
@@ -140,7 +149,7 @@ class Child:
 
     def kill(self) -> None:
         """End it at once."""
-        if self._process is not None:
+        if self._process is not None and self._is_ours():
             self._process.kill()
 
     def close(self, *, wait: bool = True) -> None:
@@ -152,12 +161,17 @@ class Child:
             Whether to wait for that. The garbage collector must not: it may run on any thread,
             these here included.
         """
+        if not self._is_ours():
+            return
         self.kill()
         self._requests.put(None)
         while wait and self._threads:
             self._threads -= 1
             self._ended.get()
         self._forget()
+
+    def _is_ours(self) -> bool:
+        return self._owner == os.getpid()
 
     def _run(self, work: Callable[[], None]) -> None:
         try:

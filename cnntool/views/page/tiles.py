@@ -9,7 +9,7 @@ import numpy as np
 
 from cnntool.views.colormaps import MARK
 from cnntool.views.contact_sheet import GAP, MARGIN, ContactSheet, arrange, enlargement
-from cnntool.views.feature_maps import choose
+from cnntool.views.feature_maps import averaged, choose
 from cnntool.views.page.render import Histogram
 from cnntool.views.scale import ScaleLimits, limits, showable, to_levels
 from cnntool.views.styles import Backdrop, find
@@ -69,7 +69,7 @@ class Tiles(NamedTuple):
             return self.fewer(ceil(len(self.levels) / 2))
         values = self.levels.astype(np.float32)
         values[self.levels == MARK] = np.nan
-        values = reduced(values, 2)
+        values = averaged(values, 2)
         marks = np.isnan(values)
         values[marks] = MARK
         return self._replace(levels=np.rint(values).astype(np.uint8))
@@ -115,7 +115,7 @@ def tiles(maps: NDArray[Any], look: Drawing) -> Tiles:
     ends = limits(maps, look.scale or find(look.style or "gray").scale).of(numbers)
     chosen = maps[numbers] if some else maps
     by = ceil(sqrt(chosen.size / MOST)) if chosen.size > MOST else 1
-    levels = to_levels(reduced(chosen, by), ends)
+    levels = to_levels(averaged(chosen, by), ends)
     return Tiles(levels, numbers, ends, _figures(chosen), maps.shape)
 
 
@@ -133,16 +133,6 @@ def _figures(maps: NDArray[Any]) -> NDArray[np.float64]:
         1 - np.count_nonzero(flat, axis=1) / flat.shape[1],
     )
     return np.where(np.isfinite(found), found, 0.0)
-
-
-def reduced(maps: NDArray[Any], by: int) -> NDArray[Any]:
-    """Average maps (n, H, W) over squares; NaN and infinities taint what they fall into."""
-    if by == 1:
-        return maps
-    from PIL import Image
-
-    floats = maps.astype(np.float32)
-    return np.stack([np.asarray(Image.fromarray(values).reduce(by)) for values in floats])
 
 
 def histogram(values: NDArray[Any]) -> Histogram | None:

@@ -109,6 +109,9 @@ def test_pictures(here, two, tmp_path):
     with Image.open(tmp_path / "first.png") as sheet:
         assert sheet.mode == "RGB"
     here("diff", "-q", "a.onnx", "b.onnx", "1.png", "-o", "all", "-l", "conv:1", "-l", "conv:4")
+    here("diff", "-q", "a.onnx", "b.onnx", "1.png", "-o", "first.jpg")
+    with Image.open(tmp_path / "first.jpg") as sheet:
+        assert sheet.format == "JPEG"
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == [
         "01-block1_conv1.png",
         "04-block1_conv4.png",
@@ -134,6 +137,9 @@ def test_answers(here, two, tmp_path):
     chain(tmp_path / "nan.onnx", change=spoil)
     done = here("diff", "a.onnx", "nan.onnx", "1.png", "--min-agreement", "1%", code=7)
     said = "the same class of 0 of 1 photos (0.00%), NaN or infinity for the classes of 1 photos"
+    assert said in done.err
+    done = here("diff", "a.onnx", "nan.onnx", "1.png", "--min-sqnr", "1", code=7)
+    said = "values of the answers are NaN or infinite on one side only, and 1 dB were demanded"
     assert said in done.err
 
 
@@ -165,6 +171,9 @@ def test_partners_by_hand(here, two, tmp_path):
     (tmp_path / "map.txt").write_text("conv_1\tconv_1\n\nconv_2 conv_2\n")
     rows = lines(here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--map", "map.txt"))
     assert [row[4] for row in rows][1:3] == ["map", "map"]
+    (tmp_path / "notepad.txt").write_text("conv_1 conv_1\n", encoding="utf-8-sig")
+    rows = lines(here("diff", "-q", "a.onnx", "b.onnx", "1.png", "--map", "notepad.txt"))
+    assert rows[1][4] == "map"
 
 
 @pytest.mark.parametrize(
@@ -180,6 +189,8 @@ def test_partners_by_hand(here, two, tmp_path):
         (2, ["a.onnx", "--device", "cpu,cpu,cpu", "1.png"], "are 3, and two are compared"),
         (2, ["a.onnx", "--optimise", "most", "1.png"], "'most' is no level"),
         (2, ["a.onnx", "b.onnx", "1.png", "--tolerance", "-1"], "-1.0 is not in the range"),
+        (2, ["a.onnx", "b.onnx", "1.png", "--tolerance", "nan"], "'nan' is no number"),
+        (2, ["a.onnx", "b.onnx", "1.png", "--min-sqnr", "nan"], "'nan' is no number"),
         (2, ["a.onnx", "--weights"], "--weights compares two networks, and 1 were named"),
         (2, ["a.onnx", "b.onnx", "--weights", "-o", "x"], "--weights compares two files"),
         (3, ["a.onnx", "b.onnx", "no.png"], "no.png: no such file"),

@@ -119,7 +119,7 @@ def test_a_dense_layer_is_one_map(here, net, tmp_path):
 
 
 def test_a_large_dense_layer_is_no_noise(here, net, tmp_path, monkeypatch):
-    monkeypatch.setattr("cnntool.cli.commands.weights.MATRIX", 9)
+    monkeypatch.setattr("cnntool.api.figures.MATRIX", 9)
     done = here(*net, "-l", "predictions", "-o", "d.svg")
     assert "dense weights have no places" in done.err
     assert b"norm of each output" in (tmp_path / "d.svg").read_bytes()

@@ -7,6 +7,7 @@ import pytest
 from onnx import helper, numpy_helper
 from tiny import build, chain, opened, quantised
 
+from cnntool.nets.inference import infer_spec
 from cnntool.nets.inference.layer_outputs import dequantised, quantisation, shown
 from cnntool.nets.layers.receptive_field import ReceptiveField
 
@@ -86,7 +87,8 @@ def test_what_only_hands_numbers_on_is_looked_through(tmp_path):
     )
     graph = opened(tmp_path, model)
     for tensor in ("c", "p", "f"):
-        assert quantisation(graph, tensor) == (0.25, 7)
+        assert quantisation(graph, tensor) == infer_spec.quantised(graph, tensor) == (0.25, 7)
+    assert infer_spec.quantised(graph, "y") == (1, 0)
     assert quantisation(graph, "y") is None
     assert quantisation(graph, "odd") is None
     assert quantisation(graph, "x") is None

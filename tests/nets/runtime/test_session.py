@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny import build
 
-from cnntool.errors import CnntoolError, ModelError
+from cnntool.errors import CnntoolError, ModelError, UsageError
 from cnntool.nets.file.subgraph import Skeleton
 from cnntool.nets.runtime import failures
 from cnntool.nets.runtime.providers import SessionSettings
@@ -350,6 +350,25 @@ def test_a_run_that_fails_does_no_harm_to_the_next():
 
 
 # ------------------------------------------------------------------ time and memory
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # threads, from Python 3.12 on
+def test_a_copy_of_the_process_neither_uses_nor_ends_it():
+    with opened(RELU) as session:
+        session.run(ONES)
+        copy = os.fork()
+        if not copy:
+            code = 1
+            try:
+                session.run(ONES)
+            except UsageError:
+                session.close()
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitpid(copy, 0)[1] == 0
+        assert np.array_equal(session.run(ONES)[0], ONES["x"])
 
 
 @pytest.mark.full
