@@ -108,12 +108,14 @@ class Program:
     name: str
     command: list[str]
     walls: list[float] = field(default_factory=list)
+    cpus: list[float] = field(default_factory=list)
     peak: float = 0.0
 
     def run(self) -> None:
-        start = time.perf_counter()
+        start, used = time.perf_counter(), sum(os.times()[2:4])
         subprocess.run(self.command, stdout=subprocess.DEVNULL, check=True)
         self.walls.append(time.perf_counter() - start)
+        self.cpus.append(sum(os.times()[2:4]) - used)
 
     def watch(self) -> None:
         with subprocess.Popen(self.command, stdout=subprocess.DEVNULL) as process:

@@ -188,7 +188,8 @@ class Ablation(NamedTuple):
             for one, sample in samples
         ]
         share = self.plain.total
-        facts = f"{share.pictures:,} photos, {share.accuracy1:.2%} right with all maps"
+        photos = f"{share.pictures:,} photo{'s' * (share.pictures != 1)}"
+        facts = f"{photos}, {share.accuracy1:.2%} right with all maps"
         title = f"What is lost without one map of {', '.join(layers)}"
         fill = f"silenced: {self.fill}; worst {len(bars)} of {len(self.each)}"
         return Figure(

@@ -379,7 +379,8 @@ class Explainer:
             (scores,) = self._many([picture.tensor])
         else:
             made = dict(self._forward(self._open(picture, needs), picture.tensor))
-            made[self._scores], _ = dequantised(self.model.graph, self._scores, made[self._scores])
+            if self._scores != self.plan.output.name:  # which the plan turns into real numbers
+                made[self._scores], _ = self._real(self._scores, made[self._scores])
             (scores,) = map(self._as_scores, scores_of(made, self.plan, 1, 0.0))
             self._check(scores, picture.tensor)
         return scores

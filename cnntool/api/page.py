@@ -234,6 +234,7 @@ class PageWriter:
         room = max(min(PICTURES, ROOM - taken), LEAST)
         names = self._names(chosen)
         pictured = self._drawn(views, parents)
+        used = 0
         while True:
             made = pictured.fitted(room)
             shown = [[made[at, n] for n in range(len(pictures))] for at in range(len(chosen))]
@@ -243,9 +244,11 @@ class PageWriter:
             ]
             cards = [card._replace(parents=of) for card, of in zip(cards, parents, strict=True)]
             page = self._written(photos, cards, rows)
-            if len(page) <= LARGEST or room <= LEAST:
+            before, used = used, sum(one.size for one in made.values())
+            if len(page) <= LARGEST or room <= LEAST or used == before:
                 return page
-            room = max(LEAST, room - (len(page) - LARGEST))
+            # Room that is not used makes no page smaller.
+            room = max(LEAST, min(room, used) - (len(page) - LARGEST))
 
     def _drawn(
         self, views: Sequence[Sequence[LayerView]], parents: Sequence[Sequence[int]]

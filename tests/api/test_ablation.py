@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 from small import planes
 
-from cnntool.api.evaluation import Truths, drawn
 from cnntool.api.model import load_model
 from cnntool.errors import ArgumentTypeError, ModelError, UsageError
-from cnntool.image.files import Item
 
 pytest.importorskip("onnxruntime")
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -91,17 +86,3 @@ def test_arguments(tmp_path):
     assert first.photo.tolist() == [[[255, 0, 0]] * 8] * 8
     assert rest == [None] * 3  # of a vector, and of what changes nothing
     assert found.figure().pixels.shape[2] == 3
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 50))
-def test_a_draw_is_even(classes, count):
-    truths = Truths()
-    for place, label in enumerate(classes):
-        assert truths.add(Item(Path(str(place)), str(place), Path(str(place))), label)
-    found = drawn(truths, count)
-    assert found == drawn(truths, count)
-    assert len(found) == min(count, len(truths))
-    assert list(found) == [item for item in truths if item in found]
-    taken, there = Counter(found.values()), Counter(classes)
-    left = [taken[label] for label in there if taken[label] < there[label]]
-    assert all(taken[label] <= min(left) + 1 for label in there if left)

@@ -11,7 +11,10 @@ import pytest
 from PIL import Image
 
 import cnntool
+from cnntool.api import batches
+from cnntool.api.batches import Opened
 from cnntool.errors import ArgumentTypeError, InputError, UsageError
+from cnntool.processes import DiedError
 
 
 @pytest.fixture
@@ -118,3 +121,29 @@ def test_memory_is_bounded_however_many_there_are():
     assert len(opened) <= 6
     assert len(list(found)) == 29
     assert 0 < max(seen) <= 6_500
+
+
+@pytest.mark.parametrize(("turn", "most"), [(60, 7), (0, 1)], ids=["quick", "slow"])
+def test_copies_are_given_the_more_at_once_the_quicker_they_are(folder, monkeypatch, turn, most):
+    """Each has its own outcome; of eight the bad picture among them is not sent."""
+    monkeypatch.setattr(batches, "_TURN", turn)
+    sizes = []
+
+    def copies(tasks):
+        sizes.append(len(tasks))
+        names = [opened.name for opened, _, lanes in tasks if lanes == 2]
+        return [(None, DiedError("at noon")) if n == "30" else (n * 2, None) for n in names]
+
+    begun = [Opened(folder / f"{n % 6}.png", str(n)) for n in range(44)]
+    found = list(
+        batches.side_by_side(
+            ((one, None) for one in begun), print, jobs=2, threads=4, most=10**6, copies=copies
+        )
+    )
+    assert [one for one, _, _ in found] == begun
+    none = {2, 8, 14, 20, 26, 30, 32, 38}
+    assert [result for *_, result in found] == [
+        None if n in none else f"{n}" * 2 for n in range(44)
+    ]
+    assert "has died (at noon)" in str(begun[30].error)
+    assert (sizes[0], max(sizes), sum(sizes)) == (1, most, 44 - 7)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnntool.api.evaluation import Share, Tally, Truths
+from cnntool.api.evaluation import Share, Tally, Truths, drawn
 from cnntool.errors import InputError
 from cnntool.image.files import Item
 
@@ -66,3 +67,17 @@ def test_truths_are_names_with_classes(tmp_path):
     assert truths.add(item, 3)
     assert not truths.add(item, 1)
     assert (list(truths), len(truths), truths[item]) == ([item, bad], 2, 3)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 50))
+def test_a_draw_is_even(classes, count):
+    truths = Truths()
+    for place, label in enumerate(classes):
+        assert truths.add(Item(Path(str(place)), str(place), Path(str(place))), label)
+    found = drawn(truths, count)
+    assert found == drawn(truths, count)
+    assert len(found) == min(count, len(truths))
+    assert list(found) == [item for item in truths if item in found]
+    taken, there = Counter(found.values()), Counter(classes)
+    left = [taken[label] for label in there if taken[label] < there[label]]
+    assert all(taken[label] <= min(left) + 1 for label in there if left)

@@ -129,6 +129,17 @@ def test_where_there_is_no_room_it_says_so(residual, photo, monkeypatch):
     assert not any("units" in one for one in numbers_of(page))
 
 
+def test_a_page_that_would_be_too_large_has_less_on_it(residual, photo, monkeypatch):
+    monkeypatch.setattr(pages, "LEAST", 400)
+    with cnntool.load_model(residual, preprocess="unit") as net:
+        whole = net.page(photo, "conv:2", "conv:1")
+        monkeypatch.setattr(pages, "LARGEST", len(whole) - 1)
+        assert len(net.page(photo, "conv:2", "conv:1")) < len(whole)
+        monkeypatch.setattr(pages, "LEAST", 1)
+        monkeypatch.setattr(pages, "LARGEST", 9)
+        net.page(photo, "conv:2", "conv:1")  # what cannot shrink further is left
+
+
 def test_names_by_which_layers_are_found(residual, photo):
     with cnntool.load_model(residual, preprocess="unit") as net:
         first, *_ = numbers_of(net.page(photo, "conv:1"))

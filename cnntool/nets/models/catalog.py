@@ -116,6 +116,10 @@ def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
     if os.path.isfile(name):  # noqa: PTH113 - says no to any text, where a Path raises
+        from cnntool.image.files import FORMATS
+
+        if name.lower().endswith(tuple(end for row in FORMATS.values() for end in row.suffixes)):
+            return "the file of this name is a picture; 'cnntool models' lists networks"
         return f"for the file write '.{os.sep}{name}'"
     near = get_close_matches(name.lower(), names(), n=3, cutoff=0.4)
     known = "'cnntool models' lists the names"

@@ -197,3 +197,11 @@ def test_a_response_needs_a_file_of_its_own(here, tmp_path):
     assert (tmp_path / "r.png").read_text() == "precious"
     for name, reason in (("-", "needs a file"), ("r.jpg", "r.jpg: a response is drawn as FILE")):
         assert reason in here("kernels", "show", "box", "--response", name, code=2).err
+
+
+def test_titles_tell_the_parameters_that_there_are():
+    from cnntool.api.kernels import with_parameters
+
+    assert with_parameters(" Sobel-X ") == " Sobel-X "
+    assert with_parameters("gaussian").startswith("gaussian:sigma=")
+    assert with_parameters("gaussian:sigma=3") == "gaussian:sigma=3"

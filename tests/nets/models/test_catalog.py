@@ -92,6 +92,8 @@ def test_what_is_no_name(store, typed):
 def test_a_file_without_a_suffix_gets_a_hint(store, tmp_path):
     (tmp_path / "network").touch()
     assert fails("network").hint == f"for the file write '.{os.sep}network'"
+    (tmp_path / "cat.PNG").touch()
+    assert fails("cat.PNG").hint.startswith("the file of this name is a picture")
 
 
 def test_a_network_of_the_user(store):
