@@ -536,12 +536,17 @@ class Pictures:
                 return Loaded(item, reader.info, made, read)
         except CnntoolError as error:
             error.source = error.source or item.name
-            if "`allow_nan`" in error.hint:  # which no command that reads pictures has
-                error.hint = ""
+            forget_allow_nan(error)
             return partial(self._report, item, error)
         except MemoryError:
             fault = CnntoolError("not enough memory", source=item.name)
             return partial(self._report, item, fault)
+
+
+def forget_allow_nan(error: CnntoolError) -> None:
+    """Take away a hint at what no command that shows pictures to networks has."""
+    if "`allow_nan`" in error.hint:
+        error.hint = ""
 
 
 class Input(Opened):

@@ -121,6 +121,8 @@ class Work:
             return self._look_at_all(items, reading, log)
         from cnntool.cli.page import write_page
 
+        if self.purpose.patches and not self.purpose.patches.exists():
+            raise InputError("no such folder", source=f"--patches {self.purpose.patches}")
         with Output(self.purpose.report, overwrite=self.purpose.overwrite) as file:
             code = self._look_at_all(items, reading, log)
             write_page(self._page, file, self.outputs, self.purpose, reading)

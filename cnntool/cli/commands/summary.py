@@ -184,6 +184,7 @@ def _profiles(
 ) -> list[Profile]:
     """Measure on each device."""
     from cnntool.api.profiling import profile
+    from cnntool.cli.inputs import forget_allow_nan
     from cnntool.image.files import STDIO
 
     image = sys.stdin.buffer if photo == STDIO else photo or None
@@ -194,6 +195,7 @@ def _profiles(
                 found.append(profile(network, image, size=size, runs=runs, settings=each))
     except InputError as error:
         error.hint = error.hint or "MODEL comes before --time, PHOTO behind it"
+        forget_allow_nan(error)
         raise
     return found
 

@@ -630,6 +630,7 @@ def test_nothing_is_drawn_where_there_is_no_terminal(here, net):
         ),
         (2, "--units is for the page of --report", ["--units", "conv:1", "p.png"]),
         (2, "--patches is for the page", ["--patches", ".", "p.png"]),
+        (3, "--patches none: no such folder", ["--report", "r.html", "--patches", "none", "p.png"]),
         (2, "an average has no photo", ["--average", "--style", "overlay", "p.png", "p.png"]),
         (2, "there is no map 9", ["-l", "conv:1", "--maps", "9", "p.png"]),
         (2, "both want stdout", ["--json", "-l", "conv:1", "-o", "-", "p.png"]),

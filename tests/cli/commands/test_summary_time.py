@@ -94,3 +94,10 @@ def test_what_cannot_be_had(here, arguments, code, line):
     done = here("summary", *arguments, code=code)
     assert done.text == ""
     assert f"cnntool: error: {line}" in done.err
+
+
+def test_nan_in_a_photo_has_no_hint_that_leads_nowhere(here, tmp_path):
+    (tmp_path / "p.csv").write_text("1,nan\n")
+    said = here("summary", "--time", "p.csv", code=3).err
+    assert "p.csv: NaN at row 0, column 1" in said
+    assert "allow" not in said
