@@ -17,13 +17,13 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from threading import Lock, Thread
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnntool.cli import console, shards
-from cnntool.cli.batch_log import BatchLog, outputs_of, parsed, parts_of
+from cnntool.cli.batch_log import BatchLog, outputs_of, parsed, parts_of, stamp
 from cnntool.cli.output import json_text
 from cnntool.cli.shards import SAME, Answer, Facts, Job
 from cnntool.errors import (
@@ -59,6 +59,9 @@ _PATIENCE = 15.0
 
 _LONELY = 60.0
 """Seconds for which there may be no worker."""
+
+_SEEN = 60.0
+"""Seconds until what a worker has written is seen here, where file systems remember names."""
 
 _GRACE = 1.0
 """Seconds for the workers to hear that the command was stopped."""
@@ -469,13 +472,28 @@ class ClusterLog(BatchLog):
         for line in map(parsed, job.log.read_bytes().splitlines()):
             if "input" in line and "notes" in line:
                 lines.setdefault(line["input"], deque()).append(line)
+        written: dict[str, Any] = {}
         for place in self._shards[self._fetched]:
             item = self._items[place]
             same = lines[item.name]
             line = same.popleft() if len(same) > 1 else same[0]
             self._told[id(item)] = {**line, "shard": self._fetched}
+            if line["error"] == f"{item.name}: no such file" and stamp(item.path):
+                raise DeviceError("a worker does not see it", source=item.name, hint=shards.SEEN)
+            written = outputs_of(line) or written
+        for result in written:
+            self._await(Path(result))
         self._left[self._fetched] = len(self._shards[self._fetched])
         self._fetched += 1
+
+    def _await(self, result: Path) -> None:
+        """See that a result of a worker's is seen here, which may take a network its time."""
+        late = monotonic() + _SEEN
+        while not result.exists():
+            if monotonic() > late:
+                reason = "a worker has written it, and it is not seen here"
+                raise DeviceError(reason, source=str(result), hint=shards.SEEN)
+            sleep(_SEEN / 100)
 
     def _job(self, number: int) -> Job:
         """Write down what a worker needs for a shard."""

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 SAME = "workers need the same cnntool, onnxruntime and network as where the command is given"
 
+SEEN = "inputs, results and the log lie in folders that all workers see"
+
 ALONE = 16
 """Inputs that are tried one by one after a process has died: what it may have had in hand."""
 
@@ -359,7 +361,8 @@ def work(job: Job, share: dict[str, int]) -> Answer:
     Raises
     ------
     DeviceError
-        This worker joined late, and has something else than where the command was given.
+        This worker joined late and has something else than where the command was given, or it
+        does not see the shard.
     """
     from distributed import get_worker
 
@@ -367,9 +370,12 @@ def work(job: Job, share: dict[str, int]) -> Answer:
 
     if job.run not in _facts:
         _facts[job.run] = facts(job.values["model"] if job.facts.model else None, job.folder)
+    address = get_worker().address
     if fault := job.facts.differ(_facts[job.run]):
-        raise DeviceError(fault, source=get_worker().address, hint=SAME)
-    lanes = max(1, usable_cpus() // share.get(get_worker().address, 1))
+        raise DeviceError(fault, source=address, hint=SAME)
+    if not job.inputs.exists():
+        raise DeviceError(f"the worker does not see {job.inputs.parent}", source=address, hint=SEEN)
+    lanes = max(1, usable_cpus() // share.get(address, 1))
     for name in ("jobs", "threads"):
         if name in job.values and job.values[name] is None:
             job.values[name] = lanes
@@ -425,9 +431,6 @@ def _run(job: Job) -> Answer:
 
     from cnntool.cli.main import cli, explain_error
 
-    if not job.inputs.exists():
-        reason = f"{job.inputs.parent}: a worker does not see this folder"
-        return Answer(DeviceError.exit_code, reason, "inputs and results lie where all workers see")
     os.chdir(job.folder)
     console.begin_to_hear()
     found = click.Context(cli)

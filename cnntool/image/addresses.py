@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import unquote, urlsplit
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import os
 
 _SCHEMES = re.compile(r"(https?|s3|gs)://", re.IGNORECASE)
+
+_DRIVERS = {"s3": "s3fs", "gs": "gcsfs"}
+"""What fsspec reads other schemes than http with."""
 
 _STALLED = 30
 """Seconds without a byte from a server of http."""
@@ -88,8 +92,10 @@ class Address:
         status = getattr(error, "status", None)
         if isinstance(error, ImportError):
             scheme = self.url.partition(":")[0].lower()
-            driver = {"s3": "s3fs", "gs": "gcsfs"}.get(scheme, "fsspec[http]")
+            driver = _DRIVERS.get(scheme, "fsspec[http]")
             reason, hint = f"what reads {scheme}:// is not installed", f"pip install '{driver}'"
+        elif "Credentials" in type(error).__name__:
+            reason = "no credentials are found for it"
         elif isinstance(error, FileNotFoundError):
             reason = "no such file"
         elif isinstance(error, PermissionError):
@@ -103,12 +109,22 @@ class Address:
         raise InputError(reason, source=str(self), hint=hint) from None
 
 
+@cache
+def _hush() -> None:
+    """Keep drivers from writing on stderr what nobody has asked for: it may hold addresses."""
+    import logging
+
+    for name in ("fsspec", "aiobotocore", "botocore", "google", *_DRIVERS.values()):
+        logging.getLogger(name).addHandler(logging.NullHandler())
+
+
 class _Stream(io.RawIOBase):
     """What comes from an address, piece by piece."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
         self._file: Any = None
+        _hush()
         settings: dict[str, Any] = {}
         how: dict[str, Any] = {}
         try:

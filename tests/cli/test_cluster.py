@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -261,21 +260,6 @@ def test_a_picture_that_kills_is_left_out(told, dask, folder, how):
     assert found[5] == {name: data for name, data in files.items() if how not in name}
 
 
-def test_a_worker_that_is_killed_is_replaced(told, dask, folder, tmp_path):
-    name, *options = VERBS["filter"]
-    plain = told(name, folder, *options)
-
-    def kill():
-        waited_for(lambda: len(list(tmp_path.glob("out/*.png"))) > 5)
-        dask.kill()
-
-    thread = Thread(target=kill)
-    thread.start()
-    found = told(name, folder, *options, "--scheduler", dask.address)
-    thread.join()
-    assert found == plain
-
-
 BEGIN = """
 from cnntool.cli import cluster
 cluster.SHARD = 2, 1024
@@ -437,6 +421,17 @@ def busy(folder, dask, tmp_path):
         run.process.wait()
 
 
+def test_a_worker_that_is_killed_is_replaced(told, busy, tmp_path):
+    name, *options = VERBS["filter"]
+    plain = told(name, busy.folder, *options)
+    run = busy(name, busy.folder, *options)
+    busy.dask.kill()
+    busy.go()
+    code, out = run.end()
+    assert (code, lines_of(out)) == plain[:2]
+    assert {f"out/{name}": data for name, data in kept(tmp_path / "out").items()} == plain[5]
+
+
 def test_ctrl_c_stops_the_workers(busy, tmp_path):
     run = busy(*VERBS["filter"], busy.folder)
     assert run.end(signal.SIGINT)[0] == 130
@@ -489,6 +484,43 @@ def test_who_joins_late_takes_part(told, dask, busy):
         )
     assert (code, lines_of(out)) == plain[:2]
     assert found == {address: 1}, "it has worked on no shard"
+
+
+BLIND = {
+    "inputs": (
+        "def hook(event, given):\n"  # noqa: ISC004
+        "    if event == 'open' and 'photos' in str(given[0]):\n"
+        "        raise FileNotFoundError(2, 'No such file or directory')\n"
+        "import sys; sys.addaudithook(hook)",
+        ("/0000.png: ", "a worker does not see it"),
+    ),
+    "results": (
+        "import os, tempfile; os.chdir = lambda place, go=os.chdir: go(tempfile.mkdtemp())",
+        ("out/", "a worker has written it, and it is not seen here"),
+    ),
+    "shards": (
+        "import pathlib; of = pathlib.Path.exists\n"  # noqa: ISC004
+        "pathlib.Path.exists = lambda path: 'parts' not in str(path) and of(path)",
+        ("tcp://127.0.0.1:", "the worker does not see "),
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # of Dask: a port that others have is no fault
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("what", BLIND)
+def test_folders_are_seen_by_all(here, folder, tmp_path_factory, monkeypatch, what):
+    pytest.importorskip("distributed")
+    code, says = BLIND[what]
+    place = tmp_path_factory.mktemp("site")
+    (place / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", str(place))
+    monkeypatch.setattr("cnntool.cli.cluster._SEEN", 0.5)
+    name, *options = VERBS["filter"]
+    done = here(name, folder, *options, "--log", "log.jsonl", "--scheduler", "local:1", code=5)
+    fault, hint = done.err.splitlines()[-2:]
+    assert all(text in fault for text in says)
+    assert "folders that all workers see" in hint
 
 
 def test_who_does_not_answer_is_named(here, folder, monkeypatch):

@@ -6,6 +6,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -145,6 +146,56 @@ def test_networks_take_addresses(process, wanted, server, samples, verb):
     assert first == second
     assert len(first) == (1 if verb == ["features"] else 5)
     assert "secret" not in done.text + done.err
+
+
+@pytest.fixture
+def bucket(samples, monkeypatch):
+    """A server of S3 on this machine, whose bucket "photos" holds a picture; its address."""
+    moto = pytest.importorskip("moto.server", reason="takes pip install 'moto[server]' s3fs")
+    pytest.importorskip("s3fs")
+    server = moto.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    ask("PUT", f"{url}/photos")
+    ask("PUT", f"{url}/photos/a/cat.png", (samples / "cat.png").read_bytes())
+    monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("HOME", "/nowhere")
+    yield url
+    server.stop()
+
+
+def ask(verb, url, data=b""):
+    headers = {"Content-Type": "application/octet-stream"}
+    with urlopen(Request(url, data, headers, method=verb), timeout=20):
+        pass
+
+
+@pytest.mark.full
+def test_buckets_are_read(process, bucket, samples, tmp_path, monkeypatch):
+    plain = process("filter", "-k", "sobel", samples / "cat.png", "-o", "-").out
+    names = ["photos/a/cat.png", "photos/none.png", "none/a.png", "me:secret@photos/b.png"]
+    (tmp_path / "list.txt").write_text("".join(f"s3://{name}\n" for name in names))
+    command = ["filter", "-k", "sobel", "--files-from", "list.txt", "-o", "out/", "--overwrite"]
+
+    def errors():
+        done = process(*command, "--log", "log.jsonl", check=False)
+        assert "secret" not in done.err + (tmp_path / "log.jsonl").read_text()
+        lines = [line for line in done.err.splitlines() if ": note: " not in line]
+        assert all(line.startswith("cnntool: error: s3://") for line in lines)
+        return [line.removeprefix("cnntool: error: s3://") for line in lines]
+
+    assert errors()[:3] == [f"{name}: no credentials are found for it" for name in names[:3]]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "my secret")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret, too")
+    none, nowhere, strange = errors()
+    assert none == "photos/none.png: no such file"
+    assert nowhere == "none/a.png: no such file"
+    assert strange.startswith("photos/b.png: ")
+    assert (tmp_path / "out" / "a" / "cat.png").read_bytes() == plain
+    ask("POST", f"{bucket}/moto-api/reset-auth", b"0")
+    assert errors()[0] == "photos/a/cat.png: permission denied"
 
 
 def test_arguments_are_files(fails):
