@@ -174,9 +174,12 @@ class _Copy:
 
 def _serve(work: Callable[..., Any], inbox: int, outbox: int) -> NoReturn:
     """Call the function until nobody will ask again: the process that does has ended."""
+    owner = os.getppid()
     with suppress(BaseException), os.fdopen(inbox, "rb") as asked, os.fdopen(outbox, "wb") as told:
         while True:
             for arguments in pickle.load(asked):  # noqa: S301
+                if os.getppid() != owner:  # it was killed: what is left is for another run
+                    os._exit(0)
                 outcome: Outcome
                 try:
                     outcome = work(*arguments), None

@@ -10,7 +10,6 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
 
 import numpy as np
 import pytest
@@ -261,21 +260,6 @@ def test_a_picture_that_kills_is_left_out(told, dask, folder, how):
     assert found[5] == {name: data for name, data in files.items() if how not in name}
 
 
-def test_a_worker_that_is_killed_is_replaced(told, dask, folder, tmp_path):
-    name, *options = VERBS["filter"]
-    plain = told(name, folder, *options)
-
-    def kill():
-        waited_for(lambda: len(list(tmp_path.glob("out/*.png"))) > 5)
-        dask.kill()
-
-    thread = Thread(target=kill)
-    thread.start()
-    found = told(name, folder, *options, "--scheduler", dask.address)
-    thread.join()
-    assert found == plain
-
-
 BEGIN = """
 from cnntool.cli import cluster
 cluster.SHARD = 2, 1024
@@ -435,6 +419,17 @@ def busy(folder, dask, tmp_path):
     for run in started:
         run.process.kill()
         run.process.wait()
+
+
+def test_a_worker_that_is_killed_is_replaced(told, busy, tmp_path):
+    name, *options = VERBS["filter"]
+    plain = told(name, busy.folder, *options)
+    run = busy(name, busy.folder, *options)
+    busy.dask.kill()
+    busy.go()
+    code, out = run.end()
+    assert (code, lines_of(out)) == plain[:2]
+    assert {f"out/{name}": data for name, data in kept(tmp_path / "out").items()} == plain[5]
 
 
 def test_ctrl_c_stops_the_workers(busy, tmp_path):
