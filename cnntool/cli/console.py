@@ -252,6 +252,7 @@ class Progress:
         How many there are is shown if they tell (``len`` or ``__length_hint__``), or else ``of``.
         """
         total = length_hint(items) or length_hint(of)
+        self.reach(0, total)
         for done, item in enumerate(items):
             self.reach(done, total)
             yield item
