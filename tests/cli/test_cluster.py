@@ -330,15 +330,18 @@ def test_what_is_killed_is_resumed(told, dask, folder, tmp_path):
 
 
 def settled(where):
-    """Wait until nobody works on a shard any more; return how many results there are."""
+    """Wait until nobody works on a shard any more, nor begins one; return how many results there are."""
 
     def is_free(part):
         with part.open("ab") as file, suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
 
-    for part in where.glob("log.jsonl.parts/*.jsonl"):
-        waited_for(lambda: is_free(part))  # noqa: B023
+    found = None
+    while found != (found := kept(where)):
+        for part in where.glob("log.jsonl.parts/*.jsonl"):
+            waited_for(lambda: is_free(part))  # noqa: B023
+        time.sleep(1)
     return len(kept(where / "out"))
 
 
