@@ -330,7 +330,7 @@ def test_what_is_killed_is_resumed(told, dask, folder, tmp_path):
 
 
 def settled(where):
-    """Wait until nobody works on a shard any more, nor begins one; return how many results there are."""
+    """Wait until nobody works on a shard, nor begins one; return how many results there are."""
 
     def is_free(part):
         with part.open("ab") as file, suppress(BlockingIOError):
