@@ -332,7 +332,8 @@ def test_a_recipe_of_the_readme_both_ways(command, net, here, tmp_path, monkeypa
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
-    assert done.stderr == b""
+    said = done.stderr.decode().splitlines()
+    assert not [line for line in said if "the machine is busy" not in line]  # as it may be
     files = {
         path.relative_to(tmp_path).as_posix()
         for path in tmp_path.rglob("*")
