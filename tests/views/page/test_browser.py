@@ -47,6 +47,14 @@ def chromium():
             yield browser
 
 
+@pytest.fixture(scope="module")
+def expect():
+    """Return what waits until something of a page is as expected."""
+    sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    sync.expect.set_options(timeout=30_000)  # as all other waiting
+    return sync.expect
+
+
 @pytest.fixture
 def opened(chromium):
     """Open a page, which must not complain."""
@@ -79,16 +87,15 @@ def made(here, samples, tmp_path):
     return write
 
 
-def test_from_the_column_to_the_sum_of_products(made, opened):
+def test_from_the_column_to_the_sum_of_products(made, opened, expect):
     path = made("-l", "block1_conv1", "-l", "block1_pool", "--units", "block1_conv1")
     with opened(path) as page:
         page.click("nav >> text=block1_conv1")
-        page.wait_for_selector("section.current .grid button")
-        assert page.locator(".grid button").count() == 16
+        expect(page.locator("section.current .grid button")).to_have_count(16)
         page.click(".grid button >> nth=3")
         page.click("canvas.pick", position={"x": 100, "y": 50})
         page.wait_for_selector("text=what it was computed from")
-        assert page.url.rpartition("#")[2].startswith("block1_conv1/3/")
+        page.wait_for_url("**#block1_conv1/3/*")
         rows = dict(page.locator(".total tr").evaluate_all(
             "rows => rows.map(row => [row.cells[0].innerText, Number(row.cells[1].innerText)])"
         ))  # fmt: skip
@@ -98,14 +105,14 @@ def test_from_the_column_to_the_sum_of_products(made, opened):
 
 
 @pytest.mark.full
-def test_keys_search_and_addresses(made, opened):
+def test_keys_search_and_addresses(made, opened, expect):
     path = made("-l", "block1_*", "-l", "block2_*", "-l", "predictions")
     with opened(path) as page:
         current = page.locator("section.current h2")
         page.keyboard.press("ArrowDown")
-        assert current.inner_text().startswith("block1_conv1")
+        expect(current).to_contain_text("block1_conv1")
         page.keyboard.press("ArrowDown")
-        assert current.inner_text().startswith("block1_conv2")
+        expect(current).to_contain_text("block1_conv2")
         page.keyboard.press("ArrowRight")
         page.keyboard.press("ArrowRight")
         page.wait_for_url("**#block1_conv2/1")
@@ -124,7 +131,7 @@ def test_keys_search_and_addresses(made, opened):
         page.wait_for_url("**#block1_conv2")
         page.keyboard.press("/")
         page.keyboard.type("conv:3")  # a name that is not the one shown
-        assert page.locator("nav li.found").all_inner_texts() == ["block2_conv1"]
+        expect(page.locator("nav li.found")).to_have_text(["block2_conv1"])
         page.keyboard.press("Enter")
         page.wait_for_url("**#block2_conv1")
         page.keyboard.press("?")
@@ -135,7 +142,7 @@ def test_keys_search_and_addresses(made, opened):
     with opened(path, "#block2_pool/17") as page:
         page.wait_for_selector("h3:has-text('map 17')")
     with opened(path, "#conv:4") as page:  # any name of the vocabulary
-        assert page.locator("section.current h2").inner_text().startswith("block2_conv2")
+        expect(page.locator("section.current h2")).to_contain_text("block2_conv2")
     with opened(path, "#predictions/13") as page:
         page.wait_for_selector("text=unit 13: cat")
     with opened(path, "#nothing/like%20this%") as page:
@@ -143,22 +150,19 @@ def test_keys_search_and_addresses(made, opened):
 
 
 @pytest.mark.full
-def test_sorting_and_choosing_maps(made, opened):
+def test_sorting_and_choosing_maps(made, opened, expect):
     path = made("-l", "block1_conv2", "-l", "block5_conv3")
     with opened(path, "#block5_conv3") as page:
         buttons = page.locator(".grid button")
-        page.wait_for_selector(".grid button")
-        assert buttons.count() == 320
+        expect(buttons).to_have_count(320)
         page.get_by_label("show").select_option("dead")
-        until(page, "document.querySelectorAll('.grid button').length < 320")
-        dead = page.get_by_role("status").inner_text()
-        assert dead == "9 of 320 maps"
+        expect(page.get_by_role("status")).to_have_text("9 of 320 maps")
         page.get_by_label("show").select_option("alive")
         page.get_by_label("sort by").select_option("max")
-        until(page, "document.querySelectorAll('.grid button').length === 311")
+        expect(buttons).to_have_count(311)
+        expect(buttons.first).to_contain_text(": 3.99")
         shown = [float(text.partition(": ")[2]) for text in buttons.all_inner_texts()]
         assert shown == sorted(shown, reverse=True)
-        assert shown[0] == pytest.approx(3.994, abs=0.01)
 
 
 @pytest.mark.full
@@ -179,20 +183,19 @@ def test_the_maps_are_those_of_the_network(made, opened, samples):
 
 
 @pytest.mark.full
-def test_several_photos_and_what_else_there_is(made, opened, samples):
+def test_several_photos_and_what_else_there_is(made, opened, expect, samples):
     photos = "cat.png", "camera.png"
     path = made("-l", "block1_*", "-l", "block5_conv3", "--units", "block1_conv1", "--patches",
                 samples, "--explain", "gradcam", photos=photos)  # fmt: skip
     with opened(path) as page:
-        assert page.locator(".heats figure").count() == 6
+        expect(page.locator(".heats figure")).to_have_count(6)
         page.goto(f"{path.as_uri()}#block1_conv1/3/10,20")
-        page.wait_for_selector("text=what it was computed from")
-        assert page.locator("text=what it was computed from").count() == 2
-        assert page.locator("canvas.pick").count() == 2
-        assert page.locator(".patches figure").count() == 3
-        differs = page.locator("text=/differs by|No difference/").all_inner_texts()
-        assert len(differs) == 2
-        assert not [text for text in differs if "more than rounding" in text]
+        expect(page.locator("text=what it was computed from")).to_have_count(2)
+        expect(page.locator("canvas.pick")).to_have_count(2)
+        expect(page.locator(".patches figure")).to_have_count(3)
+        differs = page.locator("text=/differs by|No difference/")
+        expect(differs).to_have_count(2)
+        assert not [text for text in differs.all_inner_texts() if "more than rounding" in text]
 
 
 @pytest.mark.parametrize("width", [390, 1280, 1920])
@@ -210,19 +213,19 @@ def test_it_fits_every_screen(made, opened, width, scheme):
 
 
 @pytest.mark.full
-def test_without_a_script_everything_is_there(made, opened):
+def test_without_a_script_everything_is_there(made, opened, expect):
     path = made("-l", "block1_*", "-l", "predictions")
     with opened(path, java_script_enabled=False) as page:
-        assert page.locator("section img.maps:visible").count() == 4
-        assert page.locator("nav a").count() == 4
-        assert page.locator("text=What it takes this for").is_visible()
+        expect(page.locator("section img.maps:visible")).to_have_count(4)
+        expect(page.locator("nav a")).to_have_count(4)
+        expect(page.locator("text=What it takes this for")).to_be_visible()
         page.click("nav >> text=predictions")
-        assert page.url.endswith("#predictions")
+        page.wait_for_url("**#predictions")
     with opened(path, "#block1_conv2/3") as page:  # on paper there is no script either
         page.wait_for_selector("canvas.pick")
         page.emulate_media(media="print")
-        assert page.locator("section img.maps:visible").count() == 4
-        assert page.locator("canvas:visible, nav:visible").count() == 0
+        expect(page.locator("section img.maps:visible")).to_have_count(4)
+        expect(page.locator("canvas:visible, nav:visible")).to_have_count(0)
 
 
 TILES = """() => Object.fromEntries([...document.querySelectorAll("section")].map(section => {
@@ -246,7 +249,7 @@ def test_without_a_script_pooled_maps_are_no_larger_than_what_they_pool(made, op
 
 
 @pytest.mark.full
-def test_names_stay_text(opened, tmp_path):
+def test_names_stay_text(opened, expect, tmp_path):
     nasty = '</script><script>document.title="bad"</script><img src=x onerror=alert(1)>'
     from test_render import VIEW, card, page
 
@@ -256,8 +259,8 @@ def test_names_stay_text(opened, tmp_path):
     path.write_bytes(html(page(title=nasty, cards=(one, one), data=data)))
     with opened(path) as shown:
         shown.click("nav li:nth-child(2) a")
-        assert shown.locator("section.current h2").inner_text().startswith(nasty)
-        assert shown.title() == f"{nasty} in a network"
+        expect(shown.locator("section.current h2")).to_contain_text(nasty)
+        expect(shown).to_have_title(f"{nasty} in a network")
 
 
 @pytest.mark.full
