@@ -171,7 +171,7 @@ def test_what_is_no_class(text):
 
 
 def test_as_many_ids_and_colours_as_names():
-    with pytest.raises(ModelError, match="1 WordNet ids for 2 labels"):
+    with pytest.raises(ModelError, match="1 WordNet id for 2 labels"):
         make_labels(["a", "b"], ["n02012849"], source="x")
     with pytest.raises(ModelError, match="3 colours for 2 labels"):
         make_labels(["a", "b"], [], ["#000000"] * 3, source="x")
