@@ -322,6 +322,7 @@ class LayerOutputs:
         self.model = model
         self.plan: InferredSpec = model.plan()
         self.chosen = {one.tensor: one for one in chosen}
+        self._extras = frozenset(extras)
         self._flow = model.read_layers().flow
         self._fields: dict[tuple[int, ...], dict[str, ReceptiveField]] = {}
         self._taps = Taps(
@@ -342,6 +343,16 @@ class LayerOutputs:
         optimise = self._taps.settings.optimise
         session = self.model.session(self._taps.first, many=many, optimise=optimise)
         return self._taps.stream(session, pictures)
+
+    def split(
+        self, tensors: Iterable[tuple[str, NDArray[Any]]], extras: dict[str, NDArray[Any]]
+    ) -> Iterator[tuple[ChosenLayer, NDArray[Any]]]:
+        """Yield the layers among a picture's tensors; the others are kept, with their batch."""
+        for tensor, values in tensors:
+            if tensor in self._extras:
+                extras[tensor] = values[None]
+            if tensor in self.chosen:
+                yield self.chosen[tensor], values
 
     def output(self, chosen: ChosenLayer, raw: NDArray[Any], shape: tuple[int, ...]) -> LayerOutput:
         """Arrange a tensor as maps or as a vector of real numbers, and describe it.

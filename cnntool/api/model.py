@@ -83,12 +83,10 @@ class Model(Network):
         many: bool,
     ) -> Iterator[Scores]:
         """Score pictures that come with their names; what cannot be ranked is refused."""
-        from cnntool.nets.inference.classify import check
-
         fed = ((picture, picture[1]) for picture in pictures)
         for (name, tensor), scores in self.scores(plan, fed, batch=batch, many=many):
             try:
-                check(scores, plan, partial(self.whence, plan, tensor))
+                self.check(scores, plan, tensor)
             except ModelError as error:
                 error.source = f"{name}: {error.source}"
                 raise
@@ -240,7 +238,7 @@ class Model(Network):
         from cnntool.nets.inference.preprocess import prepare
 
         outputs = self._outputs(layers, at, everything=everything)
-        files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
+        files = files_of(images)
         pictures = self._read(files, partial(prepare, spec=outputs.plan.input))
         with self.lock:
             _, shape, means = outputs.average(pictures)
@@ -292,7 +290,7 @@ class Model(Network):
         chosen = choose_layer(self, name, at=at)
         outputs = LayerOutputs(self, [chosen])
         entry, side = outputs.plan.input, arguments.whole("side", side, most=4096)
-        files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
+        files = files_of(images)
         pictures = self._read(files, partial(prepare, spec=entry))
         with self.lock:
             best = find_strongest(outputs, (made for _, made in pictures))
@@ -380,16 +378,14 @@ class Model(Network):
         with self.lock:
             fed = ((one, one[1][1].tensor) for one in self._read(images, look))
             for (name, (info, made)), tensors in outputs.stream(fed):
-                views, answer = [], {}
-                for tensor, values in tensors:
-                    if tensor in taps:
-                        answer[tensor] = values[None]
-                    if tensor in outputs.chosen:
-                        found = outputs.output(outputs.chosen[tensor], values, made.shape)
-                        views.append(writer.view(found, made.shape))
+                answer: dict[str, NDArray[Any]] = {}
+                views = [
+                    writer.view(outputs.output(*layer, made.shape), made.shape)
+                    for layer in outputs.split(tensors, answer)
+                ]
                 writer.add(os.path.basename(name), info, made, views, answer)  # noqa: PTH119
             if patches is not None:
-                among = files_of(patches) if isinstance(patches, (str, os.PathLike)) else patches
+                among = files_of(patches)
                 read = self._read(among, partial(prepare, spec=entry))
                 best = find_strongest(outputs, (made for _, made in read))
 

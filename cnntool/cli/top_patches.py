@@ -14,6 +14,7 @@ from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.errors import InputError
 from cnntool.image.atomic import STDOUT
 from cnntool.image.files import Item
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -128,6 +129,7 @@ def _drawn(
         console.note(f"{wanted.title}: nothing excites its maps")
     if not patches or files is None:
         return _Drawn(wanted, patches, None)
+    pictures = counted(count, "picture")
     blocks: dict[int, list[Any]] = {}
     for patch in patches:
         blocks.setdefault(patch.map, []).append(patch.pixels)
@@ -135,9 +137,9 @@ def _drawn(
         list(blocks.values()),
         list(blocks),
         columns=purpose.drawing.columns,
-        caption=Caption(wanted.title, f"what excites each map most in {count} pictures"),
+        caption=Caption(wanted.title, f"what excites each map most in {pictures}"),
     )
-    item = Item(Path("patches"), f"{count} pictures", Path("patches"))
+    item = Item(Path("patches"), pictures, Path("patches"))
     return _Drawn(wanted, patches, files.write(item, wanted, None, lambda: sheet))
 
 

@@ -572,16 +572,18 @@ def _bad(folder: Path, reason: str, hint: str = "") -> Item:
     return Item(None, str(folder), Path(folder.name), error)
 
 
-def files_of(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the pictures that a folder holds, or the one file.
+def files_of(images: str | os.PathLike[str] | Sequence[Any]) -> Sequence[Any]:
+    """List the pictures that a folder holds, or the one file; a list of any is as it is.
 
     Raises
     ------
     InputError
         There are none, or the folder cannot be read.
     """
+    if not isinstance(images, (str, os.PathLike)):
+        return images
     found = []
-    for item in expand([Path(folder)], recursive=False, matrices=False):
+    for item in expand([Path(images)], recursive=False, matrices=False):
         if item.error is not None:
             raise item.error
         found.append(item.path or Path(item.name))

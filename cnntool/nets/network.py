@@ -365,6 +365,18 @@ class Network:
 
         return stream(self.session(plan.taps, many=many), plan, pictures, batch=batch)
 
+    def check(self, scores: Scores, plan: InferredSpec, picture: NDArray[Any]) -> None:
+        """Refuse scores of a picture that cannot be ranked, and say where they come from.
+
+        Raises
+        ------
+        ModelError
+            When some are NaN or infinite.
+        """
+        from cnntool.nets.inference.classify import check
+
+        check(scores, plan, partial(self.whence, plan, picture))
+
     def ablated(self, plan: InferredSpec, cuts: Sequence[str]) -> AblatedNetwork:
         """Cut it at layers whose maps may be silenced.
 
