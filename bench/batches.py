@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import compileall
 import os
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -102,12 +103,27 @@ def filters(folder: Path, kernel: str, peers: str) -> list[Program]:
     found = [
         Program("cnntool", [*call, "-o", f"{folder}-out/"]),
         Program("cnntool, 1 job, 1 thread", [*call, *alone, "-o", f"{folder}-out-1/"]),
+        Program(f"{cpus} of these, a part of the pictures each", parts(folder, spec, alone)),
         Program("cnntool, with a log", [*call, "--log", f"{folder}.jsonl", "-o", f"{folder}-log/"]),
     ]
     if has(peers, "cv2"):
         script = [peers, "-c", OPENCV, str(folder), f"{folder}-cv", kernel]
         found.append(Program(f"opencv, {cpus} threads", [*script, cpus]))
     return found
+
+
+def parts(folder: Path, spec: str, alone: list[str]) -> list[str]:
+    """Return a command that shares the pictures out to processes that know nothing of each other.
+
+    That is what the machine allows: processors share its memory and their caches.
+    """
+    names, count = sorted(folder.iterdir()), usable_cpus()
+    for part in range(count):
+        lines = "".join(f"{name}\n" for name in names[part::count])
+        folder.with_name(f"{folder.name}-part-{part}").write_text(lines)
+    call = shlex.join([TOOL, "filter", "-k", spec, "--overwrite", *alone])
+    one = f"{call} --files-from {folder}-part-{{}} -o {folder}-out-2/"
+    return ["sh", "-c", " & ".join([*map(one.format, range(count)), "wait"])]
 
 
 def classifiers(folder: Path, peers: str) -> list[Program]:
