@@ -572,10 +572,6 @@ def _target(target: Target, plan: InferredSpec) -> int | Rank:
 
 def _named(model: Network, layer: str) -> tuple[str, str]:
     """Return the tensor that a name means, and what to call it."""
-    meant = model.read_layers().resolve(layer, at="post")
-    if len(meant) > 1:
-        raise ModelError(
-            f"{layer!r} means {len(meant)} layers, and one is wanted", source=model.name
-        )
-    model.note(meant[0].text)
-    return meant[0].tensor, title_of(meant[0].tensor, meant[0].layer)
+    meant = model.read_layers().one(layer)
+    model.note(meant.text)
+    return meant.tensor, title_of(meant.tensor, meant.layer)

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.ablation import Ablation
-    from cnntool.api.activations import LayerOutputs, Patch
+    from cnntool.api.activations import LayerOutputs
     from cnntool.api.evaluation import Evaluation
     from cnntool.api.explain import Explanations
     from cnntool.api.feature_extraction import Features
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import DrawingOptions, Figure, ImageLike
     from cnntool.api.profiling import Profile
+    from cnntool.api.top_patches import Patch
     from cnntool.api.unit_trace import UnitTrace
     from cnntool.image.files import Item
     from cnntool.image.source import ImageInfo
@@ -277,12 +278,8 @@ class Model(Network):
         InputError
             There is no picture.
         """
-        from cnntool.api.activations import (
-            LayerOutputs,
-            choose_layer,
-            cut_patches,
-            find_strongest,
-        )
+        from cnntool.api.activations import LayerOutputs, choose_layer
+        from cnntool.api.top_patches import cut_patches, find_strongest
         from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare, seen
 
@@ -352,10 +349,10 @@ class Model(Network):
         >>> page[:15]
         b'<!doctype html>'
         """
-        from cnntool.api.activations import find_strongest
         from cnntool.api.page import PageWriter
         from cnntool.api.page_numbers import PatchNumbers
         from cnntool.api.pictures import drawing_of
+        from cnntool.api.top_patches import find_strongest
         from cnntool.image.files import files_of
         from cnntool.nets.attribution.methods import METHODS
         from cnntool.nets.inference.preprocess import prepare, prepared, seen

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.api.activations import cut_patches, find_strongest
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.network_options import facts_of, say_where
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.api.activations import ChosenLayer, LayerOutputs, Patch, Strongest
+    from cnntool.api.activations import ChosenLayer, LayerOutputs
+    from cnntool.api.top_patches import Patch, Strongest
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import LayerFiles, Purpose
 
@@ -39,6 +39,7 @@ def look_through(
     InputError
         When no picture of `source` could be read.
     """
+    from cnntool.api.top_patches import find_strongest
     from cnntool.nets.inference.preprocess import prepare
 
     pictures = Pictures(items, partial(prepare, spec=outputs.plan.input), reading)
@@ -77,6 +78,7 @@ def top_patches(
     InputError
         When no picture could be read.
     """
+    from cnntool.api.top_patches import cut_patches
     from cnntool.nets.inference.preprocess import seen
     from cnntool.views.feature_maps import choose
 
