@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from cnntool.api import arguments
 from cnntool.api.records import Records
-from cnntool.errors import InputError, ModelError, UsageError
+from cnntool.errors import CnntoolError, InputError, ModelError, UsageError
 from cnntool.nets.models import BUILT_IN
 from cnntool.nets.network import Network
 from cnntool.system import usable_cpus
@@ -403,18 +403,30 @@ class Model(Network):
         *,
         pool: str = "mean",
         recursive: bool = False,
+        fail_fast: bool = True,
     ) -> Features:
         """Compute a vector for each of several pictures; see `cnntool.features`."""
         from cnntool.api.feature_extraction import POOLS, FeatureExtractor, collect, listed
-        from cnntool.nets.inference.preprocess import prepare
+        from cnntool.threads import ordered_map
 
         layer = None if layer is None else arguments.text("layer", layer)
         pool = arguments.one_of("pool", pool, POOLS)
         items = listed(images, recursive=arguments.flag("recursive", recursive))
+        fail = arguments.flag("fail_fast", fail_fast)
+        for error in (item.error for item in items if item.error and fail):
+            raise error
         extractor = FeatureExtractor(self, layer, pool)
+        plan = self.plan()
+
+        def read(item: Item) -> tuple[Item, NDArray[Any] | CnntoolError]:
+            try:
+                return item, item.error or self._tensor(item.path or item.name, plan)
+            except CnntoolError as error:
+                return item, error
+
         with self.lock:
-            read = self._items(items, partial(prepare, spec=self.plan().input))
-            return collect(extractor, read, many=len(items) > 1)
+            found = ordered_map(read, items, usable_cpus())
+            return collect(extractor, found, many=len(items) > 1, fail_fast=fail)
 
     def _outputs(
         self,

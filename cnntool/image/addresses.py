@@ -180,13 +180,18 @@ def _opened(address: Address) -> Any:
     """Have a driver begin to read; `_STALLED` bounds all that it tries to get a first answer."""
     import aiohttp
     import fsspec
+    from fsspec.config import conf
     from fsspec.core import strip_protocol
 
     limits = aiohttp.ClientTimeout(_LONGEST, sock_connect=_CONNECT, sock_read=_STALLED)
-    settings = {
+    proxies = {"trust_env": True}
+    settings: dict[str, Any] = {
         "s3": {"config_kwargs": {"connect_timeout": _CONNECT, "read_timeout": _STALLED}},
-        "gs": {"requests_timeout": limits},
-    }.get(address.scheme, {"client_kwargs": {"timeout": limits}})
+        "gs": {"requests_timeout": limits, "session_kwargs": proxies},
+    }.get(address.scheme, {"client_kwargs": {"timeout": limits, **proxies}})
+    for key, value in conf.get(address.scheme, {}).items():  # which these would replace whole
+        ours = settings.get(key)
+        settings[key] = {**ours, **value} if isinstance(ours, dict) else value
     url = address.scheme + address.url[len(address.scheme) :]
     files, _ = fsspec.url_to_fs(url.replace("::", ""), **settings)  # which means one in another
     path = strip_protocol(url)

@@ -205,6 +205,19 @@ def test_a_slow_server_is_waited_for_and_a_silent_one_given_up(server, samples, 
 
 
 @pytest.mark.full
+def test_settings_of_fsspec_and_proxies_of_the_environment_count(server, samples, monkeypatch):
+    config = pytest.importorskip("fsspec.config")
+    monkeypatch.setattr(addresses, "_waits", {})
+    headers = {"client_kwargs": {"headers": {"Authorization": PASSWORD}}}
+    monkeypatch.setitem(config.conf, "http", headers)
+    with Address(f"http://{server.host}/private.png").open() as stream:
+        assert stream.read() == (samples / "cat.png").read_bytes()
+    monkeypatch.setenv("http_proxy", f"http://{server.host}")
+    Address("http://nowhere.invalid/a/proxy.png").open().close()
+    assert server.asked[-1] == "http://nowhere.invalid/a/proxy.png"
+
+
+@pytest.mark.full
 @pytest.mark.parametrize(("scheme", "driver"), [("s3", "s3fs"), ("gs", "gcsfs")])
 def test_buckets_that_do_not_answer_are_given_up(server, monkeypatch, scheme, driver):
     pytest.importorskip(driver)
