@@ -189,7 +189,9 @@ class Naming:
         return OutputError(
             f"its result would have the name of that of {first}",
             source=others[0],
-            hint="" if items.listed else "--files-from keeps the tree of folders",
+            hint="two lists with a folder each keep them apart"
+            if items.listed
+            else "--files-from keeps the tree of folders",
         )
 
     def target(self, item: Item, suffix: str, *, text: bool) -> Path | None:

@@ -99,12 +99,12 @@ class Address:
         Raises
         ------
         InputError
-            It cannot be had.
+            It cannot be had; whoever reads it says what it is called.
         """
         lost, until = _waits.get(self.server, (0, 0.0))
         if lost >= _LOST and time.monotonic() < until:
             hint = f"it is asked again {_PAUSE} seconds after it was given up"
-            raise InputError("its server does not answer", source=str(self), hint=hint)
+            raise InputError("its server does not answer", hint=hint)
         return _Stream(self)
 
 
@@ -164,7 +164,7 @@ class _Stream(io.RawIOBase):
             now = time.monotonic()
             if now - self._since > 1:  # to be refused at once costs nothing
                 _waits[server] = _waits.get(server, (0, 0.0))[0] + 1, now + _PAUSE
-        raise InputError(reason, source=str(self._address), hint=hint) from None
+        raise InputError(reason, hint=hint) from None
 
 
 @cache
