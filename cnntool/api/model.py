@@ -159,7 +159,7 @@ class Model(Network):
         count = arguments.whole("top", top)
         batch = arguments.whole("batch", batch, most=4096)
         plan = self.plan(CLASSES)
-        images = image if isinstance(image, (list, tuple)) else [image]
+        images = arguments.several(image)
         pictures = self._read(images, partial(prepare, spec=plan.input))
         with self.lock:
             found = [
@@ -360,18 +360,17 @@ class Model(Network):
         plan = self.plan()
         entry, taps = plan.input, plan.taps if plan.classifies else ()
         outputs = self._outputs(layers, at, everything=everything, extras=taps)
-        named = units if isinstance(units, (list, tuple)) else [units]
         writer = PageWriter(
             outputs,
             drawing_of(**drawing),
-            units=[arguments.text("units", name) for name in named],
+            units=[arguments.text("units", name) for name in arguments.several(units)],
             method=None if explain is None else arguments.one_of("explain", explain, METHODS),
         )
 
         def look(pixels: Any, info: ImageInfo) -> tuple[ImageInfo, Prepared]:
             return info, prepared(pixels, info, entry, photo=True)
 
-        images = image if isinstance(image, (list, tuple)) else [image]
+        images = arguments.several(image)
         with self.lock:
             fed = ((one, one[1][1].tensor) for one in self._read(images, look))
             for (name, (info, made)), tensors in outputs.stream(fed):
@@ -753,8 +752,9 @@ class Model(Network):
         from cnntool.api.unit_trace import UnitTracer
         from cnntool.nets.inference.preprocess import prepared
 
-        at = unit if isinstance(unit, (tuple, list)) else [unit]
-        place = tuple(arguments.whole("unit", number, least=0) for number in at)
+        place = tuple(
+            arguments.whole("unit", number, least=0) for number in arguments.several(unit)
+        )
         tracer = UnitTracer(self, arguments.text("layer", layer))
         ready = partial(prepared, entry=self.plan().input, photo=True)
         ((name, made),) = self._read([image], ready)
@@ -819,12 +819,10 @@ class Model(Network):
         from cnntool.api.explain import Explainer, Explanations
         from cnntool.nets.attribution.methods import METHODS
 
-        methods = method if isinstance(method, (list, tuple)) else [method]
-        targets: Any = [] if target is None else target
         explainer = Explainer(
             self,
-            [arguments.one_of("method", name, METHODS) for name in methods],
-            targets if isinstance(targets, (list, tuple)) else [targets],
+            [arguments.one_of("method", name, METHODS) for name in arguments.several(method)],
+            [] if target is None else arguments.several(target),
             None if layer is None else arguments.text("layer", layer),
             seed=arguments.whole("seed", seed, least=0),
             score=arguments.flag("score", score),
@@ -924,8 +922,7 @@ class Model(Network):
         from cnntool.api.ablation import DRAWN, FILLS, Ablator, choose_silenced
         from cnntool.nets.models.manifest import CLASSES
 
-        named = without if isinstance(without, (list, tuple)) else [without]
-        names = [arguments.text("without", name) for name in named]
+        names = [arguments.text("without", name) for name in arguments.several(without)]
         fill, each = arguments.one_of("fill", fill, FILLS), arguments.flag("each", each)
         batch = arguments.whole("batch", batch, most=4096)
         layers = choose_silenced(self, names)
