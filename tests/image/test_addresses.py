@@ -6,7 +6,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from time import monotonic, sleep
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -106,6 +106,7 @@ def server(samples):
     """A server: pictures, one behind a password, one that ends too soon, one without an end."""
     cat = (samples / "cat.png").read_bytes()
     asked = []
+    together = Barrier(3)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -113,6 +114,8 @@ def server(samples):
             asked.append(path)
             if path.endswith("silent.png"):
                 sleep(5)
+            if path.startswith("/together"):
+                together.wait(30)
             known = path != "/private.png" or self.headers["Authorization"] == PASSWORD
             self.send_response(CODES.get(path, 200) if known else 401)
             if path in MOVED:
@@ -187,6 +190,16 @@ def test_a_list_may_name_addresses(process, wanted, server, tmp_path, where):
     assert "0 done, 3 skipped, 4 failed" in again.err
     assert [json.loads(line) for line in again.out.splitlines()] == records
     assert not any("private" in name for name in server.asked[count:])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("verb", [["filter", "-k", "sobel", "-o", "out/"], ["classify"]])
+def test_pictures_are_fetched_side_by_side(process, wanted, server, verb):
+    names = ["a/cat.png", *(f"together/{number}.png" for number in range(3))]
+    wanted.write_text("".join(f"http://{server.host}/{name}\n" for name in names))
+    done = process(*verb, "--json", "--jobs", "3", "--files-from", wanted)
+    told = [json.loads(line)["input"] for line in done.out.splitlines()]
+    assert told == wanted.read_text().splitlines()
 
 
 @pytest.mark.full
