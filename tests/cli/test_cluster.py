@@ -94,9 +94,9 @@ class Dask:
             process.wait()
             waited_for(lambda: address not in self.client.nthreads())
 
-    def kill(self):
-        """Kill a worker."""
-        address, number = next(iter(self.client.run(os.getpid).items()))
+    def kill(self, *addresses):
+        """Kill a worker, of those that are named if there are any."""
+        address, number = next(iter(self.client.run(os.getpid, workers=addresses or None).items()))
         os.kill(number, signal.SIGKILL)
         waited_for(lambda: address not in self.client.nthreads())
 
@@ -475,6 +475,20 @@ def test_workers_have_what_is_here(told, here, network, busy, worker):
     assert not Path("new.jsonl").exists()
 
 
+def test_who_joins_goes_on_when_all_others_are_lost(told, busy):
+    name, *options = VERBS["filter"]
+    plain = told(name, busy.folder, *options)
+    known = list(busy.dask.client.nthreads())
+    run = busy(name, busy.folder, *options)
+    with busy.dask.joined(STRANGERS["version"][0]):  # from then on, shards are for who was met
+        waited_for(lambda: [line for line in run.said() if "left out" in line])
+        for address in known:
+            busy.dask.kill(address)
+        busy.go()
+        code, out = run.end()
+    assert (code, lines_of(out)) == plain[:2]
+
+
 def test_who_joins_late_takes_part(told, dask, busy):
     name, *options = VERBS["filter"]
     plain = told(name, busy.folder, *options)
@@ -501,15 +515,9 @@ BLIND = {
         "import os, tempfile; os.chdir = lambda place, go=os.chdir: go(tempfile.mkdtemp())",
         ("out/", "a worker has written it, and it is not seen here"),
     ),
-    "shards": (
-        "import pathlib; of = pathlib.Path.exists\n"  # noqa: ISC004
-        "pathlib.Path.exists = lambda path: 'parts' not in str(path) and of(path)",
-        ("tcp://127.0.0.1:", "the worker does not see "),
-    ),
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # of Dask: a port that others have is no fault
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("what", BLIND)
 def test_folders_are_seen_by_all(here, folder, tmp_path_factory, monkeypatch, what):
@@ -523,6 +531,20 @@ def test_folders_are_seen_by_all(here, folder, tmp_path_factory, monkeypatch, wh
     done = here(name, folder, *options, "--log", "log.jsonl", "--scheduler", "local:1", code=5)
     fault, hint = done.err.splitlines()[-2:]
     assert all(text in fault for text in says)
+    assert "folders that all workers see" in hint
+
+
+@pytest.mark.usefixtures("small")
+def test_a_worker_that_sees_no_shards_is_named(here, dask, folder):
+    blind = (
+        "import pathlib; of = pathlib.Path.exists\n"
+        "pathlib.Path.exists = lambda path: 'parts' not in str(path) and of(path)"
+    )
+    name, *options = VERBS["filter"]
+    command = [name, folder, *options, "--log", "log.jsonl", "--scheduler", dask.address]
+    with dask.joined(blind) as address:
+        fault, hint = here(*command, code=5).err.splitlines()[-2:]
+    assert fault.startswith(f"cnntool: error: {address}: the worker does not see ")
     assert "folders that all workers see" in hint
 
 
