@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cnntool.api.filtering import filter as filter
     from cnntool.api.kernels import frequency_response as frequency_response
     from cnntool.api.kernels import kernels as kernels
+    from cnntool.api.layer_chain import layer_chain as layer_chain
     from cnntool.api.model import Model as Model
     from cnntool.api.model import load_model as load_model
     from cnntool.api.pictures import Figure as Figure
@@ -58,6 +59,7 @@ else:
         "filter_figure": "api.filter_figure",
         "im2col": "api.unrolling",
         "kernels": "api.kernels",
+        "layer_chain": "api.layer_chain",
         "load_model": "api.model",
         "map_pictures": "api.batches",
         "pool": "api.resampling",

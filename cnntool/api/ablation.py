@@ -20,6 +20,7 @@ from cnntool.nets.inference.ablation import cut_at
 from cnntool.nets.inference.classify import check
 from cnntool.nets.inference.preprocess import prepare, seen
 from cnntool.nets.models.manifest import CLASSES
+from cnntool.shapes.text import counted
 from cnntool.views.feature_maps import numbered
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Ablation(NamedTuple):
             for one, sample in samples
         ]
         share = self.plain.total
-        photos = f"{share.pictures:,} photo{'s' * (share.pictures != 1)}"
+        photos = counted(share.pictures, "photo", ",")
         facts = f"{photos}, {share.accuracy1:.2%} right with all maps"
         title = f"What is lost without one map of {', '.join(layers)}"
         fill = f"silenced: {self.fill}; worst {len(bars)} of {len(self.each)}"
@@ -386,7 +387,7 @@ class Ablator:
         fed = (((item, tensor), tensor) for item, tensor in pictures)
         for (item, tensor), answers in network.answers(fed, sets, batch=self._batch):
             try:
-                check(answers[0], self._plan, partial(self._network.whence, self._plan, tensor))
+                self._network.check(answers[0], self._plan, tensor)
                 for scores, maps in zip(answers[1:], sets, strict=True):
                     check(scores, self._plan, partial(self._whence, maps))
             except ModelError as error:

@@ -23,7 +23,7 @@ from cnntool.nets.file.graph import TensorInfo
 from cnntool.nets.inference.classify import score
 from cnntool.nets.inference.layer_outputs import dequantised, exactly
 from cnntool.nets.inference.preprocess import prepare
-from cnntool.shapes.text import shape_text
+from cnntool.shapes.text import counted, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -368,7 +368,9 @@ class Comparer:
         self.alike = alike(first, second)
         if not self.alike:
             a.note(f"{a.name} and {b.name} want pictures prepared in different ways")
-        self.precision = max((precise(net.graph) for net in self.networks), key=_coarseness)
+        self.precision = max(
+            (precise(net.graph) for net in self.networks), key=TOLERANCES.__getitem__
+        )
         self.tolerance = TOLERANCES[self.precision] if tolerance is None else tolerance
         self.placements: list[Placement | None] = [None, None]
 
@@ -619,10 +621,6 @@ def _title(layer: Layer, tensor: str) -> str:
     return title_of(tensor, layer) if tensor == layer.pre else layer.short_name
 
 
-def _coarseness(precision: str) -> float:
-    return TOLERANCES[precision]
-
-
 def _is_quantised(layer: Layer, network: Network) -> bool:
     """Tell whether a layer computes with whole numbers that stand for others."""
     graph = network.graph
@@ -807,7 +805,7 @@ def compare(
         second = _listed(against)
         if len(first) != len(second):
             raise UsageError(
-                f"there are {len(second)} pictures for {len(first)}", source="`against`"
+                f"{counted(len(second), 'picture')} for {len(first)}", source="`against`"
             )
     with ExitStack() as stack:
         ours = stack.enter_context(open_model(a))

@@ -23,7 +23,7 @@ from cnntool.nets.attribution.targets import (
     of_one,
     score_tensor,
 )
-from cnntool.nets.inference.classify import Scores, check, name_of, stream
+from cnntool.nets.inference.classify import Scores, name_of, stream
 from cnntool.nets.inference.classify import score as scores_of
 from cnntool.nets.inference.layer_outputs import dequantised, quantisation
 from cnntool.nets.inference.preprocess import Fitting, displayed, fitting, laid_back, prepare
@@ -382,7 +382,7 @@ class Explainer:
             if self._scores != self.plan.output.name:  # which the plan turns into real numbers
                 made[self._scores], _ = self._real(self._scores, made[self._scores])
             (scores,) = map(self._as_scores, scores_of(made, self.plan, 1, 0.0))
-            self._check(scores, picture.tensor)
+            self.model.check(scores, self.plan, picture.tensor)
         return scores
 
     def _many(self, tensors: Iterable[NDArray[Any]]) -> Iterator[Scores]:
@@ -391,11 +391,8 @@ class Explainer:
         fed = ((tensor, tensor) for tensor in tensors)
         for tensor, answer in stream(session, self.plan, fed, batch=batch):
             scores = self._as_scores(answer)
-            self._check(scores, tensor)
+            self.model.check(scores, self.plan, tensor)
             yield scores
-
-    def _check(self, scores: Scores, tensor: NDArray[Any]) -> None:
-        check(scores, self.plan, lambda: self.model.whence(self.plan, tensor))
 
     def _as_scores(self, scores: Scores) -> Scores:
         """Turn one number into the probability of one class."""
@@ -575,10 +572,6 @@ def _target(target: Target, plan: InferredSpec) -> int | Rank:
 
 def _named(model: Network, layer: str) -> tuple[str, str]:
     """Return the tensor that a name means, and what to call it."""
-    meant = model.read_layers().resolve(layer, at="post")
-    if len(meant) > 1:
-        raise ModelError(
-            f"{layer!r} means {len(meant)} layers, and one is wanted", source=model.name
-        )
-    model.note(meant[0].text)
-    return meant[0].tensor, title_of(meant[0].tensor, meant[0].layer)
+    meant = model.read_layers().one(layer)
+    model.note(meant.text)
+    return meant.tensor, title_of(meant.tensor, meant.layer)

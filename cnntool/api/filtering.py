@@ -21,7 +21,7 @@ from cnntool.filters.pipeline import make_pipeline
 from cnntool.image import convert
 from cnntool.image.codecs.codec import joined
 from cnntool.image.files import open_writer
-from cnntool.shapes.text import size_text
+from cnntool.shapes.text import counted, size_text
 from cnntool.system import usable_cpus
 from cnntool.views import scale
 
@@ -374,7 +374,7 @@ def _described(step: Step, pipeline: Pipeline) -> list[str]:
         joins = getattr(step.filter, "joins", False)
         how = "a kernel for each colour, added up" if joins else "non-linear"
         whole = step.reach is None or not pipeline.streams
-        rows = "on whole maps" if whole else f"{pipeline.strip_rows} rows a strip"
+        rows = "on whole maps" if whole else f"{counted(pipeline.strip_rows, 'row')} a strip"
         return [f"filter  {step.filter.name}: {how}, {rows}"]
     first, *others = step.plan.lines()
     return [f"filter  {step.filter.name}: {first}", *(f"        {line}" for line in others)]
@@ -382,7 +382,7 @@ def _described(step: Step, pipeline: Pipeline) -> list[str]:
 
 def _picture(info: ImageInfo) -> str:
     alpha = " and alpha" if info.alpha else ""
-    channels = "1 channel" if info.channels == 1 else f"{info.channels} channels"
+    channels = counted(info.channels, "channel")
     return f"{size_text(info.height, info.width)}, {channels}{alpha}, {info.dtype}"
 
 

@@ -25,6 +25,7 @@ from cnntool.errors import InputError, ModelError, UsageError
 from cnntool.filters import nonlinear  # enters its filters beside those of the library
 from cnntool.filters.kernels.kernel import LARGEST_SIDE, ConvLayer, Filter, Kernel
 from cnntool.filters.kernels.library import ENTRIES, Operation, parse_arguments
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -380,7 +381,9 @@ def parse_matrix(text: str, *, gap: float = 0.0) -> NDArray[np.float64]:
         )
     flat = _numbers(text[magick.end() :].replace(";", " "))
     if len(flat) != width * height:
-        raise UsageError(f"a {width}x{height} kernel has {width * height} weights, got {len(flat)}")
+        raise UsageError(
+            f"a {width}x{height} kernel has {counted(width * height, 'weight')}, got {len(flat)}"
+        )
     return np.array(flat).reshape(height, width)
 
 
@@ -486,9 +489,8 @@ def _from_vips(text: str) -> NDArray[np.float64]:
     width, height = int(facts[0]), int(facts[1])
     flat = _numbers(body.replace(";", " "))
     if scale == 0 or len(flat) != width * height:
-        raise UsageError(
-            f"the header promises {width}x{height} weights and a scale, found {len(flat)} weights"
-        )
+        found = counted(len(flat), "weight")
+        raise UsageError(f"the header promises {width}x{height} weights and a scale, found {found}")
     return np.array(flat).reshape(height, width) / scale
 
 

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from cnntool.api.ablation import Ablation
-    from cnntool.api.activations import LayerOutputs, Patch
+    from cnntool.api.activations import LayerOutputs
     from cnntool.api.evaluation import Evaluation
     from cnntool.api.explain import Explanations
     from cnntool.api.feature_extraction import Features
     from cnntool.api.layers import LayerInfo, ModelSummary
     from cnntool.api.pictures import DrawingOptions, Figure, ImageLike
     from cnntool.api.profiling import Profile
+    from cnntool.api.top_patches import Patch
     from cnntool.api.unit_trace import UnitTrace
     from cnntool.image.files import Item
     from cnntool.image.source import ImageInfo
@@ -83,12 +84,10 @@ class Model(Network):
         many: bool,
     ) -> Iterator[Scores]:
         """Score pictures that come with their names; what cannot be ranked is refused."""
-        from cnntool.nets.inference.classify import check
-
         fed = ((picture, picture[1]) for picture in pictures)
         for (name, tensor), scores in self.scores(plan, fed, batch=batch, many=many):
             try:
-                check(scores, plan, partial(self.whence, plan, tensor))
+                self.check(scores, plan, tensor)
             except ModelError as error:
                 error.source = f"{name}: {error.source}"
                 raise
@@ -240,7 +239,7 @@ class Model(Network):
         from cnntool.nets.inference.preprocess import prepare
 
         outputs = self._outputs(layers, at, everything=everything)
-        files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
+        files = files_of(images)
         pictures = self._read(files, partial(prepare, spec=outputs.plan.input))
         with self.lock:
             _, shape, means = outputs.average(pictures)
@@ -279,12 +278,8 @@ class Model(Network):
         InputError
             There is no picture.
         """
-        from cnntool.api.activations import (
-            LayerOutputs,
-            choose_layer,
-            cut_patches,
-            find_strongest,
-        )
+        from cnntool.api.activations import LayerOutputs, choose_layer
+        from cnntool.api.top_patches import cut_patches, find_strongest
         from cnntool.image.files import files_of
         from cnntool.nets.inference.preprocess import prepare, seen
 
@@ -292,7 +287,7 @@ class Model(Network):
         chosen = choose_layer(self, name, at=at)
         outputs = LayerOutputs(self, [chosen])
         entry, side = outputs.plan.input, arguments.whole("side", side, most=4096)
-        files = files_of(images) if isinstance(images, (str, os.PathLike)) else images
+        files = files_of(images)
         pictures = self._read(files, partial(prepare, spec=entry))
         with self.lock:
             best = find_strongest(outputs, (made for _, made in pictures))
@@ -354,10 +349,10 @@ class Model(Network):
         >>> page[:15]
         b'<!doctype html>'
         """
-        from cnntool.api.activations import find_strongest
         from cnntool.api.page import PageWriter
         from cnntool.api.page_numbers import PatchNumbers
         from cnntool.api.pictures import drawing_of
+        from cnntool.api.top_patches import find_strongest
         from cnntool.image.files import files_of
         from cnntool.nets.attribution.methods import METHODS
         from cnntool.nets.inference.preprocess import prepare, prepared, seen
@@ -380,16 +375,14 @@ class Model(Network):
         with self.lock:
             fed = ((one, one[1][1].tensor) for one in self._read(images, look))
             for (name, (info, made)), tensors in outputs.stream(fed):
-                views, answer = [], {}
-                for tensor, values in tensors:
-                    if tensor in taps:
-                        answer[tensor] = values[None]
-                    if tensor in outputs.chosen:
-                        found = outputs.output(outputs.chosen[tensor], values, made.shape)
-                        views.append(writer.view(found, made.shape))
+                answer: dict[str, NDArray[Any]] = {}
+                views = [
+                    writer.view(outputs.output(*layer, made.shape), made.shape)
+                    for layer in outputs.split(tensors, answer)
+                ]
                 writer.add(os.path.basename(name), info, made, views, answer)  # noqa: PTH119
             if patches is not None:
-                among = files_of(patches) if isinstance(patches, (str, os.PathLike)) else patches
+                among = files_of(patches)
                 read = self._read(among, partial(prepare, spec=entry))
                 best = find_strongest(outputs, (made for _, made in read))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from cnntool.api.activations import PATCHES
+from cnntool.api.top_patches import PATCHES
 from cnntool.views.page.render import PagePicture
 from cnntool.views.page.tiles import short_numbers
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from cnntool.api.activations import LayerOutputs, Strongest
+    from cnntool.api.activations import LayerOutputs
+    from cnntool.api.top_patches import Strongest
     from cnntool.api.unit_trace import UnitTracer
     from cnntool.nets.inference.weights import LayerWeights
 
@@ -135,7 +136,7 @@ class PatchNumbers:
     outputs : LayerOutputs
         Knows what the layers see.
     best : mapping of str to Strongest
-        Where layers are strongest, see `cnntool.api.activations.find_strongest`.
+        Where layers are strongest, see `cnntool.api.top_patches.find_strongest`.
     count : int
         How many pictures were looked at.
     photos : callable

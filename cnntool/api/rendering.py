@@ -11,6 +11,7 @@ from cnntool.errors import UsageError
 from cnntool.image import convert
 from cnntool.image.files import FORMATS, format_of
 from cnntool.image.source import ITEM_SIZES
+from cnntool.shapes.text import counted
 from cnntool.views import scale
 from cnntool.views.colormaps import shades
 
@@ -307,7 +308,7 @@ def finish(
     values = result.values
     notes: tuple[str, ...] = ()
     if format_name in TEXT and source.matrix and values.shape[2] > 1:
-        notes = (f"{name}: the maps stand one under another, {len(values)} rows each",)
+        notes = (f"{name}: the maps stand one under another, {counted(len(values), 'row')} each",)
         values = np.moveaxis(values, 2, 0).reshape(-1, values.shape[1], 1)
     height, width, samples = values.shape
     rendering = plan(

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.api.trace_steps import WIDE, blocks, span, terms
-from cnntool.shapes.text import times
+from cnntool.shapes.text import counted, times
 from cnntool.views.number_format import short
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class UnitTrace(NamedTuple):
         others = self.strongest[STRONGEST:]
         if others:
             rest = short(float(self.sums[others].sum()))
-            rows.append([f"{len(others)} others", *([""] * (2 * point)), rest])
+            rows.append([counted(len(others), "other"), *([""] * (2 * point)), rest])
         lines = _table(rows)
         if not one.inside.all():
             count = one.inside.size - int(one.inside.sum())
@@ -293,8 +293,9 @@ class UnitTrace(NamedTuple):
 
     def _total(self) -> list[str]:
         unit, one = self.unit, self.one
+        products = counted(one.products.size, "product")
         rows = [
-            [f"sum of {one.products.size} products", _long(float(one.products.sum())), ""],
+            [f"sum of {products}", _long(float(one.products.sum())), ""],
             ["bias", _long(unit.bias), ""],
             ["result", _long(one.total), ""],
             ["in the network", _long(unit.network), f"({self._comparison()})"],

@@ -17,7 +17,7 @@ from cnntool.filters.kernels.kernel import LARGEST_SIDE, ConvLayer, Filter, Kern
 from cnntool.filters.lessons.im2col import check_size, toeplitz
 from cnntool.filters.lessons.im2col import im2col as unroll
 from cnntool.filters.sliding import Sliding, of_plan
-from cnntool.shapes.text import times
+from cnntool.shapes.text import counted, times
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -85,8 +85,8 @@ class Unrolled(NamedTuple):
         sizes = [*map(times, self.sliding[:2])]
         channels = self.shape[1]
         note = (
-            f"{rows} x {columns}: input {sizes[0]}, {channels} channel"
-            f"{'' if channels == 1 else 's'}, kernel {sizes[1]}"
+            f"{rows} x {columns}: input {sizes[0]}, {counted(channels, 'channel')},"
+            f" kernel {sizes[1]}"
         )
         blocks = {"columns": (taps, places), "kernel": (1, taps), "product": (1, places)}[part]
         if part == "columns" and (drawn := self._equation(note)):
@@ -325,7 +325,7 @@ class ConvolutionMatrix(NamedTuple):
         of = f"kernel {kernel}, input {given}, result {made}"
         note = (
             f"{rows} x {columns}, {self.filled} of {self.matrix.size} entries filled,"
-            f" {self.distinct} distinct weight{'' if self.distinct == 1 else 's'}"
+            f" {counted(self.distinct, 'distinct weight')}"
         )
         blocks = slide.out_shape[1], slide.input_shape[1]
         if self.transpose:

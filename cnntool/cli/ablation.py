@@ -11,6 +11,7 @@ from cnntool.cli.inputs import Pictures
 from cnntool.cli.network_options import LAYER, say_where
 from cnntool.cli.output import Column, emit
 from cnntool.errors import UsageError
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -169,14 +170,14 @@ class Silenced:
         if found is not None:
             say_where(self._network)
             if found.fill == "mean":
-                count = found.plain.total.pictures
-                console.note(f"silenced maps hold their means over the same {count:,} photos")
+                photos = counted(found.plain.total.pictures, "photo", ",")
+                console.note(f"silenced maps hold their means over the same {photos}")
         return passes[0], found
 
 
 def print_effects(found: Ablation, form: Form) -> None:
     """Print a line for each map, and one for the network as it is."""
-    written = "{:.2%}".format if form == "table" else "{:.6g}".format
+    written = "{:z.2%}".format if form == "table" else "{:.6g}".format
     rows = [
         [one.layer, str(one.map), *map(written, (one.top1, one.lost, one.change)), one.photo]
         for one in found.each

@@ -162,8 +162,8 @@ def run(
         )
 
 
-def only_input(inputs: tuple[Path, ...], why: str) -> None:
-    """Refuse several inputs where something is of one input.
+def only_input(inputs: tuple[Path, ...]) -> None:
+    """Refuse several inputs where switches are of one input.
 
     Raises
     ------
@@ -171,4 +171,4 @@ def only_input(inputs: tuple[Path, ...], why: str) -> None:
         More than one input, or a folder.
     """
     if len(inputs) > 1 or any(map(is_folder, inputs)):
-        raise UsageError(f"{why} is of one input")
+        raise UsageError("--switches is of one input")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.cli import console
 from cnntool.cli.output import Column, emit, emit_record, form_of, prose
-from cnntool.shapes.text import shape_text
+from cnntool.shapes.text import counted, shape_text
 from cnntool.views.number_format import decibels
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def print_layers(found: Comparison, networks: Sequence[Network]) -> None:
             shape_text(row.shape, "x"),
             level(row.sqnr),
             number(row.error),
-            f"{row.cosine:.5f}" if people else number(row.cosine),
+            f"{row.cosine:z.5f}" if people else number(row.cosine),
             number(row.largest),
             ",".join(map(str, row.where)),
             row.photo,
@@ -103,7 +103,8 @@ def summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
         error = first.own_error if first.own_error is not None else first.error
         why = f"own error {error:.3g}"
         if first.own_apart or first.apart:
-            why += f", {first.own_apart or first.apart} values are NaN or infinite on one side only"
+            apart = counted(first.own_apart or first.apart, "value")
+            why += f", {apart} NaN or infinite on one side only"
         yield f"the first that diverges: {first.name_a} ({why}; {bound})"
     yield from _lonely(networks, found.only_a, found.only_b)
     if found.outputs:
@@ -114,7 +115,8 @@ def summary(found: Comparison, networks: Sequence[Network]) -> Iterator[str]:
         more = f", and {len(exclude) - LISTED} more (--json)" * (len(exclude) > LISTED)
         yield f"nodes_to_exclude, the worst first: {', '.join(exclude[:LISTED])}{more}"
     if found.nameless:
-        yield f"{found.nameless} layers have nodes without a name, which cannot be excluded"
+        nameless = counted(found.nameless, "layer")
+        yield f"nodes of {nameless} have no name, and cannot be excluded"
 
 
 def _answers(outputs: OutputDifference) -> str:
@@ -122,7 +124,8 @@ def _answers(outputs: OutputDifference) -> str:
     if outputs.agreement is not None:
         agreeing = round(outputs.agreement * outputs.photos)
         text += (
-            f", the same class of {agreeing} of {outputs.photos} photos ({outputs.agreement:.2%})"
+            f", the same class of {agreeing} of {counted(outputs.photos, 'photo')}"
+            f" ({outputs.agreement:.2%})"
         )
     if outputs.mean_change is not None:
         text += (
@@ -130,9 +133,9 @@ def _answers(outputs: OutputDifference) -> str:
             f" by {outputs.largest_change:.3g} at most"
         )
     if outputs.unanswered:
-        text += f", NaN or infinity for the classes of {outputs.unanswered} photos"
+        text += f", NaN or infinity for the classes of {counted(outputs.unanswered, 'photo')}"
     elif outputs.apart:
-        text += f", {outputs.apart} values NaN or infinite on one side only"
+        text += f", {counted(outputs.apart, 'value')} NaN or infinite on one side only"
     return text
 
 

@@ -189,7 +189,7 @@ class Naming:
         return OutputError(
             f"its result would have the name of that of {first}",
             source=others[0],
-            hint="--files-from keeps the tree of folders",
+            hint="" if items.listed else "--files-from keeps the tree of folders",
         )
 
     def target(self, item: Item, suffix: str, *, text: bool) -> Path | None:

@@ -15,7 +15,7 @@ from cnntool.cli.output import Column, Groups, emit, emit_record, form_of, prose
 from cnntool.errors import OutputError, UsageError
 from cnntool.image.atomic import STDOUT, Sink
 from cnntool.image.files import FORMATS, STDIO, is_folder
-from cnntool.shapes.text import shape_text
+from cnntool.shapes.text import counted, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -438,8 +438,8 @@ def _remarks(rows: Sequence[LayerRow]) -> None:
         if 0 < figures.dead == len(figures.dead_maps) < figures.maps:
             numbers = ", ".join(map(str, figures.dead_maps[:_NUMBERS]))
             rest = f" and {figures.dead - _NUMBERS} more" if figures.dead > _NUMBERS else ""
-            word = "map" if figures.dead == 1 else "maps"
-            remarks.append(f"{row.wanted.title}: {figures.dead} dead {word}: {numbers}{rest}")
+            dead = counted(figures.dead, "dead map")
+            remarks.append(f"{row.wanted.title}: {dead}: {numbers}{rest}")
         for share, words in (
             (figures.saturated, "8-bit values lie at the ends of the range"),
             (figures.subnormal, "values are subnormal: near 0 they lose digits"),
@@ -449,5 +449,5 @@ def _remarks(rows: Sequence[LayerRow]) -> None:
     for remark in remarks[:_REMARKS]:
         prose(remark)
     if len(remarks) > _REMARKS:
-        more = len(remarks) - _REMARKS
-        console.result(f"and {more} remark{'s' * (more > 1)} more: --json has all figures")
+        more = counted(len(remarks) - _REMARKS, "remark")
+        console.result(f"and {more} more: --json has all figures")

@@ -24,7 +24,7 @@ from cnntool.cli.top_patches import top_patches
 from cnntool.errors import InputError, ModelError, OutputError
 from cnntool.image.atomic import Output
 from cnntool.image.files import Item, expand
-from cnntool.shapes.text import shape_text
+from cnntool.shapes.text import counted, shape_text
 from cnntool.system import usable_cpus
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class Work:
         self._groups = Groups("tight") if several and not purpose.average else None
         self._screen = Screen() if purpose.show else None
         plan = network.plan()
-        self._extras = plan.taps if purpose.report and plan.classifies else ()
-        self.outputs = LayerOutputs(network, chosen, self._extras)
+        extras = plan.taps if purpose.report and plan.classifies else ()
+        self.outputs = LayerOutputs(network, chosen, extras)
         self._page: PageWriter | None = None
         if purpose.report is not None:
             from cnntool.api.page import PageWriter
@@ -180,7 +180,7 @@ class Work:
             count, shape, means = self.outputs.average(progress.track(fed(), of=pictures))
         say_where(self.network)
         assert info is not None  # noqa: S101 - there was a picture, else there is no average
-        item = Item(Path("mean"), f"mean of {count} pictures", Path("mean"))
+        item = Item(Path("mean"), f"mean of {counted(count, 'picture')}", Path("mean"))
         self.look(Loaded(item, info, _Mean(shape)), means, iter)
 
     def look(
@@ -201,15 +201,8 @@ class Work:
         from cnntool.threads import ordered_map
 
         extras: dict[str, NDArray[Any]] = {}
-
-        def jobs() -> Iterator[tuple[ChosenLayer, NDArray[Any]]]:
-            for tensor, values in tensors:
-                if tensor in self._extras:
-                    extras[tensor] = values[None]
-                if tensor in self.outputs.chosen:
-                    yield self.outputs.chosen[tensor], values
-
-        found = ordered_map(partial(self._layer, loaded), jobs(), usable_cpus())
+        jobs = self.outputs.split(tensors, extras)
+        found = ordered_map(partial(self._layer, loaded), jobs, usable_cpus())
         looked = self._written(loaded, track(found))
         if self._page is not None:
             views = [row.view for row in looked if row.view is not None]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.api.catalog import state
 from cnntool.cli.console import as_options
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -177,7 +178,7 @@ def _accuracy(found: Accuracy) -> list[str]:
     known = ", ".join(f"{name} {100 * share:.2f} %" for name, share in shares if share is not None)
     if not known:
         return []
-    photos = f" ({found.photos:,} photos)" if found.photos else ""
+    photos = f" ({counted(found.photos, 'photo', ',')})" if found.photos else ""
     return [f"{known} on {found.dataset}{photos}", found.measured]
 
 

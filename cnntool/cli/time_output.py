@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnntool.cli import console
 from cnntool.cli.output import Column, emit, emit_record, prose
-from cnntool.shapes.text import shape_text
+from cnntool.shapes.text import counted, shape_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -109,10 +109,11 @@ def _sum(name: str, columns: Sequence[str], profiles: Sequence[Profile]) -> list
 def _totals(found: Profile) -> list[str]:
     shapes = ", ".join(f"{name} {shape_text(shape, 'x')}" for name, shape in found.input.items())
     bare = f"{found.bare:.3f} ms without the profiler, {found.profiled:.3f} ms with it"
+    runs = counted(found.runs, "run")
     return [
         f"device         {found.device} ({found.provider})",
         f"input          {shapes}",
-        f"all layers     {found.total:.3f} ms, the sum of the medians of {found.runs} runs",
+        f"all layers     {found.total:.3f} ms, the sum of the medians of {runs}",
         f"inserted       {found.inserted:.3f} ms of them, by onnxruntime",
         f"profiler       {found.profiler:.3f} ms of its own work, taken off the layers",
         f"bare run       {bare}: the layers are {found.total / found.bare:.0%} of it",

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.api.activations import cut_patches, find_strongest
 from cnntool.cli import console
 from cnntool.cli.inputs import Pictures
 from cnntool.cli.network_options import facts_of, say_where
@@ -14,13 +13,15 @@ from cnntool.cli.output import emit, emit_record, form_of
 from cnntool.errors import InputError
 from cnntool.image.atomic import STDOUT
 from cnntool.image.files import Item
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
-    from cnntool.api.activations import ChosenLayer, LayerOutputs, Patch, Strongest
+    from cnntool.api.activations import ChosenLayer, LayerOutputs
+    from cnntool.api.top_patches import Patch, Strongest
     from cnntool.cli.inputs import Reading
     from cnntool.cli.layer_files import LayerFiles, Purpose
 
@@ -38,6 +39,7 @@ def look_through(
     InputError
         When no picture of `source` could be read.
     """
+    from cnntool.api.top_patches import find_strongest
     from cnntool.nets.inference.preprocess import prepare
 
     pictures = Pictures(items, partial(prepare, spec=outputs.plan.input), reading)
@@ -76,6 +78,7 @@ def top_patches(
     InputError
         When no picture could be read.
     """
+    from cnntool.api.top_patches import cut_patches
     from cnntool.nets.inference.preprocess import seen
     from cnntool.views.feature_maps import choose
 
@@ -128,6 +131,7 @@ def _drawn(
         console.note(f"{wanted.title}: nothing excites its maps")
     if not patches or files is None:
         return _Drawn(wanted, patches, None)
+    pictures = counted(count, "picture")
     blocks: dict[int, list[Any]] = {}
     for patch in patches:
         blocks.setdefault(patch.map, []).append(patch.pixels)
@@ -135,9 +139,9 @@ def _drawn(
         list(blocks.values()),
         list(blocks),
         columns=purpose.drawing.columns,
-        caption=Caption(wanted.title, f"what excites each map most in {count} pictures"),
+        caption=Caption(wanted.title, f"what excites each map most in {pictures}"),
     )
-    item = Item(Path("patches"), f"{count} pictures", Path("patches"))
+    item = Item(Path("patches"), pictures, Path("patches"))
     return _Drawn(wanted, patches, files.write(item, wanted, None, lambda: sheet))
 
 

@@ -20,6 +20,7 @@ from cnntool.filters.conv.plan import STRIP_VALUES, Border, ConvPlan, Mode, Op, 
 from cnntool.filters.kernels.kernel import ConvLayer, Filter, Sign
 from cnntool.filters.kernels.library import Operation
 from cnntool.image import convert
+from cnntool.shapes.text import counted
 from cnntool.threads import apart, ordered_map
 
 if TYPE_CHECKING:
@@ -419,7 +420,7 @@ def make_pipeline(
         )
     kernels = sum(map(kernels_of, branches))
     if options.bias is not None and len(options.bias) != kernels:
-        numbers = f"{len(options.bias)} number{'' if len(options.bias) == 1 else 's'}"
+        numbers = counted(len(options.bias), "number")
         raise UsageError(f"it has {numbers}, kernels: {kernels}", source="`bias`")
     return Pipeline(source, options, luma, branches)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache, partial
 from importlib import import_module
@@ -376,6 +377,9 @@ class Listed(Sequence[Path]):
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = tuple(names)
+        queried = (name for name in set(self._names) if "?" in name and is_address(name))
+        shown = Counter(str(Address(name)) for name in queried)
+        self._alike = {name for name, count in shown.items() if count > 1}
 
     @overload
     def __getitem__(self, place: int) -> Path: ...
@@ -385,7 +389,11 @@ class Listed(Sequence[Path]):
         if isinstance(place, slice):
             return Listed(self._names[place])
         name = self._names[place]
-        return cast("Path", Address(name)) if is_address(name) else Path(name)
+        if not is_address(name):
+            return Path(name)
+        address = Address(name)
+        alike = str(address) in self._alike
+        return cast("Path", Address(name, apart=True) if alike else address)
 
     def __len__(self) -> int:
         return len(self._names)
@@ -433,10 +441,16 @@ class Expanded:
 
     Items are made as one goes through them: only the names in the folders that were named are kept,
     as they were at the beginning. With ``recursive``, folders are read when it is their turn.
+
+    Attributes
+    ----------
+    listed : bool
+        Whether a list named the inputs.
     """
 
     def __init__(self, inputs: Sequence[Path], walk: Walk, *, recursive: bool) -> None:
         self._inputs, self._walk, self._recursive = inputs, walk, recursive
+        self.listed = isinstance(inputs, Listed)
         self._base = inputs.folder if isinstance(inputs, Listed) else None
         self._found: dict[int, list[_Folder]] = {}
         if not recursive:
@@ -558,16 +572,18 @@ def _bad(folder: Path, reason: str, hint: str = "") -> Item:
     return Item(None, str(folder), Path(folder.name), error)
 
 
-def files_of(folder: str | os.PathLike[str]) -> list[Path]:
-    """List the pictures that a folder holds, or the one file.
+def files_of(images: str | os.PathLike[str] | Sequence[Any]) -> Sequence[Any]:
+    """List the pictures that a folder holds, or the one file; a list of any is as it is.
 
     Raises
     ------
     InputError
         There are none, or the folder cannot be read.
     """
+    if not isinstance(images, (str, os.PathLike)):
+        return images
     found = []
-    for item in expand([Path(folder)], recursive=False, matrices=False):
+    for item in expand([Path(images)], recursive=False, matrices=False):
         if item.error is not None:
             raise item.error
         found.append(item.path or Path(item.name))

@@ -169,13 +169,9 @@ class Network:
         ModelError
             When it means none, or several.
         """
-        meant = self.read_layers().resolve(query, at=at)
-        if len(meant) > 1:
-            raise ModelError(
-                f"{query!r} means {len(meant)} layers, and one is wanted", source=self.name
-            )
-        self.note(meant[0].text)
-        return self.layer_of(meant[0])
+        meant = self.read_layers().one(query, at=at)
+        self.note(meant.text)
+        return self.layer_of(meant)
 
     def layer_of(self, meant: Resolved) -> Layer:
         """Return the layer that a name means; a tensor that is none has no weights."""
@@ -364,6 +360,18 @@ class Network:
         from cnntool.nets.inference.classify import stream
 
         return stream(self.session(plan.taps, many=many), plan, pictures, batch=batch)
+
+    def check(self, scores: Scores, plan: InferredSpec, picture: NDArray[Any]) -> None:
+        """Refuse scores of a picture that cannot be ranked, and say where they come from.
+
+        Raises
+        ------
+        ModelError
+            When some are NaN or infinite.
+        """
+        from cnntool.nets.inference.classify import check
+
+        check(scores, plan, partial(self.whence, plan, picture))
 
     def ablated(self, plan: InferredSpec, cuts: Sequence[str]) -> AblatedNetwork:
         """Cut it at layers whose maps may be silenced.

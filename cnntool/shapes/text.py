@@ -23,6 +23,11 @@ def times(numbers: Iterable[object]) -> str:
     return "x".join(map(str, numbers))
 
 
-def size_text(rows: int, columns: int) -> str:
+def size_text(rows: int, columns: int, times: str = " x ") -> str:
     """Write the size of a picture so that nobody takes one side for the other."""
-    return f"{rows} rows x {columns} columns"
+    return f"{counted(rows, 'row')}{times}{counted(columns, 'column')}"
+
+
+def counted(number: int, what: str, form: str = "") -> str:
+    """Write a number, perhaps with commas (``,``), and what there are so many of."""
+    return f"{number:{form}} {what}{'' if number == 1 else 's'}"

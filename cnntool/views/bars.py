@@ -139,7 +139,7 @@ def chart(
             page.rectangle((sides[0], above, sides[1], above + _THICK), fill=colour)
             before = value < 0
             page.text(
-                (end + (-5 if before else 6), above + _THICK / 2), f"{value:.2%}", 12,
+                (end + (-5 if before else 6), above + _THICK / 2), f"{value:z.2%}", 12,
                 anchor="rm" if before else "lm",
             )  # fmt: skip
     return page

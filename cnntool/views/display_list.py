@@ -154,7 +154,8 @@ class DisplayList:
             Where the place lies in the text, as Pillow says it: ``l``, ``m`` or ``r``, then ``a``
             for the top, ``m`` for the middle, ``s`` for the line that letters stand on.
         turned : bool
-            Whether it runs from the bottom to the top; the anchor turns with it.
+            Whether it runs from the bottom to the top, with its middle (``mm``) or its upper end
+            (``rm``) at the place.
         """
         if text:
             self.items.append(Text(place, words.plain(text), size, ink, anchor, turned))
@@ -312,9 +313,8 @@ class _Canvas:
             self.image.paste(ink, (round(x), round(y)), _mask(item.text, size))
         elif item.turned:
             mask = _mask(item.text, size).rotate(90, expand=True)
-            left = x - {"a": 0, "m": 0.5, "s": 0.8}[item.anchor[1]] * mask.width
-            top = y - {"l": 1, "m": 0.5, "r": 0}[item.anchor[0]] * mask.height
-            self.image.paste(ink, (int(left), round(top)), mask)
+            top = y - (mask.height / 2 if item.anchor == "mm" else 0)
+            self.image.paste(ink, (int(x - mask.width / 2), round(top)), mask)
         else:
             font = words.font(size)
             self._pen.text((x, y), item.text, font=font, fill=ink, anchor=item.anchor)

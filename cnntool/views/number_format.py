@@ -6,6 +6,8 @@ from itertools import zip_longest
 from math import floor, log10
 from typing import TYPE_CHECKING
 
+from cnntool.shapes.text import size_text
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,7 +33,7 @@ def short(value: float, digits: int = 4) -> str:
 
 def decibels(value: float | None) -> str:
     """Write decibels; what there is none of is a dash."""
-    return "-" if value is None else f"{value:.1f}"
+    return "-" if value is None else f"{value:z.1f}"
 
 
 def alike(values: Sequence[float]) -> list[str]:
@@ -71,7 +73,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> Lines:
     width = max(len(text) for row in shown for text in row)
     lines = ["  ".join(text.rjust(width) for text in row) for row in shown]
     if len(rows) > SHOWN or len(rows[0]) > SHOWN:
-        lines.append(f"(the first {len(shown)} rows and {len(shown[0])} columns)")
+        lines.append(f"(the first {size_text(len(shown), len(shown[0]), ' and ')})")
     return lines
 
 

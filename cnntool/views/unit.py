@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnntool.errors import UsageError
+from cnntool.shapes.text import counted
 from cnntool.views.display_list import DisplayList
 from cnntool.views.number_format import alike, short
 from cnntool.views.sliding_window import INPUT, KERNEL, RESULT, Paint
@@ -299,7 +300,7 @@ def draw_unit(scene: UnitScene) -> DisplayList:
     terms = [("bias", scene.bias)]
     if others:
         rest = scene.total - sum(float(channel.products.sum()) for channel in shown)
-        terms.insert(0, (f"{others} other channel{'s' * (others > 1)}", rest))
+        terms.insert(0, (counted(others, "other channel"), rest))
     draw_channels(draw, CHANNELS, shown, scene.inside, terms)
     _draw_foot(draw, scene)
     return draw

@@ -57,6 +57,7 @@ CALLS = {
     "deconv": with_defaults("deconv", image=PHOTO, kernel="box"),
     "resize": _resize,
     "im2col": _im2col,
+    "layer_chain": lambda layers="8x8x3 conv:3,f4": cnntool.layer_chain(layers),
     "frequency_response": with_defaults("frequency_response", kernel="box"),
     "convolution_matrix": with_defaults("convolution_matrix", kernel="box", input_size=4),
     "trace": with_defaults("trace", image=PHOTO, kernel="box", at=(1, 1)),

@@ -322,7 +322,7 @@ def test_what_cannot_be_compared(tmp_path):
     wide = chain(tmp_path / "b.onnx", side=16)
     with pytest.raises(ModelError, match="their inputs differ: 3 x 8 x 8 and 3 x 16 x 16"):
         cnntool.compare(a, wide, PHOTO)
-    with pytest.raises(UsageError, match="there are 2 pictures for 1"):
+    with pytest.raises(UsageError, match="2 pictures for 1"):
         cnntool.compare(a, None, PHOTO, against=[PHOTO, OTHER])
     with pytest.raises(InputError, match="no picture"):
         cnntool.compare(a, None, [])

@@ -272,6 +272,15 @@ RECIPES = {
         f"edges/{name}": cnntool.filter(f"samples/{name}", "sobel")
         for name in ("camera.png", "cat.png")
     },
+    "cnntool conv 227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten"
+    " dense:4096": lambda _: {
+        "records": cnntool.layer_chain(
+            "227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten dense:4096"
+        ).records()
+    },
+    "cnntool diff -q vgg16-mini vgg16-mini --weights --min-sqnr inf": lambda net: {
+        "records": [cnntool.compare_weights(net, net).record()]
+    },
     "cnntool filter -k median:5 samples/camera.png -o clean.png": lambda _: {
         "clean.png": cnntool.filter(camera, "median:5")
     },
@@ -284,9 +293,6 @@ or tells records with ``--json``."""
 
 ALONE = {
     "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": "a plan in words",
-    "cnntool conv 227x227x3 conv:11,s4,f96 pool:3,s2 conv:5,f256,same pool:3,s2 flatten"
-    " dense:4096": "no function takes chains of layers",
-    "cnntool diff -q vgg16-mini vgg16-mini --weights --min-sqnr inf": "no function without a run",
     "cnntool summary vgg16-mini --time samples/cat.png --runs 5": "about the machine",
     "cnntool devices -q": "about the machine",
 }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import select
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from terminals import pieces
 
 from cnntool.cli import console
 
@@ -46,18 +46,11 @@ def on_terminal(code, cwd, *, interrupt_at=None):
     ) as process:  # fmt: skip
         os.close(theirs)
         written = b""
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:
-                break
-            if not piece:
-                break
+        for piece in pieces(ours):
             written += piece
             if interrupt_at is not None and re.search(interrupt_at, written):
                 process.send_signal(signal.SIGINT)
                 interrupt_at = None
-    os.close(ours)
     return process.returncode, written.decode()
 
 

@@ -4,13 +4,19 @@ import json
 from base64 import b64encode
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
 from threading import Thread
+from time import monotonic, sleep
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 import pytest
 
+from cnntool.errors import InputError
+from cnntool.image import addresses
 from cnntool.image.addresses import Address, is_address
+from cnntool.image.files import Listed
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -21,7 +27,9 @@ SAMPLES = Path(__file__).parents[2] / "samples"
         ("https://h/a/b.png", "https://h/a/b.png", "a/b.png"),
         ("HTTP://me:secret@h:80/a%20b.png?token=secret#x", "http://h:80/a%20b.png", "a b.png"),
         ("s3://bucket/../../etc/./x.png", "s3://bucket/../../etc/./x.png", "etc/x.png"),
-        ("gs://bucket/%2e%2e/%2fetc%5c..%5cx.png", None, "etc/x.png"),
+        ("http://bucket/%2e%2e/%2fetc%5c..%5cx.png", None, "etc/x.png"),
+        ("gs://bucket/a?b#c%20d::@.png", None, "a?b#c%20d::@.png"),
+        ("S3://me:secret@bucket/..\\a//b?.png", "s3://bucket/..\\a//b?.png", "a/b?.png"),
         ("https://h", "https://h", "picture"),
         ("https://[me:secret@h/x.png", "https://", "picture"),
     ],
@@ -39,6 +47,55 @@ def test_other_names_are_files(name):
     assert not is_address(name)
 
 
+def test_addresses_that_differ_in_the_query_only_are_told_apart():
+    ids = [f"https://me:secret@h/pictures/show.jpg?id={number}" for number in (1, 2, 1)]
+    listed = Listed([*ids, "https://h/other.jpg?id=3", "show.jpg?id=1"])
+    names, places = zip(*((str(one), one.place) for one in listed[:4]), strict=True)
+    assert names == (
+        "https://h/pictures/show.jpg?d9fc91d4",
+        "https://h/pictures/show.jpg?25d0c83e",
+        "https://h/pictures/show.jpg?d9fc91d4",
+        "https://h/other.jpg",
+    )
+    assert places[:2] == ("pictures/show-d9fc91d4.jpg", "pictures/show-25d0c83e.jpg")
+    assert listed[1].url == ids[1]
+
+
+def test_a_server_that_does_not_answer_is_left_alone_for_a_while(monkeypatch):
+    now, asked, answer = [0.0], [], TimeoutError()
+
+    def opened(address):
+        asked.append(str(address))
+        now[0] += 30
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(addresses, "_waits", {})
+    monkeypatch.setattr(addresses, "_opened", opened)
+    monkeypatch.setattr(addresses.time, "monotonic", lambda: now[0])
+
+    def ask(url="gs://bucket/a.png"):
+        try:
+            return Address(url).open().read()
+        except InputError as error:
+            return str(error).rpartition(": ")[2]
+
+    late, silent = "it does not come in time", "its server does not answer"
+    assert [ask() for _ in range(5)] == [late, late, late, silent, silent]
+    assert ask("gs://other/a.png") == late
+    now[0] += 30
+    assert [ask(), ask()] == [late, silent]
+    now[0] += 30
+    answer = FileNotFoundError()  # it is there, and says what is wrong
+    assert [ask(), ask()] == ["no such file"] * 2
+    answer = BytesIO(b"picture")
+    assert ask() == b"picture"
+    answer = TimeoutError()
+    assert [ask() for _ in range(4)] == [late, late, late, silent]
+    assert len(asked) == 11
+
+
 PASSWORD = f"Basic {b64encode(b'me:secret').decode()}"
 MOVED = {"/moved.png": "/a/cat.png?token=secret", "/loop.png": "/loop.png?token=secret"}
 CODES = {"/moved.png": 302, "/loop.png": 302, "/broken.png": 500, "/none.png": 404}
@@ -54,14 +111,22 @@ def server(samples):
         def do_GET(self):
             path = self.path.partition("?")[0]
             asked.append(path)
+            if path.endswith("silent.png"):
+                sleep(5)
             known = path != "/private.png" or self.headers["Authorization"] == PASSWORD
             self.send_response(CODES.get(path, 200) if known else 401)
             if path in MOVED:
                 self.send_header("Location", MOVED[path])
             self.end_headers()
+            for piece in (cat[:40000], cat[40000:]) if path == "/slow.png" else ():
+                sleep(0.6)
+                self.wfile.write(piece)
             self.wfile.write(cat[:5000] if path in {"/torn.png", "/endless.png"} else cat)
             while path == "/endless.png":
                 self.wfile.write(bytes(1 << 20))
+
+        def do_HEAD(self):
+            sleep(5)
 
         def log_message(self, *_):
             pass
@@ -125,6 +190,38 @@ def test_a_list_may_name_addresses(process, wanted, server, tmp_path, where):
 
 
 @pytest.mark.full
+def test_a_slow_server_is_waited_for_and_a_silent_one_given_up(server, samples, monkeypatch):
+    pytest.importorskip("aiohttp")
+    monkeypatch.setattr(addresses, "_waits", {})
+    monkeypatch.setattr(addresses, "_STALLED", 1)
+    since = monotonic()
+    with Address(f"http://{server.host}/slow.png").open() as stream:
+        assert stream.read() == (samples / "cat.png").read_bytes() * 2
+    assert monotonic() - since > 1.2
+    since = monotonic()
+    with pytest.raises(InputError, match="it does not come in time"):
+        Address(f"http://{server.host}/silent.png").open()
+    assert monotonic() - since < 4
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("scheme", "driver"), [("s3", "s3fs"), ("gs", "gcsfs")])
+def test_buckets_that_do_not_answer_are_given_up(server, monkeypatch, scheme, driver):
+    pytest.importorskip(driver)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "NO_GCE_CHECK"):
+        monkeypatch.setenv(name, "true")
+    for name in ("AWS_ENDPOINT_URL", "STORAGE_EMULATOR_HOST"):
+        monkeypatch.setenv(name, f"http://{server.host}")
+    monkeypatch.setattr(addresses, "_waits", {})
+    monkeypatch.setattr(addresses, "_STALLED", 2)
+    for _ in range(2):
+        since = monotonic()
+        with pytest.raises(InputError, match="it does not come in time"):
+            Address(f"{scheme}://b/silent.png").open()
+    assert monotonic() - since < 4  # the first time the driver is imported
+
+
+@pytest.mark.full
 def test_what_has_no_end_is_bounded(process, wanted, server):
     wanted.write_text(f"http://{server.host}/endless.png")
     limits = ["--max-pixels", "200000", "-o", "out/"]
@@ -157,7 +254,8 @@ def bucket(samples, monkeypatch):
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
     ask("PUT", f"{url}/photos")
-    ask("PUT", f"{url}/photos/a/cat.png", (samples / "cat.png").read_bytes())
+    for key in ("a/cat.png", "a?b#c%20d::.png"):
+        ask("PUT", f"{url}/photos/{quote(key)}", (samples / "cat.png").read_bytes())
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
@@ -176,6 +274,7 @@ def ask(verb, url, data=b""):
 def test_buckets_are_read(process, bucket, samples, tmp_path, monkeypatch):
     plain = process("filter", "-k", "sobel", samples / "cat.png", "-o", "-").out
     names = ["photos/a/cat.png", "photos/none.png", "none/a.png", "me:secret@photos/b.png"]
+    names.append("photos/a?b#c%20d::.png")
     (tmp_path / "list.txt").write_text("".join(f"s3://{name}\n" for name in names))
     command = ["filter", "-k", "sobel", "--files-from", "list.txt", "-o", "out/", "--overwrite"]
 
@@ -194,6 +293,7 @@ def test_buckets_are_read(process, bucket, samples, tmp_path, monkeypatch):
     assert nowhere == "none/a.png: no such file"
     assert strange.startswith("photos/b.png: ")
     assert (tmp_path / "out" / "a" / "cat.png").read_bytes() == plain
+    assert (tmp_path / "out" / "a?b#c%20d::.png").read_bytes() == plain
     ask("POST", f"{bucket}/moto-api/reset-auth", b"0")
     assert errors()[0] == "photos/a/cat.png: permission denied"
 

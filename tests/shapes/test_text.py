@@ -2,7 +2,7 @@
 
 import pytest
 
-from cnntool.shapes.text import shape_text, size_text
+from cnntool.shapes.text import counted, shape_text, size_text
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,9 @@ def test_shapes(shape, more, text):
 
 def test_sizes_name_their_sides():
     assert size_text(300, 451) == "300 rows x 451 columns"
+    assert size_text(1, 1) == "1 row x 1 column"
+
+
+def test_one_is_not_several():
+    counts = [counted(number, "photo", ",") for number in (0, 1, 7712)]
+    assert counts == ["0 photos", "1 photo", "7,712 photos"]

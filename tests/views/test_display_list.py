@@ -79,11 +79,12 @@ def test_a_scale_is_of_the_whole(scale):
     assert elements(drawing, scale).get("width") == f"{120 * scale:g}"
 
 
-def test_turned_text_runs_upwards():
+@pytest.mark.parametrize(("anchor", "middle"), [("mm", 100), ("rm", 136)])
+def test_turned_text_runs_upwards(anchor, middle):
     drawing = DisplayList(60, 200)
-    drawing.text((30, 100), "upwards", 20, (0, 0, 0), turned=True)
+    drawing.text((30, 100), "upwards", 20, (0, 0, 0), anchor=anchor, turned=True)
     rows, columns = np.nonzero(drawing.pixels()[..., 0] < 128)
-    assert rows.min() + rows.max() == pytest.approx(200, abs=6)
+    assert (rows.min() + rows.max()) / 2 == pytest.approx(middle, abs=4)
     assert np.ptp(rows) > 3 * np.ptp(columns)
     assert elements(drawing)[1].get("transform") == "rotate(-90 30 100)"
 

@@ -117,15 +117,13 @@ def answers(
 
     A picture whose scores cannot be ranked is reported as one that cannot be read is.
     """
-    from cnntool.nets.inference.classify import check
-
     tensors = ((loaded, loaded.made) for loaded in pictures)
     scores = network.scores(plan, tensors, batch=batch, many=many)
     with console.Progress("classifying") as progress:
         for loaded, one in progress.track(scores, of=pictures):
             say_where(network)
             try:
-                check(one, plan, partial(network.whence, plan, loaded.made))
+                network.check(one, plan, loaded.made)
             except ModelError as error:
                 pictures.fail(loaded.item, error, of=loaded.item.name)
             else:

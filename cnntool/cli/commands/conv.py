@@ -86,11 +86,11 @@ def command(*, spec: tuple[str, ...], compare_dense: bool, as_csv: bool, as_json
     A residual block:
       cnntool conv 56x56x64 conv:3,f64,same bn relu conv:3,f64,same bn add:input relu
     """  # noqa: D301  click reads the escape
-    from cnntool.filters.lessons.layer_chain import parse_chain, walk
+    from cnntool.api.layer_chain import layer_chain
 
     if as_csv and as_json:
         raise UsageError("give either --csv or --json")
-    chain = walk(*parse_chain(spec))
+    chain = layer_chain(*spec)
     for text in chain.notes:
         console.note(text)
     form = form_of(as_json=as_json, as_csv=as_csv)

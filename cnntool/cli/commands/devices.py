@@ -10,6 +10,7 @@ from cnntool.cli import console, options, param_types
 from cnntool.cli.network_options import timeout_option
 from cnntool.cli.output import Column, emit, form_of
 from cnntool.nets.runtime.providers import DEVICES
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from cnntool.nets.runtime.probe_devices import DeviceProbe
@@ -51,7 +52,7 @@ def command(*, device: str | None, timeout: float, as_json: bool) -> None:
         raise error
     version = next(trial.version for trial in trials if trial.version)
     cpus = usable_cpus()
-    console.note(f"onnxruntime {version}, {cpus} usable CPU{'s' if cpus > 1 else ''}")
+    console.note(f"onnxruntime {version}, {counted(cpus, 'usable CPU')}")
     if len(found := wheels()) > 1:
         console.note(f"{overwritten(found)}: uninstall all, install one")
     records = [_record(trial, version, cpus) for trial in trials]

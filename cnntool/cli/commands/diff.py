@@ -35,6 +35,7 @@ from cnntool.cli.output import emit_record, form_of
 from cnntool.errors import FigureError, InputError, UsageError
 from cnntool.image.atomic import Output
 from cnntool.image.files import expand
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -275,7 +276,7 @@ def _compare_weights(
 ) -> int:
     """Compare what two networks have learned."""
     if len(names) != 2:
-        raise UsageError(f"--weights compares two networks, and {len(names)} were named")
+        raise UsageError(f"--weights compares two networks, not {len(names)}")
     partners = _read_map(by_hand) if by_hand else {}
     from cnntool.api.weight_comparison import weight_comparison
     from cnntool.cli.network_options import read_model
@@ -315,7 +316,7 @@ def _compared(names: Sequence[str], model: str | None, *, settings: int) -> Comp
             return Compared((model, model), _photos(names), beside=False)
         if len(names) != 2:
             raise UsageError(
-                f"-m NET compares two pictures, and {len(names)} were named",
+                f"-m NET compares two pictures, not {len(names)}",
                 hint="name two networks, or two settings such as --device cpu,cuda",
             )
         return Compared((model, model), _photos(names), beside=True)
@@ -525,8 +526,8 @@ def _demand(outputs: OutputDifference | None, sqnr: float | None, agreement: flo
             raise FigureError("the answers cannot be compared, and an SQNR was demanded")
         if outputs.apart:
             raise FigureError(
-                f"{outputs.apart} values of the answers are NaN or infinite on one side only, and"
-                f" {sqnr:g} dB were demanded"
+                f"the answers have {counted(outputs.apart, 'value')} NaN or infinite on one side"
+                f" only, and {sqnr:g} dB were demanded"
             )
         if not outputs.sqnr >= sqnr:
             raise FigureError(

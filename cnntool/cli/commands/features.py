@@ -21,6 +21,7 @@ from cnntool.cli.network_options import (
 )
 from cnntool.errors import InputError, ModelError, UsageError
 from cnntool.image.files import STDIO
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ def command(*, job: NetworkJob, layer: str | None, pool: str, form: str | None) 
                 log.wrote(target)
         say_where(network)
         where = f" in {target}" if target else ""
-        console.note(f"{table.rows:,} vector{'s' * (table.rows != 1)} of {table.length:,}{where}")
+        console.note(f"{counted(table.rows, 'vector', ',')} of {table.length:,}{where}")
         return pictures.code
 
 

@@ -11,6 +11,7 @@ import click
 from cnntool.cli import options, param_types, sliding
 from cnntool.cli.console import result
 from cnntool.cli.output import Column, emit, form_of, json_text, prose, width
+from cnntool.shapes.text import size_text
 from cnntool.views.number_format import SHOWN, blocks, lined_up, matrix, short
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _describe(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
     factors = fact["factors"]
     lines = [
         *_weights(kernel.weights.tolist()),
-        f"size       {_count(height, 'row')} x {_count(width, 'column')}",
+        f"size       {size_text(height, width)}",
         f"sum        {short(fact['sum'])}",
         f"rank       {fact['rank']} (singular values {_list(fact['singular_values'])})",
         (
@@ -172,10 +173,6 @@ def _sight(kernel: Kernel, fact: dict[str, Any]) -> list[str]:
 
 def _percent(share: float) -> str:
     return f"{share * 100:.3g} %" if share else "0"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _list(values: list[float]) -> str:

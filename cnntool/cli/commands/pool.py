@@ -72,7 +72,7 @@ def command(
     run = partial(arrays.run, job=job, label="pool", doing="pooling", facts=facts)
     if switches_file is None:
         return run(work)
-    arrays.only_input(job.inputs, "--switches")
+    arrays.only_input(job.inputs)
     kept: list[Any] = []
 
     def keeping(picture: Picture) -> Result:

@@ -46,7 +46,7 @@ def command(*, switches_file: str, size: Pair, source: Path | None, job: arrays.
         cnntool unpool --switches where.csv --size 5
     """  # noqa: D301  click reads the escape
     job = job._replace(inputs=(source,) if source else ())
-    arrays.only_input(job.inputs, "--switches")
+    arrays.only_input(job.inputs)
     limit = job.reading.max_pixels
 
     def places(picture: Picture) -> NDArray[Any]:

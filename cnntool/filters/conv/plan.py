@@ -26,7 +26,7 @@ from cnntool.filters.conv.method import (
     tile_shape,
 )
 from cnntool.filters.kernels.kernel import ConvLayer
-from cnntool.shapes.text import times
+from cnntool.shapes.text import counted, times
 from cnntool.shapes.windows import Pads, Pair, Window
 
 if TYPE_CHECKING:
@@ -334,13 +334,14 @@ class ConvPlan:
         rank = "separable" if self.rank == 1 else f"rank {self.rank}"
         facts = [
             (f"{kernels} kernels " if kernels > 1 else "kernel ") + times(self.filter.shape),
-            f"of {self.channels} channels each" if layer else rank,
+            f"of {counted(self.channels, 'channel')} each" if layer else rank,
             self.filter.combine,
         ]
         steps = [
-            str(rows) if rows == columns else f"{rows},{columns}"
-            for rows, columns in (self.stride, self.dilation)
+            str(down) if down == across else f"{down},{across}"
+            for down, across in (self.stride, self.dilation)
         ]
+        rows = counted(self.strip_rows, "row")
         return [
             ", ".join(facts),
             (
@@ -350,7 +351,7 @@ class ConvPlan:
             (f"padding {','.join(map(str, self.pads))} (top, bottom, left, right), {self.border}"),
             (
                 f"method {self.method} in {self.work.dtype.name},"
-                f" {self.multiplies:g} multiplies a value, {self.strip_rows} rows a strip"
+                f" {self.multiplies:g} multiplies a value, {rows} a strip"
             ),
         ]
 

@@ -201,13 +201,8 @@ class Kernel:
         """
         return integer_form(self.weights)
 
-    def separate(self, tol: float = 1e-12) -> list[tuple[Weights, Weights]]:
-        """Split the kernel into as few (column, row) pairs as give it back.
-
-        Parameters
-        ----------
-        tol : float
-            How far the sum of the pairs may be off, relative to the sum of all ``|weights|``.
+    def separate(self) -> list[tuple[Weights, Weights]]:
+        """Split the kernel into as few (column, row) pairs as give it back to 1e-12.
 
         Returns
         -------
@@ -221,7 +216,7 @@ class Kernel:
             factors = integer_factors(self.weights)
             if factors is not None:
                 return [factors]
-        return [balanced(column, row) for column, row in low_rank(self.weights, tol)]
+        return [balanced(column, row) for column, row in low_rank(self.weights, 1e-12)]
 
     def flipped(self) -> Kernel:
         """Turn the kernel by 180 degrees: convolution is correlation with it."""

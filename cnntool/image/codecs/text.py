@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cnntool.image.codecs.codec import Encoded, Reader, Writer, WriterSettings, rechunked
 from cnntool.image.source import ImageInfo
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,9 +128,8 @@ class _Table:
 
     def _check_width(self, row: int, width: int) -> None:
         if self.width and width != self.width:
-            raise self._source.error(
-                f"row {row} has {_count(width)}, row 1 has {_count(self.width)}"
-            )
+            found, first = counted(width, "number"), counted(self.width, "number")
+            raise self._source.error(f"row {row} has {found}, row 1 has {first}")
 
     def _slow(self, lines: list[str]) -> Rows:
         """Parse lines of any kind one by one; whatever is wrong is named by row and column."""
@@ -155,10 +155,6 @@ def _quick(lines: list[str]) -> Rows | None:
         return np.loadtxt(lines, delimiter="," if "," in lines[0] else None, comments=None, ndmin=2)
     except ValueError:
         return None
-
-
-def _count(numbers: int) -> str:
-    return "1 number" if numbers == 1 else f"{numbers} numbers"
 
 
 def _numbers(source: Source, cells: list[str], row: int) -> Rows:

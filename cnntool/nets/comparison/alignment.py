@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from cnntool.nets.file.graph import Graph, TensorInfo
     from cnntool.nets.layers.layer_list import Layer
-    from cnntool.nets.layers.lookup import Layers, Resolved
+    from cnntool.nets.layers.lookup import Layers
     from cnntool.nets.layers.receptive_field import ReceptiveField
 
     Tokens = dict[int, int]
@@ -243,22 +243,12 @@ class _Aligner:
 
     def _read(self, name: str, other: str) -> Pair:
         """Find out what a pair that is given by hand means."""
-        first, second = self._one(self._a, name), self._one(self._b, other)
+        first, second = self._a.layers.one(name), self._b.layers.one(other)
         if first.layer is None or second.layer is None:
             lost, side = (name, self._a) if first.layer is None else (other, self._b)
             raise ModelError(f"{lost!r} is no layer: nothing makes it", source=side.graph.wire.name)
         order = self._order(first.tensor, second.tensor)
         return Pair(first.layer, second.layer, first.tensor, second.tensor, order, "map")
-
-    @staticmethod
-    def _one(side: Side, name: str) -> Resolved:
-        meant = side.layers.resolve(name)
-        if len(meant) > 1:
-            raise ModelError(
-                f"{name!r} means {len(meant)} layers, and one is wanted",
-                source=side.graph.wire.name,
-            )
-        return meant[0]
 
     def _pair_by_hand(self) -> None:
         places = [{s.row.number: s.index for s in steps.all if s.row} for steps in self._steps]

@@ -98,7 +98,7 @@ def pipelined(
     runs: Iterable[tuple[T, Mapping[str, NDArray[Any]]]],
     outputs: Sequence[str],
 ) -> Iterator[tuple[T, dict[str, NDArray[Any]]]]:
-    """Run a network again and again, with the next run waiting while one is computed.
+    """Run a network again and again, with as many runs waiting as are computed at once.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def pipelined(
     for key, feeds in runs:
         session.submit(feeds, outputs)
         waiting.append(key)
-        if len(waiting) > session.lanes:
+        if len(waiting) == 2 * session.lanes:
             yield collected()
     while waiting:
         yield collected()

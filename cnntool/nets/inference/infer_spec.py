@@ -22,6 +22,7 @@ from cnntool.nets.models.manifest import (
     OutputSpec,
     shipped_models,
 )
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -398,7 +399,8 @@ def overridden(entry: InputSpec, overrides: Overrides) -> InputSpec:
         if values is not None:
             if len(values) not in {1, entry.channels}:
                 raise UsageError(
-                    f"{len(values)} numbers for {entry.channels} channels", source=f"`{key}`"
+                    f"{counted(len(values), 'number')} for {counted(entry.channels, 'channel')}",
+                    source=f"`{key}`",
                 )
             _check_scale(values, entry.white, key)
             entry = entry._replace(**{key: values * (entry.channels // len(values))})

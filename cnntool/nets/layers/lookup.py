@@ -517,6 +517,22 @@ class Layers:
         """The layers and what is part of none, see `cnntool.nets.layers.layer_list`."""
         return tuple(list_operators(self.flow, self.rows))
 
+    def one(self, query: str, *, at: str = "post") -> Resolved:
+        """Find out what a name means that is to mean one thing, see `resolve`.
+
+        Raises
+        ------
+        ModelError
+            When it means nothing, or several things.
+        """
+        meant = self.resolve(query, at=at)
+        if len(meant) > 1:
+            raise ModelError(
+                f"{query!r} means {len(meant)} layers, and one is wanted",
+                source=self.flow.graph.wire.name,
+            )
+        return meant[0]
+
     def resolve(self, query: str, *, at: str = "post") -> tuple[Resolved, ...]:
         """Find out what a name means.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnntool.errors import ModelError
 from cnntool.nets.file.subgraph import read_shapes, shape_probe
-from cnntool.shapes.text import times
+from cnntool.shapes.text import counted, times
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -87,10 +87,10 @@ def _compare(graph: Graph, info: TensorInfo, size: Sequence[int]) -> None:
         raise ModelError(f"its input has {len(info.shape)} axes, not {len(size)}", source=source)
     if len(size) == 4:
         axis = 3 if _is_channels_last(info, None) else 1
-        if isinstance(info.shape[axis], int) and info.shape[axis] != size[axis]:
-            raise ModelError(
-                f"its input has {info.shape[axis]} channels, not {size[axis]}", source=source
-            )
+        found = info.shape[axis]
+        if isinstance(found, int) and found != size[axis]:
+            channels = counted(found, "channel")
+            raise ModelError(f"its input has {channels}, not {size[axis]}", source=source)
 
 
 def find_shapes(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnntool.errors import ModelError
 from cnntool.nets.models.strict_toml import read_text
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,7 @@ def make_labels(
         ("colour", colours, _COLOUR),
     ):
         if values and len(values) != len(names):
-            reason = f"{len(values)} {what}s for {len(names)} labels"
+            reason = f"{counted(len(values), what)} for {counted(len(names), 'label')}"
             raise ModelError(reason, source=source)
         for value in values:
             if value and not form.fullmatch(value):
@@ -134,7 +135,8 @@ def make_labels(
         raise ModelError(f"{len(names)} labels", source=source)
     painted = tuple(_colour(value) for value in colours if value)
     if painted and len(painted) != len(names):
-        raise ModelError(f"{len(painted)} colours for {len(names)} labels", source=source)
+        reason = f"{counted(len(painted), 'colour')} for {len(names)} labels"
+        raise ModelError(reason, source=source)
     return LabelSet(tuple(names), tuple(wordnet) or ("",) * len(names), painted)
 
 

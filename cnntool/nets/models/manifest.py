@@ -29,6 +29,7 @@ from cnntool.nets.models.strict_toml import (
     several,
     whole,
 )
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -300,7 +301,8 @@ def _input(values: Any) -> InputSpec:
     spec = InputSpec(**fields(values, needed, optional))
     for key in ("mean", "deviation"):
         if (count := len(getattr(spec, key))) != spec.channels:
-            raise Wrong(f"has {count} numbers, not {spec.channels}: one for each channel", key)
+            found = counted(count, "number")
+            raise Wrong(f"has {found}, not {spec.channels}: one for each channel", key)
     _check_geometry(spec)
     return spec
 

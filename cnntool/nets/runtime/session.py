@@ -371,7 +371,7 @@ class Session:
 
     @property
     def lanes(self) -> int:
-        """How many runs are computed at once: to keep it busy, submit one more than that."""
+        """How many runs are computed at once: to keep it busy, submit some more than that."""
         return self._settings.lanes
 
     @property

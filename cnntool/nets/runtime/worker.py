@@ -11,6 +11,7 @@ import _thread
 import gc
 import os
 from io import FileIO
+from itertools import count
 from queue import SimpleQueue
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -290,28 +291,30 @@ class Sessions:
 def _serve(
     sessions: Sessions, take: Callable[[], Message], replies: FileIO, lanes: int
 ) -> NoReturn:
-    """Answer requests in their order, several at a time if there are several lanes.
+    """Answer requests in their order, however long each takes; work on one in every lane.
 
     On processors a picture to each core takes less time than all cores to each picture: nobody
     waits for anybody. A graphics card does one thing at a time anyway.
     """
-    taking, turn = _thread.allocate_lock(), _thread.allocate_lock()
+    taking, telling = _thread.allocate_lock(), _thread.allocate_lock()
+    taken, told = count(), 0
+    done: dict[int, Message | None] = {}
 
     def lane() -> NoReturn:
-        nonlocal turn
+        nonlocal told
         while True:
             with taking:
-                request = take()
-                mine, turn = turn, _thread.allocate_lock()
-                following = turn
-                following.acquire()
+                request, number = take(), next(taken)
             answer = sessions.answer(request, replies)
             del request
-            mine.acquire()
-            if answer is not None:
-                send(replies, answer)
-            del answer
-            following.release()
+            with telling:
+                done[number] = answer
+                del answer
+                while told in done:
+                    if ready := done.pop(told):
+                        send(replies, ready)
+                    del ready
+                    told += 1
 
     def guarded() -> None:
         try:

@@ -18,6 +18,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 from small import picture_net, save
+from terminals import pieces
 from vgg import vgg16
 
 from cnntool.api.activations import ChosenLayer
@@ -573,17 +574,8 @@ def test_a_terminal_is_drawn_on(net, tmp_path, colours):
         env=env,
     ) as process:  # fmt: skip
         os.close(other)
-        text = b""
-        while True:
-            try:
-                part = os.read(main, 65536)
-            except OSError:
-                break
-            if not part:
-                break
-            text += part
+        text = b"".join(pieces(main))
         assert process.wait() == 0
-    os.close(main)
     lines = text.decode().replace("\r", "").split("\n")
     assert lines[0] == "block1_conv1  4 x 8 x 8"
     numbers = " ".join(line for line in lines if re.fullmatch(r"[\d ]+", line))

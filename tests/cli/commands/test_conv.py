@@ -5,11 +5,11 @@ import json
 import os
 import pty
 import re
-import select
 import subprocess
 import sys
 
 import pytest
+from terminals import pieces
 
 VGG16 = (
     "224x224x3 conv:3,f64,same,x2 pool:2 conv:3,f128,same,x2 pool:2 conv:3,f256,same,x3 pool:2"
@@ -264,16 +264,7 @@ def terminal(columns, *arguments):
         stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=environment,
     ):  # fmt: skip
         os.close(theirs)
-        shown = b""
-        while select.select([ours], [], [], 60)[0]:
-            try:
-                piece = os.read(ours, 4096)
-            except OSError:
-                break
-            if not piece:
-                break
-            shown += piece
-    os.close(ours)
+        shown = b"".join(pieces(ours))
     return re.sub(r"\x1b\[\d*m|\r", "", shown.decode())
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
+from terminals import pieces
 
 from cnntool.cli.network_options import running
 from cnntool.nets.runtime import providers
@@ -125,24 +126,12 @@ def test_a_terminal_gets_a_table(cnntool):
     environment = {**os.environ, "COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
     with subprocess.Popen(command, stdout=theirs, env=environment) as process:
         os.close(theirs)
-        text = b""
-        while chunk := _read(ours):
-            text += chunk
-    os.close(ours)
+        text = b"".join(pieces(ours))
     assert process.returncode == 0
     lines = text.decode().splitlines()
     assert any(line.split()[:2] == ["cpu", "works"] for line in lines)
     assert max(map(len, lines)) <= 80
     assert "\t" not in text.decode()
-
-
-def _read(descriptor: int) -> bytes:
-    import os
-
-    try:
-        return os.read(descriptor, 4096)
-    except OSError:  # the other end is closed
-        return b""
 
 
 # ------------------------------------------------------------------ options

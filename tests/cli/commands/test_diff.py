@@ -136,10 +136,10 @@ def test_answers(here, two, tmp_path):
 
     chain(tmp_path / "nan.onnx", change=spoil)
     done = here("diff", "a.onnx", "nan.onnx", "1.png", "--min-agreement", "1%", code=7)
-    said = "the same class of 0 of 1 photos (0.00%), NaN or infinity for the classes of 1 photos"
+    said = "the same class of 0 of 1 photo (0.00%), NaN or infinity for the classes of 1 photo"
     assert said in done.err
     done = here("diff", "a.onnx", "nan.onnx", "1.png", "--min-sqnr", "1", code=7)
-    said = "values of the answers are NaN or infinite on one side only, and 1 dB were demanded"
+    said = "values NaN or infinite on one side only, and 1 dB were demanded"
     assert said in done.err
 
 
@@ -182,7 +182,7 @@ def test_partners_by_hand(here, two, tmp_path):
         (2, [], "no network was named"),
         (2, ["a.onnx"], "one network alone has nothing to be compared with"),
         (2, ["a.onnx", "b.onnx", "a.onnx"], "two networks are compared, and a.onnx is another one"),
-        (2, ["-m", "a.onnx", "1.png"], "-m NET compares two pictures, and 1 were named"),
+        (2, ["-m", "a.onnx", "1.png"], "-m NET compares two pictures, not 1"),
         (2, ["a.onnx", "b.onnx", "1.png", "-l", "conv:1"], "--layer says what --output draws"),
         (2, ["a.onnx", "b.onnx", "1.png", "--map", "bad.txt"], "bad.txt: line 1 does not hold two"),
         (2, ["a.onnx", "b.onnx", "1.png", "--map", "no.txt"], "no.txt: no such file"),
@@ -191,7 +191,7 @@ def test_partners_by_hand(here, two, tmp_path):
         (2, ["a.onnx", "b.onnx", "1.png", "--tolerance", "-1"], "-1.0 is not in the range"),
         (2, ["a.onnx", "b.onnx", "1.png", "--tolerance", "nan"], "'nan' is no number"),
         (2, ["a.onnx", "b.onnx", "1.png", "--min-sqnr", "nan"], "'nan' is no number"),
-        (2, ["a.onnx", "--weights"], "--weights compares two networks, and 1 were named"),
+        (2, ["a.onnx", "--weights"], "--weights compares two networks, not 1"),
         (2, ["a.onnx", "b.onnx", "--weights", "-o", "x"], "--weights compares two files"),
         (3, ["a.onnx", "b.onnx", "no.png"], "no.png: no such file"),
         (4, ["a.onnx", "1.png"], "1.png"),

@@ -162,8 +162,10 @@ def test_scores_that_are_no_numbers_do_not_count(here, asked, tmp_path):
 
 def test_a_table_for_people(here, asked, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
     text = here("evaluate", *asked, "--without", "maps[1]", "--each").text
     assert "50.00%" in text
+    assert "photos/green/0.png" in text  # of equal ones the first
     assert "nothing silenced" in text
 
 

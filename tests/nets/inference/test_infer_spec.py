@@ -175,7 +175,7 @@ def test_wishes():
     assert overridden(grey, Overrides(preprocess="imagenet")).mean == (
         pytest.approx(sum(MEAN) / 3),
     )
-    with pytest.raises(UsageError, match="3 numbers for 1 channels"):
+    with pytest.raises(UsageError, match=r"3 numbers for 1 channel$"):
         overridden(grey, Overrides(mean=(1.0, 2.0, 3.0)))
     with pytest.raises(UsageError, match="the network takes 8 x 8"):
         overridden(entry, Overrides(crop=(9, 9)))

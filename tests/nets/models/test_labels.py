@@ -96,7 +96,7 @@ def test_colours(read):
         ("names\tnames\ncat\tdog\n", "the columns cannot be names, names"),
         ("names\twordnet_id\ncat\tnope\n", "'nope' is no WordNet id"),
         ("names\tcolour\ncat\tred\n", "'red' is no colour"),
-        ("names\tcolour\ncat\t#000000\ndog\t\n", "1 colours for 2 labels"),
+        ("names\tcolour\ncat\t#000000\ndog\t\n", "1 colour for 2 labels"),
     ],
 )
 def test_what_is_no_label_file(read, tmp_path, content, reason):
@@ -171,7 +171,7 @@ def test_what_is_no_class(text):
 
 
 def test_as_many_ids_and_colours_as_names():
-    with pytest.raises(ModelError, match="1 WordNet ids for 2 labels"):
+    with pytest.raises(ModelError, match="1 WordNet id for 2 labels"):
         make_labels(["a", "b"], ["n02012849"], source="x")
     with pytest.raises(ModelError, match="3 colours for 2 labels"):
         make_labels(["a", "b"], [], ["#000000"] * 3, source="x")
