@@ -11,7 +11,6 @@ import logging
 import os
 import pickle
 import shutil
-import warnings
 from collections import Counter, deque
 from contextlib import suppress
 from functools import partial
@@ -157,7 +156,6 @@ class Cluster:
         try:
             if local:
                 dask.config.set(_QUIET)
-                warnings.simplefilter("ignore", UserWarning)  # of slow disks
                 self._own = distributed.LocalCluster(
                     n_workers=int(count), threads_per_worker=1, processes=False,
                     scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},

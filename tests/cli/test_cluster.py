@@ -451,6 +451,37 @@ def test_ctrl_c_stops_processes_of_this_machine(folder, tmp_path):
     assert run.said() == ["cnntool: error: interrupted"]
 
 
+IMPORTS = """
+import sys
+def hook(event, given):
+    if event == "import" and given[0] == "distributed":
+        open("begun", "w").close()
+sys.addaudithook(hook)
+"""
+
+
+def test_ctrl_c_is_answered_in_one_line_while_a_cluster_starts(folder, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    begun = tmp_path / "begun"
+    (tmp_path / "sitecustomize.py").write_text(IMPORTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    command = [*VERBS["filter"], folder, "--log", "log.jsonl", "--overwrite"]
+    for number in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "cnntool", *command, "--scheduler", "local:2"],
+            cwd=tmp_path,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as process:
+            waited_for(begun.exists)
+            time.sleep(number * 0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.stderr.read()
+        assert (process.returncode, said) == (130, b"cnntool: error: interrupted\n")
+        begun.unlink()
+
+
 @pytest.mark.parametrize("worker", STRANGERS)
 def test_workers_have_what_is_here(told, here, network, busy, worker):
     """Who joins late and has something else is left out; no run begins while it is there."""
@@ -518,6 +549,7 @@ BLIND = {
 }
 
 
+@pytest.mark.filterwarnings("ignore")  # of Dask: a slow disk is no fault
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("what", BLIND)
 def test_folders_are_seen_by_all(here, folder, tmp_path_factory, monkeypatch, what):
