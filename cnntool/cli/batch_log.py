@@ -370,7 +370,7 @@ def parsed(line: bytes) -> dict[str, Any]:
     import json
 
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode())
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

@@ -347,7 +347,7 @@ class ClusterLog(BatchLog):
         context = click.get_current_context()
         self._command, self._values = str(context.info_name), dict(context.params)
         self._run = os.urandom(8).hex()
-        self._told: dict[int, tuple[dict[str, Any], bytes]] = {}
+        self._told: dict[int, dict[str, deque[tuple[dict[str, Any], bytes]]]] = {}
         self._left: Counter[int] = Counter()
         self._sent: deque[Task] = deque()
         self._shards = self._fetched = self._submitted = 0
@@ -414,11 +414,11 @@ class ClusterLog(BatchLog):
 
     def again(self, line: dict[str, Any]) -> None:
         """Note an input that a worker or an earlier run is done with."""
-        if "place" not in line:
+        if "shard" not in line:
             super().again(line)
             return
         self._done += 1
-        self._write(plain(self._told[line["place"]][1]))
+        self._write(plain(self._told[line["shard"]][line["input"]][0][1]))
         self._tell(line)
 
     def add(self, item: Item, *what: Any) -> None:
@@ -432,10 +432,13 @@ class ClusterLog(BatchLog):
         """Say what is to be said of an input, and forget it; its shard, if that is the last one."""
         for note in line["notes"]:
             console.note(note)
-        del self._told[line["place"]]
         number = line["shard"]
+        same = self._told[number][line["input"]]
+        if len(same) > 1:  # it was named so often
+            same.popleft()
         self._left[number] -= 1
         if not self._left[number]:
+            del self._told[number]
             for file in self._parts.glob(f"{number:08}.*"):
                 file.unlink(missing_ok=True)
 
@@ -446,7 +449,7 @@ class ClusterLog(BatchLog):
         with self._fetching:
             while self._fetched <= item.shard:
                 self._fetch()
-        return self._told[item.place][0]
+        return self._told[item.shard][item.name][0][0]
 
     def _fetch(self) -> None:
         """Wait for the next shard, while some more are under way."""
@@ -464,22 +467,20 @@ class ClusterLog(BatchLog):
         if answer.code:
             source, _, reason = answer.error.rpartition(": ")
             raise _ERRORS[answer.code](reason, source=source, hint=answer.hint)
-        lines: dict[str, deque[tuple[dict[str, Any], bytes]]] = {}
+        lines = self._told.setdefault(self._fetched, {})
+        missing: set[str] = set()
+        written: dict[str, Any] = {}
         for line, raw in shards.told(job.log):
             if "notes" in line:
+                line["shard"] = self._fetched
                 lines.setdefault(line["input"], deque()).append((line, raw))
-        written: dict[str, Any] = {}
-        for item in self._spool.shard(self._fetched):
-            if item.state != LEFT:
-                continue
-            same = lines[item.name]
-            line, raw = same.popleft() if len(same) > 1 else same[0]
-            told = {**line, "place": item.place, "shard": item.shard}
-            self._told[item.place] = told, raw
-            self._left[item.shard] += 1
-            if line["error"] == f"{item.name}: no such file" and stamp(item.path):
+                if line["error"] == f"{line['input']}: no such file":
+                    missing.add(line["input"])
+                written = outputs_of(line) or written
+        for item in self._spool.shard(self._fetched, LEFT) if missing else ():
+            if item.name in missing and stamp(item.path):
                 raise DeviceError("a worker does not see it", source=item.name, hint=shards.SEEN)
-            written = outputs_of(line) or written
+        self._left[self._fetched] = self._spool.count(self._fetched, LEFT)
         for result in written:
             self._await(Path(result))
         self._fetched += 1
@@ -503,9 +504,8 @@ class ClusterLog(BatchLog):
             values |= {"output": str(file.with_suffix(".npy")), "form": "npy"}
         with system_errors_as(OutputError, self._parts):
             self._spool.write_shard(number, file)
-            done = [item for item in self._spool.shard(number) if item.state == DONE]
-            if done:
-                lines = [self._head, *map(super().line, done)]
+            if self._spool.count(number, DONE):
+                lines = [self._head, *map(super().line, self._spool.shard(number, DONE))]
                 log.write_text("".join(f"{json_text(line)}\n" for line in lines))
         own = self._own_file
         return Job(

@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 from array import array
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from cnntool.image.files import Item, Listed
+from cnntool.image.addresses import Address, is_address
+from cnntool.image.files import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,22 +27,24 @@ class Spooled(Item):
 
     Attributes
     ----------
-    place : int
-        Its number among all.
     shard : int
         That of its shard; -1 if it belongs to none.
     state : int
         `DONE`, `LEFT` or neither.
     """
 
-    place: int
     shard: int
     state: int
 
 
 def _read(line: bytes, error: InputError | None = None) -> Spooled:
-    path, name, relative = json.loads(line)
-    return Spooled(Listed([path])[0] if path else None, name, Path(relative), error)
+    path, name, relative = json.loads(line.decode())
+    found: Any = Path(path) if path else None
+    if is_address(path):
+        found = Address(path)
+        if str(found) != name:
+            found = Address(path, apart=True)
+    return Spooled(found, name, Path(relative), error)
 
 
 def listed(file: Path) -> list[Item]:
@@ -123,22 +126,29 @@ class Spool:
 
     def _item(self, place: int, line: bytes) -> Spooled:
         item = _read(line, self._faults.get(place))
-        item.place, item.shard = place, int(self._shards[place])
-        item.state = self._states[place]
+        item.shard, item.state = int(self._shards[place]), self._states[place]
         return item
 
-    def _lines(self, number: int) -> Iterator[tuple[int, bytes]]:
-        for place in self._order[self._bounds[number] : self._bounds[number + 1]].tolist():
-            self._file.seek(self._ends[place])
-            yield place, self._file.readline()
+    def _places(self, number: int) -> list[int]:
+        found: list[int] = self._order[self._bounds[number] : self._bounds[number + 1]].tolist()
+        return found
 
-    def shard(self, number: int) -> list[Spooled]:
-        """Return the inputs of a shard, in order."""
-        return [self._item(place, line) for place, line in self._lines(number)]
+    def _line(self, place: int) -> bytes:
+        self._file.seek(self._ends[place])
+        return self._file.readline()
+
+    def count(self, number: int, state: int) -> int:
+        """Return how many inputs of a shard are `DONE`, or `LEFT`."""
+        return sum(self._states[place] == state for place in self._places(number))
+
+    def shard(self, number: int, state: int) -> list[Spooled]:
+        """Return those inputs, in order."""
+        places = [place for place in self._places(number) if self._states[place] == state]
+        return [self._item(place, self._line(place)) for place in places]
 
     def write_shard(self, number: int, file: Path) -> None:
-        """Write them into a file of their own, see `listed`."""
-        file.write_bytes(b"".join(line for _, line in self._lines(number)))
+        """Write all inputs of a shard into a file of their own, see `listed`."""
+        file.write_bytes(b"".join(map(self._line, self._places(number))))
 
     def close(self) -> None:
         """Close the file."""
