@@ -441,7 +441,9 @@ class Pictures:
         for result in ordered_map(self._load, self._items, self._reading.jobs or usable_cpus()):
             self._tally.add(0)
             if isinstance(result, Loaded):
-                console.notes(result.item.name, result.info.notes)
+                notes = partial(console.notes, result.item.name, result.info.notes)
+                self._queue.append((self._handed_out, notes))
+                self._catch_up()
                 self._handed_out += 1
                 yield result
             else:
@@ -498,7 +500,7 @@ class Pictures:
         self._catch_up()
 
     def _catch_up(self) -> None:
-        """Tell of pictures that were not handed out; where there is a log, in their order."""
+        """Say what was noted, and of what was not handed out; where there is a log, in order."""
         while self._queue and (self._log is None or self._queue[0][0] <= self._finished):
             self._queue.popleft()[1]()
 

@@ -87,7 +87,7 @@ class Spool:
         count : int
             Into how many, where sizes allow that.
         least, most : int
-            Inputs of a shard; one that another shares a name with may come on top.
+            Inputs of a shard; those that share a name with one come on top.
 
         Returns
         -------
@@ -100,16 +100,16 @@ class Spool:
         names, self._names = np.frombuffer(self._names, np.int64), array("q")
         states = np.frombuffer(self._states, np.uint8)
         left, done = np.flatnonzero(states == LEFT), np.flatnonzero(states == DONE)
-        size = min(max(len(left) // count, least), most)
         known, first, which = np.unique(names[left], return_index=True, return_inverse=True)
-        rough = first // size
-        shards = (np.bincount(rough) > 0).cumsum() - 1
+        size = min(max(len(known) // count, least), most)
+        shards = np.empty_like(first)
+        shards[np.argsort(first)] = np.arange(len(first)) // size
         found = np.full(len(names), -1, np.int32)
-        found[left] = shards[rough][which]
+        found[left] = shards[which]
         if len(known):
             near = np.searchsorted(known, names[done]).clip(max=len(known) - 1)
             same = known[near] == names[done]
-            found[done[same]] = shards[rough][near[same]]
+            found[done[same]] = shards[near[same]]
         self._shards = found
         self._order = np.argsort(found, kind="stable").astype(np.int32)
         total = int(found.max(initial=-1)) + 1
