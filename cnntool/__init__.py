@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnntool.api.filter_figure import filter_figure as filter_figure
     from cnntool.api.filtering import convolve as convolve
     from cnntool.api.filtering import filter as filter
+    from cnntool.api.filtering import filter_plan as filter_plan
     from cnntool.api.kernels import frequency_response as frequency_response
     from cnntool.api.kernels import kernels as kernels
     from cnntool.api.layer_chain import layer_chain as layer_chain
@@ -57,6 +58,7 @@ else:
         "frequency_response": "api.kernels",
         "filter": "api.filtering",
         "filter_figure": "api.filter_figure",
+        "filter_plan": "api.filtering",
         "im2col": "api.unrolling",
         "kernels": "api.kernels",
         "layer_chain": "api.layer_chain",

@@ -46,6 +46,11 @@ def one_of(name: str, value: Any, choices: Iterable[str]) -> str:
     return str(value)
 
 
+def several(value: Any) -> Any:
+    """Return a list or a tuple as it is, and anything else as a list of one."""
+    return value if isinstance(value, (list, tuple)) else [value]
+
+
 def text(name: str, value: Any, expected: str = "a name") -> str:
     """Check a text.
 

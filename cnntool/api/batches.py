@@ -405,7 +405,7 @@ def _each(images: Iterator[Any], *, recursive: bool, **limits: Any) -> Iterator[
     from cnntool.api.pictures import in_memory, source_of
 
     for image in images:
-        if isinstance(image, (str, os.PathLike)) and is_folder(Path(image)):
+        if isinstance(image, (str, os.PathLike)) and is_folder(image):
             for item in expand([Path(image)], recursive=recursive):
                 yield (
                     _failed(item.name, item.error)

@@ -800,9 +800,9 @@ def compare(
     )
     if by_hand is not None and not hasattr(by_hand, "items"):
         raise arguments.wrong_type("by_hand", by_hand, "a mapping of names to names")
-    first, second = _listed(shipped_sample() if photos is None else photos), None
+    first, second = arguments.several(shipped_sample() if photos is None else photos), None
     if against is not None:
-        second = _listed(against)
+        second = arguments.several(against)
         if len(first) != len(second):
             raise UsageError(
                 f"{counted(len(second), 'picture')} for {len(first)}", source="`against`"
@@ -818,10 +818,6 @@ def compare(
             by_hand=by_hand,
         )
         return comparer.compare(_pictures(comparer, first, second), progress)
-
-
-def _listed(photos: Any) -> list[ImageLike]:
-    return [*photos] if isinstance(photos, (list, tuple)) else [photos]
 
 
 def _pictures(

@@ -10,6 +10,7 @@ import numpy as np
 
 from cnntool.errors import InputError, ModelError, UsageError, system_errors_as
 from cnntool.image.files import Item, expand, is_folder
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -468,10 +469,8 @@ def _table(photos: Path) -> Iterator[tuple[Item, str, str]]:
     try:
         for row in filter(None, csv.reader(io.StringIO(_text(photos), newline=""))):
             if len(row) != 2:
-                raise InputError(
-                    f"row {len(rows) + 1} has {len(row)} cells; a picture and its class are wanted",
-                    source=str(photos),
-                )
+                cells = f"row {len(rows) + 1} has {counted(len(row), 'cell')}"
+                raise InputError(f"{cells}; a picture and its class are wanted", source=str(photos))
             rows.append(row)
     except csv.Error as error:
         raise InputError(str(error).lower(), source=str(photos)) from None

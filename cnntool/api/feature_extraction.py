@@ -12,7 +12,7 @@ import numpy as np
 from cnntool.api import arguments
 from cnntool.api.activations import LayerOutputs, choose_last, choose_layer
 from cnntool.api.feature_files import Row, check_length, form_of, open_table
-from cnntool.errors import InputError, ModelError, system_errors_as
+from cnntool.errors import CnntoolError, InputError, ModelError, system_errors_as
 from cnntool.image.addresses import Address
 from cnntool.version import __version__
 
@@ -128,16 +128,21 @@ class FeatureExtractor:
         return np.asarray(pooled, np.float32)
 
 
-def row_of(item: Item, vector: NDArray[np.float32]) -> Row:
+def row_of(item: Item, vector: NDArray[np.float32] | ModelError) -> Row:
     """Return a picture's vector with what is known of the picture.
 
     Raises
     ------
+    ModelError
+        There is no vector.
     InputError
         Its file cannot be read.
     """
     import hashlib
 
+    if isinstance(vector, ModelError):
+        vector.source = f"{item.name}: {vector.source}"
+        raise vector
     name = os.fsencode(item.name).decode(errors="backslashreplace")
     label = os.fsencode(item.relative.parent.name).decode(errors="backslashreplace")
     if item.path is None or isinstance(item.path, Address):
@@ -158,6 +163,8 @@ class Features(NamedTuple):
     about : dict of str to str
         Where they come from: ``model``, its ``sha256``, ``layer``, ``tensor``, ``pool`` and the
         version of ``cnntool``.
+    errors : tuple of CnntoolError
+        Of each picture that was left out, what is wrong with it.
     """
 
     vectors: NDArray[np.float32]
@@ -165,6 +172,7 @@ class Features(NamedTuple):
     labels: tuple[str, ...]
     sha256: tuple[str, ...]
     about: dict[str, str]
+    errors: tuple[CnntoolError, ...] = ()
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write them as ``cnntool features`` does: ``.parquet``, ``.npz``, ``.npy`` or ``.csv``.
@@ -184,28 +192,35 @@ class Features(NamedTuple):
 
 
 def listed(images: str | Path | Sequence[str | Path], *, recursive: bool) -> list[Item]:
-    """List the pictures that files and folders stand for.
-
-    Raises
-    ------
-    InputError
-        A folder cannot be read, or has none.
-    """
+    """List the pictures that files and folders stand for; some may carry an error."""
     from cnntool.image.files import expand
 
     named = [images] if isinstance(images, (str, os.PathLike)) else images
     if not isinstance(named, Sequence) or not all(isinstance(n, (str, os.PathLike)) for n in named):
         raise arguments.wrong_type("images", images, "a path or a list of paths")
-    items = list(expand([Path(name) for name in named], recursive=recursive, matrices=False))
-    for error in (item.error for item in items if item.error):
-        raise error
-    return items
+    if not all(map(os.fspath, named)):
+        raise InputError("no such file", source="''")  # and not the working directory
+    return list(expand([Path(name) for name in named], recursive=recursive, matrices=False))
 
 
 def collect(
-    extractor: FeatureExtractor, pictures: Iterable[tuple[Item, NDArray[Any]]], *, many: bool
+    extractor: FeatureExtractor,
+    pictures: Iterable[tuple[Item, NDArray[Any] | CnntoolError]],
+    *,
+    many: bool,
+    fail_fast: bool,
 ) -> Features:
     """Compute the vectors of pictures and keep them in memory.
+
+    Parameters
+    ----------
+    extractor : FeatureExtractor
+    pictures : iterable of (Item, ndarray or CnntoolError)
+        Tensors, or why there is none.
+    many : bool
+        Whether there may be more than one.
+    fail_fast : bool
+        Whether what is wrong with a picture is raised.
 
     Raises
     ------
@@ -215,14 +230,29 @@ def collect(
         The network fails, or gives NaN or infinity.
     """
     rows: list[Row] = []
-    for item, found in extractor.stream(pictures, many=many):
-        if isinstance(found, ModelError):
-            found.source = f"{item.name}: {found.source}"
-            raise found
-        row = row_of(item, found)
-        check_length(row, len(rows[0].vector) if rows else len(found))
-        rows.append(row)
+    errors: list[CnntoolError] = []
+
+    def fail(error: CnntoolError) -> None:
+        if fail_fast:
+            raise error
+        errors.append(error)
+
+    def sound() -> Iterator[tuple[Item, NDArray[Any]]]:
+        for item, tensor in pictures:
+            if isinstance(tensor, CnntoolError):
+                fail(tensor)
+            else:
+                yield item, tensor
+
+    for item, found in extractor.stream(sound(), many=many):
+        try:
+            row = row_of(item, found)
+            check_length(row, len(rows[0].vector) if rows else len(row.vector))
+            rows.append(row)
+        except CnntoolError as error:
+            fail(error)
     if not rows:
         raise InputError("no picture could be read")
     paths, labels, hashes, vectors = zip(*rows, strict=True)
-    return Features(np.stack(vectors), paths, labels, hashes, extractor.about())
+    about = extractor.about()
+    return Features(np.stack(vectors), paths, labels, hashes, about, tuple(errors))

@@ -12,6 +12,7 @@ import numpy as np
 
 from cnntool.errors import InputError, OutputError, system_errors_as
 from cnntool.image.atomic import Sink
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,8 +55,9 @@ def check_length(row: Row, length: int) -> None:
     InputError
     """
     if len(row.vector) != length:
+        values = counted(len(row.vector), "value", ",")
         raise InputError(
-            f"its vector has {len(row.vector):,} values, those before have {length:,}",
+            f"its vector has {values}, those before have {length:,}",
             source=row.path,
             hint="`crop` cuts all pictures to one size, `pool=mean` takes any",
         )

@@ -21,6 +21,7 @@ def features(
     model: str | Path | Model = BUILT_IN,
     pool: str = "mean",
     recursive: bool = False,
+    fail_fast: bool = True,
 ) -> Features:
     """Compute a vector for each of several pictures: what a layer makes of it.
 
@@ -38,18 +39,21 @@ def features(
         that each map gives one number; ``"none"`` keeps all of them, map after map.
     recursive : bool
         Whether to look into the folders of a folder; a picture's label is the name of its folder.
+    fail_fast : bool
+        Whether what is wrong with a picture is raised; else it stands in ``errors``, and the others
+        go on.
 
     Returns
     -------
     Features
-        ``vectors`` (N, n), ``paths``, ``labels``, ``sha256`` and ``about``; ``save`` writes them as
-        Parquet, ``.npz``, ``.npy`` or CSV. All are held in memory, which ``cnntool features`` does
-        not need.
+        ``vectors`` (N, n), ``paths``, ``labels``, ``sha256``, ``about`` and ``errors``; ``save``
+        writes them as Parquet, ``.npz``, ``.npy`` or CSV. All are held in memory, which
+        ``cnntool features`` does not need.
 
     Raises
     ------
     InputError
-        A picture cannot be read, or vectors have different lengths.
+        A picture cannot be read, or its vector has another length; or none could be read.
     ModelError
         There is no such network or layer, or it gives NaN or infinity.
 
@@ -62,4 +66,4 @@ def features(
     from cnntool.api.model import open_model
 
     with open_model(model) as opened:
-        return opened.features(images, layer, pool=pool, recursive=recursive)
+        return opened.features(images, layer, pool=pool, recursive=recursive, fail_fast=fail_fast)

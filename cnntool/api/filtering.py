@@ -568,6 +568,44 @@ def filter(
         return to_array(written, joined(strips, written))
 
 
+def filter_plan(
+    image: ImageLike,
+    *kernels: KernelLike,
+    range: str = "auto",
+    depth: str | int | None = None,
+    layout: str = "auto",
+    **options: Any,
+) -> str:
+    """Say in words what `filter` would do, and how: shapes, padding, methods, range.
+
+    Parameters
+    ----------
+    image, *kernels, range, depth, layout, **options
+        See `filter`.
+
+    Returns
+    -------
+    str
+        What ``cnntool filter --explain`` prints.
+
+    Raises
+    ------
+    UsageError
+        A kernel or a combination that makes no sense.
+
+    Examples
+    --------
+    >>> print(cnntool.filter_plan(np.zeros((5, 5)), "box", mode="valid"))  # doctest: +ELLIPSIS
+    input   <array>: 5 rows x 5 columns, 1 channel, float64
+    filter  box: kernel 3x3, separable, single
+            correlate, valid, stride 1, dilation 1: 5x5 -> 3x3
+    ...
+    """
+    asked, chosen = arithmetic(FilterOptions(**options).checked()), style(range, depth)
+    filters, picture = read_kernels(kernels), load(image, layout=layout)
+    return "\n".join(plan_filtering(picture.info, filters, asked, chosen).lines(picture.name))
+
+
 def lanes_of(threads: int | None) -> int:
     """Check how many strips are computed at once."""
     return usable_cpus() if threads is None else arguments.whole("threads", threads, 1, 1024)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, overload
 
 from cnntool.api import arguments
 from cnntool.api.records import Records
-from cnntool.errors import InputError, ModelError, UsageError
+from cnntool.errors import CnntoolError, InputError, ModelError, UsageError
 from cnntool.nets.models import BUILT_IN
 from cnntool.nets.network import Network
 from cnntool.system import usable_cpus
@@ -159,7 +159,7 @@ class Model(Network):
         count = arguments.whole("top", top)
         batch = arguments.whole("batch", batch, most=4096)
         plan = self.plan(CLASSES)
-        images = image if isinstance(image, (list, tuple)) else [image]
+        images = arguments.several(image)
         pictures = self._read(images, partial(prepare, spec=plan.input))
         with self.lock:
             found = [
@@ -360,18 +360,17 @@ class Model(Network):
         plan = self.plan()
         entry, taps = plan.input, plan.taps if plan.classifies else ()
         outputs = self._outputs(layers, at, everything=everything, extras=taps)
-        named = units if isinstance(units, (list, tuple)) else [units]
         writer = PageWriter(
             outputs,
             drawing_of(**drawing),
-            units=[arguments.text("units", name) for name in named],
+            units=[arguments.text("units", name) for name in arguments.several(units)],
             method=None if explain is None else arguments.one_of("explain", explain, METHODS),
         )
 
         def look(pixels: Any, info: ImageInfo) -> tuple[ImageInfo, Prepared]:
             return info, prepared(pixels, info, entry, photo=True)
 
-        images = image if isinstance(image, (list, tuple)) else [image]
+        images = arguments.several(image)
         with self.lock:
             fed = ((one, one[1][1].tensor) for one in self._read(images, look))
             for (name, (info, made)), tensors in outputs.stream(fed):
@@ -403,18 +402,30 @@ class Model(Network):
         *,
         pool: str = "mean",
         recursive: bool = False,
+        fail_fast: bool = True,
     ) -> Features:
         """Compute a vector for each of several pictures; see `cnntool.features`."""
         from cnntool.api.feature_extraction import POOLS, FeatureExtractor, collect, listed
-        from cnntool.nets.inference.preprocess import prepare
+        from cnntool.threads import ordered_map
 
         layer = None if layer is None else arguments.text("layer", layer)
         pool = arguments.one_of("pool", pool, POOLS)
         items = listed(images, recursive=arguments.flag("recursive", recursive))
+        fail = arguments.flag("fail_fast", fail_fast)
+        for error in (item.error for item in items if item.error and fail):
+            raise error
         extractor = FeatureExtractor(self, layer, pool)
+        plan = self.plan()
+
+        def read(item: Item) -> tuple[Item, NDArray[Any] | CnntoolError]:
+            try:
+                return item, item.error or self._tensor(item.path or item.name, plan)
+            except CnntoolError as error:
+                return item, error
+
         with self.lock:
-            read = self._items(items, partial(prepare, spec=self.plan().input))
-            return collect(extractor, read, many=len(items) > 1)
+            found = ordered_map(read, items, usable_cpus())
+            return collect(extractor, found, many=len(items) > 1, fail_fast=fail)
 
     def _outputs(
         self,
@@ -741,8 +752,9 @@ class Model(Network):
         from cnntool.api.unit_trace import UnitTracer
         from cnntool.nets.inference.preprocess import prepared
 
-        at = unit if isinstance(unit, (tuple, list)) else [unit]
-        place = tuple(arguments.whole("unit", number, least=0) for number in at)
+        place = tuple(
+            arguments.whole("unit", number, least=0) for number in arguments.several(unit)
+        )
         tracer = UnitTracer(self, arguments.text("layer", layer))
         ready = partial(prepared, entry=self.plan().input, photo=True)
         ((name, made),) = self._read([image], ready)
@@ -807,12 +819,10 @@ class Model(Network):
         from cnntool.api.explain import Explainer, Explanations
         from cnntool.nets.attribution.methods import METHODS
 
-        methods = method if isinstance(method, (list, tuple)) else [method]
-        targets: Any = [] if target is None else target
         explainer = Explainer(
             self,
-            [arguments.one_of("method", name, METHODS) for name in methods],
-            targets if isinstance(targets, (list, tuple)) else [targets],
+            [arguments.one_of("method", name, METHODS) for name in arguments.several(method)],
+            [] if target is None else arguments.several(target),
             None if layer is None else arguments.text("layer", layer),
             seed=arguments.whole("seed", seed, least=0),
             score=arguments.flag("score", score),
@@ -912,8 +922,7 @@ class Model(Network):
         from cnntool.api.ablation import DRAWN, FILLS, Ablator, choose_silenced
         from cnntool.nets.models.manifest import CLASSES
 
-        named = without if isinstance(without, (list, tuple)) else [without]
-        names = [arguments.text("without", name) for name in named]
+        names = [arguments.text("without", name) for name in arguments.several(without)]
         fill, each = arguments.one_of("fill", fill, FILLS), arguments.flag("each", each)
         batch = arguments.whole("batch", batch, most=4096)
         layers = choose_silenced(self, names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -274,7 +274,7 @@ def im2col(
     size = None if kernel_size is None else arguments.pair("kernel_size", kernel_size)
     how = WindowOptions(mode, op, border, stride, dilation).checked()
     weights = read_weights(kernels, size, how.op)
-    several: Any = images if isinstance(images, (list, tuple)) else [images]
+    several = arguments.several(images)
     if not several:
         raise ArgumentTypeError("at least one image is expected", source="`images`")
     _, stacked = batch(load(image, parameter="images", layout=layout) for image in several)

@@ -8,7 +8,7 @@ import sys
 from collections import deque
 from contextlib import nullcontext
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, groupby, islice
 from operator import length_hint
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -18,9 +18,11 @@ from cnntool.cli import console, options
 from cnntool.cli.batch_log import stamp
 from cnntool.cli.output import emit_record, prose
 from cnntool.errors import CnntoolError, ModelError, OutputError, UsageError
+from cnntool.image.addresses import Address
 from cnntool.image.files import FORMATS, STDIO, Listed, expand, is_folder
 from cnntool.processes import Copies, can_copy
 from cnntool.system import collect_garbage, usable_cpus
+from cnntool.threads import ordered_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -189,7 +191,9 @@ class Naming:
         return OutputError(
             f"its result would have the name of that of {first}",
             source=others[0],
-            hint="" if items.listed else "--files-from keeps the tree of folders",
+            hint="two lists with a folder each keep them apart"
+            if items.listed
+            else "--files-from keeps the tree of folders",
         )
 
     def target(self, item: Item, suffix: str, *, text: bool) -> Path | None:
@@ -435,8 +439,6 @@ class Pictures:
         return length_hint(self._items)
 
     def __iter__(self) -> Iterator[Loaded]:
-        from cnntool.threads import ordered_map
-
         collect_garbage()  # there may be 100,000 pictures
         for result in ordered_map(self._load, self._items, self._reading.jobs or usable_cpus()):
             self._tally.add(0)
@@ -648,16 +650,16 @@ class Batch:
         self._items = chain(few, rest)
         self._reading = reading
         self._log = log
-        self._next = self._open(ahead=not self._many)
+        self._next = next(self._opened(ahead=not self._many), None)
 
     def __length_hint__(self) -> int:
         return self._count
 
-    def _open(self, *, ahead: bool) -> Input | None:
-        item = next(self._items, None)
-        if item is None:
-            return None
-        return Input(item, self._reading, ahead=ahead, log=self._log)
+    def _opened(self, *, ahead: bool, jobs: int = 1) -> Iterator[Input]:
+        """Open the inputs; of what is behind addresses several at a time, for it is fetched."""
+        opened = partial(Input, reading=self._reading, ahead=ahead, log=self._log)
+        for far, items in groupby(self._items, lambda item: isinstance(item.path, Address)):
+            yield from ordered_map(opened, items, jobs if far else 1)
 
     def first(self) -> Input:
         """Return the first input."""
@@ -709,7 +711,7 @@ class Batch:
             console.Progress(doing) as progress,
         ):
             results = side_by_side(
-                self._begun(begin, naming, ahead=jobs == 1 < threads),
+                self._begun(begin, naming, ahead=jobs == 1 < threads, jobs=jobs),
                 work,
                 jobs=jobs,
                 threads=threads,
@@ -723,11 +725,12 @@ class Batch:
         return tally.code
 
     def _begun(
-        self, begin: Begin, naming: Naming, *, ahead: bool
+        self, begin: Begin, naming: Naming, *, ahead: bool, jobs: int
     ) -> Iterator[tuple[Input, Place | None]]:
         """Open the inputs and plan what is to be done with each."""
+        opened = self._opened(ahead=ahead, jobs=jobs)
         while (given := self._next) is not None:
-            self._next = self._open(ahead=ahead)
+            self._next = next(opened, None)
             place = None
             try:
                 if given.past is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from cnntool.cli.batch_log import Logging
 from cnntool.cli.inputs import Pictures, is_several
 from cnntool.cli.network_options import hold_time, opened
 from cnntool.cli.options import gathered
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from cnntool.cli.batch_log import BatchLog, Fits, Logging
+    from cnntool.cli.batch_log import BatchLog, Fits
     from cnntool.cli.inputs import Prepare, Reading
     from cnntool.image.files import Expanded, Item
     from cnntool.nets.inference.infer_spec import InferredSpec
@@ -33,7 +34,7 @@ class NetworkJob(NamedTuple):
     overrides: Overrides
     settings: SessionSettings
     reading: Reading
-    logging: Logging
+    logging: Logging = Logging()
     inputs: Sequence[Path] = ()
     recursive: bool = False
     output: str | None = None

@@ -7,72 +7,48 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnntool.cli import console, sliding
-from cnntool.cli.inputs import Pictures, Reading, inputs_or_sample
-from cnntool.cli.network_options import begin, facts_of, hold_time, opened, say_where
+from cnntool.cli.inputs import Pictures, inputs_or_sample
+from cnntool.cli.network_options import begin, facts_of, say_where
 from cnntool.cli.output import emit_record, prose
 from cnntool.errors import InputError, UsageError
 from cnntool.image.files import expand, is_folder
 
 if TYPE_CHECKING:
-    from cnntool.nets.inference.presets import Overrides
-    from cnntool.nets.runtime.providers import SessionSettings
+    from cnntool.cli.network_job import NetworkJob
 
 
-def run(
-    path: Path | None,
-    *,
-    model: str,
-    query: str | None,
-    at: tuple[int, ...] | None,
-    output: str | None,
-    width: int | None,
-    overwrite: bool,
-    as_json: bool,
-    reading: Reading,
-    overrides: Overrides,
-    settings: SessionSettings,
-) -> int:
-    """Take a unit apart, and print or draw it.
+def run(job: NetworkJob, query: str | None, at: tuple[int, ...] | None, width: int | None) -> int:
+    """Take a unit of a layer apart, and print or draw it, so wide.
 
-    Parameters
-    ----------
-    path : Path, optional
-        The picture; by default what is piped in, else the sample.
-    query, at
-        The layer's name, and the unit.
-    model, output, width, overwrite, as_json, reading, overrides, settings
-        As the command has them.
-
-    Returns
-    -------
-    int
-        1 if the network computed something else.
+    Without an input the picture is what is piped in, else the sample. Returns 1 if the network
+    computed something else.
     """
+    output, as_json = job.output, job.as_json
     if query is None or at is None:
-        raise _incomplete(model, query)
+        raise _incomplete(job.model, query)
     _check(output, as_json=as_json)
     from cnntool.api.unit_trace import UnitTracer
     from cnntool.nets.inference.preprocess import prepared
 
-    (path,) = inputs_or_sample([path] if path else [])
+    (path,) = inputs_or_sample(job.inputs)
     if is_folder(path):
         raise InputError("this is a folder, one file is needed", source=str(path))
-    with opened(model, overrides, settings) as (network, plan):
-        with hold_time(settings.timeout, model):
+    with job.opened() as (network, plan):
+        with job.hold_time():
             network.read_layers()
         tracer = UnitTracer(network, query)
         begin(network, plan)
         pictures = Pictures(
             expand([path], recursive=False),
             partial(prepared, entry=plan.input, photo=True),
-            reading,
+            job.reading,
         )
         loaded = next(iter(pictures))
         found = tracer.find(loaded.made, at, loaded.item.relative.name)
         say_where(network)
         if output is not None:
             body = found.figure().encoded(output, width)
-            sliding.write_bytes(body, output, overwrite=overwrite)
+            sliding.write_bytes(body, output, overwrite=job.overwrite)
         if as_json:
             facts = {"input": loaded.item.name, **facts_of(network, plan)}
             emit_record({**facts, **found.record(), "output": output})

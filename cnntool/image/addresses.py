@@ -99,12 +99,12 @@ class Address:
         Raises
         ------
         InputError
-            It cannot be had.
+            It cannot be had; whoever reads it says what it is called.
         """
         lost, until = _waits.get(self.server, (0, 0.0))
         if lost >= _LOST and time.monotonic() < until:
             hint = f"it is asked again {_PAUSE} seconds after it was given up"
-            raise InputError("its server does not answer", source=str(self), hint=hint)
+            raise InputError("its server does not answer", hint=hint)
         return _Stream(self)
 
 
@@ -164,7 +164,7 @@ class _Stream(io.RawIOBase):
             now = time.monotonic()
             if now - self._since > 1:  # to be refused at once costs nothing
                 _waits[server] = _waits.get(server, (0, 0.0))[0] + 1, now + _PAUSE
-        raise InputError(reason, source=str(self._address), hint=hint) from None
+        raise InputError(reason, hint=hint) from None
 
 
 @cache
@@ -180,13 +180,18 @@ def _opened(address: Address) -> Any:
     """Have a driver begin to read; `_STALLED` bounds all that it tries to get a first answer."""
     import aiohttp
     import fsspec
+    from fsspec.config import conf
     from fsspec.core import strip_protocol
 
     limits = aiohttp.ClientTimeout(_LONGEST, sock_connect=_CONNECT, sock_read=_STALLED)
-    settings = {
+    proxies = {"trust_env": True}
+    settings: dict[str, Any] = {
         "s3": {"config_kwargs": {"connect_timeout": _CONNECT, "read_timeout": _STALLED}},
-        "gs": {"requests_timeout": limits},
-    }.get(address.scheme, {"client_kwargs": {"timeout": limits}})
+        "gs": {"requests_timeout": limits, "session_kwargs": proxies},
+    }.get(address.scheme, {"client_kwargs": {"timeout": limits, **proxies}})
+    for key, value in conf.get(address.scheme, {}).items():  # which these would replace whole
+        ours = settings.get(key)
+        settings[key] = {**ours, **value} if isinstance(ours, dict) else value
     url = address.scheme + address.url[len(address.scheme) :]
     files, _ = fsspec.url_to_fs(url.replace("::", ""), **settings)  # which means one in another
     path = strip_protocol(url)

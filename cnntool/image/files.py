@@ -411,7 +411,7 @@ class Listed(Sequence[Path]):
         return os.path.commonpath(folders) if folders else ""
 
 
-def is_folder(path: Path | str) -> bool:
+def is_folder(path: str | os.PathLike[str]) -> bool:
     """Return whether a path is a folder; of one that cannot be looked at, no."""
     return os.path.isdir(path)  # noqa: PTH112 - Path.is_dir raises where it may not look
 

@@ -278,6 +278,9 @@ class Source:
         """Turn the system's errors into `InputError`."""
         try:
             yield
+        except InputError as error:  # of an address
+            error.source = error.source or self.name
+            raise
         except OSError as error:
             code = error.errno or 0
             reason = _REASONS.get(code) or (os.strerror(code).lower() if code else "cannot be read")

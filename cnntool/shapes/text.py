@@ -30,4 +30,5 @@ def size_text(rows: int, columns: int, times: str = " x ") -> str:
 
 def counted(number: int, what: str, form: str = "") -> str:
     """Write a number, perhaps with commas (``,``), and what there are so many of."""
-    return f"{number:{form}} {what}{'' if number == 1 else 's'}"
+    several = f"{what.removesuffix('is')}es" if what.endswith("s") else f"{what}s"  # axes, classes
+    return f"{number:{form}} {what if number == 1 else several}"

@@ -90,10 +90,6 @@ def chart(
     title, detail : str
         What stands above. It is shortened where there is no room.
 
-    Returns
-    -------
-    DisplayList
-
     Raises
     ------
     UsageError

@@ -85,10 +85,6 @@ class Drawing(NamedTuple):
             Whether there is one; by default where there is a caption.
         margin : int, optional
             Pixels around everything.
-
-        Returns
-        -------
-        DisplayList
         """
         from cnntool.views.contact_sheet import BLANK, GAP, MARGIN
         from cnntool.views.feature_maps import choose, sheet

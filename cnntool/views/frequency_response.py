@@ -34,10 +34,6 @@ def picture(responses: Sequence[tuple[str, NDArray[np.float64]]]) -> DisplayList
     responses : sequence of (title, ndarray (SIDE, SIDE))
         A second line of a title stands below it, in small letters.
         Row frequencies down, column frequencies across, from -1/2 to 1/2 cycles a pixel.
-
-    Returns
-    -------
-    DisplayList
     """
     largest = max(float(size.max()) for _, size in responses) or 1.0
     width, height = LEFT + SIDE + RIGHT, HEAD + SIDE + FOOT

@@ -65,10 +65,6 @@ def kernel_sheet(
     columns, upscale, gap, numbered, caption, unit
         As in `sheet`; the gap is wider around mosaics, unless it is given.
 
-    Returns
-    -------
-    DisplayList
-
     Raises
     ------
     UsageError

@@ -402,10 +402,6 @@ def animation(scene: Scene, seconds: float, form: str = "gif", width: int | None
         A GIF has one palette, WebP all colours.
     width : int, optional
         Pixels across.
-
-    Returns
-    -------
-    bytes
     """
     pause = round(seconds * 1000)
     times = [pause] * (len(scene.steps) - 1) + [max(pause, min(3 * pause, 3000))]

@@ -87,10 +87,6 @@ def patch_sheet(
     caption : Caption
         What stands above.
 
-    Returns
-    -------
-    DisplayList
-
     Raises
     ------
     UsageError

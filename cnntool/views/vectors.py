@@ -63,10 +63,6 @@ def vector_sheet(
         Whether there is one below the strip; by default where there is a caption.
     margin : int
         Pixels around everything.
-
-    Returns
-    -------
-    DisplayList
     """
     cells = strip(vector, style=style, scale=scale)
     chart = bar_chart(vector, top=top, labels=labels, width=max(560, cells.width))
@@ -117,10 +113,6 @@ def strip(
         A key of ``STYLES`` that needs no photo.
     scale : {"channel", "layer", "percentile", "signed"}, optional
         A key of ``SCALES``; the vector is one map, so "channel" and "layer" are the same.
-
-    Returns
-    -------
-    DisplayList
 
     Raises
     ------
@@ -196,10 +188,6 @@ def bar_chart(
         What stands beside a bar, one for each value; by default its index.
     width : int
         Of the picture, in pixels, at least 400.
-
-    Returns
-    -------
-    DisplayList
     """
     values = showable(vector, 1).astype(np.float32)
     order = np.argsort(-values, kind="stable")  # NaN is sorted to the end

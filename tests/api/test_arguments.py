@@ -51,6 +51,9 @@ CALLS = {
     "filter_figure": lambda image=PHOTO, kernels="box", **given: cnntool.filter_figure(
         image, kernels, **given
     ),
+    "filter_plan": lambda image=PHOTO, kernels="box", **given: cnntool.filter_plan(
+        image, kernels, **given
+    ),
     "convolve": with_defaults("convolve", image=PHOTO, kernel="box"),
     "pool": _pool,
     "unpool": with_defaults("unpool", image=PHOTO[:1, :1], switches=np.zeros((1, 1)), size=2),
@@ -70,6 +73,7 @@ PARAMETERS = [
     (name, parameter)
     for name in CALLS
     for parameter in inspect.signature(getattr(cnntool, name)).parameters
+    if (name, parameter) != ("filter_plan", "options")
 ]
 NOBODY_WANTS = [
     object(), {1: 2}, {3}, 1 + 2j, range, b"\xff", "no such word", -7, 2.5, float("nan"),

@@ -67,6 +67,8 @@ def test_folders_of_folders_and_empty_ones(folder, tmp_path):
     names = [Path(one.name).name for one in cnntool.map_pictures(np.sum, folder, recursive=True)]
     assert names == [f"{number}.png" for number in range(7)]
     (tmp_path / "empty").mkdir()
+    (one,) = cnntool.map_pictures(np.sum, "")
+    assert "no such file" in str(one.error)
     (one,) = cnntool.map_pictures(np.sum, tmp_path / "empty")
     assert "no pictures" in str(one.error)
 

@@ -58,6 +58,8 @@ def test_an_open_model_is_used_and_stays_open(folder):
         ({"images": "in"}, InputError, "`recursive` looks into"),
         ({"images": "gone.png"}, InputError, "gone.png: no such file"),
         ({"images": []}, InputError, "no picture"),
+        ({"images": ""}, InputError, "no such file"),
+        ({"fail_fast": 0}, UsageError, "`fail_fast`: True or False is expected"),
         ({"pool": "sum"}, UsageError, "one of mean, max, none is expected, not 'sum'"),
         ({"layer": 3}, UsageError, "`layer`: a name is expected, not int"),
         ({"layer": "nonesuch"}, ModelError, "nonesuch"),
@@ -70,3 +72,18 @@ def test_errors(folder, given, kind, told):
     with pytest.raises(kind) as caught:
         cnntool.features(**{"images": "in/cat", "model": "net.onnx", **given})
     assert told in f"{caught.value} {caught.value.hint}"
+
+
+def test_bad_pictures_may_be_left_out(folder):
+    good = cnntool.features("in", model="net.onnx", recursive=True)
+    (folder / "cat" / "a.png").write_text("torn")
+    (folder / "roc" / "a.npy").write_text("no picture at all")
+    images = ["in/cat", "in/roc", "gone", "in/roc/a.npy"]
+    with pytest.raises(InputError, match=r"a\.png"):
+        cnntool.features(images, model="net.onnx")
+    found = cnntool.features(images, model="net.onnx", fail_fast=False)
+    np.testing.assert_array_equal(found.vectors, good.vectors)
+    assert (found.paths, found.sha256, good.errors) == (good.paths, good.sha256, ())
+    assert [error.source for error in found.errors] == ["in/cat/a.png", "gone", "in/roc/a.npy"]
+    with pytest.raises(InputError, match="no picture could be read"):
+        cnntool.features(["gone"], model="net.onnx", fail_fast=False)

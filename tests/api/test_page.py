@@ -7,6 +7,7 @@ import json
 import re
 import zlib
 from io import BytesIO
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from small import save
 import cnntool
 from cnntool.api import page as pages
 from cnntool.api import page_numbers
+from cnntool.api.activations import LayerOutputs
 from cnntool.api.page import graph_of
 from cnntool.api.page_numbers import packed
 from cnntool.errors import ModelError, UsageError
@@ -31,6 +33,14 @@ def unpacked(one):
 
 def unpacked_jpeg(uri):
     return np.asarray(Image.open(BytesIO(base64.b64decode(uri.partition(",")[2]))))
+
+
+def test_layers_are_told_from_what_else_is_computed():
+    outputs = SimpleNamespace(chosen={"a": "A"}, _extras={"a", "b"})
+    answer: dict = {}
+    tensors = [("a", np.ones(2)), ("b", np.zeros((3, 1)))]
+    assert [layer for layer, _ in LayerOutputs.split(outputs, tensors, answer)] == ["A"]
+    assert {name: values.shape for name, values in answer.items()} == {"a": (1, 2), "b": (1, 3, 1)}
 
 
 def numbers_of(page):

@@ -281,6 +281,9 @@ RECIPES = {
     "cnntool diff -q vgg16-mini vgg16-mini --weights --min-sqnr inf": lambda net: {
         "records": [cnntool.compare_weights(net, net).record()]
     },
+    "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": lambda _: {
+        "stdout": cnntool.filter_plan(camera, "gaussian:sigma=3", stride=2)
+    },
     "cnntool filter -k median:5 samples/camera.png -o clean.png": lambda _: {
         "clean.png": cnntool.filter(camera, "median:5")
     },
@@ -292,7 +295,6 @@ RECIPES = {
 or tells records with ``--json``."""
 
 ALONE = {
-    "cnntool filter -k gaussian:sigma=3 --stride 2 --explain samples/camera.png": "a plan in words",
     "cnntool summary vgg16-mini --time samples/cat.png --runs 5": "about the machine",
     "cnntool devices -q": "about the machine",
 }

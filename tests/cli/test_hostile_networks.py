@@ -180,7 +180,7 @@ def test_a_table_without_end(here):
 
 def test_rows_are_counted_as_an_editor_counts_them(here, tmp_path):
     (tmp_path / "list.csv").write_text("path,class\na.png,cat\nb.png\n")
-    assert "row 3 has 1 cells" in refusal(here("evaluate", "list.csv", code=3))
+    assert "row 3 has 1 cell" in refusal(here("evaluate", "list.csv", code=3))
 
 
 def test_lines_of_labels_end_where_editors_end_them(here, picture, tmp_path):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from time import monotonic, sleep
 from urllib.parse import quote
 from urllib.request import Request, urlopen
@@ -106,6 +106,7 @@ def server(samples):
     """A server: pictures, one behind a password, one that ends too soon, one without an end."""
     cat = (samples / "cat.png").read_bytes()
     asked = []
+    together = Barrier(3)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -113,6 +114,8 @@ def server(samples):
             asked.append(path)
             if path.endswith("silent.png"):
                 sleep(5)
+            if path.startswith("/together"):
+                together.wait(30)
             known = path != "/private.png" or self.headers["Authorization"] == PASSWORD
             self.send_response(CODES.get(path, 200) if known else 401)
             if path in MOVED:
@@ -190,6 +193,16 @@ def test_a_list_may_name_addresses(process, wanted, server, tmp_path, where):
 
 
 @pytest.mark.full
+@pytest.mark.parametrize("verb", [["filter", "-k", "sobel", "-o", "out/"], ["classify"]])
+def test_pictures_are_fetched_side_by_side(process, wanted, server, verb):
+    names = ["a/cat.png", *(f"together/{number}.png" for number in range(3))]
+    wanted.write_text("".join(f"http://{server.host}/{name}\n" for name in names))
+    done = process(*verb, "--json", "--jobs", "3", "--files-from", wanted)
+    told = [json.loads(line)["input"] for line in done.out.splitlines()]
+    assert told == wanted.read_text().splitlines()
+
+
+@pytest.mark.full
 def test_a_slow_server_is_waited_for_and_a_silent_one_given_up(server, samples, monkeypatch):
     pytest.importorskip("aiohttp")
     monkeypatch.setattr(addresses, "_waits", {})
@@ -202,6 +215,19 @@ def test_a_slow_server_is_waited_for_and_a_silent_one_given_up(server, samples, 
     with pytest.raises(InputError, match="it does not come in time"):
         Address(f"http://{server.host}/silent.png").open()
     assert monotonic() - since < 4
+
+
+@pytest.mark.full
+def test_settings_of_fsspec_and_proxies_of_the_environment_count(server, samples, monkeypatch):
+    config = pytest.importorskip("fsspec.config")
+    monkeypatch.setattr(addresses, "_waits", {})
+    headers = {"client_kwargs": {"headers": {"Authorization": PASSWORD}}}
+    monkeypatch.setitem(config.conf, "http", headers)
+    with Address(f"http://{server.host}/private.png").open() as stream:
+        assert stream.read() == (samples / "cat.png").read_bytes()
+    monkeypatch.setenv("http_proxy", f"http://{server.host}")
+    Address("http://nowhere.invalid/a/proxy.png").open().close()
+    assert server.asked[-1] == "http://nowhere.invalid/a/proxy.png"
 
 
 @pytest.mark.full

@@ -27,3 +27,4 @@ def test_sizes_name_their_sides():
 def test_one_is_not_several():
     counts = [counted(number, "photo", ",") for number in (0, 1, 7712)]
     assert counts == ["0 photos", "1 photo", "7,712 photos"]
+    assert [counted(2, what) for what in ("axis", "class")] == ["2 axes", "2 classes"]

@@ -14,6 +14,11 @@ def test_short(value, text):
     assert number_format.short(value) == text
 
 
+def test_decibels():
+    shown = [number_format.decibels(value) for value in (None, -0.04, 12.34, float("inf"))]
+    assert shown == ["-", "0.0", "12.3", "inf"]
+
+
 @pytest.mark.parametrize(
     ("values", "texts"),
     [

@@ -256,13 +256,10 @@ def command(
 
 def _check_names(network: Network, queries: Sequence[str], per_channel: str | None) -> None:
     """Refuse names that mean nothing before the long work."""
-    from cnntool.api.activations import choose_layers
-
-    def chosen(names: Sequence[str]) -> int:
-        return len(choose_layers(network.read_layers(), names, lambda _: None)) if names else 0
-
-    chosen(queries)
-    if per_channel is not None and (count := chosen([per_channel])) > 1:
+    layers = network.read_layers()
+    for name in queries:
+        layers.resolve(name)
+    if per_channel is not None and (count := len(layers.resolve(per_channel))) > 1:
         raise UsageError(f"{per_channel!r} means {count} layers, and one is wanted")
 
 

@@ -119,13 +119,10 @@ def _fill(table: Table, stream: Stream, pictures: Pictures, *, logged: bool) -> 
 
     with console.Progress("looking") as progress:
         for loaded, found in progress.track(stream, of=pictures):
-            if isinstance(found, ModelError):
-                pictures.fail(loaded.item, found, of=loaded.item.name)
-                continue
             try:
                 row = row_of(loaded.item, found)
                 table.add(row)
-            except InputError as error:
+            except (InputError, ModelError) as error:
                 pictures.fail(loaded.item, error)
             else:
                 pictures.done(loaded, _record(row) if logged else None)

@@ -155,20 +155,14 @@ def command(
     form = ctx.command.form(ctx)
     if form == "--model":
         from cnntool.cli import unit_output
+        from cnntool.cli.network_job import NetworkJob
 
-        return unit_output.run(
-            path,
-            model=model,
-            query=query,
-            at=unit,
-            output=output,
-            width=width,
-            overwrite=overwrite,
-            as_json=as_json,
-            reading=Reading(reading.max_pixels, reading.strict, fail_fast=True, jobs=None),
-            overrides=overrides,
-            settings=settings,
-        )
+        how = Reading(reading.max_pixels, reading.strict, fail_fast=True, jobs=None)
+        net = NetworkJob(
+            model, overrides, settings, how, inputs=[path] if path else [],
+            output=output, overwrite=overwrite, as_json=as_json,
+        )  # fmt: skip
+        return unit_output.run(net, query, unit, width)
     if not any((asked.of, asked.kernel, asked.kernel_size, asked.max, asked.avg)):
         raise UsageError(
             "nothing to trace",

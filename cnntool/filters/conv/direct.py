@@ -219,10 +219,6 @@ def make_line(taps: NDArray[np.float64], *, stride: int) -> Line:
     taps : (k,) float64
     stride : int
         Sums of neighbours are shared between outputs only where it is 1.
-
-    Returns
-    -------
-    Line
     """
     size, pairs = taps.size, 0
     if stride == 1 and (taps != 0).all():

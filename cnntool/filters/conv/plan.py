@@ -131,10 +131,6 @@ def make_span(index: Index, size: int, inside: int) -> Span:
         Of the tile, at least `count`; the rest is zero.
     inside : int
         Where a run without a border begins.
-
-    Returns
-    -------
-    Span
     """
     rest = index[inside:]
     breaks = np.flatnonzero(rest[1:] != rest[:-1] + 1)

@@ -408,10 +408,6 @@ def walk(shape: Shape, layers: Sequence[Layer]) -> Chain:
     layers : sequence of Layer
         See `parse_chain`.
 
-    Returns
-    -------
-    Chain
-
     Raises
     ------
     UsageError

@@ -82,10 +82,6 @@ def trace(
     bias : float
         Added to the sum.
 
-    Returns
-    -------
-    Trace
-
     Raises
     ------
     UsageError

@@ -12,6 +12,7 @@ import numpy as np
 
 from cnntool.image.codecs.codec import Encoded, Reader, Writer, WriterSettings
 from cnntool.image.source import ImageInfo
+from cnntool.shapes.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ def _axes(source: Source, shape: tuple[int, ...]) -> str:
     if len(shape) == 3:
         guess = "hwc" if shape[2] <= 4 < shape[0] else "chw"
         return guess if source.layout in {None, "auto"} else str(source.layout)
-    raise source.error(f"the array has {len(shape)} axes; 2 or 3 are needed")
+    raise source.error(f"the array has {counted(len(shape), 'axis')}; 2 or 3 are needed")
 
 
 class _NpyReader(Reader):

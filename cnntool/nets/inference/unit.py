@@ -12,7 +12,7 @@ from cnntool.nets.inference.layer_outputs import dequantised, quantisation
 from cnntool.nets.layers.dataflow import BIAS, FACTORS, KERNEL, operand, result
 from cnntool.nets.layers.layer_list import constant_operand
 from cnntool.nets.layers.receptive_field import NodeWindow, read_window
-from cnntool.shapes.text import times
+from cnntool.shapes.text import counted, times
 from cnntool.shapes.windows import AxisWindow
 
 if TYPE_CHECKING:
@@ -344,7 +344,7 @@ def operands(
     made = _maps(formula, arrays[formula.pre], batch)
     groups = len(given) // max(1, weights.shape[1])
     if not groups or len(given) != groups * weights.shape[1] or len(made) != len(weights):
-        raise formula.refused(f"{len(given)} maps go in and {len(made)} come out")
+        raise formula.refused(f"{counted(len(given), 'map')} in, {len(made)} out")
     zero, scale = _number(arrays, formula.zero, 0), _number(arrays, formula.scale, 1)
     maps = (given.astype(np.float64) - zero) * scale
     factor = formula.node.attribute("alpha", 1.0) if formula.is_dense else 1.0

@@ -528,8 +528,7 @@ class Layers:
         meant = self.resolve(query, at=at)
         if len(meant) > 1:
             raise ModelError(
-                f"{query!r} means {len(meant)} layers, and one is wanted",
-                source=self.flow.graph.wire.name,
+                f"{query!r} means {len(meant)} layers, and one is wanted", source=self._name
             )
         return meant[0]
 

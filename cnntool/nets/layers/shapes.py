@@ -56,8 +56,9 @@ def choose_inputs(
         info, shape = graph.inputs[0], list(size)
         _compare(graph, info, size)
     elif size:
+        some = "is a picture" if len(pictures) == 1 else "are pictures"
         raise ModelError(
-            f"it has {len(graph.inputs)} inputs, of which {len(pictures)} are pictures",
+            f"it has {len(graph.inputs)} inputs, of which {len(pictures)} {some}",
             source=graph.wire.name,
             hint="`input_size` is for networks that take one picture",
         )
@@ -84,7 +85,8 @@ def _compare(graph: Graph, info: TensorInfo, size: Sequence[int]) -> None:
         return
     source = graph.wire.name
     if len(size) != len(info.shape):
-        raise ModelError(f"its input has {len(info.shape)} axes, not {len(size)}", source=source)
+        axes = counted(len(info.shape), "axis")
+        raise ModelError(f"its input has {axes}, not {len(size)}", source=source)
     if len(size) == 4:
         axis = 3 if _is_channels_last(info, None) else 1
         found = info.shape[axis]

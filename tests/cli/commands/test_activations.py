@@ -331,6 +331,8 @@ def test_a_figure_has_the_photo_beside_the_maps(here, net, tmp_path):
     assert "scale per layer" in " ".join(said)
     done = here(*net, "-l", "conv:1", "--style", "diverging", "p.png", "-o", "d.png")
     assert "block1_conv1: no value is negative" in done.err
+    done = here(*net, "-l", "conv:1", "--style", "diverging", "p.png", "--stats-only")
+    assert "no value is negative" not in done.err
     done = here(*net, "--figure", "--raw", "npy", "-l", "conv:1", "p.png", code=2)
     assert "exclude each other" in done.err
 

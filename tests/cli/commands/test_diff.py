@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,12 @@ def test_records(here, two):
     assert record["outputs"]["photos"] == 2
     assert record["a"]["sha256"] != record["b"]["sha256"]
     assert record["a"]["device"] == "cpu"
+
+
+def test_of_several_photos_people_see_the_worst(here, two, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "250")
+    assert "worst" in here("diff", "-q", "a.onnx", "b.onnx", "1.png", "2.png").text
 
 
 def test_equal_files_are_equal(here, two):

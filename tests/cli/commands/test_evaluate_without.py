@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -14,6 +15,8 @@ from onnx import helper
 from PIL import Image
 from small import planes
 
+from cnntool.api.ablation import MapEffect
+from cnntool.cli.ablation import print_effects
 from cnntool.views.bars import COLOURS as BARS
 
 pytest.importorskip("onnxruntime")
@@ -167,6 +170,15 @@ def test_a_table_for_people(here, asked, monkeypatch):
     assert "50.00%" in text
     assert "photos/green/0.png" in text  # of equal ones the first
     assert "nothing silenced" in text
+
+
+def test_what_rounds_to_nothing_has_no_sign(capsys):
+    plain = SimpleNamespace(total=SimpleNamespace(accuracy1=1.0))
+    effects = [MapEffect("maps", 0, 1.0, 0.0, -1e-9, "")]
+    print_effects(SimpleNamespace(each=effects, plain=plain), "table")
+    shown = capsys.readouterr().out
+    assert shown.count("0.00%") - shown.count("100.00%") == 2
+    assert "-0" not in shown
 
 
 @pytest.mark.full

@@ -145,7 +145,7 @@ def test_arrays(shape, dtype, order):
         (np.zeros((2, 2), complex), "complex numbers"),
         (np.array([["a"]]), "text"),
         (np.zeros((2, 2), [("a", "f4")]), "real numbers are needed"),
-        (np.zeros(3), "1 axes; 2 or 3"),
+        (np.zeros(3), "1 axis; 2 or 3"),
         (np.zeros((2, 2, 2, 2)), "4 axes; 2 or 3"),
         (np.float64(3), "0 axes"),
         (np.zeros((0, 3)), "empty"),

@@ -59,7 +59,7 @@ def test_the_centre_wins_where_the_class_is_in_the_centre():
     # a disk of a quarter of the pixels covers most of the square in the middle
     assert insertion.centre > 0.8
     assert deletion.centre < 0.2
-    assert insertion.random == pytest.approx(0.5, abs=0.15)
+    assert insertion.random == pytest.approx(0.5, abs=0.05)  # the centre's is none of them
 
 
 def test_baselines_are_computed_once_and_by_the_seed():

@@ -116,3 +116,4 @@ def test_what_is_not_known(tmp_path):
 def test_the_whole_picture():
     sees = Sight((3, 3), (1, 1), (0, 0), whole=True)
     assert sees.box(5, 5, (7, 9)) == (0, 0, 7, 9)
+    assert Sight((2, 2), (2, 2), (-1.6, 0.6), whole=False).box(0, 1, (9, 9)) == (-2, 3, 0, 5)
