@@ -443,14 +443,11 @@ class Pictures:
         for result in ordered_map(self._load, self._items, self._reading.jobs or usable_cpus()):
             self._tally.add(0)
             if isinstance(result, Loaded):
-                notes = partial(console.notes, result.item.name, result.info.notes)
-                self._queue.append((self._handed_out, notes))
-                self._catch_up()
+                self._in_turn(partial(console.notes, result.item.name, result.info.notes))
                 self._handed_out += 1
                 yield result
             else:
-                self._queue.append((self._handed_out, result))
-                self._catch_up()
+                self._in_turn(result)
 
     def each(self, work: Callable[[Loaded], Record | None], track: Any = iter) -> int:
         """Do the work on every picture; a bad one is reported and the others go on.
@@ -501,8 +498,12 @@ class Pictures:
         self._finished += 1
         self._catch_up()
 
+    def _in_turn(self, tell: Callable[[], None]) -> None:
+        self._queue.append((self._handed_out, tell))
+        self._catch_up()
+
     def _catch_up(self) -> None:
-        """Say what was noted, and of what was not handed out; where there is a log, in order."""
+        """Tell of pictures what is to be told; where there is a log, in their order."""
         while self._queue and (self._log is None or self._queue[0][0] <= self._finished):
             self._queue.popleft()[1]()
 

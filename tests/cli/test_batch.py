@@ -414,10 +414,15 @@ def test_a_log_of_answers_is_begun_anew_if_asked(here, folder, tmp_path):
 
 
 def test_pictures_are_logged_in_their_order_however_many_are_in_flight(here, folder, tmp_path):
-    """Bad ones are known of before the good ones before them have an answer."""
+    """Bad ones are known of before the good ones before them have an answer, and so are notes."""
     log = tmp_path / "log.jsonl"
+    (folder / "3bb.png").write_text("none")  # before a film
     for more in ([], ["--resume"]):
-        here("classify", folder, "--batch", "4", "--jobs", "3", "--log", log, *more, code=1)
+        many = ["--batch", "4", "--jobs", "3"]
+        done = here("classify", folder, *many, "--log", log, *more, code=1)
+        told = re.findall(r"/in/(\S+): ", done.err)
+        assert told == sorted(told)
+        assert {"0.jpg", "3bb.png", "4c.png"} <= {*told}
         names = [line["input"] for line in lines_of(log)[1:]]
         assert names == sorted(names)
         if not more:
