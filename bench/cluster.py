@@ -4,9 +4,9 @@
 
 JPEGs of 500x375, made as `bench/batches.py` makes them, are filtered (Gaussian, sigma 3) and
 classified with one job and one thread for each worker. Scheduler and workers run before the clock
-starts; each worker has worked once. Programs run in turn; figures are medians, a ratio is the time
-of one worker over the program's. Two workers can be twice as fast only where two processors have
-nothing else to do.
+starts, set up as `docs/cluster.md` says; each worker has worked once. Programs run in turn; figures
+are medians, a ratio is the time of one worker over the program's. Two workers can be twice as fast
+only where two processors have nothing else to do.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ from pathlib import Path
 from activations import ROOT, Program
 from batches import MAKE, TOOL
 
+QUIET = {
+    "DASK_DISTRIBUTED__WORKER__PROFILE__ENABLED": "False",
+    "DASK_DISTRIBUTED__ADMIN__TICK__INTERVAL": "1s",
+}
 DASK = str(Path(sys.executable).with_name("dask"))
 
 
@@ -38,6 +42,7 @@ def cluster(scratch: Path, workers: int, stack: ExitStack) -> str:
         process = subprocess.Popen(
             [DASK, verb, "--scheduler-file", str(file), *options],
             cwd=scratch,
+            env={**os.environ, **QUIET},
             stderr=subprocess.DEVNULL,
         )
         stack.callback(process.wait)

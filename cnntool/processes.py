@@ -18,7 +18,7 @@ from queue import SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from cnntool.system import is_own, obey, on_stop
+from cnntool.system import is_left, is_own, obey, on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -174,11 +174,10 @@ class _Copy:
 
 def _serve(work: Callable[..., Any], inbox: int, outbox: int) -> NoReturn:
     """Call the function until nobody will ask again: the process that does has ended."""
-    owner = os.getppid()
     with suppress(BaseException), os.fdopen(inbox, "rb") as asked, os.fdopen(outbox, "wb") as told:
         while True:
             for arguments in pickle.load(asked):  # noqa: S301
-                if os.getppid() != owner:  # it was killed: what is left is for another run
+                if is_left():
                     os._exit(0)
                 outcome: Outcome
                 try:

@@ -20,6 +20,7 @@ INTERRUPTED, TERMINATED = 130, 143
 
 _undoings: dict[object, Callable[[], object]] = {}
 _own = False
+_owner: int | None = None
 
 
 def on_stop(undo: Callable[[], object]) -> Callable[[], None]:
@@ -88,9 +89,16 @@ def obey() -> None:
 
     It has nothing to undo yet. Ctrl-C is for who copied it, which tells it by SIGTERM.
     """
+    global _owner  # noqa: PLW0603 - a process has one owner
+    _owner = os.getppid()
     _undoings.clear()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+
+
+def is_left() -> bool:
+    """Return whether who copied this process was killed: another run may be at its work."""
+    return _owner is not None and os.getppid() != _owner
 
 
 def _stop(number: int, frame: Any) -> None:  # noqa: ARG001

@@ -46,17 +46,21 @@ _FILE = re.compile(r"@(.+)|(.+\.onnx)(?::.*)?", re.DOTALL)
 _BEGINNING = b'{"cnntool"'
 """Of each log."""
 
+_SILENT = b', "notes": [], "hint": ""}'
+"""How the line of a worker ends that had nothing to say."""
+
 Stamp = list[int]
 """Bytes of a file, and when it was changed last, in nanoseconds."""
 
 
-class _Index:
+class Index:
     """Where in a log names stand: 16 bytes each, however long they are; the last place counts."""
 
     def __init__(self) -> None:
         self._keys, self._places = array("q"), array("q")
 
     def add(self, name: str, place: int) -> None:
+        """Note where a name stands."""
         self._keys.append(hash(name))
         self._places.append(place)
 
@@ -109,7 +113,7 @@ class BatchLog:
         self._path = path
         self._fits = fits
         self._lock = Lock()
-        self._past, self._own = _Index(), _Index()
+        self._past, self._own = Index(), Index()
         self._since = time.monotonic()
         self._done = self._skipped = self._failed = 0
         header = self._header(model)
@@ -168,12 +172,10 @@ class BatchLog:
             self._before.seek(place)
             return parsed(self._before.readline())
 
-    def left(self) -> dict[str, Stamp | None]:
-        """Return the files of earlier runs with their stamps, None if they were only begun."""
-        found: dict[str, Stamp | None] = {}
+    def left(self) -> Iterator[tuple[str, Stamp | None]]:
+        """Yield the files of earlier runs with their stamps, None if they were only begun."""
         for record in map(parsed, self._lines()):
-            found |= outputs_of(record)
-        return found
+            yield from outputs_of(record).items()
 
     def _left_in_line(self, name: str) -> dict[str, Stamp | None]:
         """Return the files that an earlier run told of when it told of this one last."""
@@ -232,8 +234,11 @@ class BatchLog:
         self._put(line)
 
     def _put(self, record: dict[str, Any]) -> None:
+        self._write(f"{json_text(record)}\n".encode())
+
+    def _write(self, line: bytes) -> None:
         with self._lock, system_errors_as(OutputError, self._path):
-            self._file.write(f"{json_text(record)}\n".encode())
+            self._file.write(line)
 
     def _read(self, header: dict[str, Any]) -> int:
         """Read what earlier runs have done; return where the last line ends that was finished."""
@@ -256,7 +261,7 @@ class BatchLog:
         self._own.sort()
         if sound and not counts:
             console.note(f"{self._path}: asked for otherwise than now: everything is done again")
-            self._past = _Index()
+            self._past = Index()
         return sound
 
     def _lines(self) -> Iterator[bytes]:
@@ -324,11 +329,18 @@ def gather(log: Path, file: IO[bytes]) -> None:
         return
     file.write(b"\n" * (file.seek(0, os.SEEK_END) > 0))  # what may be torn ends here
     for part in sorted(folder.glob("*.jsonl")):
-        for record in map(parsed, part.read_bytes().splitlines()):
-            if record:
-                told = {k: v for k, v in record.items() if k not in {"notes", "hint"}}
-                file.write(f"{json_text(told)}\n".encode())
+        for line in part.read_bytes().splitlines():
+            if parsed(line):
+                file.write(plain(line))
     shutil.rmtree(folder)
+
+
+def plain(line: bytes) -> bytes:
+    """Return a worker's line as a run on one machine writes it: without what was to be said."""
+    if line.endswith(_SILENT):  # as most do
+        return line[: -len(_SILENT)] + b"}\n"
+    told = {key: value for key, value in parsed(line).items() if key not in {"notes", "hint"}}
+    return f"{json_text(told)}\n".encode()
 
 
 def _asked(*, threads: bool) -> dict[str, Any]:
@@ -358,7 +370,7 @@ def parsed(line: bytes) -> dict[str, Any]:
     import json
 
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode())
     except ValueError:
         return {}
     return record if isinstance(record, dict) else {}

@@ -11,7 +11,6 @@ import logging
 import os
 import pickle
 import shutil
-import sys
 from collections import Counter, deque
 from contextlib import suppress
 from functools import partial
@@ -23,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnntool.cli import console, shards
-from cnntool.cli.batch_log import BatchLog, outputs_of, parsed, parts_of, stamp
+from cnntool.cli.batch_log import BatchLog, Index, outputs_of, parts_of, plain, stamp
 from cnntool.cli.output import json_text
 from cnntool.cli.shards import SAME, Answer, Facts, Job
+from cnntool.cli.spool import DONE, LEFT, Spool, Spooled
 from cnntool.errors import (
     CnntoolError,
     DeviceError,
@@ -66,6 +66,12 @@ _SEEN = 60.0
 _GRACE = 1.0
 """Seconds for the workers to hear that the command was stopped."""
 
+_QUIET = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+}
+"""What Dask does many times a second else: it takes a tenth of a processor for each worker."""
+
 _ERRORS = {
     kind.exit_code: kind
     for kind in (
@@ -95,14 +101,14 @@ class Task:
         The shard.
     future : Future
         Dask's, of what becomes of it.
-    is_bound : bool
-        Whether only workers may have it that were met.
+    bound : set of str
+        The workers that may have it, where not all may.
     """
 
     def __init__(self, job: Job) -> None:
         self.job = job
         self.future: Any = None
-        self.is_bound = False
+        self.bound: set[str] = set()
 
 
 class Cluster:
@@ -133,6 +139,7 @@ class Cluster:
             hint = "tcp://HOST:PORT of a Dask scheduler, or local:N"
             raise UsageError(f"{address!r} is no scheduler", source="--scheduler", hint=hint)
         try:
+            import dask
             import distributed
         except ImportError:
             hint = "pip install 'cnntool[cluster]'"
@@ -148,10 +155,10 @@ class Cluster:
         self._address = address
         try:
             if local:
-                # Ctrl-C ends us before semaphores are given back, and Python would tell of each.
-                sys.warnoptions.append("ignore::UserWarning:multiprocessing.resource_tracker")
+                dask.config.set(_QUIET)
                 self._own = distributed.LocalCluster(
-                    n_workers=int(count), threads_per_worker=1, dashboard_address=None,
+                    n_workers=int(count), threads_per_worker=1, processes=False,
+                    scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
                     memory_limit=None, silence_logs=logging.CRITICAL,
                 )  # fmt: skip
             self.client = distributed.Client(
@@ -228,7 +235,7 @@ class Cluster:
 
     def _submit(self, task: Task) -> None:
         """Let a worker have a shard; of those that were met, once one was refused."""
-        task.is_bound = bool(self._refused)
+        task.bound = set(self._workers) if self._refused else set()
 
         def work(packed: bytes) -> Answer:  # a worker that cannot import what it is given dies
             from cnntool.cli import shards
@@ -237,13 +244,15 @@ class Cluster:
 
         task.future = self.client.submit(
             work, pickle.dumps((task.job, self.share)), pure=False, resources=self.resources,
-            workers=list(self._workers) if task.is_bound else None,
+            workers=[*task.bound] or None,
         )  # fmt: skip
 
     def _send_again(self) -> None:
-        """Send out what workers have sent back that are refused now."""
+        """Send out what refused workers have sent back, and what only lost ones may have."""
         for task in self._tasks if self._refused else ():
-            if task.future.status == "error" and not task.is_bound:
+            status = "pending" if task.bound else "error"
+            waits = task.future.status == status and task.bound.isdisjoint(self._workers)
+            if waits and self._workers:
                 self._submit(task)
 
     def answer(self, task: Task) -> Answer | str:
@@ -269,9 +278,10 @@ class Cluster:
             except (OSError, CancelledError) as error:
                 raise self._lost(str(error)) from None
             except Exception:
-                self._meet()
-                if task.is_bound or not self._refused:
+                late = self._look_around(late)
+                if task.bound or not self._refused:
                     raise
+                sleep(0.0 if self._workers else 1.0)
             self._send_again()
         self._tasks.remove(task)
         return answer
@@ -308,6 +318,8 @@ class Cluster:
         for one in (self.client, self._own):
             if one is not None:
                 one.close()
+        if self._own is not None:
+            shards.close_idle()
 
 
 class ClusterLog(BatchLog):
@@ -335,14 +347,10 @@ class ClusterLog(BatchLog):
         context = click.get_current_context()
         self._command, self._values = str(context.info_name), dict(context.params)
         self._run = os.urandom(8).hex()
-        self._items: list[Item] = []
-        self._shards: list[list[int]] = []
-        self._taken: dict[int, list[int]] = {}
-        self._shard_of: dict[int, int] = {}
-        self._told: dict[int, dict[str, Any]] = {}
+        self._told: dict[int, dict[str, deque[tuple[dict[str, Any], bytes]]]] = {}
         self._left: Counter[int] = Counter()
         self._sent: deque[Task] = deque()
-        self._fetched = self._submitted = 0
+        self._shards = self._fetched = self._submitted = 0
         self._fetching = Lock()
         self._cluster = Cluster(address)
         try:
@@ -352,6 +360,7 @@ class ClusterLog(BatchLog):
             with system_errors_as(OutputError, self._parts):
                 shutil.rmtree(self._parts, ignore_errors=True)
                 self._parts.mkdir(mode=0o700)  # addresses may hold secrets
+                self._spool = Spool(self._parts / "inputs")
         except BaseException:
             self._cluster.close()
             raise
@@ -363,31 +372,20 @@ class ClusterLog(BatchLog):
 
     def expect(self, items: Iterable[Item]) -> Iterable[Item]:
         """Cut what is missing into shards; inputs whose results may want one name share one."""
-        self._items = list(items)
-        past = [None if i.error else super(ClusterLog, self).past(i) for i in self._items]
-        size = min(max(past.count(None) // SHARDS, SHARD[0]), SHARD[1])
-        shard_of: dict[str, int] = {}
-        done: dict[str, list[int]] = {}
-        own = self.left()
-        for place, (item, line) in enumerate(zip(self._items, past, strict=True)):
-            name = self._stem(item)
-            if line is not None:
-                done.setdefault(name, []).append(place)
-                for output in outputs_of(line):
-                    own.pop(output, None)
-            elif item.error is None:
-                if name not in shard_of and (not self._shards or len(self._shards[-1]) >= size):
-                    self._shards.append([])
-                number = shard_of.setdefault(name, len(self._shards) - 1)
-                self._shards[number].append(place)
-                self._shard_of[id(item)] = number
-        for name, number in shard_of.items():
-            if name in done:
-                self._taken.setdefault(number, []).extend(done[name])
-        lines = ({"output": name, "written": written} for name, written in own.items())
-        with system_errors_as(OutputError, self._parts), self._own_file.open("w") as file:
-            file.writelines(f"{json_text(line)}\n" for line in lines)
-        return self._items
+        done = Index()
+        with system_errors_as(OutputError, self._parts):
+            for item in items:
+                line = None if item.error else super().past(item)
+                self._spool.add(item, self._stem(item), done=line is not None)
+                for output in outputs_of(line or {}):
+                    done.add(output, 0)
+            self._shards = self._spool.cut(SHARDS, *SHARD)
+            done.sort()
+            with self._own_file.open("w") as file:
+                for name, written in self.left():
+                    if done.find(name) is None:
+                        file.write(f"{json_text({'output': name, 'written': written})}\n")
+        return self._spool
 
     @property
     def _own_file(self) -> Path:
@@ -408,10 +406,10 @@ class ClusterLog(BatchLog):
 
     def past(self, item: Item) -> dict[str, Any] | None:
         """Return the line of an input that a worker or an earlier run is done with."""
-        return self._line_of(item) or super().past(item)
+        return self.line(item) or None
 
     def line(self, item: Item) -> dict[str, Any]:
-        """Return the same again."""
+        """Return the same; empty if there is none."""
         return self._line_of(item) or super().line(item)
 
     def again(self, line: dict[str, Any]) -> None:
@@ -420,7 +418,7 @@ class ClusterLog(BatchLog):
             super().again(line)
             return
         self._done += 1
-        self._put({key: value for key, value in line.items() if key not in _ASIDE})
+        self._write(plain(self._told[line["shard"]][line["input"]][0][1]))
         self._tell(line)
 
     def add(self, item: Item, *what: Any) -> None:
@@ -431,31 +429,32 @@ class ClusterLog(BatchLog):
             self._tell(line)
 
     def _tell(self, line: dict[str, Any]) -> None:
-        """Say what is to be said of an input, and forget its shard if it is the last one of it."""
+        """Say what is to be said of an input, and forget it; its shard, if that is the last one."""
         for note in line["notes"]:
             console.note(note)
         number = line["shard"]
+        same = self._told[number][line["input"]]
+        if len(same) > 1:  # it was named so often
+            same.popleft()
         self._left[number] -= 1
         if not self._left[number]:
-            for place in self._shards[number]:
-                self._told.pop(id(self._items[place]), None)
+            del self._told[number]
             for file in self._parts.glob(f"{number:08}.*"):
                 file.unlink(missing_ok=True)
 
     def _line_of(self, item: Item) -> dict[str, Any] | None:
         """Return the line that a worker has written; wait for it."""
-        number = self._shard_of.get(id(item))
-        if number is None:
+        if not isinstance(item, Spooled) or item.state != LEFT:
             return None
         with self._fetching:
-            while self._fetched <= number:
+            while self._fetched <= item.shard:
                 self._fetch()
-        return self._told.get(id(item))
+        return self._told[item.shard][item.name][0][0]
 
     def _fetch(self) -> None:
         """Wait for the next shard, while some more are under way."""
         ahead = self._fetched + 1 + AHEAD * self._cluster.slots
-        while self._submitted < min(ahead, len(self._shards)):
+        while self._submitted < min(ahead, self._shards):
             self._sent.append(self._cluster.send(self._job(self._submitted)))
             self._submitted += 1
         first = [self._sent.popleft()]
@@ -468,22 +467,22 @@ class ClusterLog(BatchLog):
         if answer.code:
             source, _, reason = answer.error.rpartition(": ")
             raise _ERRORS[answer.code](reason, source=source, hint=answer.hint)
-        lines: dict[str, deque[dict[str, Any]]] = {}
-        for line in map(parsed, job.log.read_bytes().splitlines()):
-            if "input" in line and "notes" in line:
-                lines.setdefault(line["input"], deque()).append(line)
+        lines = self._told.setdefault(self._fetched, {})
+        missing: set[str] = set()
         written: dict[str, Any] = {}
-        for place in self._shards[self._fetched]:
-            item = self._items[place]
-            same = lines[item.name]
-            line = same.popleft() if len(same) > 1 else same[0]
-            self._told[id(item)] = {**line, "shard": self._fetched}
-            if line["error"] == f"{item.name}: no such file" and stamp(item.path):
+        for line, raw in shards.told(job.log):
+            if "notes" in line:
+                line["shard"] = self._fetched
+                lines.setdefault(line["input"], deque()).append((line, raw))
+                if line["error"] == f"{line['input']}: no such file":
+                    missing.add(line["input"])
+                written = outputs_of(line) or written
+        for item in self._spool.shard(self._fetched, LEFT) if missing else ():
+            if item.name in missing and stamp(item.path):
                 raise DeviceError("a worker does not see it", source=item.name, hint=shards.SEEN)
-            written = outputs_of(line) or written
+        self._left[self._fetched] = self._spool.count(self._fetched, LEFT)
         for result in written:
             self._await(Path(result))
-        self._left[self._fetched] = len(self._shards[self._fetched])
         self._fetched += 1
 
     def _await(self, result: Path) -> None:
@@ -497,7 +496,6 @@ class ClusterLog(BatchLog):
 
     def _job(self, number: int) -> Job:
         """Write down what a worker needs for a shard."""
-        places, taken = self._shards[number], self._taken.get(number, [])
         file = self._parts / f"{number:08}.json"
         log = file.with_suffix(".jsonl")
         here = {key: value for key, value in _HERE.items() if key in self._values}
@@ -505,10 +503,10 @@ class ClusterLog(BatchLog):
         if "form" in values:  # a table, whose rows stand in the log, too
             values |= {"output": str(file.with_suffix(".npy")), "form": "npy"}
         with system_errors_as(OutputError, self._parts):
-            shards.write_items((self._items[place] for place in sorted([*places, *taken])), file)
-            if taken:
-                past = (super(ClusterLog, self).line(self._items[place]) for place in taken)
-                log.write_text("".join(f"{json_text(line)}\n" for line in (self._head, *past)))
+            self._spool.write_shard(number, file)
+            if self._spool.count(number, DONE):
+                lines = [self._head, *map(super().line, self._spool.shard(number, DONE))]
+                log.write_text("".join(f"{json_text(line)}\n" for line in lines))
         own = self._own_file
         return Job(
             self._command, values, Path.cwd(), self._head, self._facts, self._run, file, log, own
@@ -522,13 +520,12 @@ class ClusterLog(BatchLog):
     def close(self) -> None:
         """Close the file, and let go of the scheduler."""
         super().close()
+        self._spool.close()
         self._forget()
         if self._parts.exists():  # it came to no end
             self._cluster.stop(self._parts)
         self._cluster.close()
 
-
-_ASIDE = frozenset({"notes", "hint", "shard"})
 
 _HERE = {
     "inputs": (), "files_from": None, "files0_from": None, "fail_fast": False,

@@ -582,7 +582,7 @@ class Input(Opened):
         self.item = item
         fault = item.error or (log.fault(item) if log else None)
         self.past = log.past(item) if log and not fault else None
-        self.stamp = stamp(item.path) if log else None
+        self.stamp = stamp(item.path) if log and self.past is None else None
         done = fault is not None or self.past is not None
         source = None if done else item.path or sys.stdin.buffer
         super().__init__(source, item.name, ahead=ahead, **reading._asdict())

@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnntool.cli import batch_log, console, network_options
+from cnntool.cli import batch_log, console, network_options, spool
 from cnntool.cli.batch_log import BatchLog, outputs_of, parsed
 from cnntool.errors import CnntoolError, DeviceError, InputError, ModelError, UsageError
 from cnntool.image.atomic import free, hold
@@ -25,7 +25,7 @@ from cnntool.image.files import Item, Listed
 from cnntool.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 SAME = "workers need the same cnntool, onnxruntime and network as where the command is given"
 
@@ -79,14 +79,13 @@ class Job(NamedTuple):
 
     def items(self) -> list[Item]:
         """Read the inputs."""
-        return list_items(self.inputs)
+        return spool.listed(self.inputs)
 
     def finished(self) -> dict[str, int]:
         """Return the exit code of each input that is done with, by its name."""
         if not self.log.exists():
             return {}
-        lines = map(parsed, self.log.read_bytes().splitlines())
-        return {line["input"]: line["code"] for line in lines if "input" in line}
+        return {line["input"]: line["code"] for line, _ in told(self.log)}
 
     def give_up(self, name: str, how: str) -> None:
         """Note that an input has killed what worked on it, alone too."""
@@ -98,24 +97,15 @@ class Job(NamedTuple):
             log.close()
 
 
-def write_items(items: Iterable[Item], file: Path) -> None:
-    """Write inputs into a file."""
-    import json
+def told(log: Path) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """Yield what a log tells of inputs, with the lines as they stand there."""
+    for line in log.read_bytes().splitlines():
+        if line.startswith(_INPUT) and (record := parsed(line)):
+            yield record, line
 
-    rows = [[getattr(i.path, "url", str(i.path)), i.name, str(i.relative)] for i in items]
-    file.write_text(json.dumps(rows))
 
-
-def list_items(file: Path) -> list[Item]:
-    """Read what `write_items` has written."""
-    import json
-
-    rows = json.loads(file.read_text())
-    paths = Listed(path for path, _, _ in rows)
-    return [
-        Item(path, name, Path(relative))
-        for path, (_, name, relative) in zip(paths, rows, strict=True)
-    ]
+_INPUT = b'{"input"'
+"""What the line of an input begins with."""
 
 
 class PartLog(BatchLog):
@@ -293,7 +283,8 @@ class Process:
             self._child.stdin.flush()
             answer: Answer = pickle.load(self._child.stdout)  # noqa: S301 - our own process
             return answer
-        code = self._child.wait()
+        with self._child:
+            code = self._child.wait()
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
         return f"the process that worked on it {how}"
 
@@ -302,6 +293,11 @@ class Process:
         self.stopped = True
         self._child.kill()
         self._child.wait()
+
+    def close(self) -> None:
+        """End it while it has nothing to do."""
+        with self._child:
+            self._child.kill()
 
 
 def greet(model: str | None, folder: Path, parts: Path, run: str) -> Facts:
@@ -346,6 +342,12 @@ def stop(folder: Path, run: str = "") -> None:
             for process in _busy.pop(folder, ()):
                 process.stop()
         _runs[folder] = run
+
+
+def close_idle() -> None:
+    """End what has nothing to do here."""
+    while _idle:
+        _idle.pop().close()
 
 
 def work(job: Job, share: dict[str, int]) -> Answer:

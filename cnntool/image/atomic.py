@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from zlib import crc32
 
 from cnntool.errors import OutputError
-from cnntool.system import on_stop
+from cnntool.system import is_left, on_stop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -182,6 +182,8 @@ class Output:
             self._stream.close()
             if not self._temporary:
                 return
+            if is_left():
+                raise OutputError("the run that wanted it was killed", source=self.name)
             if self._overwrite:
                 self._temporary.replace(self._target)
             else:

@@ -150,6 +150,40 @@ def test_runs_killed_at_any_moment_end_as_an_undisturbed_one(photos, verb):
     assert len(skipped) > 2, skipped  # they were killed at different moments
 
 
+WAITS = """
+import os, sys, time
+first = os.getpid()
+def hook(event, given):
+    name = str(given[0]) if event == "open" else ""
+    if name.endswith("011.jpg") and os.getpid() != first:
+        open("held", "w").close()
+        while not os.path.exists("go"):
+            time.sleep(0.01)
+sys.addaudithook(hook)
+"""
+"""A copy of the process waits with a picture in hand."""
+
+
+def test_what_outlives_a_killed_run_replaces_nothing(photos, monkeypatch):
+    (photos / "site").mkdir()
+    (photos / "site" / "sitecustomize.py").write_text(WAITS)
+    verb = ["filter", "-k", "sobel", "-r", "in", "-o", "out/", "--jobs", "2", "--overwrite"]
+    killed, resumed = Run(photos, *verb), Run(photos, *verb)
+    with monkeypatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(photos / "site"))
+        with killed.begin(pipe=subprocess.DEVNULL) as run:
+            while not (photos / "held").exists():
+                time.sleep(0.001)
+            run.kill()
+    resumed.finish("--resume", code=1)
+    files = {path: path.stat().st_ino for path in photos.rglob("out/*/*.png")}
+    assert len(files) == 98
+    (photos / "go").touch()
+    killed.await_end()
+    assert {path: path.stat().st_ino for path in photos.rglob("out/*/*.png")} == files
+    assert not list(photos.rglob("*.tmp"))
+
+
 def damaged(path, kind, whole):
     """Make one bad file."""
     if kind == "gone":

@@ -94,9 +94,9 @@ class Dask:
             process.wait()
             waited_for(lambda: address not in self.client.nthreads())
 
-    def kill(self):
-        """Kill a worker."""
-        address, number = next(iter(self.client.run(os.getpid).items()))
+    def kill(self, *addresses):
+        """Kill a worker, of those that are named if there are any."""
+        address, number = next(iter(self.client.run(os.getpid, workers=addresses or None).items()))
         os.kill(number, signal.SIGKILL)
         waited_for(lambda: address not in self.client.nthreads())
 
@@ -451,6 +451,37 @@ def test_ctrl_c_stops_processes_of_this_machine(folder, tmp_path):
     assert run.said() == ["cnntool: error: interrupted"]
 
 
+IMPORTS = """
+import sys
+def hook(event, given):
+    if event == "import" and given[0] == "distributed":
+        open("begun", "w").close()
+sys.addaudithook(hook)
+"""
+
+
+def test_ctrl_c_is_answered_in_one_line_while_a_cluster_starts(folder, tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    begun = tmp_path / "begun"
+    (tmp_path / "sitecustomize.py").write_text(IMPORTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    command = [*VERBS["filter"], folder, "--log", "log.jsonl", "--overwrite"]
+    for number in range(8):
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "cnntool", *command, "--scheduler", "local:2"],
+            cwd=tmp_path,
+            start_new_session=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        ) as process:
+            waited_for(begun.exists)
+            time.sleep(number * 0.05)
+            os.killpg(process.pid, signal.SIGINT)
+            said = process.stderr.read()
+        assert (process.returncode, said) == (130, b"cnntool: error: interrupted\n")
+        begun.unlink()
+
+
 @pytest.mark.parametrize("worker", STRANGERS)
 def test_workers_have_what_is_here(told, here, network, busy, worker):
     """Who joins late and has something else is left out; no run begins while it is there."""
@@ -473,6 +504,20 @@ def test_workers_have_what_is_here(told, here, network, busy, worker):
     assert "workers need the same cnntool" in hint
     assert done.out == b""
     assert not Path("new.jsonl").exists()
+
+
+def test_who_joins_goes_on_when_all_others_are_lost(told, busy):
+    name, *options = VERBS["filter"]
+    plain = told(name, busy.folder, *options)
+    known = list(busy.dask.client.nthreads())
+    run = busy(name, busy.folder, *options)
+    with busy.dask.joined(STRANGERS["version"][0]):  # from then on, shards are for who was met
+        waited_for(lambda: [line for line in run.said() if "left out" in line])
+        for address in known:
+            busy.dask.kill(address)
+        busy.go()
+        code, out = run.end()
+    assert (code, lines_of(out)) == plain[:2]
 
 
 def test_who_joins_late_takes_part(told, dask, busy):
@@ -501,15 +546,10 @@ BLIND = {
         "import os, tempfile; os.chdir = lambda place, go=os.chdir: go(tempfile.mkdtemp())",
         ("out/", "a worker has written it, and it is not seen here"),
     ),
-    "shards": (
-        "import pathlib; of = pathlib.Path.exists\n"  # noqa: ISC004
-        "pathlib.Path.exists = lambda path: 'parts' not in str(path) and of(path)",
-        ("tcp://127.0.0.1:", "the worker does not see "),
-    ),
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # of Dask: a port that others have is no fault
+@pytest.mark.filterwarnings("ignore")  # of Dask: a slow disk is no fault
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("what", BLIND)
 def test_folders_are_seen_by_all(here, folder, tmp_path_factory, monkeypatch, what):
@@ -523,6 +563,20 @@ def test_folders_are_seen_by_all(here, folder, tmp_path_factory, monkeypatch, wh
     done = here(name, folder, *options, "--log", "log.jsonl", "--scheduler", "local:1", code=5)
     fault, hint = done.err.splitlines()[-2:]
     assert all(text in fault for text in says)
+    assert "folders that all workers see" in hint
+
+
+@pytest.mark.usefixtures("small")
+def test_a_worker_that_sees_no_shards_is_named(here, dask, folder):
+    blind = (
+        "import pathlib; of = pathlib.Path.exists\n"
+        "pathlib.Path.exists = lambda path: 'parts' not in str(path) and of(path)"
+    )
+    name, *options = VERBS["filter"]
+    command = [name, folder, *options, "--log", "log.jsonl", "--scheduler", dask.address]
+    with dask.joined(blind) as address:
+        fault, hint = here(*command, code=5).err.splitlines()[-2:]
+    assert fault.startswith(f"cnntool: error: {address}: the worker does not see ")
     assert "folders that all workers see" in hint
 
 
