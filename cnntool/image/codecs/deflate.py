@@ -74,7 +74,7 @@ def deflater(level: int, sample: memoryview) -> Deflater:
         Some of the bytes that will be compressed.
     """
     if level == FASTEST and _fast is not zlib:
-        return cast("Deflater", _fast.compressobj(1, zlib.DEFLATED, -15))
+        return _Igzip()
     if level <= 1:
         return _zlib(abs(level), zlib.Z_RLE)
 
@@ -83,6 +83,29 @@ def deflater(level: int, sample: memoryview) -> Deflater:
         return len(engine.compress(sample)) + len(engine.flush(zlib.Z_FINISH))
 
     return _zlib(level, min(_STRATEGIES, key=size))
+
+
+class _Igzip:
+    """igzip at level 1, made to pack equal data alike.
+
+    Where its routine begins a stream, it looks for a repetition of the third byte by the address of
+    the stream, not by the data: once in thousands of pictures one is packed otherwise. A first
+    piece of which it packs one byte, as it has to see 288 ahead, avoids that.
+    """
+
+    _BEGIN = 288 + 1
+
+    def __init__(self) -> None:
+        self._engine: Deflater = _fast.compressobj(1, zlib.DEFLATED, -15)
+        self._left = self._BEGIN
+
+    def compress(self, data: memoryview, /) -> bytes:
+        begin, rest = data[: self._left], data[self._left :]
+        self._left -= len(begin)
+        return self._engine.compress(begin) + self._engine.compress(rest)
+
+    def flush(self, mode: int = END, /) -> bytes:
+        return self._engine.flush(mode)
 
 
 def _zlib(level: int, strategy: int) -> Deflater:
@@ -105,7 +128,3 @@ def adler32_combine(first: int, second: int, second_length: int) -> int:
     high = (b1 + b2 + second_length % _ADLER_PRIME * (a1 - 1)) % _ADLER_PRIME
     return high << 16 | low
 
-
-# igzip picks its routines when they are first called; two threads that do so at once may get the
-# same data packed differently.
-deflater(FASTEST, memoryview(b"")).compress(memoryview(bytes(1024)))
