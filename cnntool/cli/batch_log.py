@@ -366,14 +366,19 @@ def _asked(*, threads: bool) -> dict[str, Any]:
 
 
 def parsed(line: bytes) -> dict[str, Any]:
-    """Return the record of a line; an empty one where that is torn."""
+    """Return the record of a line; an empty one where that is torn, or was cut by hand."""
     import json
 
     try:
         record = json.loads(line.decode())
     except ValueError:
         return {}
-    return record if isinstance(record, dict) else {}
+    whole = isinstance(record, dict) and ("input" not in record or record.keys() >= _OF_INPUT)
+    return record if whole else {}
+
+
+_OF_INPUT = {"input", "code", "error", "stamp", "output", "written", "result"}
+"""What a line of an input holds."""
 
 
 def stamp(path: Path | None) -> Stamp | None:

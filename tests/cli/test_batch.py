@@ -257,6 +257,16 @@ def test_what_was_begun_may_be_replaced_and_nothing_else(batch, tmp_path):
     assert batch("--resume", "--overwrite") == "6 done, 5 skipped, 2 failed"
 
 
+def test_a_line_that_was_cut_by_hand_counts_for_nothing(batch, tmp_path):
+    batch()
+    log = tmp_path / "log.jsonl"
+    header, *lines = lines_of(log)
+    for line in lines:
+        line.pop("stamp")
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in (header, *lines)))
+    assert batch("--resume", "--overwrite") == "11 done, 0 skipped, 2 failed"
+
+
 def touched(path):
     path.write_bytes(path.read_bytes())
     os.utime(path, (1, 1))
