@@ -4,9 +4,9 @@
 
 JPEGs of 500x375, made as `bench/batches.py` makes them, are filtered (Gaussian, sigma 3) and
 classified with one job and one thread for each worker. Scheduler and workers run before the clock
-starts, set up as `docs/cluster.md` says; each worker has worked once. Programs run in turn; figures
-are medians, a ratio is the time of one worker over the program's. Two workers can be twice as fast
-only where two processors have nothing else to do.
+starts, set up as `docs/cluster.md` says, and each worker has worked once; `local:N` starts its own.
+Programs run in turn; figures are medians, a ratio is the time of one worker over the program's. Two
+workers can be twice as fast only where two processors have nothing else to do.
 """
 
 from __future__ import annotations
@@ -66,7 +66,11 @@ def main() -> None:
         sizes = map(str, (arguments.count, 500, 375))
         make = [sys.executable, "-c", MAKE, str(ROOT / "samples"), str(folder), *sizes]
         subprocess.run(make, check=True)
-        addresses = {count: cluster(scratch, count, stack) for count in (1, 2)}
+        addresses = {
+            "1 worker": cluster(scratch, 1, stack),
+            "2 workers": cluster(scratch, 2, stack),
+            **{f"local:{count}": f"local:{count}" for count in (1, 2)},
+        }
         alone = ["--jobs", "1", "--threads", "1", "--overwrite"]
         calls = {
             "filter": ["filter", "-k", "gaussian:sigma=3", str(folder), "-o", f"{scratch}/out/"],
@@ -75,8 +79,8 @@ def main() -> None:
         for verb, call in calls.items():
             logged = [TOOL, *call, *alone, "--log", f"{scratch}/{verb}.jsonl"]
             programs = [
-                Program(f"{count} worker{'s' * (count > 1)}", [*logged, "--scheduler", address])
-                for count, address in addresses.items()
+                Program(name, [*logged, "--scheduler", address])
+                for name, address in addresses.items()
             ]
             programs.append(Program("no cluster", logged))
             for turn in range(arguments.runs + 1):

@@ -127,4 +127,3 @@ def adler32_combine(first: int, second: int, second_length: int) -> int:
     low = (a1 + a2 - 1) % _ADLER_PRIME
     high = (b1 + b2 + second_length % _ADLER_PRIME * (a1 - 1)) % _ADLER_PRIME
     return high << 16 | low
-
