@@ -286,11 +286,13 @@ class BatchLog:
                     if not line.startswith(b'{"begin"'):
                         output.write(line)
             output.commit()
-        pace = self._done / max(time.monotonic() - self._since, 1e-9)
-        console.note(
-            f"{self._done:,} done, {self._skipped:,} skipped, {self._failed:,} failed,"
-            f" {pace:.1f} a second"
-        )
+        sum_up(self._done, self._skipped, self._failed, since=self._since)
+
+
+def sum_up(done: int, skipped: int, failed: int, *, since: float) -> None:
+    """Say what became of the inputs of a batch, which began at that time of the monotonic clock."""
+    pace = done / max(time.monotonic() - since, 1e-9)
+    console.note(f"{done:,} done, {skipped:,} skipped, {failed:,} failed, {pace:.1f} a second")
 
 
 def _claim(stream: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+import time
 from collections import deque
 from contextlib import nullcontext
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from cnntool.api.batches import MANY, Opened, side_by_side
 from cnntool.cli import console, options
-from cnntool.cli.batch_log import stamp
+from cnntool.cli.batch_log import stamp, sum_up
 from cnntool.cli.output import emit_record, prose
 from cnntool.errors import CnntoolError, ModelError, OutputError, UsageError
 from cnntool.image.addresses import Address
@@ -335,6 +336,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._seen = self._failed = self.last = 0
+        self._since = time.monotonic()
 
     def add(self, code: int) -> None:
         """Count an input by its exit code."""
@@ -350,6 +352,12 @@ class Tally:
     def code(self) -> int:
         """The exit code: 0, that of an only input, or 1 if some failed."""
         return self.last if self._seen == 1 else int(self._failed > 0)
+
+    def finish(self, log: BatchLog | None) -> int:
+        """Sum up if there were many, unless a log does; return the exit code."""
+        if log is None and self._seen >= MANY:
+            sum_up(self._seen - self._failed, 0, self._failed, since=self._since)
+        return self.code
 
 
 class Loaded(NamedTuple):
@@ -471,7 +479,11 @@ class Pictures:
                 self.fail(loaded.item, error, of=loaded.item.name)
             except CnntoolError as error:
                 self.fail(loaded.item, error)
-        return self.code
+        return self.finish()
+
+    def finish(self) -> int:
+        """Sum up, see `Tally.finish`."""
+        return self._tally.finish(self._log)
 
     def done(self, loaded: Loaded, record: Record | None) -> None:
         """Log a picture that is done with; those that were handed out before must be, too."""
@@ -723,7 +735,7 @@ class Batch:
             tell = partial(naming.tell, as_json=as_json)
             for given, place, done in progress.track(results, of=self):
                 tally.add(self._told(given, place, done, tell))
-        return tally.code
+        return tally.finish(self._log)
 
     def _begun(
         self, begin: Begin, naming: Naming, *, ahead: bool, jobs: int

@@ -142,7 +142,7 @@ class Work:
             self.files.log = log
         if purpose.average:
             self._average(pictures)
-            return pictures.code
+            return pictures.finish()
         with console.Progress("looking at layers" if not self._several else "looking") as progress:
             fed = ((loaded, loaded.made.tensor) for loaded in pictures)
             stream: Any = self.outputs.stream(fed)
@@ -155,7 +155,7 @@ class Work:
                     pictures.fail(loaded.item, error)
                 else:
                     pictures.done(loaded, record)
-        return pictures.code
+        return pictures.finish()
 
     def _again(self, item: Item, line: dict[str, Any]) -> None:
         """Tell of a picture with which an earlier run is done."""

@@ -226,6 +226,19 @@ def test_a_log_has_a_line_for_each_input(batch, tmp_path):
     assert "goes on from it" in batch(code=6)
 
 
+@pytest.mark.parametrize("verb", [("filter", "-k", "box", "-o", "out/"), ("classify",)])
+def test_many_are_summed_up_without_a_log_too(here, tmp_path, verb):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(15):
+        Image.new("L", (9, 9)).save(folder / f"{number}.png")
+    assert here(*verb, folder).err == ""
+    (folder / "bad.png").write_text("none")
+    told = here(*verb, folder, "--overwrite", code=1).err.splitlines()
+    assert told[-1].startswith("cnntool: note: 15 done, 0 skipped, 1 failed, ")
+    assert len(here(*verb, folder, "--overwrite", "-q", code=1).err.splitlines()) == 1
+
+
 def cut(path):
     """Tear the log where a killed process may leave it: in the line after the fifth input."""
     lines = path.read_bytes().splitlines(keepends=True)

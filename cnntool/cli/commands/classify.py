@@ -94,7 +94,7 @@ def command(*, job: NetworkJob, top: int, batch: int, format_name: str | None) -
                 telling.one(loaded.item.name, best, record)
                 pictures.done(loaded, record)
             telling.end()
-            return pictures.code
+            return pictures.finish()
 
 
 def _advise(network: Network, best: Prediction) -> None:

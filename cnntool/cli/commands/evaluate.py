@@ -156,7 +156,7 @@ def command(
         if log and target:
             log.wrote(target)
     _demand(min_top1, found, ablation)
-    return pictures.code
+    return pictures.finish()
 
 
 def _check(confusion: Path | None, silencing: Silencing, logging: batch_log.Logging) -> None:

@@ -110,7 +110,7 @@ def command(*, job: NetworkJob, layer: str | None, pool: str, form: str | None) 
         say_where(network)
         where = f" in {target}" if target else ""
         console.note(f"{counted(table.rows, 'vector', ',')} of {table.length:,}{where}")
-        return pictures.code
+        return pictures.finish()
 
 
 def _fill(table: Table, stream: Stream, pictures: Pictures, *, logged: bool) -> None:
