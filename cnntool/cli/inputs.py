@@ -718,7 +718,7 @@ class Batch:
         collect_garbage()  # what is garbage from here on may be much: there may be 100,000 pictures
         jobs = jobs if self._count != 1 else 1
         many = self._many and jobs > 1 and not console.TALK.debug and can_copy()
-        tally = Tally()
+        tally, planned = Tally(), False
         with (
             Copies(work, jobs) if many else nullcontext() as copies,
             console.Progress(doing) as progress,
@@ -735,7 +735,8 @@ class Batch:
             tell = partial(naming.tell, as_json=as_json)
             for given, place, done in progress.track(results, of=self):
                 tally.add(self._told(given, place, done, tell))
-        return tally.finish(self._log)
+                planned = planned or (done is not None and done.record is None)
+        return tally.code if planned else tally.finish(self._log)  # a plan is nothing done
 
     def _begun(
         self, begin: Begin, naming: Naming, *, ahead: bool, jobs: int

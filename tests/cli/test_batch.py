@@ -239,6 +239,12 @@ def test_many_are_summed_up_without_a_log_too(here, tmp_path, verb):
     assert len(here(*verb, folder, "--overwrite", "-q", code=1).err.splitlines()) == 1
 
 
+def test_plans_are_not_summed_up(here, tmp_path):
+    for number in range(16):
+        Image.new("L", (9, 9)).save(tmp_path / f"{number}.png")
+    assert here("filter", "-k", "box", "--explain", tmp_path).err == ""
+
+
 def cut(path):
     """Tear the log where a killed process may leave it: in the line after the fifth input."""
     lines = path.read_bytes().splitlines(keepends=True)

@@ -97,6 +97,17 @@ def test_a_target_that_appears_meanwhile_is_kept(tmp_path, monkeypatch, links):
     assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
 
 
+def test_nothing_is_replaced_for_a_run_that_was_killed(tmp_path, monkeypatch):
+    target = tmp_path / "x"
+    target.write_text("of another run")
+    with Output(target, overwrite=True) as output:
+        output.write(b"late")
+        monkeypatch.setattr("cnntool.image.atomic.is_left", lambda: True)
+        with pytest.raises(OutputError, match="the run that wanted it was killed"):
+            output.commit()
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["of another run"]
+
+
 def test_a_sink_leaves_nothing_where_its_target_appears_meanwhile(tmp_path):
     def race() -> None:
         with Sink(tmp_path / "out.npy", overwrite=False) as sink:
